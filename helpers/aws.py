@@ -1,0 +1,240 @@
+"""The target: where the work goes, the embedded AWS on this machine or the reader's own account.
+
+Everything after `connect` is the same code for both. The embedded AWS is found through ``AWS_ENDPOINT_URL``
+(https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html), so boto3, the SageMaker SDK and
+the AWS CLI need no branch for it.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+FAKE_KEYS = {
+    "AWS_ACCESS_KEY_ID": "EMBEDDED",
+    "AWS_SECRET_ACCESS_KEY": "embedded",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+HIDDEN = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+)
+EMBEDDED_ROLE = "mlagents-training"
+TRUST_SAGEMAKER = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+
+
+class ConnectError(RuntimeError):
+    """The target cannot be used as it is: no credentials, region, role or bucket, or no server."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A target that answers, and the three names that a training job needs there.
+
+    Attributes
+    ----------
+    target : str
+        ``"embedded"`` or ``"aws"``.
+    session : boto3.Session
+        Makes clients for it.
+    account : str
+        The account's 12 digits.
+    region : str
+        Such as ``"us-east-1"``.
+    bucket : str
+        The S3 bucket for uploads and results.
+    role : str
+        ARN of the role that the training job runs as.
+    endpoint : str or None
+        The embedded AWS's address; None for AWS.
+    """
+
+    target: str
+    session: boto3.Session
+    account: str
+    region: str
+    bucket: str
+    role: str
+    endpoint: str | None = None
+
+    def client(self, service: str):
+        """Return a boto3 client of this target, such as ``client("s3")``."""
+        return self.session.client(service)
+
+    def __str__(self) -> str:
+        where = f"the embedded AWS at {self.endpoint}" if self.endpoint else f"AWS account {self.account}"
+        return f"{where}, region {self.region}\nbucket {self.bucket}\nrole   {self.role}"
+
+
+def connect(
+    target: str = "embedded",
+    *,
+    role: str | None = None,
+    bucket: str | None = None,
+    region: str | None = None,
+) -> Connection:
+    """Connect to a target, and make sure that it has a bucket.
+
+    Parameters
+    ----------
+    target : str
+        ``"embedded"`` starts the embedded AWS if it is not running, and turns every AWS client of this
+        process to it: nothing can reach a real account. ``"aws"`` uses the account of your own credentials.
+    role : str, optional
+        Name or ARN of the execution role. Needed with ``"aws"``.
+    bucket : str, optional
+        Bucket for uploads and results. Default: ``mlagents-<region>-<account>``, made on first use, private.
+    region : str, optional
+        Default: the one of your AWS profile; ``us-east-1`` on the embedded target.
+
+    Raises
+    ------
+    ConnectError
+        In one paragraph: what is missing, and how to get it.
+    """
+    if target == "embedded":
+        return connect_embedded(bucket)
+    if target == "aws":
+        return connect_aws(role, bucket, region)
+    raise ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
+
+
+def connect_embedded(bucket: str | None) -> Connection:
+    """Connect to the embedded AWS, started if need be. See `connect`."""
+    from helpers import embedded  # imported here so that target="aws" loads nothing of it
+
+    try:
+        server = embedded.start()
+    except embedded.EmbeddedError as error:
+        raise ConnectError(str(error)) from error
+    use_environment(server.url)
+    session = boto3.Session(region_name=FAKE_KEYS["AWS_REGION"])
+    account = session.client("sts").get_caller_identity()["Account"]
+    iam = session.client("iam")
+    try:
+        made = iam.create_role(RoleName=EMBEDDED_ROLE, AssumeRolePolicyDocument=json.dumps(TRUST_SAGEMAKER))
+    except iam.exceptions.EntityAlreadyExistsException:
+        made = iam.get_role(RoleName=EMBEDDED_ROLE)
+    bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}")
+    return Connection(
+        target="embedded",
+        session=session,
+        account=account,
+        region=session.region_name,
+        bucket=bucket,
+        role=made["Role"]["Arn"],
+        endpoint=server.url,
+    )
+
+
+def connect_aws(role: str | None, bucket: str | None, region: str | None) -> Connection:
+    """Connect to the reader's own account. See `connect`."""
+    restore_environment()
+    session = boto3.Session(region_name=region)
+    if not session.region_name:
+        raise ConnectError(
+            "Expected an AWS region, found none. Run `aws configure set region us-east-1` (or the region "
+            "nearest to you), or pass region=."
+        )
+    if session.get_credentials() is None:
+        raise ConnectError(
+            "Expected AWS credentials, found none. Run `aws configure` (access keys) or `aws sso login`, or "
+            "set AWS_PROFILE to a profile that has them. To learn without an account, use "
+            'target="embedded".'
+        )
+    if not role:
+        raise ConnectError(
+            "Expected the name or ARN of an execution role, found none. A training job runs as a role that "
+            "trusts sagemaker.amazonaws.com and may read and write your bucket. Make one in the IAM console "
+            "(use case SageMaker), then pass role=."
+        )
+    try:
+        account = session.client("sts").get_caller_identity()["Account"]
+        if not role.startswith("arn:"):
+            role = session.client("iam").get_role(RoleName=role)["Role"]["Arn"]
+        bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}")
+    except (BotoCoreError, ClientError) as error:
+        raise ConnectError(
+            f"AWS refused, or could not be reached: {error} Check that the credentials are still valid "
+            "(`aws sts get-caller-identity`) and may use the role and the bucket."
+        ) from error
+    return Connection("aws", session, account, session.region_name, bucket, role)
+
+
+def make_bucket(session: boto3.Session, bucket: str) -> str:
+    """Make a private bucket, unless it is there. Returns its name; raises botocore's ClientError."""
+    s3 = session.client("s3")
+    try:
+        s3.head_bucket(Bucket=bucket)
+        return bucket
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "404":
+            raise
+    # us-east-1 is the one region that must not be named here.
+    place = {"CreateBucketConfiguration": {"LocationConstraint": session.region_name}}
+    s3.create_bucket(Bucket=bucket, **({} if session.region_name == "us-east-1" else place))
+    s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    return bucket
+
+
+_before: dict[str, str | None] = {}
+
+
+def use_environment(url: str) -> None:
+    """Turn every AWS client of this process, and of those it starts, to the server at `url`."""
+    changes = {
+        **FAKE_KEYS,
+        "AWS_ENDPOINT_URL": url,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        # A proxy cannot reach this machine's loopback address.
+        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
+        **dict.fromkeys(HIDDEN),
+        # An endpoint set for one service, such as AWS_ENDPOINT_URL_S3, would lead past the embedded AWS.
+        **dict.fromkeys(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL_")),
+    }
+    for name, value in changes.items():
+        _before.setdefault(name, os.environ.get(name))
+        set_variable(name, value)
+    # boto3 keeps a default session with the credentials it first found.
+    boto3.DEFAULT_SESSION = None
+
+
+def restore_environment() -> None:
+    """Undo `use_environment`, so that the reader's own credentials count again."""
+    for name, value in _before.items():
+        set_variable(name, value)
+    _before.clear()
+    boto3.DEFAULT_SESSION = None
+
+
+def set_variable(name: str, value: str | None) -> None:
+    """Set an environment variable, or remove it where `value` is None."""
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
