@@ -1,0 +1,173 @@
+"""What a check found, and how it is shown: the same table for builds, trainer files and accounts."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from typing import ClassVar, Literal
+
+Level = Literal["error", "warning", "note"]
+
+_ORDER: dict[str, int] = {"error": 0, "warning": 1, "note": 2}
+
+# Symbol, text colour and badge colour: each pair reads at 4.5:1 or better, on a light and on a dark page,
+# because the badge brings its own background.
+_BADGES: dict[str, tuple[str, str, str]] = {
+    "error": ("✖", "#ffffff", "#b3261e"),
+    "warning": ("▲", "#000000", "#f0b400"),
+    "note": ("●", "#ffffff", "#4a5a6a"),
+    "ok": ("✔", "#ffffff", "#1e6b34"),
+}
+
+_CELL = "text-align:left;vertical-align:top;padding:.35em .7em;border-bottom:1px solid rgba(128,128,128,.4)"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a check found.
+
+    Parameters
+    ----------
+    level
+        ``error``: training would fail. ``warning``: it may fail, or do something else than was meant.
+        ``note``: good to know.
+    what
+        What was found.
+    todo
+        What that means and what to do about it.
+    path
+        The file it is about, relative to what was checked; empty if it is about the whole.
+    line
+        The line in that file, counted from 1.
+    """
+
+    level: Level
+    what: str
+    todo: str
+    path: str = ""
+    line: int | None = None
+
+    @property
+    def place(self) -> str:
+        """File and line, as editors write them."""
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what} {self.todo}" if self.place else f"{self.what} {self.todo}"
+
+
+class CheckError(ValueError):
+    """A check found errors; the text holds all of them."""
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sort findings, errors first; within a level their order stays, and what was said of a file is said once."""
+    first: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        first.setdefault((finding.what, finding.place), finding)
+    return tuple(sorted(first.values(), key=lambda finding: _ORDER[finding.level]))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a check found, shown at once.
+
+    Parameters
+    ----------
+    subject
+        What was checked, for the table's heading.
+    findings
+        Errors first.
+    """
+
+    error_type: ClassVar[type[CheckError]] = CheckError
+    ready: ClassVar[str] = "Ready."
+
+    subject: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no errors (warnings and notes may be there)."""
+        return not self.errors
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The errors alone."""
+        return tuple(finding for finding in self.findings if finding.level == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The warnings alone."""
+        return tuple(finding for finding in self.findings if finding.level == "warning")
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is known about the subject: pairs of a name and a value."""
+        return ()
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: ready, or what to do first."""
+        if self.errors:
+            count = f"{len(self.errors)} errors" if len(self.errors) > 1 else "1 error"
+            return f"Not ready, {count}. First: {self.errors[0]}"
+        count = len(self.warnings)
+        if count:
+            return (
+                f"{self.ready} Read the warning first."
+                if count == 1
+                else f"{self.ready} Read the {count} warnings first."
+            )
+        return self.ready
+
+    def raise_for_errors(self) -> None:
+        """Raise all the errors in one text.
+
+        Raises
+        ------
+        CheckError
+            If the report holds an error; the subclass that the kind of report names.
+        """
+        if self.errors:
+            lines = [f"{self.subject} is not ready:", *(f"- {finding}" for finding in self.errors)]
+            raise self.error_type("\n".join(lines))
+
+    def __str__(self) -> str:
+        width = max((len(name) for name, _ in self.facts), default=0)
+        lines = [self.subject, *(f"  {name:<{width}}  {value}" for name, value in self.facts)]
+        for finding in self.findings:
+            label = f"{finding.level.upper():<8}" if finding.level != "note" else f"{'note':<8}"
+            lines += textwrap.wrap(
+                str(finding), 108, initial_indent=f"  {label} ", subsequent_indent=" " * 11, break_on_hyphens=False
+            )
+        lines += textwrap.wrap(self.verdict, 108, break_on_hyphens=False)
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            f'<tr><th scope="row" style="{_CELL}">{escape(name)}</th>'
+            f'<td colspan="3" style="{_CELL}">{escape(value)}</td></tr>'
+            for name, value in self.facts
+        ]
+        for finding in self.findings:
+            place = f"<code>{escape(finding.place)}</code>" if finding.place else ""
+            rows.append(
+                f'<tr><td style="{_CELL};white-space:nowrap">{_badge(finding.level)}</td>'
+                f'<td style="{_CELL}">{place}</td>'
+                f'<td style="{_CELL}">{escape(finding.what)}</td><td style="{_CELL}">{escape(finding.todo)}</td></tr>'
+            )
+        return (
+            f'<table style="border-collapse:collapse;color:inherit;background:transparent">'
+            f'<caption style="text-align:left;font-weight:bold;color:inherit">{escape(self.subject)}</caption>'
+            f"<tbody>{''.join(rows)}</tbody></table>"
+            f"<p>{_badge('ok' if self.ok else 'error')} {escape(self.verdict)}</p>"
+        )
+
+
+def _badge(level: str) -> str:
+    symbol, ink, paper = _BADGES[level]
+    style = f"color:{ink};background:{paper};padding:.1em .5em;border-radius:.3em;font-weight:bold"
+    return f'<span style="{style}">{symbol} {level}</span>'

@@ -1,0 +1,114 @@
+"""Linux programs and libraries: what a file claims to be, and whether all of it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
+
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+
+_NOT_ELF = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
+    (b"MZ", "a Windows file"),
+    (b"\xcf\xfa\xed\xfe", "a macOS file"),
+    (b"\xca\xfe\xba\xbe", "a macOS file"),
+    (b"#!", "a script"),
+    (b"PK\x03\x04", "a zip archive"),
+)
+
+
+class BrokenElfError(ValueError):
+    """The file is no whole 64-bit x86-64 ELF; the text ends the sentence "it is …"."""
+
+
+@dataclass(frozen=True)
+class Elf:
+    """What the headers of a whole x86-64 ELF file say.
+
+    Parameters
+    ----------
+    kind
+        ``ET_EXEC`` or ``ET_DYN`` (libraries, and programs that can lie anywhere in memory).
+    loader
+        The program that loads it; empty for a library.
+    needs
+        Names of the libraries that it can't start without (DT_NEEDED).
+    looks_in
+        Folders that it searches for them besides the system's (DT_RUNPATH, DT_RPATH).
+    """
+
+    kind: str
+    loader: str
+    needs: tuple[str, ...]
+    looks_in: tuple[str, ...]
+
+
+def read_elf(path: Path) -> Elf:
+    """Read the headers of a program or library.
+
+    Nothing but headers is read, so that the 30 MB of an engine cost no time: whether every part that the headers name
+    lies within the file tells a file that was cut short.
+
+    Raises
+    ------
+    BrokenElfError
+        If it is something else, made for another processor, cut short or damaged.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(64)
+            if not head.startswith(b"\x7fELF"):
+                raise BrokenElfError(_other_format(head))
+            stream.seek(0)
+            return _read(stream, size)
+    except BrokenElfError:
+        raise
+    except Exception as error:  # a damaged file makes the library raise nearly anything
+        raise BrokenElfError(f"cut short or damaged (its ELF headers can't be read: {type(error).__name__})") from error
+
+
+def _other_format(head: bytes) -> str:
+    if not head.strip(b"\0"):
+        return "empty" if not head else "filled with zeros"
+    return next((name for magic, name in _NOT_ELF if head.startswith(magic)), "not an ELF file")
+
+
+def _read(stream, size: int) -> Elf:
+    elf = ELFFile(stream)
+    header = elf.header
+    if elf.elfclass != 64 or header.e_machine != "EM_X86_64" or not elf.little_endian:
+        raise BrokenElfError(f"made for another processor ({elf.elfclass}-bit {header.e_machine}, not x86-64)")
+    if header.e_type not in ("ET_EXEC", "ET_DYN"):
+        raise BrokenElfError(f"neither program nor library ({header.e_type})")
+    sizes = (header.e_ehsize, header.e_phentsize, header.e_shentsize if header.e_shnum else 64, header.e_version)
+    if sizes != (64, 56, 64, "EV_CURRENT"):
+        raise BrokenElfError("damaged (its ELF header contradicts itself)")
+
+    segments = list(elf.iter_segments())
+    ends = [header.e_phoff + 56 * header.e_phnum, header.e_shoff + 64 * header.e_shnum]
+    ends += [segment["p_offset"] + segment["p_filesz"] for segment in segments]
+    ends += [part["sh_offset"] + part["sh_size"] for part in elf.iter_sections() if part["sh_type"] != "SHT_NOBITS"]
+    if max(ends) > size:
+        raise BrokenElfError(f"cut short: {size:,} bytes are left of at least {max(ends):,}")
+
+    kinds = {segment["p_type"] for segment in segments}
+    if not {"PT_LOAD", "PT_DYNAMIC"} <= kinds:
+        raise BrokenElfError("damaged (nothing in it can be loaded)")
+    needs, looks_in, loader = [], [], ""
+    for segment in segments:
+        if isinstance(segment, InterpSegment):
+            loader = segment.get_interp_name()
+        elif isinstance(segment, DynamicSegment):
+            # The list should end with DT_NULL; in a damaged file it may never end.
+            for tag in islice(segment.iter_tags(), 10_000):
+                if tag.entry.d_tag == "DT_NEEDED":
+                    needs.append(tag.needed)
+                elif tag.entry.d_tag in ("DT_RUNPATH", "DT_RPATH"):
+                    looks_in += (tag.runpath if tag.entry.d_tag == "DT_RUNPATH" else tag.rpath).split(":")
+    return Elf(header.e_type, loader, tuple(needs), tuple(looks_in))

@@ -1,0 +1,104 @@
+"""The files of a folder, walked once: every later question is answered from this list."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["file", "link", "special", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the folder.
+
+    Parameters
+    ----------
+    path
+        Relative to the folder, with forward slashes.
+    kind
+        ``special`` is a socket, pipe or device; ``unreadable`` a folder that may not be listed.
+    size
+        Bytes; 0 for anything but a file.
+    changed
+        Time of the last change, nanoseconds since 1970.
+    target
+        Where a link points, as written in it.
+    """
+
+    path: str
+    kind: Kind
+    size: int = 0
+    changed: int = 0
+    target: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All files of a folder.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    entries
+        In the order of their paths.
+    folders
+        Paths of all folders in it, relative.
+    """
+
+    root: Path
+    entries: tuple[Entry, ...]
+    folders: tuple[str, ...]
+
+    @property
+    def files(self) -> dict[str, Entry]:
+        """The plain files by path."""
+        return {entry.path: entry for entry in self.entries if entry.kind == "file"}
+
+    def read(self, path: str, length: int = -1) -> bytes:
+        """Read the beginning of a file (all of it by default); what can't be read is empty."""
+        try:
+            with (self.root / path).open("rb") as stream:
+                return stream.read(length)
+        except OSError:
+            return b""
+
+
+def walk(root: Path) -> Listing:
+    """List a folder without following links (one may lead out of the folder, or round in it)."""
+    entries: list[Entry] = []
+    folders: list[str] = []
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        try:
+            with os.scandir(root / prefix) as found:
+                items = list(found)
+        except OSError:
+            entries.append(Entry(prefix.rstrip("/"), "unreadable"))
+            continue
+        for item in items:
+            path = prefix + item.name
+            try:
+                status = item.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(path)
+                    pending.append(path + "/")
+                elif stat.S_ISLNK(status.st_mode):
+                    entries.append(Entry(path, "link", 0, status.st_mtime_ns, str(Path(item.path).readlink())))
+                elif stat.S_ISREG(status.st_mode):
+                    entries.append(Entry(path, "file", status.st_size, status.st_mtime_ns))
+                else:
+                    entries.append(Entry(path, "special", 0, status.st_mtime_ns))
+            except OSError:
+                entries.append(Entry(path, "unreadable"))
+    return Listing(root, tuple(sorted(entries, key=lambda entry: entry.path)), tuple(sorted(folders)))

@@ -1,0 +1,131 @@
+"""What copying, zipping and version control leave in a folder, and what an upload can't carry."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+
+from helpers.findings import Finding
+from helpers.unity_build.listing import Listing
+
+_KEY_LIMIT = 1024  # bytes in an S3 key
+
+
+def is_left_out(path: str) -> bool:
+    """Whether an upload leaves a file out: what systems and Unity write for themselves."""
+    parts = path.split("/")
+    return any(
+        part in (".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep")
+        or part.startswith("._")
+        or "_BackUpThisFolder_" in part
+        or part.endswith("_BurstDebugInformation_DoNotShip")
+        for part in parts
+    ) or ("/" not in path and path.lower().startswith("readme"))
+
+
+def traps(listing: Listing) -> Iterator[Finding]:
+    """Look for what never belongs in an upload, wherever it lies."""
+    yield from _lfs_pointers(listing)
+    yield from _apple_files(listing)
+    yield from _links_and_others(listing)
+    yield from _names(listing)
+
+
+def _lfs_pointers(listing: Listing) -> Iterator[Finding]:
+    for path, entry in listing.files.items():
+        if 40 < entry.size < 1024 and listing.read(path, 24) == b"version https://git-lfs.":
+            todo = "The file itself was never fetched. Run `git lfs pull` in the repository it comes from, copy again."
+            yield Finding("error", f"{entry.name} is a Git LFS pointer, not the file itself.", todo, path)
+
+
+def _apple_files(listing: Listing) -> Iterator[Finding]:
+    found = [
+        path
+        for path in listing.files
+        if path.startswith("__MACOSX/") or "/__MACOSX/" in path or path.rpartition("/")[2].startswith("._")
+    ]
+    if found:
+        what = f"macOS left {len(found)} files of its own ({found[0]}{', …' if found[1:] else ''})."
+        yield Finding(
+            "warning",
+            what,
+            "They are left out of the upload. Zip with `zip -X` or `ditto --norsrc` to be rid of them.",
+            found[0],
+        )
+
+
+def _links_and_others(listing: Listing) -> Iterator[Finding]:
+    for entry in listing.entries:
+        if entry.kind == "link":
+            real, root = os.path.realpath(listing.root / entry.path), os.path.realpath(listing.root)
+            if not (listing.root / entry.path).exists():
+                yield Finding(
+                    "error",
+                    f"The link {entry.path} -> {entry.target} leads nowhere.",
+                    "Put the file itself there, or delete the link.",
+                    entry.path,
+                )
+            elif os.path.commonpath([real, root]) != root:
+                yield Finding(
+                    "error",
+                    f"The link {entry.path} -> {entry.target} leads out of the folder.",
+                    "It would lead nowhere in the training job. Put the file itself there.",
+                    entry.path,
+                )
+            else:
+                yield Finding(
+                    "warning",
+                    f"{entry.path} is a link to {entry.target}.",
+                    "S3 keeps no links. Put the file itself there.",
+                    entry.path,
+                )
+        elif entry.kind == "special":
+            yield Finding(
+                "warning",
+                f"{entry.path} is no file but a pipe, socket or device.",
+                "It can't be uploaded. Delete it.",
+                entry.path,
+            )
+        elif entry.kind == "unreadable":
+            yield Finding(
+                "error",
+                f"{entry.path or 'The folder'} can't be read.",
+                "Give yourself the right to: chmod -R u+rX.",
+                entry.path,
+            )
+
+
+def _names(listing: Listing) -> Iterator[Finding]:
+    same: dict[str, list[str]] = defaultdict(list)
+    for entry in listing.entries:
+        same[entry.path.casefold()].append(entry.path)
+        try:
+            size = len(entry.path.encode())
+        except UnicodeEncodeError:
+            yield Finding(
+                "error",
+                f"The name {entry.path!r} is not UTF-8.",
+                "S3 can't hold it. Rename the file.",
+                entry.path.encode("utf-8", "replace").decode(),
+            )
+            continue
+        if size > _KEY_LIMIT - 200:
+            yield Finding(
+                "error",
+                f"A path is {size} bytes long.",
+                f"S3 holds {_KEY_LIMIT}, of which the prefix takes a part. Shorten it.",
+                entry.path,
+            )
+        elif any(ord(sign) < 32 or ord(sign) == 127 for sign in entry.path):
+            yield Finding(
+                "error", f"The name {entry.path!r} holds a control character.", "Rename the file.", entry.path
+            )
+    for paths in same.values():
+        if len(paths) > 1:
+            yield Finding(
+                "warning",
+                f"{' and '.join(paths)} differ in upper and lower case alone.",
+                "On Windows and macOS one overwrites the other. Rename one, or delete what is left over.",
+                paths[0],
+            )
