@@ -1,0 +1,388 @@
+"""A training job on SageMaker: launch it, find it, follow it, stop it, fetch what it left."""
+
+import logging
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlparse
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+from helpers import live, rewards
+from helpers.aws import Connection
+from helpers.image import Image
+
+CHANNEL = "unity-volume"
+JOB_PREFIX = "mlagents"
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+ENDED = ("Completed", "Failed", "Stopped")
+# Each reads the learner's log line. The sign belongs to the number: without it -0.95 would be read as 0.95.
+METRICS = {
+    "mean_reward": r"Mean Reward: (-?[0-9]+\.[0-9]+)",
+    "std_reward": r"Std of Reward: ([0-9]+\.[0-9]+)",
+    "step": r"Step: ([0-9]+(?:\.[0-9]+)?)\.",
+}
+# While one is followed: how often AWS is asked, and how many askings in a row may fail.
+POLL_SECONDS = 3.0
+PATIENCE = 20
+
+
+class TrainingError(RuntimeError):
+    """A job that is not there, has left nothing, or cannot be launched as asked."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training job as SageMaker described it at one moment.
+
+    Attributes
+    ----------
+    name : str
+    status : str
+        ``"InProgress"``, ``"Completed"``, ``"Failed"``, ``"Stopping"`` or ``"Stopped"``.
+    phase : str
+        SageMaker's secondary status, such as ``"Downloading"``.
+    message : str
+        What SageMaker says of this phase.
+    failure : str
+        Why it failed, else empty.
+    hyperparameters : mapping of str to str
+    volume : str
+        S3 URI of the channel `unity-volume`.
+    image : str
+    output : str
+        S3 URI of the folder that holds `model.tar.gz` and `output.tar.gz` at the end.
+    created : datetime
+    training_seconds, billable_seconds : int
+        0 until it has ended.
+    metrics : mapping of str to float
+        The last value of each metric.
+    """
+
+    name: str
+    status: str
+    phase: str
+    message: str
+    failure: str
+    hyperparameters: Mapping[str, str]
+    volume: str
+    image: str
+    output: str
+    created: datetime
+    training_seconds: int
+    billable_seconds: int
+    metrics: Mapping[str, float]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.status in ENDED
+
+    def __str__(self) -> str:
+        told = f"{self.name}: {self.status}"
+        if self.status == "InProgress":
+            told += f", {self.phase}"
+        if self.ended:
+            told += f" after {self.training_seconds} s of training, {self.billable_seconds} s billed"
+        return f"{told}\n{self.failure}" if self.failure else told
+
+
+def launch(
+    connection: Connection,
+    *,
+    volume: str,
+    image: Image,
+    hyperparameters: Mapping[str, object],
+    instance_type: str = "ml.c5.xlarge",
+    max_minutes: int = 60,
+) -> str:
+    """Launch a training job and return its name.
+
+    If the same job (same volume, image and hyperparameters) is running already, that one's name is returned, and no
+    second one is paid for.
+
+    Parameters
+    ----------
+    connection : Connection
+    volume : str
+        S3 URI that `helpers.volume.upload` returned.
+    image : Image
+    hyperparameters : mapping
+        Options of `mlagents-learn` (with dashes) and keys of the trainer config (with underscores).
+    instance_type : str
+        See https://aws.amazon.com/sagemaker/pricing/.
+    max_minutes : int
+        SageMaker ends the job after this time, whatever it does. It is the most that you can pay for.
+
+    Raises
+    ------
+    TrainingError
+        If SageMaker refuses the job.
+    """
+    values = {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in hyperparameters.items()
+    }
+    if running := find_running(connection, volume, image, values):
+        print(f"{running} is running with the same volume, image and hyperparameters. No second job is launched.")
+        return running
+
+    # The SDK takes some 8 seconds to import. Only who launches a job waits for it.
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.shapes import MetricDefinition, S3DataSource, StoppingCondition, Tag
+    from sagemaker.core.training.configs import Compute, InputData, Networking, OutputDataConfig
+    from sagemaker.train import ModelTrainer
+
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    # The embedded target keeps to itself: the SDK would report its use over the network.
+    defaults = {"SchemaVersion": "1.0", "SageMaker": {"TelemetryOptOut": True}}
+    session = Session(
+        boto_session=connection.session,
+        default_bucket=connection.bucket,
+        sagemaker_config=defaults if connection.endpoint else None,
+    )
+    trainer = ModelTrainer(
+        sagemaker_session=session,
+        training_image=image.uri,
+        role=connection.role,
+        base_job_name=JOB_PREFIX,
+        hyperparameters=values,
+        compute=Compute(instance_type=instance_type, instance_count=1, volume_size_in_gb=30),
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=60 * max_minutes),
+        networking=Networking(enable_network_isolation=True),
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{connection.bucket}/training"),
+        tags=[Tag(key="project", value="mlagents"), Tag(key="image", value=image.tag)],
+    ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
+    source = S3DataSource(s3_data_type="S3Prefix", s3_uri=volume, s3_data_distribution_type="FullyReplicated")
+    try:
+        trainer.train(input_data_config=[InputData(channel_name=CHANNEL, data_source=source)], wait=False, logs=False)
+    except ClientError as error:
+        raise TrainingError(f"SageMaker refused the job, nothing was started: {error}") from error
+    return trainer._latest_training_job.training_job_name
+
+
+def find_running(connection: Connection, volume: str, image: Image, hyperparameters: Mapping[str, str]) -> str | None:
+    """Return the name of a running job with these inputs, or None."""
+    pages = connection.client("sagemaker").get_paginator("list_training_jobs")
+    for page in pages.paginate(NameContains=JOB_PREFIX, StatusEquals="InProgress"):
+        for summary in page["TrainingJobSummaries"]:
+            job = find(connection, summary["TrainingJobName"])
+            if (job.volume, job.image, job.hyperparameters) == (volume, image.uri, hyperparameters):
+                return job.name
+    return None
+
+
+def find(connection: Connection, name: str = "") -> Job:
+    """Describe a job.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        Empty for the newest job that `launch` made.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such job; it names the newest ones.
+    """
+    sagemaker = connection.client("sagemaker")
+    if not name:
+        newest = list_newest(sagemaker, 1)
+        if not newest:
+            raise TrainingError(f"Expected a training job on {connection.target}, found none. Run notebook 04 first.")
+        name = newest[0]
+    try:
+        told = sagemaker.describe_training_job(TrainingJobName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
+            raise
+        newest = ", ".join(list_newest(sagemaker, 3)) or "none"
+        raise TrainingError(
+            f"Expected a training job named {name}, found none on {connection.target}. The newest there: {newest}."
+        ) from error
+    channel = next((c for c in told.get("InputDataConfig", []) if c["ChannelName"] == CHANNEL), None)
+    return Job(
+        name=name,
+        status=told["TrainingJobStatus"],
+        phase=told["SecondaryStatus"],
+        message=(told.get("SecondaryStatusTransitions") or [{}])[-1].get("StatusMessage", ""),
+        failure=told.get("FailureReason", ""),
+        hyperparameters=told.get("HyperParameters", {}),
+        volume=channel["DataSource"]["S3DataSource"]["S3Uri"] if channel else "",
+        image=told["AlgorithmSpecification"].get("TrainingImage", ""),
+        output=f"{told['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output",
+        created=told["CreationTime"],
+        training_seconds=told.get("TrainingTimeInSeconds", 0),
+        billable_seconds=told.get("BillableTimeInSeconds", 0),
+        metrics={metric["MetricName"]: metric["Value"] for metric in told.get("FinalMetricDataList", [])},
+    )
+
+
+def list_newest(sagemaker, count: int) -> list[str]:
+    """Return the names of the newest jobs that `launch` made, newest first."""
+    told = sagemaker.list_training_jobs(
+        NameContains=JOB_PREFIX, SortBy="CreationTime", SortOrder="Descending", MaxResults=count
+    )
+    return [summary["TrainingJobName"] for summary in told["TrainingJobSummaries"]]
+
+
+class Log:
+    """A job's log in CloudWatch, read as it grows.
+
+    Attributes
+    ----------
+    lines : list of str
+        What was read so far.
+    """
+
+    def __init__(self, connection: Connection, name: str):
+        self.lines: list[str] = []
+        self._logs = connection.client("logs")
+        self._name = name
+        self._stream: str | None = None
+        self._token: str | None = None
+
+    def read(self) -> None:
+        """Read on to the log's present end. A log that does not exist yet is empty."""
+        if self._stream is None:
+            self._stream = self._find_stream()
+        if self._stream is None:
+            return
+        while True:
+            position = {"nextToken": self._token} if self._token else {"startFromHead": True}
+            page = self._logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=self._stream, **position)
+            self.lines += [event["message"] for event in page["events"]]
+            if page["nextForwardToken"] == self._token:
+                return
+            self._token = page["nextForwardToken"]
+
+    def _find_stream(self) -> str | None:
+        try:
+            found = self._logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self._name}/")
+        except self._logs.exceptions.ResourceNotFoundException:
+            return None
+        streams = found["logStreams"]
+        return streams[0]["logStreamName"] if streams else None
+
+
+def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL_SECONDS) -> Job:
+    """Show a job while it runs, and return it when it has ended.
+
+    Interrupting (Ctrl-C, or the stop button) ends the showing alone: the job goes on, and this says how to follow or
+    stop it.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        Empty for the newest job.
+    poll_seconds : float
+        Time between two looks, in seconds.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such job, or its target stops answering.
+    """
+    job = find(connection, name)
+    log = Log(connection, job.name)
+    view = live.view()
+    failures = 0
+    try:
+        while True:
+            try:
+                job = find(connection, job.name)
+                log.read()
+                failures = 0
+            except (ConnectionError, HTTPClientError) as error:
+                failures += 1
+                if connection.endpoint or failures > PATIENCE:
+                    raise TrainingError(lost(connection, job)) from error
+            view.update(job, log.lines, rewards.read_log(log.lines))
+            if job.ended:
+                break
+            time.sleep(poll_seconds)
+    except KeyboardInterrupt:
+        print(
+            f"\nNo longer following. {job.name} goes on running, and is billed. To follow it again, set\n"
+            f'    job_name = "{job.name}"\nTo stop it and keep its model:\n'
+            f'    training.stop(connection, "{job.name}")'
+        )
+    finally:
+        view.close()
+    return job
+
+
+def lost(connection: Connection, job: Job) -> str:
+    """Say what to do when the target no longer answers."""
+    if connection.endpoint:
+        return (
+            f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and {job.name} with it. "
+            "Run the notebook again from its first cell: that starts a new one, which knows the jobs that had ended."
+        )
+    return f'AWS cannot be reached. {job.name} is not touched by that; follow it later with job_name = "{job.name}".'
+
+
+def stop(connection: Connection, name: str) -> None:
+    """Ask SageMaker to stop a job. It saves its model within 120 seconds, and that model is kept.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such job. One that has ended already is left as it is.
+    """
+    job = find(connection, name)
+    if job.ended:
+        print(f"{job.name} has ended already: {job.status}.")
+        return
+    connection.client("sagemaker").stop_training_job(TrainingJobName=name)
+    print(f"Stopping {name}. It saves its model first; this can take two minutes.")
+
+
+def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
+    """Bring what an ended job left to ``<folder>/<job name>/``.
+
+    There lie then the model of each brain (``<Brain>.nn``), `trainer_config.yaml`, `training.json`, the TensorBoard
+    `summaries/` and the log. A job is fetched once; a second call finds it there.
+
+    Raises
+    ------
+    TrainingError
+        If it has not ended, or left no model.
+    """
+    place = Path(folder) / job.name
+    if place.is_dir():
+        return place
+    if not job.ended:
+        raise TrainingError(
+            f"{job.name} is still {job.status}. Follow it to its end in notebook 04, then run this again."
+        )
+    log = Log(connection, job.name)
+    log.read()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Fetched beside its place and moved there whole, so that a fetch cut off leaves nothing half done.
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
+        target = Path(scratch, job.name)
+        for archive in ("model.tar.gz", "output.tar.gz"):
+            download(connection, f"{job.output}/{archive}", Path(scratch, archive), job)
+            with tarfile.open(Path(scratch, archive)) as tar:
+                tar.extractall(target, filter="data")
+        (target / "log.txt").write_text("\n".join(log.lines) + "\n")
+        shutil.move(target, place)
+    return place
+
+
+def download(connection: Connection, uri: str, path: Path, job: Job) -> None:
+    """Download one of the job's archives. Raises as `fetch` does."""
+    parts = urlparse(uri)
+    try:
+        connection.client("s3").download_file(parts.netloc, parts.path.lstrip("/"), str(path))
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+            raise
+        raise TrainingError(f"{job.name} ({job.status}) left no {path.name}. {job.failure}".strip()) from error
