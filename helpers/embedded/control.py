@@ -1,0 +1,220 @@
+"""Starts, finds and stops the embedded AWS's server."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+START_SECONDS = 120.0
+STOP_SECONDS = 180.0  # a job has 120 s to end, and its model is uploaded after that
+
+SDK_CONFIG = """\
+# Read by the SageMaker SDK where SAGEMAKER_USER_CONFIG_OVERRIDE names this file.
+SchemaVersion: "1.0"
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+"""
+
+
+class EmbeddedError(Exception):
+    """The embedded AWS can't do what was wanted; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running embedded AWS.
+
+    Attributes
+    ----------
+    url
+        What to set ``AWS_ENDPOINT_URL`` to.
+    pid
+        Its process.
+    home
+        Its folder: ``jobs/``, ``s3/``, ``server.log``, ``sagemaker-config.yaml``.
+    """
+
+    url: str
+    pid: int
+    home: Path
+
+    @property
+    def sdk_config(self) -> Path:
+        """A configuration for the SageMaker SDK that turns its usage reporting off."""
+        return self.home / "sagemaker-config.yaml"
+
+
+def home_folder() -> Path:
+    """Give the embedded AWS's folder: ``EMBEDDED_HOME``, or ``.embedded`` in the repository."""
+    return Path(os.environ.get("EMBEDDED_HOME") or REPOSITORY / ".embedded").absolute()
+
+
+def find() -> Server | None:
+    """Give the running server, or None."""
+    home = home_folder()
+    if not _alive(home):
+        return None
+    try:
+        state = json.loads((home / "server.json").read_text())
+    except (OSError, ValueError):
+        return None  # still starting, or stopping
+    return Server(state["url"], state["pid"], home)
+
+
+def start() -> Server:
+    """Give the running server; start it first if there is none.
+
+    Raises
+    ------
+    EmbeddedError
+        If it does not start.
+    """
+    if server := find():
+        return server
+    home = home_folder()
+    home.mkdir(parents=True, exist_ok=True)
+    with _only_one(home):
+        if server := find():
+            return server
+        if not _wait_for_end(home, STOP_SECONDS):
+            raise EmbeddedError(
+                f"Expected the embedded AWS in {home} to start, found one that is still stopping. "
+                f"Try again when its jobs have ended; {home / 'server.log'} says which they are."
+            )
+        (home / "sagemaker-config.yaml").write_text(SDK_CONFIG)
+        return _launch(home)
+
+
+def stop() -> bool:
+    """Stop the server and, before it, its jobs, as StopTrainingJob stops them; say whether there was one.
+
+    Raises
+    ------
+    EmbeddedError
+        If it is still there after all the time that its jobs may take.
+    """
+    home = home_folder()
+    server = find()
+    if server is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(server.pid, signal.SIGTERM)
+    if not _wait_for_end(home, STOP_SECONDS):
+        raise EmbeddedError(
+            f"Expected the embedded AWS to end within {STOP_SECONDS:.0f} s, found process {server.pid} still there. "
+            f"See {home / 'server.log'}, or end it with: kill -9 {server.pid}"
+        )
+    return True
+
+
+def interrupt(job_name: str, seconds: float = 5.0) -> None:
+    """Take the instance away from a running spot job, as AWS does at any time.
+
+    Parameters
+    ----------
+    job_name
+        A training job that was created with managed spot training and is Training.
+    seconds
+        How long there is no spot capacity afterwards.
+
+    Raises
+    ------
+    EmbeddedError
+        If no server runs or the job is not one that can be interrupted.
+    """
+    server = find()
+    if server is None:
+        raise EmbeddedError(
+            "Expected a running embedded AWS, found none. Interruptions can be practised on target 'embedded' only."
+        )
+    name = urllib.parse.quote(job_name, safe="")
+    url = f"{server.url}/embedded/jobs/{name}/interrupt?seconds={seconds}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(urllib.request.Request(url, method="POST"), timeout=30).close()  # noqa: S310  our own server
+    except urllib.error.HTTPError as error:
+        raise EmbeddedError(json.loads(error.read())["message"]) from None
+
+
+def _alive(home: Path) -> bool:
+    """Say whether a server holds the lock that it holds as long as it lives."""
+    try:
+        with (home / "alive.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+
+
+def _wait_for_end(home: Path, seconds: float) -> bool:
+    """Wait until no server lives in `home`; say whether that came true in time."""
+    if not (home / "alive.lock").exists():
+        return True
+    gone = threading.Event()
+
+    def wait() -> None:
+        with (home / "alive.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            gone.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return gone.wait(seconds)
+
+
+@contextlib.contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """Let one starter in at a time, over processes and threads."""
+    with (home / "start.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _launch(home: Path) -> Server:
+    """Start the server process and wait for its word."""
+    reader, writer = os.pipe()
+    log = home / "server.log"
+    cleared = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment = {**cleared, "PYTHONPATH": str(REPOSITORY), "AWS_CONFIG_FILE": os.devnull}
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "helpers.embedded.server", str(home), str(writer)],
+            cwd=home,
+            env=environment,
+            pass_fds=[writer],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = pipe.read() if select.select([pipe], (), (), START_SECONDS)[0] else ""
+    if not told:
+        process.kill()
+        process.wait()
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+        raise EmbeddedError(
+            f"Expected the embedded AWS to start within {START_SECONDS:.0f} s, found that it ended or said nothing. "
+            f"The last lines of {log}:\n{last}"
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie of ours
+    state = json.loads(told)
+    return Server(state["url"], state["pid"], home)

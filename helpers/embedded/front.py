@@ -1,0 +1,131 @@
+"""The embedded AWS as a WSGI application: who answers which request."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl
+from xml.sax.saxutils import escape
+
+from helpers.embedded.jobs import Jobs
+from helpers.embedded.schema import AwsError, invalid
+from helpers.embedded.store import Store, WsgiApp
+from helpers.embedded.training_api import TrainingApi
+
+OWN = "/embedded/"
+"""Paths of the embedded AWS's own: what a reader can do here and nowhere else."""
+
+
+class Front:
+    """Passes S3 to the store, training jobs to the jobs, policy simulation to `simulate`, the rest to moto."""
+
+    def __init__(self, moto: WsgiApp, store: Store, jobs: Jobs):
+        self.moto, self.store, self.jobs = moto, store, jobs
+        self.training = TrainingApi(jobs)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        service, region = scope(environ)
+        if environ["PATH_INFO"].startswith(OWN):
+            return self._own(environ, start_response)
+        if service == "s3":
+            return self.store(environ, start_response)
+        if service == "sagemaker":
+            return self._sagemaker(environ, start_response, region)
+        if service == "iam":
+            body = _take(environ)
+            form = parse_qs(body.decode("utf-8", "replace"))
+            if form.get("Action") == ["SimulatePrincipalPolicy"]:
+                return _send(start_response, 200, simulate(form).encode(), "text/xml")
+        return self.moto(environ, start_response)
+
+    def _sagemaker(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
+        call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
+        try:
+            request = json.loads(_take(environ) or b"{}")
+            if not isinstance(request, dict) or not self.training.knows(call, request):
+                return self.moto(environ, start_response)
+            return _send_json(start_response, 200, self.training.answer(call, request, region))
+        except (AwsError, ValueError) as error:
+            return _send_error(start_response, error)
+
+    def _own(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer ``POST /embedded/jobs/<name>/interrupt?seconds=…``."""
+        try:
+            asked = re.fullmatch(OWN + "jobs/([^/]+)/interrupt", environ["PATH_INFO"])
+            if not asked or environ["REQUEST_METHOD"] != "POST":
+                raise AwsError("ResourceNotFound", f"There is nothing at {environ['PATH_INFO']}", 404)
+            seconds = float(dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("seconds", 0))
+            if not 0 <= seconds < float("inf"):
+                raise invalid(f"seconds must be a number from 0 on, it is {seconds}")
+            self.jobs.interrupt(asked[1], seconds)
+            return _send_json(start_response, 200, None)
+        except (AwsError, ValueError) as error:
+            return _send_error(start_response, error)
+
+
+def scope(environ: dict[str, Any]) -> tuple[str, str]:
+    """Read service and region off a request's signature (header or presigned query); S3 if it has none, as in moto."""
+    query = environ.get("QUERY_STRING", "")
+    credential = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
+    credential = credential or re.search(r"X-Amz-Credential=[^&]+?%2F\d+%2F([^%]+)%2F([^%]+)%2F", query)
+    if credential:
+        return credential[2], credential[1]
+    anonymous_s3 = "HTTP_X_AMZ_TARGET" not in environ and not environ["PATH_INFO"].startswith("/moto-api")
+    return ("s3" if anonymous_s3 and environ["PATH_INFO"] != "/" else "", "us-east-1")
+
+
+def simulate(form: dict[str, list[str]]) -> str:
+    """Answer IAM's SimulatePrincipalPolicy: everything is allowed, as it is in all of the embedded AWS."""
+
+    def members(name: str) -> list[str]:
+        found = [(key, values[0]) for key, values in form.items() if key.startswith(f"{name}.member.")]
+        return [value for _, value in sorted(found, key=lambda item: int(item[0].rpartition(".")[2]))]
+
+    results = "".join(
+        f"<member><EvalActionName>{escape(action)}</EvalActionName><EvalResourceName>{escape(resource)}"
+        "</EvalResourceName><EvalDecision>allowed</EvalDecision><MatchedStatements/><MissingContextValues/></member>"
+        for action in members("ActionNames")
+        for resource in members("ResourceArns") or ["*"]
+    )
+    return (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+        "<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated>"
+        f"<EvaluationResults>{results}</EvaluationResults></SimulatePrincipalPolicyResult>"
+        f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata>"
+        "</SimulatePrincipalPolicyResponse>"
+    )
+
+
+def _take(environ: dict[str, Any]) -> bytes:
+    """Read the body and leave it to be read again."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
+def _send(start_response: Any, status: int, body: bytes, kind: str) -> list[bytes]:
+    headers = [
+        ("Content-Type", kind),
+        ("Content-Length", str(len(body))),
+        ("x-amzn-RequestId", str(uuid.uuid4())),
+    ]
+    start_response(f"{status} {'OK' if status == 200 else 'Error'}", headers)
+    return [body]
+
+
+def _send_json(start_response: Any, status: int, answer: dict[str, Any] | None) -> list[bytes]:
+    body = b"" if answer is None else json.dumps(answer).encode()
+    return _send(start_response, status, body, "application/x-amz-json-1.1")
+
+
+def _send_error(start_response: Any, error: Exception) -> list[bytes]:
+    if not isinstance(error, AwsError):
+        logging.info("request that can't be read: %s", error)
+        error = AwsError("SerializationException", str(error))
+    return _send_json(start_response, error.status, {"__type": error.code, "message": error.message})

@@ -1,0 +1,121 @@
+"""Runs one training program and leaves nothing of it behind: ``python -I guard.py``.
+
+The first line on stdin is JSON: ``base`` (the job's folder), ``program`` (argument list) and ``environment``.
+After it come single bytes: ``T`` passes SIGTERM on to the program, ``K`` kills everything. End of input means that
+the server has gone, however it went, and kills everything too. As in a container, the end of the program is the
+end of all that it started. The exit code is the program's own, or 128 + the signal that ended it.
+
+The guard takes part in no signal of the server's terminal, holds no state, and needs psutil only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+
+MARK = "SAGEMAKER_BASE_DIR"
+"""The environment variable by which a process belongs to a job: it is inherited and never given to anything else."""
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def processes_of(base: Path | str) -> list[psutil.Process]:
+    """Find the living processes of the job whose folder is `base`, whoever their parent is now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(base) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, or another user's
+    return found
+
+
+def end_all(base: Path | str) -> int:
+    """Kill every process of the job whose folder is `base` and wait until they are gone.
+
+    Returns
+    -------
+    int
+        How many processes there were.
+    """
+    ended: set[int] = set()
+    while left := processes_of(base):  # again, for one may have forked while it was being killed
+        for process in left:
+            ended.add(process.pid)
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(left, timeout=5)
+    return len(ended)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of the program's orphans (Linux), so that they can be reaped."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap() -> None:
+    """Collect the orphans that have ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def main() -> int:
+    """Run the program given on stdin; see the module's own text."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the server's word comes through stdin
+    adopt_orphans()
+    order = json.loads(sys.stdin.buffer.readline())
+    base = order["base"]
+    try:
+        program = subprocess.Popen(
+            order["program"],
+            env={**order["environment"], MARK: base},
+            cwd=base,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            restore_signals=True,
+            preexec_fn=restore_signals,
+        )
+    except OSError as error:
+        print(f"Could not start {order['program'][0]}: {error}", flush=True)
+        return 127
+
+    def listen() -> None:
+        while command := os.read(0, 1):
+            if command == b"T":
+                program.send_signal(signal.SIGTERM)
+            elif command == b"K":
+                break
+        end_all(base)
+
+    threading.Thread(target=listen, daemon=True).start()
+    code = program.wait()
+    end_all(base)
+    reap()
+    return code if code >= 0 else 128 - code
+
+
+def restore_signals() -> None:
+    """Give the program the usual handlers, which are inherited when ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""A job's log: to ``log.txt`` and CloudWatch Logs while it is written, and read for metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import select
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from botocore.client import BaseClient
+from botocore.exceptions import BotoCoreError, ClientError
+
+from helpers.embedded.record import Record
+
+GROUP = "/aws/sagemaker/TrainingJobs"
+FLUSH_SECONDS = 0.5
+BATCH_EVENTS, BATCH_BYTES, EVENT_BYTES = 5_000, 900_000, 250_000  # CloudWatch: 10,000, 1,048,576 and 262,144
+
+
+class JobLog:
+    """Follows the output of one run of a job to its end."""
+
+    def __init__(self, record: Record, output: BinaryIO, logs: BaseClient):
+        self.record, self.output, self.logs = record, output, logs
+        definitions = record.request["AlgorithmSpecification"].get("MetricDefinitions", ())
+        self.patterns = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
+        self.stream = f"{record.name}/algo-1-{int(record.now())}"
+        self.events: list[dict] = []
+        self.size = 0
+        self.rest = b""
+        self.last = 0
+
+    def follow(self) -> None:
+        """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later."""
+        self._open_stream()
+        due = None
+        with (self.record.folder / "log.txt").open("ab", buffering=0) as file:
+            while True:
+                wait = None if due is None else max(0.0, due - time.monotonic())
+                if select.select([self.output], (), (), wait)[0]:
+                    chunk = self.output.raw.read(65_536)
+                    if not chunk:
+                        break
+                    file.write(chunk)
+                    self._take(chunk)
+                    if due is None and self.events:
+                        due = time.monotonic() + FLUSH_SECONDS
+                if due is not None and time.monotonic() >= due:
+                    self.flush()
+                    due = None
+        if self.rest:
+            self._line(self.rest)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what has been gathered to CloudWatch Logs."""
+        if not self.events:
+            return
+        try:
+            self.logs.put_log_events(logGroupName=GROUP, logStreamName=self.stream, logEvents=self.events)
+        except (BotoCoreError, ClientError):  # log.txt has it all; a job is not to fail for its log
+            logging.exception("%s: could not write to CloudWatch Logs", self.record.name)
+        self.events, self.size = [], 0
+
+    def _open_stream(self) -> None:
+        with contextlib.suppress(self.logs.exceptions.ResourceAlreadyExistsException):
+            self.logs.create_log_group(logGroupName=GROUP)
+        with contextlib.suppress(self.logs.exceptions.ResourceAlreadyExistsException):
+            self.logs.create_log_stream(logGroupName=GROUP, logStreamName=self.stream)
+        with self.record.lock:
+            self.record.streams.append(self.stream)
+
+    def _take(self, chunk: bytes) -> None:
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        for line in lines:
+            self._line(line)
+        if len(self.rest) > EVENT_BYTES:
+            self._line(self.rest)
+            self.rest = b""
+
+    def _line(self, line: bytes) -> None:
+        text = line[:EVENT_BYTES].decode("utf-8", "replace").rstrip("\r")
+        now = self.record.now()
+        self.last = max(self.last, int(now * 1000))
+        for name, pattern in self.patterns:
+            if match := pattern.search(text):
+                try:
+                    value = float(match.group(1) if pattern.groups else match.group())
+                except (ValueError, TypeError):
+                    continue
+                with self.record.lock:
+                    self.record.metrics[name] = {"MetricName": name, "Value": value, "Timestamp": now}
+        if not text:
+            return  # CloudWatch takes no empty message
+        self.events.append({"timestamp": self.last, "message": text})
+        self.size += len(line) + 26
+        if len(self.events) >= BATCH_EVENTS or self.size >= BATCH_BYTES:
+            self.flush()
+
+
+def failure_reason(base: Path, code: int) -> str:
+    """Give the FailureReason of a job whose program ended with `code`: the head of ``output/failure``."""
+    try:
+        with (base / "output" / "failure").open(encoding="utf-8", errors="replace") as file:
+            told = file.read(1024).strip()
+    except OSError:
+        told = ""
+    head, tail = "AlgorithmError: ", f", exit code: {code}"
+    return head + told[: 1024 - len(head) - len(tail)] + tail

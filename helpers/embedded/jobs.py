@@ -1,0 +1,311 @@
+"""All training jobs of the embedded AWS: those that run, those that wait, those that were."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from botocore.client import BaseClient
+
+from helpers.embedded import record, runner, transfer
+from helpers.embedded.life import OPT_ML, Training
+from helpers.embedded.record import ENDED, Record
+from helpers.embedded.schema import AwsError, invalid
+
+ACCOUNT = "123456789012"
+MAX_RUNTIME = 86_400  # seconds; SageMaker's default
+
+
+class Jobs:
+    """The jobs under `folder`, one folder each.
+
+    Parameters
+    ----------
+    folder
+        ``<home>/jobs``.
+    client
+        Gives the boto3 client of a service of this very server.
+    at_once
+        How many may run at once; more wait as Starting, first come first served.
+    """
+
+    def __init__(self, folder: Path, client: Callable[[str], BaseClient], at_once: int | None = None):
+        self.folder, self.client = folder, client
+        self.at_once = at_once or int(os.environ.get("EMBEDDED_MAX_JOBS") or max(1, (os.cpu_count() or 2) // 2))
+        self.records: dict[str, Record] = {}
+        self.living: dict[str, Training] = {}
+        self.running: set[str] = set()
+        self.waiting: deque[str] = deque()
+        self.closed = False
+        self.lock = threading.RLock()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def load(self) -> None:
+        """Read the records of earlier servers; what one that was killed left running is ended and Failed."""
+        for place in self.folder.iterdir():
+            try:
+                found = record.load(place)
+            except (OSError, ValueError, TypeError) as error:
+                logging.warning("%s holds no job that can be read: %s", place, error)
+                continue
+            self.records[found.name] = found
+            if found.status not in ENDED:
+                self._bury(found)
+
+    def create(self, request: dict[str, Any], region: str) -> Record:
+        """Take a checked CreateTrainingJob request and start the job, or let it wait.
+
+        Raises
+        ------
+        AwsError
+            If the name is taken or the request asks for what can't be done here.
+        """
+        request = {**request, "StoppingCondition": {**request.get("StoppingCondition", {})}}
+        request["StoppingCondition"].setdefault("MaxRuntimeInSeconds", MAX_RUNTIME)
+        _check(request)
+        name = request["TrainingJobName"]
+        arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:training-job/{name}"
+        tags = {tag["Key"]: tag["Value"] for tag in request.pop("Tags", ())}
+        with self.lock:
+            if name in self.records:
+                raise AwsError(
+                    "ResourceInUse",
+                    "Training job names must be unique within an AWS account and region, and a training job with "
+                    f"this name already exists ({self.records[name].arn})",
+                )
+            if self.closed:
+                raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
+            job = Record(request, arn, self.folder / name, time.time(), tags=tags)
+            job.folder.mkdir(exist_ok=True)
+            job.move("Starting", "Preparing the instances for training")
+            self.records[name] = job
+            training = self.living[name] = Training(job, self.client, self._done)
+            self.waiting.append(name)
+            training.start()
+            self._let_go()
+        return job
+
+    def get(self, name: str) -> Record:
+        """Give a job's record.
+
+        Raises
+        ------
+        AwsError
+            As SageMaker, if there is no such job.
+        """
+        try:
+            return self.records[name]
+        except KeyError:
+            raise invalid("Requested resource not found.") from None
+
+    def stop(self, name: str) -> None:
+        """Stop a job as StopTrainingJob does.
+
+        Raises
+        ------
+        AwsError
+            If there is no such job, or it has ended or is stopping already.
+        """
+        job = self.get(name)
+        with job.lock:
+            if job.status != "InProgress":
+                raise invalid(f"The request was rejected because the training job is in status {job.status}.")
+            job.move("Stopping", "Stopping the training job", "Stopping")
+            self.living[name].tell("stop")
+
+    def interrupt(self, name: str, seconds: float) -> None:
+        """Take the instance away from a running spot job, as AWS does when it wants it back.
+
+        Parameters
+        ----------
+        name
+            The job.
+        seconds
+            How long there is no capacity afterwards.
+
+        Raises
+        ------
+        AwsError
+            If there is no such job, or it is no spot job that trains.
+        """
+        job = self.get(name)
+        with job.lock:
+            if not job.request.get("EnableManagedSpotTraining"):
+                raise invalid(
+                    f"Training job {name} can't be interrupted: it was not created with EnableManagedSpotTraining."
+                )
+            if job.secondary != "Training":
+                raise invalid(
+                    f"Training job {name} can't be interrupted: only one that is Training can, it is {job.secondary}."
+                )
+            job.move("Interrupted", "The spot instance was taken away")
+            self.living[name].capacity_after = seconds
+            self.living[name].tell("interrupt")
+
+    def close(self) -> int:
+        """Stop every job as `stop` does and wait for their ends; give their number."""
+        with self.lock:
+            self.closed = True
+            living = list(self.living.values())
+        for training in living:
+            try:
+                self.stop(training.record.name)
+            except AwsError:
+                continue  # stopping or ended already
+        for training in living:
+            training.join()
+        return len(living)
+
+    def list(self, query: dict[str, Any]) -> dict[str, Any]:
+        """Answer a checked ListTrainingJobs request.
+
+        The token names the last job of the page before, so that jobs created meanwhile shift nothing.
+        """
+        orders: dict[str, Callable[[Record], Any]] = {
+            "Name": lambda job: job.name,
+            "CreationTime": lambda job: job.created,
+            "Status": lambda job: job.status,
+        }
+        by = orders[query.get("SortBy", "CreationTime")]
+        backwards = query.get("SortOrder", "Ascending") == "Descending"
+        chosen = sorted(
+            ((by(job), job.name, job) for job in list(self.records.values()) if _matches(job, query)),
+            key=lambda item: item[:2],
+            reverse=backwards,
+        )
+        same = {key: query[key] for key in sorted(query) if key not in ("NextToken", "MaxResults")}
+        mark = hashlib.sha256(json.dumps(same, default=str).encode()).hexdigest()[:16]
+        if token := query.get("NextToken"):
+            last = _read_token(token, mark)
+            chosen = [item for item in chosen if (list(item[:2]) < last if backwards else list(item[:2]) > last)]
+        size = query.get("MaxResults", 10)
+        answer: dict[str, Any] = {"TrainingJobSummaries": [job.summary() for _, _, job in chosen[:size]]}
+        if len(chosen) > size:
+            last = [mark, *chosen[size - 1][:2]]
+            answer["NextToken"] = base64.urlsafe_b64encode(json.dumps(last).encode()).decode()
+        return answer
+
+    def _let_go(self) -> None:
+        """Give free places to those that wait."""
+        while self.waiting and len(self.running) < self.at_once:
+            name = self.waiting.popleft()
+            self.running.add(name)
+            self.living[name].tell("go")
+
+    def _done(self, name: str) -> None:
+        with self.lock:
+            self.living.pop(name, None)
+            self.running.discard(name)
+            if name in self.waiting:
+                self.waiting.remove(name)
+            self._let_go()
+
+    def _bury(self, job: Record) -> None:
+        """End a job whose server went without a word: no process stays, and its record says what happened."""
+        was = job.secondary
+        try:
+            way = runner.choose(job.request["AlgorithmSpecification"]["TrainingImage"])
+            way.sweep(job.name, job.folder)
+        except runner.RunnerError:
+            logging.exception("%s: could not look for what is left of it", job.name)
+        log = job.folder / "log.txt"
+        seen = max(job.modified, log.stat().st_mtime if log.exists() else 0.0)
+        if job.started is not None:
+            job.training_seconds = max(job.training_seconds, seen - job.started)
+            job.billable_seconds = max(job.billable_seconds, job.training_seconds)
+        job.failure = (
+            f"InternalServerError: the embedded AWS ended without stopping this job (it was killed, or the machine "
+            f"went down) while the job was {was}. The last sign of it was at "
+            f"{datetime.fromtimestamp(seen).astimezone().isoformat(timespec='seconds')}. Its files are in {job.folder}."
+        )
+        job.move("Failed", "Training job failed", "Failed")
+        if job.ended is not None:
+            job.ended = seen
+            job.save()
+
+
+def _check(request: dict[str, Any]) -> None:
+    """Check what botocore's model does not say."""
+    limits, algorithm, instances = (
+        request["StoppingCondition"],
+        request["AlgorithmSpecification"],
+        request.get("ResourceConfig", {}),
+    )
+    wait = limits.get("MaxWaitTimeInSeconds")
+    if request.get("EnableManagedSpotTraining"):
+        if wait is None or wait < limits["MaxRuntimeInSeconds"]:
+            raise invalid(
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+            )
+    elif wait is not None:
+        raise invalid("Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is true")
+    for definition in algorithm.get("MetricDefinitions", ()):
+        try:
+            re.compile(definition["Regex"])
+        except re.error as error:
+            raise invalid(
+                f"Invalid regex of metric definition {definition['Name']}: {definition['Regex']} ({error})"
+            ) from None
+    channels = request.get("InputDataConfig", ())
+    names = [channel["ChannelName"] for channel in channels]
+    if len(set(names)) < len(names):
+        raise invalid(f"Channel names must be unique, they are {', '.join(names)}")
+    _check_possible(request, algorithm, instances)
+
+
+def _check_possible(request: dict[str, Any], algorithm: dict[str, Any], instances: dict[str, Any]) -> None:
+    """Refuse what SageMaker can do and the embedded AWS can't, rather than do something else."""
+    problems = []
+    if not algorithm.get("TrainingImage"):
+        problems.append("AlgorithmSpecification.TrainingImage must be given")
+    if algorithm.get("ContainerEntrypoint") or algorithm.get("ContainerArguments"):
+        problems.append("ContainerEntrypoint and ContainerArguments can't be set: `train` is what runs")
+    if not instances.get("InstanceType") or instances.get("InstanceCount") != 1:
+        problems.append("ResourceConfig must name one InstanceType and InstanceCount 1")
+    for channel in request.get("InputDataConfig", ()):
+        if problem := transfer.channel_problem(channel):
+            problems.append(f"channel {channel['ChannelName']}: {problem}")
+    modes = {algorithm["TrainingInputMode"]}
+    modes |= {channel["InputMode"] for channel in request.get("InputDataConfig", ()) if "InputMode" in channel}
+    if "Pipe" in modes:
+        problems.append("input mode Pipe: only File and FastFile")
+    for key in ("CheckpointConfig", "TensorBoardOutputConfig"):
+        path = PurePosixPath(request.get(key, {}).get("LocalPath", f"{OPT_ML}/checkpoints"))
+        if not path.is_relative_to(OPT_ML) or ".." in path.parts or path == PurePosixPath(OPT_ML):
+            problems.append(f"{key}.LocalPath must be below {OPT_ML}, it is {path}")
+    if problems:
+        raise invalid(f"The embedded AWS can't run this job: {'; '.join(problems)}.")
+
+
+def _matches(job: Record, query: dict[str, Any]) -> bool:
+    return (
+        query.get("NameContains", "").lower() in job.name.lower()
+        and query.get("StatusEquals", job.status) == job.status
+        and "WarmPoolStatusEquals" not in query
+        and "TrainingPlanArnEquals" not in query
+        and job.created > query.get("CreationTimeAfter", 0)
+        and job.created < query.get("CreationTimeBefore", float("inf"))
+        and job.modified > query.get("LastModifiedTimeAfter", 0)
+        and job.modified < query.get("LastModifiedTimeBefore", float("inf"))
+    )
+
+
+def _read_token(token: str, mark: str) -> list[Any]:
+    try:
+        given, *last = json.loads(base64.urlsafe_b64decode(token))
+    except ValueError:
+        given, last = None, []
+    if given != mark or len(last) != 2:
+        raise invalid("Invalid NextToken: it is not one that was given for these filters and this order")
+    return last

@@ -1,0 +1,161 @@
+"""What is known of one training job, and its place on disk."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+ENDED = ("Completed", "Failed", "Stopped")
+GIVEN_BACK = (
+    "HyperParameters",
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+    "DebugHookConfig",
+    "ExperimentConfig",
+    "DebugRuleConfigurations",
+    "TensorBoardOutputConfig",
+    "ProfilerConfig",
+    "ProfilerRuleConfigurations",
+    "CheckpointConfig",
+    "Environment",
+    "RetryStrategy",
+    "RemoteDebugConfig",
+    "InfraCheckConfig",
+    "MlflowConfig",
+)
+"""Members of the request that DescribeTrainingJob gives back as they were given."""
+
+
+@dataclass
+class Record:
+    """One training job: its request and what became of it.
+
+    Times are seconds since the epoch; `lock` guards every change.
+    """
+
+    request: dict[str, Any]
+    arn: str
+    folder: Path
+    created: float
+    modified: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    status: str = "InProgress"
+    secondary: str = "Starting"
+    transitions: list[dict[str, Any]] = field(default_factory=list)
+    failure: str | None = None
+    training_seconds: float = 0.0
+    billable_seconds: float = 0.0
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    streams: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lock = threading.RLock()
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.request["TrainingJobName"]
+
+    @property
+    def output(self) -> str:
+        """Where the job's results go: ``<S3OutputPath>/<job>/output``."""
+        return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
+
+    @property
+    def model(self) -> str:
+        """Where the model goes: one archive, or a prefix when compression is off."""
+        compressed = self.request["OutputDataConfig"].get("CompressionType") != "NONE"
+        return f"{self.output}/{'model.tar.gz' if compressed else 'model/'}"
+
+    def now(self) -> float:
+        """Give the time of day, but never one before the job's last change (a clock may be set back)."""
+        return max(time.time(), self.modified)
+
+    def move(self, secondary: str, message: str, status: str | None = None) -> None:
+        """Enter a secondary status (and, where given, a status) and write the record to disk."""
+        with self.lock:
+            now = self.now()
+            if self.transitions:
+                self.transitions[-1].setdefault("EndTime", now)
+            self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
+            self.secondary = secondary
+            self.status = status or self.status
+            self.modified = now
+            if self.status in ENDED:
+                self.transitions[-1]["EndTime"] = now
+                if self.started is not None:
+                    self.ended = now
+            self.save()
+
+    def describe(self) -> dict[str, Any]:
+        """Give what DescribeTrainingJob answers."""
+        with self.lock:
+            answer = {
+                "TrainingJobName": self.name,
+                "TrainingJobArn": self.arn,
+                "ModelArtifacts": {"S3ModelArtifacts": self.model},
+                "TrainingJobStatus": self.status,
+                "SecondaryStatus": self.secondary,
+                "CreationTime": self.created,
+                "LastModifiedTime": self.modified,
+                "SecondaryStatusTransitions": [dict(transition) for transition in self.transitions],
+                "EnableNetworkIsolation": False,
+                "EnableInterContainerTrafficEncryption": False,
+                "EnableManagedSpotTraining": False,
+            }
+            flags = [key for key in self.request if key.startswith("Enable")]
+            answer |= {key: self.request[key] for key in (*GIVEN_BACK, *flags) if key in self.request}
+            optional = {
+                "TrainingStartTime": self.started,
+                "TrainingEndTime": self.ended,
+                "FailureReason": self.failure,
+            }
+            if self.ended is not None:  # whole seconds, at least 1, says SageMaker's model
+                optional["TrainingTimeInSeconds"] = max(1, round(self.training_seconds))
+                optional["BillableTimeInSeconds"] = max(1, round(self.billable_seconds))
+            if self.metrics:
+                optional["FinalMetricDataList"] = list(self.metrics.values())
+            return answer | {key: value for key, value in optional.items() if value is not None}
+
+    def summary(self) -> dict[str, Any]:
+        """Give the job's entry in ListTrainingJobs."""
+        with self.lock:
+            entry = {
+                "TrainingJobName": self.name,
+                "TrainingJobArn": self.arn,
+                "CreationTime": self.created,
+                "LastModifiedTime": self.modified,
+                "TrainingJobStatus": self.status,
+                "SecondaryStatus": self.secondary,
+            }
+            return entry if self.ended is None else {**entry, "TrainingEndTime": self.ended}
+
+    def save(self) -> None:
+        """Write ``job.json``, so that a reader sees the old or the new one whole."""
+        with self.lock:
+            kept = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
+            new = self.folder / "job.json.new"
+            new.write_text(json.dumps(kept))
+            new.replace(self.folder / "job.json")
+
+
+def load(folder: Path) -> Record:
+    """Read the record of the job in `folder`.
+
+    Raises
+    ------
+    OSError, ValueError, TypeError
+        If there is none or it can't be read.
+    """
+    return Record(folder=folder, **json.loads((folder / "job.json").read_text()))

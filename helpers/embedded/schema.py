@@ -1,0 +1,120 @@
+"""Checks requests against botocore's own model of SageMaker, and says no in AWS's words."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import botocore.loaders
+from botocore.model import OperationModel, ServiceModel, Shape
+
+TYPES = {
+    "string": str,
+    "integer": int,
+    "long": int,
+    "float": (int, float),
+    "double": (int, float),
+    "boolean": bool,
+    "timestamp": (int, float),
+    "structure": dict,
+    "map": dict,
+    "list": list,
+}
+
+
+class AwsError(Exception):
+    """An error as AWS answers it: a code, a sentence, an HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400):
+        super().__init__(message)
+        self.code, self.message, self.status = code, message, status
+
+
+def invalid(message: str) -> AwsError:
+    """Give a ValidationException with this message."""
+    return AwsError("ValidationException", message)
+
+
+@functools.cache
+def service() -> ServiceModel:
+    """Give botocore's model of SageMaker."""
+    loader = botocore.loaders.create_loader()
+    return ServiceModel(loader.load_service_model("sagemaker", "service-2"), "sagemaker")
+
+
+@functools.cache
+def operation(name: str) -> OperationModel:
+    """Give botocore's model of one call."""
+    return service().operation_model(name)
+
+
+def check(name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Check the request of a call and give it back without the members that the call does not know.
+
+    Raises
+    ------
+    AwsError
+        SerializationException for a value of the wrong type, ValidationException (all complaints at once) for a
+        missing member or a value outside its limits.
+    """
+    complaints: list[str] = []
+    known = _checked(operation(name).input_shape, request, "", complaints)
+    if complaints:
+        count = f"{len(complaints)} validation error{'s' if len(complaints) > 1 else ''} detected: "
+        raise invalid(count + "; ".join(complaints))
+    return known
+
+
+def _checked(shape: Shape, value: Any, path: str, complaints: list[str]) -> Any:
+    kind = shape.type_name
+    expected = TYPES.get(kind, object)
+    if not isinstance(value, expected) or (kind != "boolean" and isinstance(value, bool)):
+        raise AwsError(
+            "SerializationException", f"{_camel(path) or 'request'} must be a {kind}, not {type(value).__name__}"
+        )
+    if kind == "structure":
+        for member in shape.required_members:
+            if value.get(member) is None:
+                where = _camel(f"{path}.{member}" if path else member)
+                complaints.append(f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
+        return {
+            member: _checked(inner, value[member], f"{path}.{member}" if path else member, complaints)
+            for member, inner in shape.members.items()
+            if value.get(member) is not None
+        }
+    _limit(shape, value, path, complaints)
+    if kind == "list":
+        return [
+            _checked(shape.member, inner, f"{path}.{number}.member", complaints)
+            for number, inner in enumerate(value, start=1)
+        ]
+    if kind == "map":
+        return {
+            _checked(shape.key, key, f"{path}.key", complaints): _checked(
+                shape.value, inner, f"{path}.{key}.member", complaints
+            )
+            for key, inner in value.items()
+        }
+    return value
+
+
+def _limit(shape: Shape, value: Any, path: str, complaints: list[str]) -> None:
+    limits, kind = shape.metadata, shape.type_name
+    size = value if kind in ("integer", "long", "float", "double") else len(value) if hasattr(value, "__len__") else 0
+    about = "value" if size is value else "length"
+    failed = []
+    if "min" in limits and size < limits["min"]:
+        failed.append(f"Member must have {about} greater than or equal to {limits['min']}")
+    if "max" in limits and size > limits["max"]:
+        failed.append(f"Member must have {about} less than or equal to {limits['max']}")
+    if "enum" in limits and value not in limits["enum"]:
+        failed.append(f"Member must satisfy enum value set: [{', '.join(limits['enum'])}]")
+    if "pattern" in limits and kind == "string" and not re.fullmatch(limits["pattern"], value):
+        failed.append(f"Member must satisfy regular expression pattern: {limits['pattern']}")
+    complaints += [f"Value '{value}' at '{_camel(path)}' failed to satisfy constraint: {what}" for what in failed]
+
+
+def _camel(path: str) -> str:
+    """Write a path as AWS does, each name beginning small."""
+    return ".".join(part[:1].lower() + part[1:] for part in path.split("."))

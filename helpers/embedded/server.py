@@ -1,0 +1,115 @@
+"""The server process of the embedded AWS: ``python -m helpers.embedded.server HOME READY_FD``.
+
+`helpers.embedded.control` starts it. It holds ``<home>/alive.lock`` as long as it lives, so that nobody has to trust
+a process id; it says that it is ready by writing its state to READY_FD; SIGTERM ends it once its jobs have ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import boto3
+from botocore.client import BaseClient
+from botocore.config import Config
+from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from helpers.embedded.front import Front
+from helpers.embedded.jobs import Jobs
+from helpers.embedded.store import Store
+
+HOST, REGION = "127.0.0.1", "us-east-1"
+
+
+class Handler(MotoRequestHandler):
+    """moto's handler, without a log line for every request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing."""
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    return boto3.Session("embedded", "embedded", region_name=REGION)
+
+
+class Clients:
+    """boto3 clients of this very server, one for each service, for its own jobs."""
+
+    def __init__(self, url: str):
+        self.url, self.lock, self.made = url, threading.Lock(), {}
+
+    def __call__(self, service: str) -> BaseClient:
+        """Give the client of a service."""
+        with self.lock:
+            if service not in self.made:
+                config = Config(proxies={}, s3={"addressing_style": "path"}, max_pool_connections=32)
+                self.made[service] = _session().client(service, endpoint_url=self.url, config=config)
+            return self.made[service]
+
+
+def allow_many_files() -> None:
+    """Raise the limit of open files: moto keeps one open for each large object."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def serve(home: Path, ready: int) -> None:
+    """Serve until SIGTERM, or SIGINT.
+
+    Parameters
+    ----------
+    home
+        The embedded AWS's folder.
+    ready
+        A file descriptor to which the state is written once requests are answered.
+    """
+    alive = (home / "alive.lock").open("a")
+    fcntl.flock(alive, fcntl.LOCK_EX)  # waits for those who are just looking whether anybody has it
+    state = home / "server.json"
+    state.unlink(missing_ok=True)
+    allow_many_files()
+    moto = DomainDispatcherApplication(create_backend_app)
+    store = Store(home / "s3", moto)
+    restored = store.restore()
+
+    server = make_server(HOST, 0, app=None, threaded=True, request_handler=Handler)
+    url = f"http://{HOST}:{server.server_port}"
+    jobs = Jobs(home / "jobs", Clients(url))
+    server.app = Front(moto, store, jobs)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    jobs.load()
+
+    told = json.dumps({"url": url, "pid": os.getpid()})
+    new = home / "server.json.new"
+    new.write_text(told)
+    new.replace(state)
+    logging.info("serving %s with %d objects and %d jobs of earlier", url, restored, len(jobs.records))
+    with os.fdopen(ready, "w") as pipe:
+        pipe.write(told)
+
+    ended.wait()
+    state.unlink(missing_ok=True)
+    logging.info("stopping; %d jobs had to be stopped", jobs.close())
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    serve(Path(sys.argv[1]), int(sys.argv[2]))

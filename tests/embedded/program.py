@@ -1,0 +1,60 @@
+"""A stand-in for container/train: does what the hyperparameter `do` says, a list of small steps."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+base = Path(os.environ["SAGEMAKER_BASE_DIR"])
+steps = json.loads((base / "input/config/hyperparameters.json").read_text()).get("do", "")
+
+
+def leave(code, note):
+    (base / "model" / "note.txt").write_text(note)
+    sys.exit(code)
+
+
+for step in filter(None, steps.split(";")):
+    verb, _, rest = step.partition(" ")
+    if verb == "say":
+        print(rest, flush=True)
+    elif verb == "model":
+        (base / "model" / "model.nn").write_text(rest)
+    elif verb == "data":
+        (base / "output/data/summary.txt").write_text(rest)
+    elif verb == "failure":
+        (base / "output/failure").write_text(rest)
+    elif verb == "env":
+        print(rest, os.environ.get(rest), flush=True)
+    elif verb == "ls":
+        for path in sorted(base.rglob("*")):
+            if path.is_file():
+                print(path.relative_to(base), oct(path.stat().st_mode & 0o777), flush=True)
+    elif verb == "cat":
+        print((base / rest).read_text(), flush=True)
+    elif verb == "count":  # one more than the checkpoint says
+        file = base / "checkpoints" / "count"
+        count = int(file.read_text()) + 1 if file.exists() else 1
+        file.write_text(str(count))
+        print("count", count, flush=True)
+    elif verb == "term":
+        signal.signal(signal.SIGTERM, lambda *_: leave(0, "stopped by SIGTERM"))
+    elif verb == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    elif verb == "player":  # a child in a session of its own, as mlagents_envs starts players
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+        print("player", child.pid, flush=True)
+    elif verb == "wait":
+        print("waiting", flush=True)
+        time.sleep(float(rest or 600))
+    elif verb == "until":  # one wait of the first attempt only
+        if not (base / "checkpoints" / "count").read_text() >= rest:
+            print("waiting", flush=True)
+            time.sleep(600)
+    elif verb == "exit":
+        sys.exit(int(rest))
+    else:
+        sys.exit(f"unknown step {step}")
