@@ -85,9 +85,9 @@ class Connection:
 def connect(
     target: str = "embedded",
     *,
-    role: str | None = None,
-    bucket: str | None = None,
-    region: str | None = None,
+    role: str = "",
+    bucket: str = "",
+    region: str = "",
 ) -> Connection:
     """Connect to a target, and make sure that it has a bucket.
 
@@ -115,7 +115,7 @@ def connect(
     raise ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
 
 
-def connect_embedded(bucket: str | None) -> Connection:
+def connect_embedded(bucket: str) -> Connection:
     """Connect to the embedded AWS, started if need be. See `connect`."""
     from helpers import embedded  # imported here so that target="aws" loads nothing of it
 
@@ -143,10 +143,10 @@ def connect_embedded(bucket: str | None) -> Connection:
     )
 
 
-def connect_aws(role: str | None, bucket: str | None, region: str | None) -> Connection:
+def connect_aws(role: str, bucket: str, region: str) -> Connection:
     """Connect to the reader's own account. See `connect`."""
     restore_environment()
-    session = boto3.Session(region_name=region)
+    session = boto3.Session(region_name=region or None)
     if not session.region_name:
         raise ConnectError(
             "Expected an AWS region, found none. Run `aws configure set region us-east-1` (or the region "

@@ -1,0 +1,70 @@
+# `make` alone lists the targets. Everything is made in this folder: nothing is installed outside it.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+# The first Python 3.10 or later on PATH; `make PYTHON=/path/to/python3` takes another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+UV := $(BIN)/uv
+
+.PHONY: help
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+.venv/stamp: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Expected Python 3.10 or later with venv, found none. Install one (on Debian:" \
+		"apt install python3 python3-venv), or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making .venv (about 400 MB to download, once)"
+	@$(PYTHON) -m venv --clear .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
+	@$(UV) pip sync --quiet --require-hashes --python .venv requirements.lock
+	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: .venv/stamp  ## make both environments: .venv for the notebooks, .trainer for ML-Agents
+	@$(BIN)/python -m helpers.trainer_env
+
+.PHONY: tutorial
+tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains for a minute less
+	@$(BIN)/python -m helpers.tutorial $(if $(SHORT),--short)
+
+.PHONY: lab
+lab: setup  ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks/01_check_unity_build.ipynb
+
+.PHONY: test
+test: setup  ## run all tests that need no Docker engine
+	@$(BIN)/pytest -n 2 -m "not docker and not slow"
+
+.PHONY: test-compat
+test-compat: setup  ## run the container's tests in the compat flavour of the trainer too
+	@TRAINER_FLAVOUR=compat $(BIN)/python -m helpers.trainer_env --home .trainer-compat
+	@TRAINER_HOME=$(CURDIR)/.trainer-compat $(BIN)/pytest -m "not docker and not slow" tests/container
+
+.PHONY: lint
+lint: .venv/stamp  ## check style and format, notebooks too
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: stop
+stop:  ## end the embedded AWS and the jobs that run in it
+	@test ! -x $(BIN)/python || $(BIN)/python -m helpers.embedded stop
+
+.PHONY: lock
+lock: .venv/stamp  ## make the lock files anew from their inputs
+	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
+		requirements.in -o requirements.lock
+	@$(UV) pip compile --quiet --python-version 3.7 --python-platform x86_64-unknown-linux-gnu --no-header \
+		--generate-hashes --override container/overrides.txt container/requirements.in -o container/requirements.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.9 --no-header --generate-hashes \
+		--override container/overrides-compat.txt container/compat.in -o container/compat.lock
+
+.PHONY: clean
+clean: stop  ## remove what was built; results/ and unity-volume/ are yours and stay
+	@rm -rf .venv .trainer .trainer-compat .embedded build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .pytest_cache .ruff_cache .hypothesis notebooks/.ipynb_checkpoints

@@ -1,0 +1,112 @@
+"""Run all notebooks, one after another, with their own defaults, as a reader would.
+
+``make tutorial`` calls this. It leaves the executed notebooks, the same as HTML, the reward curve and the trained
+model under `build/`.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbconvert import HTMLExporter
+from papermill.exceptions import PapermillExecutionError
+
+from helpers import ROOT
+
+NOTEBOOKS = ROOT / "notebooks"
+BUILD = ROOT / "build"
+RESULTS = ROOT / "results"
+SHORT = {"04_train_on_sagemaker": {"max_steps": 3000}}
+
+
+class TutorialError(RuntimeError):
+    """A notebook failed, or was given a parameter that it does not have."""
+
+
+def list_notebooks() -> list[Path]:
+    """Return the numbered notebooks in their order."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> Path:
+    """Execute a notebook and write it, and its HTML, into a folder.
+
+    Parameters
+    ----------
+    notebook : Path
+    parameters : mapping
+        Values that replace those of the notebook's parameters cell.
+    folder : Path
+        For the executed copy. A notebook that fails is written too, up to its error.
+
+    Returns
+    -------
+    Path
+        The executed copy.
+
+    Raises
+    ------
+    TutorialError
+        If a cell fails, or a parameter is unknown. Papermill alone would only warn of the latter.
+    """
+    known = papermill.inspect_notebook(str(notebook))
+    if unknown := sorted(set(parameters) - set(known)):
+        raise TutorialError(f"{notebook.name} has no parameter {', '.join(unknown)}. It has {', '.join(known)}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    executed = folder / notebook.name
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(executed), parameters, cwd=str(notebook.parent), progress_bar=False
+        )
+    except PapermillExecutionError as error:
+        raise TutorialError(f"{notebook.name}, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
+    finally:
+        if executed.is_file():
+            write_html(executed)
+    return executed
+
+
+def write_html(executed: Path) -> None:
+    """Write an executed notebook as HTML beside it."""
+    body, _ = HTMLExporter(embed_images=True).from_notebook_node(nbformat.read(executed, as_version=4))
+    executed.with_suffix(".html").write_text(body, encoding="utf-8")
+
+
+def newest_result() -> Path:
+    """Return the folder that notebook 05 wrote last."""
+    return max((path.parent for path in RESULTS.glob("*/rewards.png")), key=lambda path: path.stat().st_mtime)
+
+
+def main() -> None:
+    """Execute every notebook and say where things are."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.tutorial", description=main.__doc__)
+    parser.add_argument("--short", action="store_true", help="train only long enough to see that all works")
+    arguments = parser.parse_args()
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger would warn on each start
+    start = time.monotonic()
+    for notebook in list_notebooks():
+        print(f"{notebook.stem} …", end=" ", flush=True)
+        begun = time.monotonic()
+        try:
+            execute(notebook, SHORT.get(notebook.stem, {}) if arguments.short else {}, BUILD / "notebooks")
+        except TutorialError as error:
+            sys.exit(f"failed\n{error}\nWhat was run until then: {BUILD / 'notebooks' / notebook.name}")
+        print(f"{time.monotonic() - begun:.0f} s", flush=True)
+    result = newest_result()
+    shutil.copy(result / "rewards.png", BUILD)
+    shutil.copy(result / "rewards.svg", BUILD)
+    models = [shutil.copy(model, BUILD) for model in sorted(result.glob("*.nn"))]
+    print(f"\nAll {len(list_notebooks())} notebooks in {time.monotonic() - start:.0f} s.")
+    print("notebooks, as HTML   build/notebooks/*.html")
+    print("reward curve         build/rewards.png, build/rewards.svg")
+    print(f"trained model        {', '.join(str(Path(model).relative_to(ROOT)) for model in models)}")
+
+
+if __name__ == "__main__":
+    main()
