@@ -10,6 +10,7 @@ Only files are read; nothing is started or written. The layouts and traps come f
 """
 
 from helpers.unity_build.check import check
+from helpers.unity_build.locate import has_build
 from helpers.unity_build.report import BuildReport, Other, UnityBuild, UnityBuildError
 
-__all__ = ["BuildReport", "Other", "UnityBuild", "UnityBuildError", "check"]
+__all__ = ["BuildReport", "Other", "UnityBuild", "UnityBuildError", "check", "has_build"]

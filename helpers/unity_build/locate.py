@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from helpers.findings import Finding
-from helpers.unity_build.listing import Listing
+from helpers.unity_build.listing import Listing, walk
 
 IN_UNITY = "File > Build Settings, target platform Linux, architecture x86_64, then Build"
 
@@ -151,3 +152,13 @@ def _strangers(player: Player, top: list[str], listing: Listing) -> Iterator[Fin
     programs = [path for path in top if path.lower().endswith((".exe", ".x86")) or path == "UnityPlayer.dll"]
     for path in [*data, *apps, *programs]:
         yield Finding("warning", f"{path} does not belong to {player.executable}.", todo, path)
+
+
+def has_build(folder: str | Path) -> bool:
+    """Whether a folder holds a build, be it a wrong one or a part of one: a sample must not be put beside it."""
+    listing = walk(Path(folder)) if Path(folder).is_dir() else None
+    if listing is None:
+        return False
+    signs = (".x86_64", ".x86", ".exe", ".app", "_Data")
+    names = [path.rpartition("/")[2] for path in (*listing.files, *listing.folders) if path.count("/") < 2]
+    return any(name.endswith(signs) and not name.startswith("._") for name in names)

@@ -1,0 +1,174 @@
+"""The whole check of the trainer's files, from the text to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from helpers import ROOT
+from helpers.findings import Finding, ordered
+from helpers.trainer_config import keys
+from helpers.trainer_config.brain_settings import AliasError, Source, examine
+from helpers.trainer_config.demonstrations import check_demonstration
+from helpers.trainer_config.document import Document, UnreadableError, read_document, repeated_keys
+from helpers.trainer_config.hyperparameters import split
+from helpers.trainer_config.lessons import check_curriculum, check_sampler
+from helpers.trainer_config.report import BrainSettings, ConfigReport
+
+SHIPPED = ROOT / "container" / "trainer_config.yaml"
+
+
+class Brain(Protocol):
+    """A brain as a smoke start describes it."""
+
+    name: str
+    cameras: tuple[tuple[int, int, int], ...]
+
+
+def check_folder(
+    folder: str | Path,
+    brains: Iterable[str | Brain] | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    reset_parameters: Collection[str] | None = None,
+) -> ConfigReport:
+    """Check the trainer config that a training job would take from a folder, and what its hyperparameters name there.
+
+    As in the job, that is the file named by the hyperparameter ``trainer-config``, else ``trainer_config.yaml``, else
+    the one for 3DBall that comes with the container.
+
+    Parameters
+    ----------
+    folder
+        The folder of the build.
+    brains, hyperparameters, reset_parameters
+        As for `check`.
+    """
+    folder = Path(folder)
+    options, _, _ = split(hyperparameters or {})
+    own = folder / options.get("trainer-config", "trainer_config.yaml")
+    path = own if own.is_file() or "trainer-config" in options else SHIPPED
+    return check(path, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
+
+
+def check(
+    path: str | Path,
+    brains: Iterable[str | Brain] | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    *,
+    folder: str | Path | None = None,
+    reset_parameters: Collection[str] | None = None,
+) -> ConfigReport:
+    """Check a trainer config against what ML-Agents 0.11.0 reads.
+
+    Parameters
+    ----------
+    path
+        The YAML file.
+    brains
+        Names of the brains that the build has, or the brains themselves as a smoke start found them; without it,
+        every section counts as a brain.
+    hyperparameters
+        Of the job: overrides of trainer keys, and options such as ``curriculum`` and ``sampler``, whose files are
+        checked too.
+    folder
+        The folder that the job will see, where demonstrations, curricula and samplers lie; by default the config's.
+    reset_parameters
+        Names of the environment's reset parameters, where known.
+
+    Returns
+    -------
+    ConfigReport
+        Findings with line numbers, and each brain's settings.
+    """
+    path = Path(path)
+    folder = path.parent if folder is None else Path(folder)
+    shown = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    if brains is not None:
+        brains = list(brains)
+    known = None if brains is None else [brain if isinstance(brain, str) else brain.name for brain in brains]
+    options, overrides, findings = split(hyperparameters or {})
+    findings += _files(options, folder, known, reset_parameters)
+    subject, settings = f"Trainer config {path}", ()
+    try:
+        document = read_document(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        todo = "Put one there, or leave the hyperparameter trainer-config away to use the container's own."
+        findings.append(Finding("error", f"{path} can't be read ({error.strerror}).", todo, shown))
+    except UnicodeDecodeError:
+        findings.append(Finding("error", "It is not UTF-8 text.", "Save it as UTF-8.", shown))
+    except UnreadableError as error:
+        findings.append(Finding("error", f"It is no YAML: {error}.", "Mend it there.", shown, error.line))
+    else:
+        findings += repeated_keys(document, shown)
+        outer = list(_outer(document, shown))
+        findings += outer
+        if not any(finding.level == "error" for finding in outer):
+            source = Source(shown, document, overrides, partial(check_demonstration, folder))
+            cameras = {b.name: b.cameras for b in brains or () if not isinstance(b, str)}
+            settings = tuple(_brains(source, known, cameras, findings))
+    return ConfigReport(subject, ordered(findings), path, settings)
+
+
+def _files(
+    options: Mapping[str, Any], folder: Path, brains: Collection[str] | None, reset_parameters: Collection[str] | None
+) -> Iterator[Finding]:
+    if named := options.get("curriculum"):
+        yield from check_curriculum(folder / named, named, brains, reset_parameters)
+    if named := options.get("sampler"):
+        yield from check_sampler(folder / named, named, reset_parameters)
+
+
+def _outer(document: Document, shown: str) -> Iterator[Finding]:
+    config = document.value
+    if not isinstance(config, dict):
+        what = "It is empty." if config is None else "It holds no sections."
+        yield Finding("error", what, "It needs a section default: with the trainer's settings.", shown)
+    elif "behaviors" in config:
+        todo = (
+            "0.11.0 reads default: and sections named like brains; trainer_config.convert_behaviors makes that of it."
+        )
+        what = "It is in the format of ML-Agents 0.17 and later (behaviors:)."
+        yield Finding("error", what, todo, shown, document.line("behaviors"))
+    elif "default" not in config:
+        close = keys.nearest("default", config).replace("Did you mean", "Is it meant by")
+        todo = f"mlagents-learn starts from it for every brain. Add it, be it empty: default: {{}}.{close}"
+        yield Finding("error", "The section default: is missing.", todo, shown)
+    elif not isinstance(config["default"], dict):
+        todo = "It must hold settings, or {} for none."
+        yield Finding("error", "The section default: holds no settings.", todo, shown, document.line("default"))
+
+
+def _brains(
+    source: Source, known: Collection[str] | None, cameras: Mapping[str, tuple], findings: list[Finding]
+) -> Iterator[BrainSettings]:
+    sections = [name for name in source.document.value if name != "default"]
+    for brain in known if known is not None else [name for name in sections if isinstance(name, str)] or ["default"]:
+        try:
+            section = source.section(brain)
+        except AliasError as error:
+            findings.append(Finding("error", error.what, error.todo, source.path, source.document.line(error.section)))
+            continue
+        settings = source.effective(brain, section)
+        if known is not None and section is None:
+            close = keys.nearest(brain, sections).replace("Did you mean", "Is it meant by")
+            level, todo = ("warning", close.strip()) if close else ("note", f"Add a section {brain}: for its own.")
+            findings.append(Finding(level, f"{brain} has no section: it is trained with default:.", todo, source.path))
+        findings += examine(settings, source, cameras.get(brain, ()))
+        yield settings
+    if known is not None:
+        used = set(known)
+        for name in list(used):
+            while isinstance(target := source.document.value.get(name), str) and target not in used:
+                used.add(name := target)
+        idle = [str(name) for name in sections if name not in used]
+        if idle:
+            some = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
+            line = source.document.line(next(name for name in sections if name not in used))
+            what = (
+                f"No brain of the build uses the section {some}."
+                if len(idle) == 1
+                else f"No brain of the build uses the sections {some}."
+            )
+            findings.append(Finding("note", what, "They are not read.", source.path, line))

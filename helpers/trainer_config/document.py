@@ -1,0 +1,109 @@
+"""A YAML file with the line of every key, read by the same parser that mlagents-learn uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from helpers.findings import Finding
+
+_DEPTH = 4  # a config has no keys that lie deeper
+
+
+class UnreadableError(ValueError):
+    """The text is no YAML that mlagents-learn can read."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file.
+
+    Parameters
+    ----------
+    value
+        What it says.
+    lines
+        Line of each key, counted from 1, by the path of keys to it.
+    repeated
+        Paths of keys that stand twice in one mapping, with the line of the later one.
+    """
+
+    value: Any
+    lines: dict[tuple, int]
+    repeated: tuple[tuple[tuple, int], ...]
+
+    def line(self, *keys: Any) -> int | None:
+        """Line of a key, or of the nearest one above it where that has none (merged by ``<<``)."""
+        return next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), None)
+
+
+def read_document(text: str) -> Document:
+    """Read YAML.
+
+    Raises
+    ------
+    UnreadableError
+        With the line, if it is not one valid document, or one that contains itself.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            value = None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise UnreadableError(str(error.problem or error.context or "not valid YAML"), line) from error
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError, AttributeError, TypeError) as error:
+        raise UnreadableError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    if _contains_itself(value, ()):
+        raise UnreadableError("an anchor contains itself")
+    lines: dict[tuple, int] = {}
+    repeated = []
+    for keys, line in _keys(node, ()):
+        if keys in lines:
+            repeated.append((keys, line))
+        lines[keys] = line
+    return Document(value, lines, tuple(repeated))
+
+
+def _keys(node: Any, above: tuple) -> Iterator[tuple[tuple, int]]:
+    if not isinstance(node, yaml.MappingNode) or len(above) >= _DEPTH:
+        return
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            keys = (*above, _plain(key))
+            yield keys, key.start_mark.line + 1
+            yield from _keys(value, keys)
+
+
+def _plain(key: yaml.ScalarNode) -> Any:
+    try:
+        return yaml.SafeLoader("").construct_object(key)
+    except (yaml.YAMLError, ValueError):
+        return key.value
+
+
+def _contains_itself(value: Any, above: tuple[int, ...]) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    if id(value) in above or len(above) > 50:
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    # What is shared by aliases is looked at once for each way to it; deep sharing is cut off by the limit above.
+    return any(_contains_itself(item, (*above, id(value))) for item in inner if isinstance(item, (dict, list)))
+
+
+def repeated_keys(document: Document, path: str) -> Iterator[Finding]:
+    """Warn of keys that stand twice: the parser takes the last one without a word."""
+    for keys, line in document.repeated:
+        what = f"{'.'.join(map(str, keys))} stands twice."
+        yield Finding("warning", what, "The last one counts. Delete the other.", path, line)
