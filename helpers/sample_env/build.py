@@ -1,0 +1,115 @@
+"""Writes the sample environment as a build."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from .player.scenes import API_VERSION, SCENES
+
+PLAYER = Path(__file__).parent / "player"
+MARKER = "sample_env.json"
+"""In `<scene>_Data/`: says that a build is a sample."""
+LAUNCHER = "launch.py"
+"""Of `player/`: becomes the executable."""
+SHEBANG = b"#!/usr/bin/env python3\n"
+
+
+class SampleEnvError(Exception):
+    """No sample build can be made as asked."""
+
+
+def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
+    """Write a sample build into a folder, as Unity would: `<scene>.x86_64` and `<scene>_Data/`.
+
+    The files are the same, byte for byte, each time. Where they lie already nothing is written; an older version of
+    the same sample is replaced. The executable comes last, so that a build is there either completely or not at all.
+
+    Parameters
+    ----------
+    folder
+        Made if there is none. Whatever else it holds stays.
+    scene
+        One of `SCENES`.
+
+    Returns
+    -------
+    Path
+        Of the executable.
+
+    Raises
+    ------
+    SampleEnvError
+        When the scene is unknown, or the folder holds another build.
+    """
+    folder = Path(folder)
+    if scene not in SCENES:
+        raise SampleEnvError(f"Expected a scene out of {', '.join(SCENES)}, got {scene!r}. Choose one of them.")
+    refuse_other_build(folder, scene)
+    executable, data = folder / f"{scene}.x86_64", folder / f"{scene}_Data"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".sample_env-", dir=folder) as scratch:
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
+        write_build(new, scene)
+        if contents(new, scene) == contents(folder, scene):
+            return executable
+        executable.unlink(missing_ok=True)
+        if data.exists():
+            data.rename(old)
+        (new / data.name).rename(data)
+        (new / executable.name).rename(executable)
+    return executable
+
+
+def refuse_other_build(folder: Path, scene: str) -> None:
+    """Raise SampleEnvError when a build other than this sample lies in the folder."""
+    for found in sorted(path for pattern in ("*.x86_64", "*.x86", "*_Data") for path in folder.glob(pattern)):
+        if not is_part_of_sample(found, scene):
+            raise SampleEnvError(
+                f"Expected {folder} without a build or with the sample {scene}, found {found.name} of another build. "
+                "Use that build, choose another folder, or move the build out of this one."
+            )
+
+
+def is_part_of_sample(path: Path, scene: str) -> bool:
+    """Tell whether a file or folder is one of the two that make the sample build of this scene."""
+    if path.name == f"{scene}.x86_64":
+        # Unity, building into the same folder, may leave the marker where it was.
+        with path.open("rb") as file:
+            return file.read(len(SHEBANG)) == SHEBANG and is_part_of_sample(path.with_name(f"{scene}_Data"), scene)
+    return path.name == f"{scene}_Data" and (path / MARKER).is_file()
+
+
+def write_build(folder: Path, scene: str) -> None:
+    """Write the files of a sample build."""
+    data = folder / f"{scene}_Data"
+    player = data / PLAYER.name
+    player.mkdir(parents=True)
+    for source in PLAYER.glob("*.py"):
+        if source.name != LAUNCHER:
+            write(player / source.name, source.read_bytes())
+    behaviour = SCENES[scene].behaviour
+    description = {
+        "scene": scene,
+        "protocol": API_VERSION,
+        "brain": behaviour.name,
+        "observations": behaviour.observations,
+        "actions": list(behaviour.actions),
+        "continuous": behaviour.continuous,
+    }
+    write(data / MARKER, (json.dumps(description, indent=2) + "\n").encode())
+    write(folder / f"{scene}.x86_64", (PLAYER / LAUNCHER).read_bytes(), mode=0o755)
+
+
+def write(file: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file with these permissions, whatever the user's umask is."""
+    file.write_bytes(content)
+    file.chmod(mode)
+
+
+def contents(folder: Path, scene: str) -> dict[Path, tuple[int, bytes]]:
+    """Give permissions and content of every file of a build, by path relative to the folder."""
+    files = [folder / f"{scene}.x86_64", *(folder / f"{scene}_Data").rglob("*")]
+    return {
+        file.relative_to(folder): (file.stat().st_mode & 0o777, file.read_bytes()) for file in files if file.is_file()
+    }

@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Starts the sample player; a build has this as its executable, `NAME.x86_64`, beside the folder `NAME_Data`."""
+
+import json
+import sys
+from pathlib import Path
+
+data = Path(__file__).absolute().with_name(Path(__file__).stem + "_Data")
+marker = data / "sample_env.json"
+if not marker.is_file():
+    sys.exit(
+        f"Expected {data.name}/ beside {Path(__file__).name}, found none in {data.parent}. Make the sample build again."
+    )
+
+# The build's content names it where it is stored, so nothing may be written into it, and nothing beside it be imported.
+sys.dont_write_bytecode = True
+sys.path[0] = str(data)
+try:
+    from player.main import main
+except ImportError as error:
+    sys.exit(
+        f"Expected the trainer's Python (NumPy, grpcio, mlagents_envs 0.11.0), found {sys.executable}: {error}. "
+        "Put the bin folder of the trainer's environment first on PATH."
+    )
+sys.exit(main(json.loads(marker.read_text())["scene"], sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""The player's command line and its loop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+from . import trainer_watch
+from .communicator import QUIT, RESET, Communicator, NoTrainerError, TrainerGoneError, wanted_actions
+from .scene import Scene
+from .scenes import SCENES
+
+log = logging.getLogger("player")
+
+
+def main(scene_name: str, arguments: list[str]) -> int:
+    """Run the player until the trainer has had enough; give the exit code.
+
+    Parameters
+    ----------
+    scene_name
+        One of `SCENES`.
+    arguments
+        Of the command line, without the program's name.
+    """
+    parser = command_line(scene_name)
+    options = parser.parse_args(arguments)
+    try:
+        log_path = start_log(options.logFile or default_log(scene_name), options.port)
+    except OSError as error:
+        if options.logFile:
+            parser.error(f"cannot write the log: {error}; give -logFile a file in a folder that can be written to")
+        log_path = start_log("-", options.port)
+    log.info("%s, sample player, process %d, Python %s", scene_name, os.getpid(), platform.python_version())
+    trainer_watch.start()
+    communicator = Communicator(options.port)
+    try:
+        play(communicator, SCENES[scene_name], options, log_path)
+    except TrainerGoneError as gone:
+        log.info("Ends: %s", gone)
+    except NoTrainerError as error:
+        log.error("%s", error)
+        return 1
+    except Exception as error:
+        # Without a word from its player the trainer would wait for ever.
+        log.error("%s", error, exc_info=not isinstance(error, ValueError))
+        communicator.fail(str(error))
+        return 1
+    finally:
+        communicator.close()
+    return 0
+
+
+def command_line(scene_name: str) -> argparse.ArgumentParser:
+    """Give the parser of the player's options."""
+    parser = argparse.ArgumentParser(
+        f"{scene_name}.x86_64", allow_abbrev=False, description="Sample player for ML-Agents 0.11.0."
+    )
+    parser.add_argument("--port", type=int, required=True, help="where the trainer listens; mlagents-learn gives it")
+    parser.add_argument("--agents", type=at_least_one, default=12, help="how many act at once (12)")
+    parser.add_argument("--seed", type=int, help="in place of the seed that the trainer sends")
+    parser.add_argument("-logFile", help="where the log goes; - is standard output")
+    parser.add_argument("-batchmode", action="store_true", help="has no effect, as there is no window")
+    parser.add_argument("-nographics", action="store_true", help="has no effect, as there are no graphics")
+    return parser
+
+
+def at_least_one(text: str) -> int:
+    """Read a whole number above 0."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
+    return int(text)
+
+
+def default_log(scene_name: str) -> str:
+    """Give the file in which Unity's players log on Linux."""
+    return str(Path(f"~/.config/unity3d/DefaultCompany/{scene_name}/Player.log").expanduser())
+
+
+def start_log(file: str, port: int) -> str:
+    """Send the log to a file, `-` being standard output; give the file's path, empty for `-`."""
+    if file == "-":
+        handler: logging.StreamHandler = logging.StreamHandler(sys.stdout)
+    else:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(file)
+        errors = logging.StreamHandler(sys.stderr)
+        errors.setLevel(logging.ERROR)
+        log.addHandler(errors)
+    handler.setFormatter(logging.Formatter(f"{port} %(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    return "" if file == "-" else str(Path(file).absolute())
+
+
+def play(communicator: Communicator, scene_type: type[Scene], options: argparse.Namespace, log_path: str) -> None:
+    """Do what the trainer wants until it says that it is enough.
+
+    Raises
+    ------
+    NoTrainerError, TrainerGoneError
+        See `Communicator`.
+    ValueError
+        When the trainer wants what cannot be.
+    """
+    seed = communicator.introduce(scene_type, log_path)
+    if options.seed is not None:
+        seed = options.seed
+    scene = scene_type(options.agents, seed)
+    log.info("Connected; %d agents, seed %d", options.agents, seed)
+    wish = communicator.first_wish()
+    real_time = False
+    decisions = 0
+    due = time.monotonic()
+    try:
+        while wish.command != QUIT:
+            if wish.command == RESET:
+                scene.reset(dict(wish.environment_parameters.float_parameters))
+                real_time = not wish.is_training
+                log.info("Reset; %s%s", scene.current, ", in real time" if real_time else "")
+            else:
+                scene.step(wanted_actions(wish, scene))
+                decisions += 1
+            if real_time:
+                time.sleep(max(0, due - time.monotonic()))
+                due = time.monotonic() + scene.decision_seconds
+            wish = communicator.report(scene, with_brain=wish.command == RESET)
+        log.info("Ends: the trainer quits")
+    finally:
+        log.info("%d decisions of each agent, %d episodes in all", decisions, scene.episodes)
