@@ -51,8 +51,13 @@ class Front:
             if not isinstance(request, dict) or not self.training.knows(call, request):
                 return self.moto(environ, start_response)
             return _send_json(start_response, 200, self.training.answer(call, request, region))
-        except (AwsError, ValueError) as error:
+        except json.JSONDecodeError as error:
+            return _send_error(start_response, AwsError("SerializationException", str(error)))
+        except AwsError as error:
             return _send_error(start_response, error)
+        except Exception as error:
+            logging.exception("could not answer %s", call)
+            return _send_error(start_response, AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
     def _own(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer ``POST /embedded/jobs/<name>/interrupt?seconds=…``."""
@@ -60,12 +65,9 @@ class Front:
             asked = re.fullmatch(OWN + "jobs/([^/]+)/interrupt", environ["PATH_INFO"])
             if not asked or environ["REQUEST_METHOD"] != "POST":
                 raise AwsError("ResourceNotFound", f"There is nothing at {environ['PATH_INFO']}", 404)
-            seconds = float(dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("seconds", 0))
-            if not 0 <= seconds < float("inf"):
-                raise invalid(f"seconds must be a number from 0 on, it is {seconds}")
-            self.jobs.interrupt(asked[1], seconds)
+            self.jobs.interrupt(asked[1], _seconds(environ.get("QUERY_STRING", "")))
             return _send_json(start_response, 200, None)
-        except (AwsError, ValueError) as error:
+        except AwsError as error:
             return _send_error(start_response, error)
 
 
@@ -124,8 +126,16 @@ def _send_json(start_response: Any, status: int, answer: dict[str, Any] | None) 
     return _send(start_response, status, body, "application/x-amz-json-1.1")
 
 
-def _send_error(start_response: Any, error: Exception) -> list[bytes]:
-    if not isinstance(error, AwsError):
-        logging.info("request that can't be read: %s", error)
-        error = AwsError("SerializationException", str(error))
+def _seconds(query: str) -> float:
+    given = dict(parse_qsl(query)).get("seconds", "0")
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise invalid(f"seconds must be a number from 0 to 86400, it is {given}")
+    return seconds
+
+
+def _send_error(start_response: Any, error: AwsError) -> list[bytes]:
     return _send_json(start_response, error.status, {"__type": error.code, "message": error.message})

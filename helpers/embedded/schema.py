@@ -110,9 +110,23 @@ def _limit(shape: Shape, value: Any, path: str, complaints: list[str]) -> None:
         failed.append(f"Member must have {about} less than or equal to {limits['max']}")
     if "enum" in limits and value not in limits["enum"]:
         failed.append(f"Member must satisfy enum value set: [{', '.join(limits['enum'])}]")
-    if "pattern" in limits and kind == "string" and not re.fullmatch(limits["pattern"], value):
+    if "pattern" in limits and kind == "string" and not _pattern(limits["pattern"]).fullmatch(value):
         failed.append(f"Member must satisfy regular expression pattern: {limits['pattern']}")
     complaints += [f"Value '{value}' at '{_camel(path)}' failed to satisfy constraint: {what}" for what in failed]
+
+
+@functools.cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of the model, which is Java's: Python knows no Unicode categories.
+
+    One that Python can't read at all (none of those of training jobs' usual members) lets everything pass.
+    """
+    for theirs, ours in ((r"\p{L}", r"\w"), (r"\p{N}", r"\w"), (r"\p{Z}", r"\s")):
+        pattern = pattern.replace(theirs, ours)
+    try:
+        return re.compile(pattern)
+    except re.error:
+        return re.compile(".*", re.DOTALL)
 
 
 def _camel(path: str) -> str:
