@@ -1,0 +1,94 @@
+"""A run's checkpoints on disk: found, verified, explained.
+
+ML-Agents writes `models/<run>-0/<Brain>/model-<step>.cptk.*` and a file `checkpoint` that names the newest. Beside
+each of them this container keeps a note, `model-<step>.json`: the shape of brain and network, the environment and the
+curriculum's lesson, which a checkpoint does not hold.
+"""
+
+import json
+import os
+import re
+import shutil
+from typing import Any, Dict, List, NamedTuple, Optional
+
+MODEL = re.compile(r"model-(\d+)\.cptk")
+
+
+class Checkpoint(NamedTuple):
+    """One saved state of one brain."""
+
+    step: int
+    prefix: str  # path without the endings .index, .meta and .data-…
+
+    @property
+    def note(self) -> str:
+        """Path of the note beside it."""
+        return self.prefix[: -len(".cptk")] + ".json"
+
+
+def of_brain(folder: str) -> List[Checkpoint]:
+    """List a brain's checkpoints, newest first, whole or not."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    steps = {int(match.group(1)) for match in map(MODEL.match, names) if match}
+    return [Checkpoint(step, os.path.join(folder, "model-%d.cptk" % step)) for step in sorted(steps, reverse=True)]
+
+
+def brains(run_folder: str) -> List[str]:
+    """Name the brains that have checkpoints in a run's folder."""
+    names = os.listdir(run_folder) if os.path.isdir(run_folder) else []
+    return sorted(name for name in names if of_brain(os.path.join(run_folder, name)))
+
+
+def runs(checkpoints: str) -> List[str]:
+    """Name the runs that have checkpoints."""
+    models = os.path.join(checkpoints, "models")
+    names = os.listdir(models) if os.path.isdir(models) else []
+    return sorted(name[: -len("-0")] for name in names if name.endswith("-0") and brains(os.path.join(models, name)))
+
+
+def newest_step(run_folder: str) -> int:
+    """Return the highest saved step of a run, over all its brains; 0 when nothing is saved."""
+    return max((of_brain(os.path.join(run_folder, brain))[0].step for brain in brains(run_folder)), default=0)
+
+
+def remove(checkpoint: Checkpoint) -> None:
+    """Remove a checkpoint's files and its note."""
+    folder, name = os.path.split(checkpoint.prefix)
+    for found in os.listdir(folder):
+        path = os.path.join(folder, found)
+        if found.startswith(name + "_temp"):  # what TensorFlow was writing when it was killed
+            shutil.rmtree(path, ignore_errors=True)
+        elif found.startswith(name + ".") or path == checkpoint.note:
+            os.remove(path)
+
+
+def read_note(checkpoint: Checkpoint) -> Optional[Dict[str, Any]]:
+    """Read the note beside a checkpoint; None where there is none that can be read."""
+    try:
+        with open(checkpoint.note, encoding="utf-8") as file:
+            note = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) else None
+
+
+def write_note(checkpoint: Checkpoint, note: Dict[str, Any]) -> None:
+    """Write the note before the checkpoint itself, so that no checkpoint stands without one; forget old ones."""
+    folder = os.path.dirname(checkpoint.prefix)
+    os.makedirs(folder, exist_ok=True)
+    with open(checkpoint.note + ".part", "w", encoding="utf-8") as file:
+        json.dump(note, file, indent=2)
+    os.replace(checkpoint.note + ".part", checkpoint.note)
+    noted = {os.path.basename(other.note) for other in of_brain(folder)} | {os.path.basename(checkpoint.note)}
+    for name in os.listdir(folder):
+        if re.fullmatch(r"model-\d+\.json", name) and name not in noted:
+            os.remove(os.path.join(folder, name))
+
+
+def differences(saved: Dict[str, Any], wanted: Dict[str, Any]) -> List[str]:
+    """Say in words what differs between two shapes; empty when nothing does."""
+    return [
+        "%s: %s in the checkpoint, %s now" % (key.replace("_", " "), saved.get(key), wanted.get(key))
+        for key in sorted(set(saved) | set(wanted))
+        if saved.get(key) != wanted.get(key)
+    ]

@@ -1,0 +1,63 @@
+"""What the learner's processes tell the supervisor: JSON lines through a named pipe.
+
+A named pipe rather than an inherited one, because the workers may be forked or spawned. One line is one atomic
+write (at most PIPE_BUF bytes), so that lines of several processes never mix.
+"""
+
+import contextlib
+import json
+import os
+import select
+from typing import Any, Dict, List
+
+SETTINGS = "TRAIN_WATCH"  # environment variable that carries the settings below to the learner's processes
+
+_sender = None
+
+
+class Inbox:
+    """The supervisor's end."""
+
+    def __init__(self, path: str):
+        os.mkfifo(path)
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # RDWR: never at end of file, whoever comes and goes
+        self._rest = b""
+
+    def wait(self, seconds: float) -> List[Dict[str, Any]]:
+        """Return what has arrived; wait for it for at most so many seconds."""
+        if not select.select([self._fd], [], [], seconds)[0]:
+            return []
+        *lines, self._rest = (self._rest + os.read(self._fd, 1 << 20)).split(b"\n")
+        return [json.loads(line.decode()) for line in lines]
+
+    def close(self) -> None:
+        """Close the pipe; who still sends is not disturbed."""
+        os.close(self._fd)
+
+
+def settings() -> Dict[str, Any]:
+    """Return what the supervisor wants the learner's processes to know.
+
+    `events`: path of the pipe; `stall_timeout`: seconds; `player_logs`: folder; `run_folder`: folder of the run's
+    models; `environment`: name of the build.
+    """
+    return json.loads(os.environ[SETTINGS])
+
+
+def connect(path: str) -> None:
+    """Let this process, and those it forks, send to the inbox at `path`."""
+    global _sender
+    _sender = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    os.set_blocking(_sender, True)
+
+
+def send(event: str, **fields: Any) -> None:
+    """Tell the supervisor. Nothing happens when it has gone: its processes end themselves then."""
+    message = fields.get("message", "")
+    while True:
+        line = json.dumps(dict(fields, event=event, pid=os.getpid())).encode() + b"\n"
+        if len(line) <= select.PIPE_BUF or not message:
+            break
+        message = fields["message"] = message[: len(message) // 2]
+    with contextlib.suppress(OSError):
+        os.write(_sender, line)

@@ -1,0 +1,88 @@
+"""What can go wrong while training, and how it is said."""
+
+import signal
+from typing import Any, Dict, Optional
+
+WORTH_A_RESTART = ("player_exit", "player_quit", "player_hang", "port_taken")  # anything else would come again
+
+
+def of(event: Dict[str, Any], steps: str) -> "Fault":
+    """Make a fault of what a process reported.
+
+    Parameters
+    ----------
+    event
+        `kind` and what belongs to it; the kinds are the branches below.
+    steps
+        How far the training was, in words.
+    """
+    return Fault(event["kind"], event.get("player"), _words(event, steps))
+
+
+class Fault:
+    """One cause for a training to end."""
+
+    def __init__(self, kind: str, player: Optional[int], reason: str):
+        self.kind = kind
+        self.player = player
+        self.reason = reason
+
+    @property
+    def worth_a_restart(self) -> bool:
+        """Whether the same may go well the next time."""
+        return self.kind in WORTH_A_RESTART
+
+
+def _words(event: Dict[str, Any], steps: str) -> str:
+    kind, text, after = event["kind"], event.get("message", ""), "after %s" % steps
+    player = "Player %s" % event.get("player")
+    if kind == "player_exit":
+        return "%s %s %s." % (player, ending(event["code"]), after)
+    if kind == "player_quit":
+        return "%s ended the connection %s." % (player, after)
+    if kind == "player_hang":
+        return "%s hangs: no answer for %.0f s, %s." % (player, event["seconds"], after)
+    if kind == "no_connection":
+        return (
+            "%s started but did not connect within %.0f s. Is it an ML-Agents 0.11 build, and can it start without a "
+            "display?" % (player, event["seconds"])
+        )
+    if kind == "wrong_version":
+        return "%s speaks protocol version %r, this trainer %r. Build it with ML-Agents 0.11." % (
+            player,
+            event["found"],
+            event["wanted"],
+        )
+    if kind == "nan_reward":
+        return "%s sent a reward that is not a number %s (%s)." % (player, after, text)
+    if kind == "port_taken":
+        return "%s could not be given a port: %s" % (player, text)
+    if kind == "worker_error":
+        return "%s could not be driven %s: %s" % (player, after, text)
+    if kind == "worker_exit":
+        return "The process that drives player %s %s %s." % (event["player"], ending(event["code"]), after)
+    if kind == "refused":
+        return text
+    if kind == "not_finite":
+        return "%s. The network is lost from there on; the last checkpoint is not." % text
+    if kind == "trainer_error":
+        return "The trainer failed %s with %s: %s" % (after, event["error"], text)
+    if kind == "learner_stall":
+        return "The learner stands still: nothing done for %.0f s, %s." % (event["seconds"], after)
+    if kind == "silent":
+        return "No sign of life from %s for %.0f s, %s." % (event["who"], event["seconds"], after)
+    return "The learner %s %s, before it reached max_steps." % (ending(event["code"]), after)  # learner_exit
+
+
+def ending(code: Optional[int]) -> str:
+    """Say how a process ended, from its return code (negative: the signal)."""
+    if code is None:
+        return "ended"
+    if code >= 0:
+        return "exited (code %d)" % code
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "signal %d" % -code
+    memory = ", as Linux does when memory runs out" if -code == signal.SIGKILL else ""
+    return "was killed (%s%s)" % (name, memory)

@@ -1,0 +1,37 @@
+"""Starts ML-Agents' own learner, unmodified, under watch. Run by `train`; takes the arguments of `mlagents-learn`."""
+
+import os
+import sys
+import traceback
+
+
+def main() -> None:
+    """Run `mlagents.trainers.learn.main` and end the process for certain."""
+    if sys.version_info >= (3, 8):  # no TensorFlow 1.15 there
+        import tf1_compat
+
+        tf1_compat.install()
+    import learner_watch
+
+    learner_watch.install()
+    from mlagents.trainers import learn
+
+    code = 0
+    try:
+        learn.main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:  # asked to stop before there was anything to save
+        code = 130
+    except BaseException as error:
+        traceback.print_exc()
+        learner_watch.report(error)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A plain exit would wait for workers that never end, once the learner has failed.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The learner's command line."""
+
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional
+
+import checkpoints
+import paths
+
+
+@dataclass(frozen=True)
+class LearnerCommand:
+    """How the learner is started; asked again for each attempt, because ports and checkpoints change."""
+
+    executable: str
+    trainer_config: str
+    run_id: str
+    options: Dict[str, Any]
+    num_envs: int
+    curriculum: Optional[str] = None
+    sampler: Optional[str] = None
+
+    @property
+    def run_folder(self) -> str:
+        """Folder of the run's models, relative to the learner's working directory."""
+        return paths.run_folder(self.run_id)
+
+    @property
+    def environment(self) -> str:
+        """Name of the build."""
+        return os.path.splitext(os.path.basename(self.executable))[0]
+
+    def line(self) -> List[str]:
+        """Return the command line of the next attempt."""
+        options = self.options
+        line = [sys.executable, "-u", paths.LEARNER, self.trainer_config, "--train"]
+        line += ["--env", self.executable, "--run-id", self.run_id, "--num-envs", str(self.num_envs)]
+        line += ["--base-port", str(options["base-port"] or free_ports(self.num_envs))]
+        for name in ("lesson", "seed", "save-freq", "keep-checkpoints"):
+            line += ["--" + name, str(options[name])]
+        for name in ("no-graphics", "slow", "debug"):
+            line += ["--" + name] if options[name] else []
+        line += ["--curriculum", self.curriculum] if self.curriculum else []
+        line += ["--sampler", self.sampler] if self.sampler else []
+        if checkpoints.brains(os.path.join(paths.CHECKPOINTS, self.run_folder)):
+            line += ["--load"]
+        return [*line, "--env-args", *options["env-args"]] if options["env-args"] else line
+
+
+def free_ports(count: int) -> int:
+    """Return the first of `count` ports in a row that are free on this machine.
+
+    Another program may still take one before the player's server does; the attempt is then made again.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            first = probe.getsockname()[1]
+        if first + count < 65536 and all(map(_is_free, range(first, first + count))):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("localhost", port))
+        except OSError:
+            return False
+    return True

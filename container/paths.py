@@ -1,0 +1,41 @@
+"""Every path of the training container, in one place.
+
+SageMaker's contract fixes them under `/opt/ml`; `SAGEMAKER_BASE_DIR` moves the root, so that the same program
+runs outside Docker.
+"""
+
+import os
+
+BASE = os.path.abspath(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+
+INPUT_CONFIG = os.path.join(BASE, "input", "config")
+HYPERPARAMETERS = os.path.join(INPUT_CONFIG, "hyperparameters.json")
+RESOURCES = os.path.join(INPUT_CONFIG, "resourceconfig.json")
+CHANNEL = os.path.join(BASE, "input", "data", "unity-volume")
+
+MODEL = os.path.join(BASE, "model")
+TRAINING_JSON = os.path.join(MODEL, "training.json")
+USED_TRAINER_CONFIG = os.path.join(MODEL, "trainer_config.yaml")
+
+OUTPUT_DATA = os.path.join(BASE, "output", "data")
+SUMMARIES = os.path.join(OUTPUT_DATA, "summaries")
+TIMERS = os.path.join(OUTPUT_DATA, "timers.json")
+PLAYER_LOGS = os.path.join(OUTPUT_DATA, "players")
+FAILURE = os.path.join(BASE, "output", "failure")
+
+# The learner's working directory: what it saves is a checkpoint, which SageMaker syncs to S3 while the job runs.
+CHECKPOINTS = os.path.join(BASE, "checkpoints")
+
+CONTAINER = os.path.dirname(os.path.abspath(__file__))
+SHIPPED_TRAINER_CONFIG = os.path.join(CONTAINER, "trainer_config.yaml")
+LEARNER = os.path.join(CONTAINER, "learner.py")
+
+
+def run_folder(run_id):
+    """Folder of a run's models, relative to `CHECKPOINTS`; ML-Agents appends the `-0`."""
+    return os.path.join("models", run_id + "-0")
+
+
+def run_timers(run_id):
+    """File of a run's timers, relative to `CHECKPOINTS`."""
+    return os.path.join("summaries", run_id + "-0_timers.json")

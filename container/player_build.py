@@ -1,0 +1,74 @@
+"""The Unity build: found in the channel, copied to where it can be run."""
+
+import os
+import shutil
+from typing import Optional
+
+from refusal import RefusalError
+
+SUFFIX = ".x86_64"
+REMOVED_BY_MLAGENTS = (".x86_64", ".x86", ".app", ".exe")  # wherever they stand in the path of --env
+
+
+def find(channel: str, named: Optional[str]) -> str:
+    """Find the player's executable in the channel.
+
+    Parameters
+    ----------
+    channel
+        Folder of the channel `unity-volume`.
+    named
+        The hyperparameter `env`, relative to the channel, with or without `.x86_64`; None takes the only one.
+
+    Raises
+    ------
+    RefusalError
+        There is none, or more than one to choose from.
+    """
+    found = sorted(
+        os.path.relpath(os.path.join(folder, file), channel)
+        for folder, _, files in os.walk(channel)
+        for file in files
+        if file.endswith(SUFFIX) and not file.startswith("._")
+    )
+    if named is None:
+        if len(found) == 1:
+            return os.path.join(channel, found[0])
+        raise RefusalError(
+            "Expected one *.x86_64 in the channel unity-volume, found %s. Build for Linux x86_64 in Unity, or say "
+            "which with the hyperparameter env." % (", ".join(found) or "none")
+        )
+    wanted = os.path.normpath(named if named.endswith(SUFFIX) else named + SUFFIX)
+    if wanted not in found:
+        raise RefusalError(
+            "Hyperparameter env names %s, which is not in the channel unity-volume; it holds %s."
+            % (wanted, ", ".join(found) or "no *.x86_64")
+        )
+    return os.path.join(channel, wanted)
+
+
+def copy(executable: str, folder: str) -> str:
+    """Copy the build's folder to a writable place and make the player executable.
+
+    The channel may be read-only, and S3 keeps no permission bits.
+
+    Returns
+    -------
+    str
+        The copied executable.
+
+    Raises
+    ------
+    RefusalError
+        ML-Agents would not find the copy again.
+    """
+    target = os.path.join(folder, os.path.basename(executable))
+    for suffix in REMOVED_BY_MLAGENTS:
+        if suffix in target[: -len(SUFFIX)]:
+            raise RefusalError(
+                "ML-Agents 0.11 removes %s wherever it stands in a path, and %s has it before its end. Rename the "
+                "build, or set TMPDIR to a folder without it." % (suffix, target)
+            )
+    shutil.copytree(os.path.dirname(executable), folder)
+    os.chmod(target, 0o700)
+    return target

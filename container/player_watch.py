@@ -1,0 +1,153 @@
+"""Watches one player from inside the ML-Agents worker process that drives it.
+
+Each worker of ML-Agents starts one player and exchanges messages with it. This module runs that same worker with
+eyes on: it reports a player that exits, does not connect, speaks another version, does not answer or sends NaN,
+writes the player's output to a file, and ends player and worker when the learner has gone.
+"""
+
+import contextlib
+import functools
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+import traceback
+
+import events
+from mlagents.envs import rpc_communicator, subprocess_env_manager
+from mlagents.envs.environment import UnityEnvironment
+from mlagents.envs.exception import UnityTimeOutException, UnityWorkerInUseException
+
+TICK = 0.5  # seconds
+
+run_worker_of_mlagents = subprocess_env_manager.worker
+
+
+class Player:
+    """What is known of this worker's player."""
+
+    process = None
+    closing = False
+    waited = None  # seconds it has owed an answer, or None
+    reported = False
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def fault(self, kind: str, **fields) -> None:
+        """Report a fault; what follows from the first one is not reported."""
+        if not self.reported and not self.closing:
+            self.reported = True
+            events.send("fault", kind=kind, player=self.number, **fields)
+
+
+def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None:
+    """Run ML-Agents' worker, watched. Arguments as the original's."""
+    settings = events.settings()
+    events.connect(settings["events"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner ends its workers by message
+    player = Player(worker_id)
+    logs = os.path.join(settings["player_logs"], str(worker_id))
+    os.makedirs(logs, exist_ok=True)
+    _watch_launch(player, logs)
+    _watch_messages(player)
+    logging.getLogger("mlagents.envs").addFilter(functools.partial(_report_nan, player))
+    threading.Thread(target=_tick, args=(player, settings["stall_timeout"]), daemon=True).start()
+    try:
+        run_worker_of_mlagents(parent_conn, step_queue, pickled_env_factory, worker_id)
+    except UnityWorkerInUseException as error:
+        player.fault("port_taken", message=" ".join(str(error).split()))
+    except BaseException as error:
+        traceback.print_exc()
+        player.fault("worker_error", message="%s: %s" % (type(error).__name__, " ".join(str(error).split())))
+
+
+def _watch_launch(player: Player, logs: str) -> None:
+    launch, close = UnityEnvironment.executable_launcher, UnityEnvironment._close
+
+    def watched_launch(self, file_name, docker_training, no_graphics, args):
+        if not any(word.lower() == "-logfile" for word in args):
+            args = ["-logFile", os.path.join(logs, "Player.log"), *args]
+        with open(os.path.join(logs, "console.log"), "ab") as console:
+            # Only the player is started in this process.
+            subprocess.Popen = functools.partial(subprocess.Popen, stdout=console, stderr=subprocess.STDOUT)
+            launch(self, file_name, docker_training, no_graphics, args)
+        player.process = self.proc1
+        events.send("player", player=player.number, player_pid=self.proc1.pid)
+        threading.Thread(target=wait, daemon=True).start()
+
+    def wait():
+        code = player.process.wait()
+        player.fault("player_exit", code=code)
+
+    def watched_close(self):
+        player.closing = True
+        close(self)
+
+    UnityEnvironment.executable_launcher, UnityEnvironment._close = watched_launch, watched_close
+
+
+def _watch_messages(player: Player) -> None:
+    initialize = rpc_communicator.RpcCommunicator.initialize
+    exchange = rpc_communicator.RpcCommunicator.exchange
+
+    def watched_initialize(self, inputs):
+        try:
+            output = initialize(self, inputs)
+        except UnityTimeOutException:
+            player.fault("no_connection", seconds=self.timeout_wait)
+            raise
+        version = output.rl_initialization_output.version
+        if version != UnityEnvironment.API_VERSION:
+            player.fault("wrong_version", found=version, wanted=UnityEnvironment.API_VERSION)
+        return output
+
+    def watched_exchange(self, inputs):
+        player.waited = 0.0
+        try:
+            output = exchange(self, inputs)
+        finally:
+            player.waited = None
+        if output is None:  # the player has said goodbye; its exit code says more, if it comes soon
+            try:
+                player.fault("player_exit", code=player.process.wait(2))
+            except subprocess.TimeoutExpired:
+                player.fault("player_quit")
+        return output
+
+    rpc_communicator.RpcCommunicator.initialize = watched_initialize
+    rpc_communicator.RpcCommunicator.exchange = watched_exchange
+
+
+def _report_nan(player: Player, record: logging.LogRecord) -> bool:
+    # ML-Agents counts a NaN reward as 0 and goes on; all that tells of it is this warning.
+    if "NaN reward" in record.getMessage():
+        player.fault("nan_reward", message=record.getMessage())
+    return True
+
+
+def _tick(player: Player, stall_timeout: float) -> None:
+    """Look after the player twice a second.
+
+    Time is counted in ticks of this process and not by the clock: a machine that slept, or a job that was paused,
+    has made nobody hang.
+    """
+    learner = os.getppid()
+    while True:
+        time.sleep(TICK)
+        if os.getppid() != learner:
+            _kill(player)
+            os._exit(1)
+        events.send("alive", who="player %d" % player.number)
+        if player.waited is not None:
+            player.waited += TICK
+            if player.waited >= stall_timeout:
+                player.fault("player_hang", seconds=player.waited)
+
+
+def _kill(player: Player) -> None:
+    if player.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(player.process.pid, signal.SIGKILL)  # ML-Agents makes it leader of its own group

@@ -1,0 +1,87 @@
+"""The processes below this one: known to the last grandchild, and ended for certain."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from typing import Dict, List, Set
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def adopt_orphans() -> None:
+    """Become the parent of grandchildren whose parent dies (Linux), as process 1 of a container is anyway."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants() -> List[int]:
+    """Return every living process below this one; empty where there is no /proc (macOS)."""
+    children: Dict[int, List[int]] = {}
+    for pid, parent, state in _processes():
+        if state != "Z":
+            children.setdefault(parent, []).append(pid)
+    found, open_ends = [], [os.getpid()]
+    while open_ends:
+        below = children.get(open_ends.pop(), [])
+        found += below
+        open_ends += below
+    return found
+
+
+def reap(keep: int) -> None:
+    """Collect dead children other than `keep`, whose end its owner waits for."""
+    for pid, parent, state in _processes():
+        if parent == os.getpid() and state == "Z" and pid != keep:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def kill_all(learner, players: Set[int], seconds: float = 10.0) -> List[int]:
+    """Kill everything below this process and wait until it is gone.
+
+    Parameters
+    ----------
+    learner
+        The learner's `Popen`, leader of its own process group.
+    players
+        Process ids of players, each leader of its own group: all that is known of them on macOS.
+    seconds
+        How long to try.
+
+    Returns
+    -------
+    list of int
+        What is left; only a process that the kernel itself holds can be.
+    """
+    if not os.path.isdir("/proc/self"):
+        for group in {learner.pid} | players:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+    give_up = time.monotonic() + seconds
+    while True:
+        learner.poll()
+        reap(keep=learner.pid)
+        left = descendants()
+        if not left or time.monotonic() > give_up:
+            return left
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _processes():
+    """Yield (pid, parent's pid, state letter) of every process, from /proc."""
+    if not os.path.isdir("/proc/self"):
+        return
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name, "rb") as file:
+                    state, parent = file.read().rpartition(b")")[2].split()[:2]
+            except OSError:
+                continue  # ended meanwhile
+            yield int(name), int(parent), state.decode()

@@ -1,0 +1,78 @@
+"""What a job leaves behind: the model, the output and, when it failed, the reason."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+import traceback
+from typing import Any, Dict
+
+import paths
+from outcome import Outcome
+
+FAILURE_CHARACTERS = 1024  # SageMaker takes no more into FailureReason
+
+
+def collect(outcome: Outcome, run_id: str) -> None:
+    """Bring models, summaries and timers from the learner's folder to where SageMaker takes them up."""
+    run_folder = os.path.join(paths.CHECKPOINTS, paths.run_folder(run_id))
+    if outcome.exported:
+        for name in os.listdir(run_folder):
+            if name.endswith(".nn"):
+                shutil.copy(os.path.join(run_folder, name), paths.MODEL)
+    summaries = os.path.join(paths.CHECKPOINTS, "summaries")
+    if os.path.isdir(summaries):
+        shutil.rmtree(paths.SUMMARIES, ignore_errors=True)
+        shutil.copytree(summaries, paths.SUMMARIES, ignore=shutil.ignore_patterns("*.json", "*.csv"))
+    timers = os.path.join(paths.CHECKPOINTS, paths.run_timers(run_id))
+    if os.path.exists(timers):
+        shutil.copy(timers, paths.TIMERS)
+
+
+def describe(outcome: Outcome, **facts: Any) -> Dict[str, Any]:
+    """Return the content of `training.json`."""
+    # The versions without importing TensorFlow, which takes seconds.
+    versions = _versions()
+    brains = {n: {"steps": b.step, "mean_reward": b.mean_reward} for n, b in outcome.brains.items()}
+    return dict(
+        {
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "flavour": "exact" if sys.version_info < (3, 8) else "compat",
+            "python": platform.python_version(),
+            "tensorflow": versions.get("tensorflow") or versions.get("tensorflow-cpu"),
+            "mlagents": versions.get("mlagents"),
+            "brains": brains,
+            "restarts": outcome.restarts,
+            "resumed_from": outcome.resumed_from,
+            "torn_checkpoints": outcome.torn,
+        },
+        **facts,
+    )
+
+
+def _versions() -> Dict[str, str]:
+    import pkg_resources
+
+    return {found.project_name.lower(): found.version for found in pkg_resources.working_set}
+
+
+def write_training(description: Dict[str, Any]) -> None:
+    """Write `training.json`."""
+    with open(paths.TRAINING_JSON, "w", encoding="utf-8") as file:
+        json.dump(description, file, indent=2)
+        file.write("\n")
+
+
+def write_failure(reason: str, details: str = "") -> None:
+    """Write the cause in the first line, what explains it after."""
+    os.makedirs(os.path.dirname(paths.FAILURE), exist_ok=True)
+    with open(paths.FAILURE, "w", encoding="utf-8") as file:
+        file.write((" ".join(reason.split()) + "\n" + details).strip()[:FAILURE_CHARACTERS])
+
+
+def unexpected(error: BaseException) -> str:
+    """Return the cause of an error of our own making."""
+    traceback.print_exc()
+    return "The training program itself failed with %s: %s" % (type(error).__name__, error)

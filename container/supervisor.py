@@ -1,0 +1,254 @@
+"""Runs the learner and judges how it ended.
+
+ML-Agents' own exit code says little: it is 0 after half a run, and a learner whose player has died may never end at
+all. So the learner is watched from inside (`learner_watch`, `player_watch`), and this module decides on what they
+tell and on what the kernel says of the processes.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Dict, Optional
+
+import checkpoints
+import events
+import faults
+import paths
+import process_tree
+from learner_command import LearnerCommand
+from outcome import HELD_SUMMARIES, Brain, Outcome
+
+TICK = 0.5  # seconds
+SAVE_SECONDS = 60  # for a learner to save and export after a fault
+STOP_SECONDS = 90  # the same when the job is stopped; SageMaker kills after 120
+LEAVE_SECONDS = 5  # for the players to leave once all is saved, and for a learner that does not move
+SILENCE = 10  # seconds on top of stall-timeout before a process that sends nothing counts as lost
+
+
+def say(message: str) -> None:
+    """Write one line of our own to the log."""
+    sys.stderr.write("train: %s\n" % message)
+    sys.stderr.flush()
+
+
+class StopRequest:
+    """SIGTERM or SIGINT, as something to look at rather than something that happens."""
+
+    def __init__(self) -> None:
+        self.asked = ""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self.asked = self.asked or signal.Signals(number).name
+
+
+def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, work: str) -> Outcome:
+    """Train until the run is complete, stopped or beyond help.
+
+    After a crash or hang of a player the learner saves what it has and is started again from there, unless it never
+    got anywhere: at most `max-restarts` times without a step saved between.
+
+    Parameters
+    ----------
+    command
+        How the learner is started.
+    options
+        The job's options.
+    stop
+        Whether somebody asked to stop.
+    work
+        A folder for the pipe.
+    """
+    outcome = Outcome()
+    pipe = os.path.join(work, "events")
+    inbox = events.Inbox(pipe)
+    os.environ[events.SETTINGS] = json.dumps(
+        {
+            "events": pipe,
+            "stall_timeout": options["stall-timeout"],
+            "player_logs": paths.PLAYER_LOGS,
+            "run_folder": command.run_folder,
+            "environment": command.environment,
+        }
+    )
+    run_folder = os.path.join(paths.CHECKPOINTS, command.run_folder)
+    barren = 0  # attempts in a row that saved no further step
+    while True:
+        saved_before = checkpoints.newest_step(run_folder)
+        attempt = Attempt(command, options, stop, inbox, outcome)
+        attempt.run()
+        saved = checkpoints.newest_step(run_folder)
+        barren = 0 if saved > saved_before else barren + 1
+        most = options["max-restarts"] if saved else 0  # a build that never trained a step never will
+        if not attempt.fault or not attempt.fault.worth_a_restart or stop.asked or not most or barren > most:
+            break
+        outcome.restarts.append(attempt.fault.reason)
+        say("training goes on from step %d" % saved)
+    attempt.conclude()
+    inbox.close()
+    return outcome
+
+
+class Attempt:
+    """One life of the learner, from its start until its whole process tree is gone."""
+
+    def __init__(
+        self, command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, inbox: events.Inbox, outcome: Outcome
+    ):
+        self.command = command
+        self.goal = options["stop-at-reward"]
+        self.longest_silence = options["stall-timeout"] + SILENCE
+        self.stop = stop
+        self.inbox = inbox
+        self.outcome = outcome
+        self.outcome.exported = False
+        self.learner: Any = None
+        self.players: Dict[int, int] = {}  # number -> process id
+        self.silence: Dict[str, float] = {"the learner": 0.0}  # who -> seconds since the last sign of life
+        self.patience: Optional[float] = None  # seconds left to the learner; None while it may go on
+        self.asked = False  # the learner was asked to save and end
+        self.interrupted = False  # the learner says that its learning was interrupted
+        self.fault: Optional[faults.Fault] = None
+        self.goal_reached = False
+        self.log_starts = dict(_console_sizes())
+
+    def run(self) -> None:
+        """Run the learner to its end; afterwards `fault` is what went wrong, if anything did."""
+        self.learner = subprocess.Popen(
+            self.command.line(), cwd=paths.CHECKPOINTS, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        while self.learner.poll() is None:
+            before = time.monotonic()
+            for event in self.inbox.wait(TICK):
+                self._take(event)
+            # A pause of the whole job (docker pause, a laptop that sleeps) counts as one tick, not as silence.
+            self._tick(min(time.monotonic() - before, 2 * TICK))
+        for event in self.inbox.wait(0):
+            self._take(event)
+        if not self._ended_well():
+            self._fail({"kind": "learner_exit", "code": self.learner.returncode})
+        left = process_tree.kill_all(self.learner, set(self.players.values()))
+        if left:
+            say("processes that could not be ended: %s" % ", ".join(map(str, left)))
+
+    def conclude(self) -> None:
+        """Write into the outcome how this attempt, being the last one, ended the job."""
+        outcome = self.outcome
+        if self.fault:
+            outcome.status, outcome.reason = "failed", self.fault.reason
+            outcome.details = _log_tail(self.fault.player, self.log_starts)
+        elif self.goal_reached:
+            outcome.status = "completed"
+            outcome.reason = "The mean reward held %g over %d summaries." % (self.goal[1], HELD_SUMMARIES)
+        elif outcome.reached_max_steps():
+            outcome.status, outcome.reason = "completed", "Every brain reached its max_steps."
+        else:
+            outcome.status, outcome.reason = "stopped", "Stopped by %s after %s." % (self.stop.asked, outcome.steps())
+
+    def _take(self, event: Dict[str, Any]) -> None:
+        """Take in what the learner or one of its workers told."""
+        kind, brains = event["event"], self.outcome.brains
+        if kind == "alive":
+            self.silence[event["who"]] = 0.0
+        elif kind == "player":
+            self.players[event["player"]] = event["player_pid"]
+        elif kind == "brain":
+            brains.setdefault(event["brain"], Brain()).max_steps = event["max_steps"]
+        elif kind == "summary":
+            brain = brains.setdefault(event["brain"], Brain())
+            brain.mean_reward = event["mean_reward"]
+            brain.recent.append(event["mean_reward"])
+            self._judge_goal()
+        elif kind == "resumed":
+            self.outcome.resumed_from.setdefault(event["brain"], event["step"])
+            say("brain %(brain)s goes on from step %(step)d" % event)
+        elif kind == "torn":
+            self.outcome.torn.append("%(brain)s, step %(step)d: %(message)s" % event)
+            say(
+                "the checkpoint of brain %(brain)s at step %(step)d cannot be read and is left out: %(message)s" % event
+            )
+        elif kind == "interrupted":
+            self.interrupted = True
+        elif kind == "exported":
+            self.outcome.exported = True
+            self.patience = LEAVE_SECONDS
+        elif kind == "fault":
+            self._fail(event)
+        for name, (step, max_steps) in event.get("steps", {}).items():
+            brains[name].step = min(step, max_steps)  # ML-Agents ends one step later
+
+    def _judge_goal(self) -> None:
+        if self.goal is None or self.patience is not None:
+            return
+        named, reward = self.goal
+        if named and named not in self.outcome.brains:
+            known = ", ".join(sorted(self.outcome.brains))
+            message = "Hyperparameter stop-at-reward names the brain %s, but the build has %s." % (named, known)
+            self._fail({"kind": "refused", "message": message})
+        elif self.outcome.holds(reward, named):
+            self.goal_reached = True
+            say("the mean reward held %g over %d summaries" % (reward, HELD_SUMMARIES))
+            self._interrupt(SAVE_SECONDS)
+
+    def _tick(self, seconds: float) -> None:
+        """Look after what only time tells."""
+        process_tree.reap(keep=self.learner.pid)
+        if self.patience is not None:
+            self.patience -= seconds
+            if self.patience < 0:
+                self.learner.kill()
+        elif self.stop.asked:
+            say("%s: saving and stopping" % self.stop.asked)
+            self._interrupt(STOP_SECONDS)
+        else:
+            for who in self.silence:
+                self.silence[who] += seconds
+            who, longest = max(self.silence.items(), key=lambda item: item[1])
+            if longest > self.longest_silence:
+                self._fail({"kind": "silent", "who": who, "seconds": longest})
+
+    def _fail(self, event: Dict[str, Any]) -> None:
+        """Take the first fault as the cause, and let the learner save what it has."""
+        follows = self.asked or self.outcome.exported  # from what was asked for, or from the end
+        if self.fault or (follows and event["kind"] not in ("learner_exit", "trainer_error")):
+            return
+        self.fault = faults.of(event, self.outcome.steps())
+        say(self.fault.reason)
+        self._interrupt(LEAVE_SECONDS if event["kind"] in ("learner_stall", "silent") else SAVE_SECONDS)
+
+    def _interrupt(self, patience: float) -> None:
+        if self.learner.poll() is None:
+            self.learner.send_signal(signal.SIGINT)
+        self.asked, self.patience = True, patience
+
+    def _ended_well(self) -> bool:
+        """Judge an end that nobody complained about."""
+        if self.stop.asked or self.goal_reached:
+            began = any(brain.step for brain in self.outcome.brains.values())
+            return self.outcome.exported or not began
+        return self.outcome.exported and not self.interrupted and self.outcome.reached_max_steps()
+
+
+def _console_sizes():
+    for number in os.listdir(paths.PLAYER_LOGS):
+        path = os.path.join(paths.PLAYER_LOGS, number, "console.log")
+        yield int(number), os.path.getsize(path) if os.path.exists(path) else 0
+
+
+def _log_tail(player: Optional[int], starts: Dict[int, int], lines: int = 8) -> str:
+    """Return the last lines that a player wrote in its last life."""
+    if player is None:
+        return ""
+    written = ""
+    for name, start in (("Player.log", 0), ("console.log", starts.get(player, 0))):
+        path = os.path.join(paths.PLAYER_LOGS, str(player), name)
+        if os.path.exists(path):
+            with open(path, "rb") as file:
+                file.seek(start)
+                written += file.read()[-20000:].decode("utf-8", "replace") + "\n"
+    last = [line for line in written.splitlines() if line.strip()][-lines:]
+    return "\n".join(["The last lines of its log:", *last]) if last else ""

@@ -1,0 +1,46 @@
+"""TensorFlow 2.15 in the place of 1.15, as far as ML-Agents 0.11 uses it.
+
+TensorFlow 1.15 has no wheels beyond Python 3.7 and none for arm64. `tensorflow.compat.v1` is the same interface
+without `tf.contrib`; the names that ML-Agents takes from there are few and are supplied here.
+"""
+
+import sys
+import types
+
+
+def install() -> None:
+    """Put `tensorflow.compat.v1` where `import tensorflow` finds it."""
+    import tensorflow.compat.v1 as tf
+
+    tf.disable_v2_behavior()
+    layers = types.ModuleType("tensorflow.contrib.layers")
+    layers.flatten = tf.layers.flatten
+    layers.variance_scaling_initializer = _variance_scaling
+    rnn = types.ModuleType("tensorflow.contrib.rnn")
+    rnn.BasicLSTMCell = tf.nn.rnn_cell.BasicLSTMCell
+    rnn.LSTMStateTuple = tf.nn.rnn_cell.LSTMStateTuple
+    contrib = types.ModuleType("tensorflow.contrib")
+    contrib.layers, contrib.rnn = layers, rnn
+    tf.contrib = contrib
+
+    # Two functions that TensorFlow moved; ML-Agents takes them from here.
+    from tensorflow.python.framework import graph_util
+
+    graph_util.convert_variables_to_constants = tf.graph_util.convert_variables_to_constants
+    graph_util.extract_sub_graph = tf.graph_util.extract_sub_graph
+
+    sys.modules["tensorflow"] = tf
+    sys.modules["tensorflow.contrib"] = contrib
+    sys.modules["tensorflow.contrib.layers"] = layers
+    sys.modules["tensorflow.contrib.rnn"] = rnn
+
+
+def _variance_scaling(factor: float = 2.0):
+    # The defaults of tf.contrib: fan-in, normal distribution truncated and not corrected for it.
+    import tensorflow as tf
+
+    return tf.initializers.variance_scaling(scale=factor * _TRUNCATION, mode="fan_in", distribution="truncated_normal")
+
+
+# tf.contrib multiplies by 1.3 / n what compat.v1 divides by 0.87962566² / n.
+_TRUNCATION = 1.3 * 0.87962566103423978**2
