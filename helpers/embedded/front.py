@@ -20,6 +20,8 @@ from helpers.embedded.training_api import TrainingApi
 OWN = "/embedded/"
 """Paths of the embedded AWS's own: what a reader can do here and nowhere else."""
 
+S3_CONTROL = "/v20180820/"
+
 
 class Front:
     """Passes S3 to the store, training jobs to the jobs, policy simulation to `simulate`, the rest to moto."""
@@ -33,7 +35,7 @@ class Front:
         service, region = scope(environ)
         if environ["PATH_INFO"].startswith(OWN):
             return self._own(environ, start_response)
-        if service == "s3":
+        if service == "s3" and not environ["PATH_INFO"].startswith(S3_CONTROL):
             return self.store(environ, start_response)
         if service == "sagemaker":
             return self._sagemaker(environ, start_response, region)

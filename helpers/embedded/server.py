@@ -81,7 +81,7 @@ def serve(home: Path, ready: int) -> None:
     state.unlink(missing_ok=True)
     allow_many_files()
     moto = DomainDispatcherApplication(create_backend_app)
-    store = Store(home / "s3", moto)
+    store = Store(home / "s3", create_backend_app("s3"))  # the dispatcher looks at 180 folders for each request
     restored = store.restore()
 
     server = make_server(HOST, 0, app=None, threaded=True, request_handler=Handler)

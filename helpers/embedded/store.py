@@ -36,6 +36,7 @@ KEPT_HEADERS = (
     "content-type",
     "expires",
 )
+COPIED_HEADERS = ("x-amz-meta-", "x-amz-checksum-", "x-amz-sdk-checksum-", "x-amz-storage-class")
 LEFT_HEADERS = ("x-amz-date", "x-amz-security-token", "x-amz-copy-source")
 OBJECT_PARTS = ("tagging", "acl", "retention", "legal-hold")
 STRIPES = 64
@@ -111,18 +112,22 @@ class Store:
             _write(file, [*parts, _entry(environ, body)])
             shutil.rmtree(upload)
         elif method == "PUT" and upload:
+            headers = {}
             if "HTTP_X_AMZ_COPY_SOURCE" in environ:
-                environ, body = self._copied(environ, environ["HTTP_X_AMZ_COPY_SOURCE"])
-            _write(upload / f"{int(query['partNumber']):05d}", [_entry(environ, body)])
+                body, _ = self._copied(environ, environ["HTTP_X_AMZ_COPY_SOURCE"])
+            else:
+                headers = _headers(environ)
+            _write(upload / f"{int(query['partNumber']):05d}", [_entry(environ, body, headers)])
         elif method == "PUT":
             part = next((part for part in OBJECT_PARTS if part in query), None)
             if part:
                 _write(file.with_name(f"{file.name}.{part}"), [_entry(environ, body)])
             else:
+                headers = _headers(environ)
                 if "HTTP_X_AMZ_COPY_SOURCE" in environ:
-                    environ, body = self._copied(environ, f"/{bucket}/{quote(key)}")
+                    body, headers = self._copied(environ, f"/{bucket}/{quote(key)}")
                 _remove(_family(file)[1:])
-                _write(file, [_entry(environ, body)])
+                _write(file, [_entry(environ, body, headers)])
 
     def _keep_bucket(self, environ: dict[str, Any], place: Path, query: dict[str, str], body: bytes) -> None:
         method = environ["REQUEST_METHOD"]
@@ -140,18 +145,18 @@ class Store:
         elif method == "DELETE":
             _remove([file])
 
-    def _copied(self, environ: dict[str, Any], source: str) -> tuple[dict[str, Any], bytes]:
-        """Turn the request of a copy into one that brings the bytes along, for its source may be deleted later."""
-        ranges = environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE")
+    def _copied(self, environ: dict[str, Any], source: str) -> tuple[bytes, dict[str, str]]:
+        """Fetch what a copy copied, for its source may be deleted later: the bytes and the headers they came with."""
         path = "/" + unquote(source.partition("?versionId=")[0]).lstrip("/")
-        headers = {"Authorization": SIGNED, **({"Range": ranges} if ranges else {})}
-        asked = EnvironBuilder(path=path, headers=headers).get_environ()
-        answer, _, told = run_wsgi_app(self.moto, asked, buffered=True)
-        changed = {name: value for name, value in environ.items() if not name.startswith("HTTP_X_AMZ_COPY_SOURCE")}
-        for name, value in told.items():
-            if name.lower() in KEPT_HEADERS or name.lower().startswith("x-amz-meta-"):
-                changed.setdefault(_environ_name(name), value)
-        return changed, b"".join(answer)
+        asked = {"Authorization": SIGNED, "x-amz-checksum-mode": "ENABLED"}
+        if ranges := environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE"):
+            asked["Range"] = ranges
+        request = EnvironBuilder(path=quote(path), headers=asked).get_environ()
+        answer, _, told = run_wsgi_app(self.moto, request, buffered=True)
+        kept = {
+            name: value for name, value in told.items() if name.lower().startswith((*KEPT_HEADERS, *COPIED_HEADERS))
+        }
+        return b"".join(answer), kept
 
     def _replay(self, file: Path) -> None:
         """Send the requests in `file` to moto again."""
@@ -207,13 +212,13 @@ def _headers(environ: dict[str, Any]) -> dict[str, str]:
     return headers
 
 
-def _entry(environ: dict[str, Any], body: bytes) -> bytes:
+def _entry(environ: dict[str, Any], body: bytes, headers: dict[str, str] | None = None) -> bytes:
     """Write a request down: one line of JSON, then its body."""
     about = {
         "method": environ["REQUEST_METHOD"],
         "path": _path(environ),
         "query": environ.get("QUERY_STRING", ""),
-        "headers": _headers(environ),
+        "headers": _headers(environ) if headers is None else headers,
         "length": len(body),
     }
     return json.dumps(about).encode() + b"\n" + body
