@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import ClassVar, Literal
@@ -11,6 +12,8 @@ from typing import ClassVar, Literal
 Level = Literal["error", "warning", "note"]
 
 _ORDER: dict[str, int] = {"error": 0, "warning": 1, "note": 2}
+
+_ALIKE = 8  # findings with the same advice that are shown in full
 
 # Symbol, text colour and badge colour: each pair reads at 4.5:1 or better, on a light and on a dark page,
 # because the badge brings its own background.
@@ -138,13 +141,13 @@ class Report:
     def __str__(self) -> str:
         width = max((len(name) for name, _ in self.facts), default=0)
         lines = [self.subject, *(f"  {name:<{width}}  {value}" for name, value in self.facts)]
-        for finding in self.findings:
-            label = f"{finding.level.upper():<8}" if finding.level != "note" else f"{'note':<8}"
+        for finding in _shortened(self.findings):
+            label = f"{finding.level if finding.level == 'note' else finding.level.upper():<8}"
             lines += textwrap.wrap(
                 str(finding), 108, initial_indent=f"  {label} ", subsequent_indent=" " * 11, break_on_hyphens=False
             )
         lines += textwrap.wrap(self.verdict, 108, break_on_hyphens=False)
-        return "\n".join(lines)
+        return _writable("\n".join(lines))
 
     def _repr_html_(self) -> str:
         rows = [
@@ -152,19 +155,37 @@ class Report:
             f'<td colspan="3" style="{_CELL}">{escape(value)}</td></tr>'
             for name, value in self.facts
         ]
-        for finding in self.findings:
+        for finding in _shortened(self.findings):
             place = f"<code>{escape(finding.place)}</code>" if finding.place else ""
             rows.append(
                 f'<tr><td style="{_CELL};white-space:nowrap">{_badge(finding.level)}</td>'
                 f'<td style="{_CELL}">{place}</td>'
                 f'<td style="{_CELL}">{escape(finding.what)}</td><td style="{_CELL}">{escape(finding.todo)}</td></tr>'
             )
-        return (
+        return _writable(
             f'<table style="border-collapse:collapse;color:inherit;background:transparent">'
             f'<caption style="text-align:left;font-weight:bold;color:inherit">{escape(self.subject)}</caption>'
             f"<tbody>{''.join(rows)}</tbody></table>"
             f"<p>{_badge('ok' if self.ok else 'error')} {escape(self.verdict)}</p>"
         )
+
+
+def _shortened(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Leave out what would repeat one advice more than `_ALIKE` times; a folder of the wrong kind has thousands."""
+    count = Counter((finding.level, finding.todo) for finding in findings)
+    seen: Counter[tuple[str, str]] = Counter()
+    for finding in findings:
+        alike = (finding.level, finding.todo)
+        seen[alike] += 1
+        if seen[alike] <= _ALIKE:
+            yield finding
+        elif seen[alike] == _ALIKE + 1:
+            yield Finding(finding.level, f"… and {count[alike] - _ALIKE} more like these.", finding.todo)
+
+
+def _writable(text: str) -> str:
+    """Escape what UTF-8 can't hold: file names may have such bytes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _badge(level: str) -> str:

@@ -87,7 +87,7 @@ def _read(stream, size: int) -> Elf:
     if header.e_type not in ("ET_EXEC", "ET_DYN"):
         raise BrokenElfError(f"neither program nor library ({header.e_type})")
     sizes = (header.e_ehsize, header.e_phentsize, header.e_shentsize if header.e_shnum else 64, header.e_version)
-    if sizes != (64, 56, 64, "EV_CURRENT"):
+    if sizes != (64, 56, 64, "EV_CURRENT") or header.e_ident["EI_VERSION"] != "EV_CURRENT":
         raise BrokenElfError("damaged (its ELF header contradicts itself)")
 
     segments = list(elf.iter_segments())

@@ -1,0 +1,104 @@
+"""The report reads in a terminal, in JupyterLab's light and dark themes, and from scripts."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers import unity_build
+from helpers.findings import Finding, Report, ordered
+
+
+def luminance(colour):
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.fixture
+def report():
+    findings = [
+        Finding("note", "A note.", "Nothing to do."),
+        Finding("error", "<b>Broken</b> & bad.", "Mend it.", "file.so"),
+        Finding("warning", "Strange.", "Look.", "config.yaml", 3),
+    ]
+    return Report("Subject", ordered(findings))
+
+
+def test_html_reads_without_colours(report):
+    html = report._repr_html_()
+    assert html.index("✖ error") < html.index("▲ warning") < html.index("● note")
+    assert "&lt;b&gt;Broken&lt;/b&gt; &amp; bad." in html and "config.yaml:3" in html
+    assert "Not ready, 1 error. First: file.so: &lt;b&gt;Broken&lt;/b&gt; &amp; bad. Mend it." in html
+
+
+def test_html_reads_on_light_and_dark_pages(report):
+    """Text outside badges takes the page's own colour; each badge has contrast by itself."""
+    html = report._repr_html_()
+    badges = re.findall(r"color:(#\w{6});background:(#\w{6})", html)
+    assert len(badges) == 4
+    for pair in badges:
+        dark, light = sorted(map(luminance, pair))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+    assert len(re.findall(r"#\w{6}", html)) == 2 * len(badges)
+
+
+def test_text_report(report):
+    assert str(report).splitlines() == [
+        "Subject",
+        "  ERROR    file.so: <b>Broken</b> & bad. Mend it.",
+        "  WARNING  config.yaml:3: Strange. Look.",
+        "  note     A note. Nothing to do.",
+        "Not ready, 1 error. First: file.so: <b>Broken</b> & bad. Mend it.",
+    ]
+
+
+def test_verdicts():
+    warning = Finding("warning", "Strange.", "Look.")
+    assert Report("x", ()).verdict == "Ready."
+    assert Report("x", (warning,)).verdict == "Ready. Read the warning first."
+    assert Report("x", (warning, warning)).verdict == "Ready. Read the 2 warnings first."
+    Report("x", (warning,)).raise_for_errors()
+
+
+def test_many_alike_are_shortened():
+    report = Report("x", tuple(Finding("warning", f"Link {n}.", "Put the file there.") for n in range(100)))
+    text = str(report)
+    assert "Link 7." in text and "Link 8." not in text and "… and 92 more like these." in text
+
+
+def run(folder, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "helpers.unity_build", str(folder)], capture_output=True, text=True, timeout=60, **more
+    )
+
+
+def test_command_line(build):
+    good = run(build)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "The build is ready to train." in good.stdout and "API-11" in good.stdout
+    (build / "Game.x86_64").unlink()
+    bad = run(build)
+    assert (bad.returncode, bad.stderr) == (1, "")
+    assert "Expected one *.x86_64 in unity-volume/, found none." in " ".join(bad.stdout.split())
+
+
+def test_command_line_in_a_terminal_without_unicode(build):
+    (build / "Größe.bin").write_text("x")
+    done = run(build, env={"PYTHONIOENCODING": "ascii", "PATH": ""})
+    assert (done.returncode, done.stderr) == (0, "") and r"Gr\xf6\xdfe.bin" in done.stdout
+
+
+def test_large_build_is_checked_quickly(formats, build):
+    """1 GB in 5,000 files under 2 s; sparse files stand in for the assets, which are never read."""
+    for number in range(5000):
+        path = build / f"Game_Data/StreamingAssets/{number % 50}/{number}.bundle"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(200_000)
+    start = time.perf_counter()
+    report = unity_build.check(build)
+    assert time.perf_counter() - start < 2
+    assert report.ok and report.build.size > 1e9 and report.build.files > 5000
