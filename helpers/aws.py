@@ -8,6 +8,7 @@ the AWS CLI need no branch for it.
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -123,7 +124,7 @@ def connect_embedded(bucket: str) -> Connection:
         server = embedded.start()
     except embedded.EmbeddedError as error:
         raise ConnectError(str(error)) from error
-    use_environment(server.url)
+    use_environment(server.url, server.sdk_config)
     session = boto3.Session(region_name=FAKE_KEYS["AWS_REGION"])
     account = session.client("sts").get_caller_identity()["Account"]
     iam = session.client("iam")
@@ -204,11 +205,13 @@ def make_bucket(session: boto3.Session, bucket: str) -> str:
 _before: dict[str, str | None] = {}
 
 
-def use_environment(url: str) -> None:
+def use_environment(url: str, sdk_config: Path) -> None:
     """Turn every AWS client of this process, and of those it starts, to the server at `url`."""
     changes = {
         **FAKE_KEYS,
         "AWS_ENDPOINT_URL": url,
+        # The SageMaker SDK reports its use over the network unless its configuration says otherwise.
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk_config),
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         # A proxy cannot reach this machine's loopback address.

@@ -138,13 +138,7 @@ def launch(
     from sagemaker.train import ModelTrainer
 
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
-    # The embedded target keeps to itself: the SDK would report its use over the network.
-    defaults = {"SchemaVersion": "1.0", "SageMaker": {"TelemetryOptOut": True}}
-    session = Session(
-        boto_session=connection.session,
-        default_bucket=connection.bucket,
-        sagemaker_config=defaults if connection.endpoint else None,
-    )
+    session = Session(boto_session=connection.session, default_bucket=connection.bucket)
     trainer = ModelTrainer(
         sagemaker_session=session,
         training_image=image.uri,

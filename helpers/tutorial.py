@@ -16,6 +16,7 @@ import nbformat
 import papermill
 from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from helpers import ROOT
 
@@ -62,7 +63,13 @@ def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> P
     executed = folder / notebook.name
     try:
         papermill.execute_notebook(
-            str(notebook), str(executed), parameters, cwd=str(notebook.parent), progress_bar=False
+            str(notebook),
+            str(executed),
+            parameters,
+            cwd=str(notebook.parent),
+            progress_bar=False,
+            # Over TCP the kernel would warn, on every start, that it is not encrypted.
+            config=Config(KernelManager={"transport": "ipc"}),
         )
     except PapermillExecutionError as error:
         raise TutorialError(f"{notebook.name}, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
