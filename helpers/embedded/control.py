@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from helpers import ROOT
+
 START_SECONDS = 120.0
 STOP_SECONDS = 180.0  # a job has 120 s to end, and its model is uploaded after that
 
@@ -62,7 +63,7 @@ class Server:
 
 def home_folder() -> Path:
     """Give the embedded AWS's folder: ``EMBEDDED_HOME``, or ``.embedded`` in the repository."""
-    return Path(os.environ.get("EMBEDDED_HOME") or REPOSITORY / ".embedded").absolute()
+    return Path(os.environ.get("EMBEDDED_HOME") or ROOT / ".embedded").absolute()
 
 
 def find() -> Server | None:
@@ -192,7 +193,7 @@ def _launch(home: Path) -> Server:
     reader, writer = os.pipe()
     log = home / "server.log"
     cleared = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment = {**cleared, "PYTHONPATH": str(REPOSITORY), "AWS_CONFIG_FILE": os.devnull}
+    environment = {**cleared, "PYTHONPATH": str(ROOT), "AWS_CONFIG_FILE": os.devnull}
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "helpers.embedded.server", str(home), str(writer)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -20,6 +21,7 @@ from helpers.embedded.training_api import TrainingApi
 OWN = "/embedded/"
 """Paths of the embedded AWS's own: what a reader can do here and nowhere else."""
 
+READS_LOGS = ("DescribeLogStreams", "GetLogEvents", "FilterLogEvents")
 S3_CONTROL = "/v20180820/"
 
 
@@ -39,6 +41,8 @@ class Front:
             return self.store(environ, start_response)
         if service == "sagemaker":
             return self._sagemaker(environ, start_response, region)
+        if service == "logs":
+            self._give_log(environ)
         if service == "iam":
             body = _take(environ)
             form = parse_qs(body.decode("utf-8", "replace"))
@@ -60,6 +64,15 @@ class Front:
         except Exception as error:
             logging.exception("could not answer %s", call)
             return _send_error(start_response, AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+
+    def _give_log(self, environ: dict[str, Any]) -> None:
+        """See to it that moto has the log that a request asks for."""
+        if environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2] in READS_LOGS:
+            with contextlib.suppress(ValueError, AttributeError):  # moto will say what is wrong with it
+                asked = json.loads(_take(environ))
+                names = [asked.get("logStreamName"), asked.get("logStreamNamePrefix"), *asked.get("logStreamNames", ())]
+                for name in filter(None, names):
+                    self.jobs.give_log(name.partition("/")[0])
 
     def _own(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer ``POST /embedded/jobs/<name>/interrupt?seconds=…``."""

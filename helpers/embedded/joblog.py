@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import re
 import select
@@ -18,6 +19,33 @@ from helpers.embedded.record import Record
 GROUP = "/aws/sagemaker/TrainingJobs"
 FLUSH_SECONDS = 0.5
 BATCH_EVENTS, BATCH_BYTES, EVENT_BYTES = 5_000, 900_000, 250_000  # CloudWatch: 10,000, 1,048,576 and 262,144
+
+
+EVENTS = "events.jsonl"
+"""In a job's folder: what was sent to CloudWatch Logs, for the next server."""
+
+
+def make_stream(logs: BaseClient, stream: str) -> None:
+    """Make a job's log stream, and the group if it is the first."""
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=GROUP)
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
+
+
+def replay(folder: Path, logs: BaseClient) -> None:
+    """Send the log of the job in `folder`, which an earlier server ran, to CloudWatch Logs again.
+
+    Like AWS, moto takes nothing older than 14 days; ``log.txt`` has all of it.
+    """
+    with contextlib.suppress(FileNotFoundError), (folder / EVENTS).open() as file:
+        for line in file:
+            try:
+                batch = json.loads(line)
+            except ValueError:
+                continue  # cut short when the server was killed
+            make_stream(logs, batch["logStreamName"])
+            logs.put_log_events(logGroupName=GROUP, **batch)
 
 
 class JobLog:
@@ -59,17 +87,17 @@ class JobLog:
         """Send what has been gathered to CloudWatch Logs."""
         if not self.events:
             return
-        try:
-            self.logs.put_log_events(logGroupName=GROUP, logStreamName=self.stream, logEvents=self.events)
-        except (BotoCoreError, ClientError):  # log.txt has it all; a job is not to fail for its log
-            logging.exception("%s: could not write to CloudWatch Logs", self.record.name)
+        batch = {"logStreamName": self.stream, "logEvents": self.events}
         self.events, self.size = [], 0
+        try:
+            with (self.record.folder / EVENTS).open("a") as file:
+                file.write(json.dumps(batch) + "\n")
+            self.logs.put_log_events(logGroupName=GROUP, **batch)
+        except (BotoCoreError, ClientError, OSError):  # a job is not to fail for its log
+            logging.exception("%s: could not write to CloudWatch Logs", self.record.name)
 
     def _open_stream(self) -> None:
-        with contextlib.suppress(self.logs.exceptions.ResourceAlreadyExistsException):
-            self.logs.create_log_group(logGroupName=GROUP)
-        with contextlib.suppress(self.logs.exceptions.ResourceAlreadyExistsException):
-            self.logs.create_log_stream(logGroupName=GROUP, logStreamName=self.stream)
+        make_stream(self.logs, self.stream)
         with self.record.lock:
             self.record.streams.append(self.stream)
 

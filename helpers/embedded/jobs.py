@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from helpers.embedded import record, runner, transfer
+from helpers.embedded import joblog, record, runner, transfer
 from helpers.embedded.life import OPT_ML, Training
 from helpers.embedded.record import ENDED, Record
 from helpers.embedded.schema import AwsError, invalid
@@ -47,6 +47,8 @@ class Jobs:
         self.living: dict[str, Training] = {}
         self.running: set[str] = set()
         self.waiting: deque[str] = deque()
+        self.unsent: set[str] = set()  # jobs of earlier servers, whose logs this one's CloudWatch lacks
+        self.log_lock = threading.Lock()
         self.closed = False
         self.lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +62,7 @@ class Jobs:
                 logging.warning("%s holds no job that can be read: %s", place, error)
                 continue
             self.records[found.name] = found
+            self.unsent.add(found.name)
             if found.status not in ENDED:
                 self._bury(found)
 
@@ -166,6 +169,13 @@ class Jobs:
         for training in living:
             training.join()
         return len(living)
+
+    def give_log(self, name: str) -> None:
+        """Put the log of a job of an earlier server into CloudWatch Logs, when somebody asks for it first."""
+        with self.log_lock:
+            if name in self.unsent:
+                joblog.replay(self.folder / name, self.client("logs"))
+                self.unsent.discard(name)
 
     def list(self, query: dict[str, Any]) -> dict[str, Any]:
         """Answer a checked ListTrainingJobs request.

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from helpers import ROOT
 from helpers.embedded import guard
 
-REPOSITORY = Path(__file__).parents[2]
 PROGRAM_VARIABLE = "EMBEDDED_TRAIN_PROGRAM"
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 """What a job sees of the server's environment; in a container it would be the image's own."""
@@ -137,6 +137,6 @@ def choose(image: str) -> Runner:
     except trainer_env.TrainerEnvError as error:
         raise RunnerError(str(error)) from error
     return ProcessRunner(
-        (str(trainer.python), str(REPOSITORY / "container" / "train")),
+        (str(trainer.python), str(ROOT / "container" / "train")),
         f"as a process in the trainer environment ({trainer.flavour})",
     )

@@ -40,6 +40,11 @@ for step in filter(None, steps.split(";")):
         count = int(file.read_text()) + 1 if file.exists() else 1
         file.write_text(str(count))
         print("count", count, flush=True)
+    elif verb == "flood":
+        out = sys.stdout.buffer
+        out.write(b"".join(b"line %d\n" % number for number in range(int(rest))))
+        out.write(b"\xffbroken\n\nno newline at the end")
+        out.flush()
     elif verb == "term":
         signal.signal(signal.SIGTERM, lambda *_: leave(0, "stopped by SIGTERM"))
     elif verb == "deaf":

@@ -1,0 +1,248 @@
+"""Jobs that run: what SageMaker would do, seen through boto3."""
+
+import json
+import time
+
+import psutil
+import pytest
+
+LAYOUT = """\
+input/config/checkpointconfig.json 0o644
+input/config/hyperparameters.json 0o644
+input/config/inputdataconfig.json 0o644
+input/config/resourceconfig.json 0o644
+input/data/unity-volume/3DBall.x86_64 0o644
+input/data/unity-volume/3DBall_Data/level0 0o644
+"""
+
+
+def test_completed_job(aws):
+    aws.s3.put_object(Bucket=aws.bucket, Key="whole/3DBall.x86_64", Body=b"build")
+    aws.s3.put_object(Bucket=aws.bucket, Key="whole/3DBall_Data/level0", Body=b"level")
+    before = time.time()
+    request = aws.request(
+        "say Mean Reward: -2.621. Std;say Mean Reward: -0.953. Std;ls;model weights;data events",
+        TrainingJobName="whole-job",
+        AlgorithmSpecification=aws.metrics(reward=r"Mean Reward: (-?[0-9]+\.[0-9]+)", never="x(y)"),
+        InputDataConfig=[aws.channel("unity-volume", "whole")],
+        CheckpointConfig={"S3Uri": f"s3://{aws.bucket}/whole-checkpoints"},
+        Environment={"A": "b"},
+        RetryStrategy={"MaximumRetryAttempts": 3},
+        EnableNetworkIsolation=True,
+    )
+    arn = aws.sm.create_training_job(**request)["TrainingJobArn"]
+    assert arn == "arn:aws:sagemaker:us-east-1:123456789012:training-job/whole-job"
+    told = aws.ended("whole-job")
+
+    for key, value in request.items():
+        assert told[key] == value, key
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Completed", "Completed")
+    assert aws.statuses(told) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert "as a process" in told["SecondaryStatusTransitions"][2]["StatusMessage"]
+    times = [step[edge].timestamp() for step in told["SecondaryStatusTransitions"] for edge in ("StartTime", "EndTime")]
+    assert times == sorted(times)
+    assert before <= told["CreationTime"].timestamp() <= told["TrainingStartTime"].timestamp() <= times[2]
+    assert told["TrainingEndTime"].timestamp() == times[-1] <= time.time()
+    assert told["TrainingTimeInSeconds"] == told["BillableTimeInSeconds"]
+    lasted = (told["TrainingEndTime"] - told["TrainingStartTime"]).total_seconds()
+    assert abs(told["TrainingTimeInSeconds"] - max(1, lasted)) < 1
+    assert told["EnableManagedSpotTraining"] is False
+    [metric] = told["FinalMetricDataList"]
+    assert (metric["MetricName"], round(metric["Value"], 4)) == ("reward", -0.953)
+    assert times[4] <= metric["Timestamp"].timestamp() <= times[5]
+
+    model = f"s3://{aws.bucket}/out/whole-job/output/model.tar.gz"
+    assert told["ModelArtifacts"] == {"S3ModelArtifacts": model}
+    assert aws.archive("out/whole-job/output/model.tar.gz") == {"model.nn": "weights"}
+    assert aws.archive("out/whole-job/output/output.tar.gz") == {"summary.txt": "events"}
+
+    log = aws.log("whole-job")
+    assert LAYOUT in log
+    logs = aws.client("logs")
+    [stream] = logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix="whole-job/")[
+        "logStreams"
+    ]
+    assert stream["logStreamName"].startswith("whole-job/algo-1-")
+    assert before - 1 <= int(stream["logStreamName"].rpartition("-")[2]) <= time.time()
+    events = logs.get_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=stream["logStreamName"], startFromHead=True
+    )["events"]
+    assert [event["message"] for event in events] == log.splitlines()
+
+
+def test_configuration_files_and_environment(aws):
+    steps = ["cat input/config/" + name for name in ("inputdataconfig.json", "resourceconfig.json")]
+    steps += ["env TRAINING_JOB_NAME", "env TRAINING_JOB_ARN", "env AWS_REGION", "env MINE", "env AWS_ACCESS_KEY_ID"]
+    aws.s3.put_object(Bucket=aws.bucket, Key="small/a", Body=b"a")
+    name = aws.create(
+        ";".join(steps),
+        InputDataConfig=[aws.channel("unity-volume", "small/", InputMode="FastFile")],
+        Environment={"MINE": "1"},
+    )
+    assert aws.ended(name)["TrainingJobStatus"] == "Completed"
+    log = aws.log(name)
+    decoder = json.JSONDecoder()
+    channels, end = decoder.raw_decode(log)
+    assert channels == {
+        "unity-volume": {
+            "TrainingInputMode": "FastFile",
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": "None",
+        }
+    }
+    resources, end = decoder.raw_decode(log, end + 1)
+    assert (resources["current_host"], resources["hosts"]) == ("algo-1", ["algo-1"])
+    assert resources["current_instance_type"] == "ml.m5.large"
+    assert log[end:].split("\n")[1:-1] == [
+        f"TRAINING_JOB_NAME {name}",
+        f"TRAINING_JOB_ARN arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}",
+        "AWS_REGION us-east-1",
+        "MINE 1",
+        "AWS_ACCESS_KEY_ID None",
+    ]
+    assert (aws.folder(name) / "input/data/unity-volume/a").stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        ("failure the player crashed;exit 3", "AlgorithmError: the player crashed, exit code: 3"),
+        ("exit 1", "AlgorithmError: , exit code: 1"),
+        ("failure " + "x" * 2000 + ";exit 137", "AlgorithmError: " + "x" * 991 + ", exit code: 137"),
+    ],
+)
+def test_failed_job(aws, do, reason):
+    told = aws.run("model half;data log;" + do)
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Failed", "Failed")
+    assert told["FailureReason"] == reason
+    assert len(reason) <= 1024
+    assert aws.statuses(told) == ["Starting", "Downloading", "Training", "Uploading", "Failed"]
+    output = f"out/{told['TrainingJobName']}/output"
+    assert aws.archive(f"{output}/output.tar.gz") == {"summary.txt": "log"}
+    assert aws.archive(f"{output}/model.tar.gz") == {"model.nn": "half"}
+
+
+def test_stopped_job_keeps_its_model(aws):
+    name = aws.create("term;wait")
+    aws.logged(name)
+    aws.sm.stop_training_job(TrainingJobName=name)
+    assert aws.describe(name)["TrainingJobStatus"] in ("Stopping", "Stopped")
+    told = aws.ended(name)
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert aws.statuses(told) == ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
+    assert aws.archive(f"out/{name}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
+    assert "FailureReason" not in told
+    with pytest.raises(aws.sm.exceptions.ClientError) as refused:
+        aws.sm.stop_training_job(TrainingJobName=name)
+    assert refused.value.response["Error"] == {
+        "Code": "ValidationException",
+        "Message": "The request was rejected because the training job is in status Stopped.",
+    }
+
+
+def test_deaf_job_is_killed_with_all_its_processes_after_the_grace(aws):
+    name = aws.create("deaf;player;wait")
+    aws.logged(name)
+    player = psutil.Process(int(aws.log(name).split()[1]))
+    asked = time.monotonic()
+    aws.sm.stop_training_job(TrainingJobName=name)
+    with pytest.raises(aws.sm.exceptions.ClientError, match="is in status Stopping"):
+        aws.sm.stop_training_job(TrainingJobName=name)
+    assert aws.ended(name)["TrainingJobStatus"] == "Stopped"
+    assert 1.5 <= time.monotonic() - asked < 10
+    assert not player.is_running()
+
+
+def test_the_end_of_the_program_is_the_end_of_what_it_started(aws):
+    name = aws.create("player;exit 0")
+    assert aws.ended(name)["TrainingJobStatus"] == "Completed"
+    assert not psutil.pid_exists(int(aws.log(name).split()[1]))
+
+
+def test_maximum_runtime(aws):
+    told = aws.run("term;wait", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert aws.statuses(told)[2:] == ["Training", "Stopping", "Uploading", "MaxRuntimeExceeded"]
+    assert 1 <= told["TrainingTimeInSeconds"] <= 3
+    model = aws.archive(f"out/{told['TrainingJobName']}/output/model.tar.gz")
+    assert model == {"note.txt": "stopped by SIGTERM"}
+
+
+def test_no_data_no_bucket(aws):
+    told = aws.run(InputDataConfig=[aws.channel("unity-volume", "nothing-here")])
+    assert told["TrainingJobStatus"] == "Failed"
+    assert told["FailureReason"] == (
+        f'ClientError: Data download failed: No S3 objects found under S3 URL "s3://{aws.bucket}/nothing-here" given '
+        "in input data source. Please ensure that the bucket exists in the selected region, that objects exist under "
+        f'that S3 prefix, and that the role "{aws.role}" has "s3:ListBucket" permissions on bucket "{aws.bucket}".'
+    )
+    assert aws.statuses(told) == ["Starting", "Downloading", "Failed"]
+    told = aws.run("say trained", OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/out"})
+    assert told["FailureReason"] == (
+        'ClientError: Results are to go to "s3://no-such-bucket/out/'
+        f'{told["TrainingJobName"]}/output", but there is no bucket "no-such-bucket". '
+        "Create it, or give another output path."
+    )
+    assert aws.log(told["TrainingJobName"]) == ""
+
+
+def test_a_key_that_leads_out_of_its_channel(aws):
+    aws.s3.put_object(Bucket=aws.bucket, Key="sly/../../../../escaped", Body=b"x")
+    told = aws.run(InputDataConfig=[aws.channel("unity-volume", "sly")])
+    assert told["FailureReason"] == (
+        'ClientError: Data download failed: the key "sly/../../../../escaped" leads out of its channel.'
+    )
+
+
+def test_checkpoints_go_both_ways(aws):
+    checkpoints = {"CheckpointConfig": {"S3Uri": f"s3://{aws.bucket}/counted"}}
+    first = aws.create("count;term;wait", **checkpoints)
+    aws.wait_for(lambda: aws.keys("counted/") == ["counted/count"])  # while it runs
+    aws.sm.stop_training_job(TrainingJobName=first)
+    aws.ended(first)
+    second = aws.create("count", **checkpoints)
+    assert aws.ended(second)["TrainingJobStatus"] == "Completed"
+    assert aws.log(second) == "count 2\n"
+    assert aws.get("counted/count") == b"2"
+
+
+def test_output_without_compression(aws):
+    output = {"S3OutputPath": f"s3://{aws.bucket}/plain/", "CompressionType": "NONE"}
+    told = aws.run("model weights", OutputDataConfig=output)
+    name = told["TrainingJobName"]
+    assert told["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{aws.bucket}/plain/{name}/output/model/"
+    assert aws.get(f"plain/{name}/output/model/model.nn") == b"weights"
+
+
+def test_jobs_wait_for_their_turn(own):
+    aws = own.start(EMBEDDED_MAX_JOBS="1")
+    first, second, third = aws.create("term;wait"), aws.create("say second"), aws.create("say third")
+    aws.logged(first)
+    assert aws.describe(second)["SecondaryStatus"] == aws.describe(third)["SecondaryStatus"] == "Starting"
+    aws.sm.stop_training_job(TrainingJobName=second)  # it never starts, and costs nothing
+    told = aws.ended(second)
+    assert aws.statuses(told) == ["Starting", "Stopping", "Stopped"]
+    assert not {"TrainingStartTime", "TrainingEndTime", "BillableTimeInSeconds"} & set(told)
+    assert aws.describe(third)["SecondaryStatus"] == "Starting"
+    aws.sm.stop_training_job(TrainingJobName=first)
+    first_told, third_told = aws.ended(first), aws.ended(third)
+    assert third_told["TrainingJobStatus"] == "Completed"
+    assert third_told["TrainingStartTime"] >= first_told["TrainingEndTime"]
+
+
+def test_a_log_of_many_and_of_odd_lines(aws):
+    name = aws.create("flood 20000")
+    aws.ended(name)
+    lines = aws.log(name).splitlines()
+    assert len(lines) == 20_003
+    logs, group = aws.client("logs"), "/aws/sagemaker/TrainingJobs"
+    [stream] = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
+    seen, token = [], {"startFromHead": True}
+    while True:
+        page = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], **token)
+        if token.get("nextToken") == page["nextForwardToken"]:
+            break
+        seen += [event["message"] for event in page["events"]]
+        token = {"nextToken": page["nextForwardToken"]}
+    assert seen[:20_000] == [f"line {number}" for number in range(20_000)]
+    assert seen[20_000:] == ["\N{REPLACEMENT CHARACTER}broken", "no newline at the end"]  # an empty line lies between
