@@ -14,6 +14,7 @@ seconds, angles radians. Axes are Unity's: x to the right, y up, z forward.
   lifts it without throwing it.
 * Velocities are integrated before positions (semi-implicit Euler) and a contact is foreseen one step ahead, so
   that the ball neither sinks in nor stops short of the surface.
+* Spin about the contact's normal is left out: nothing else depends on it.
 * The mass of the ball is of no consequence: its weight, its inertia and the forces on it all grow with it.
 
 The rules
@@ -67,8 +68,9 @@ class Ball3D(Scene):
     ----------
     tilt : ndarray, shape (2, agents)
         Of the cubes, about z and about x.
-    position, velocity, spin : ndarray, shape (3, agents)
-        Of the balls: centre relative to the cube's (m), velocity (m/s), angular velocity (rad/s).
+    position, velocity, roll : ndarray, shape (3, agents)
+        Of the balls: centre relative to the cube's (m), its velocity, and the velocity that the spin gives the
+        contact point relative to the centre (m/s); without slip the last is the opposite of the one before.
     """
 
     behaviour = Behaviour(name="3DBall", observations=8, actions=(2,), continuous=True)
@@ -81,13 +83,14 @@ class Ball3D(Scene):
         self.tilt = np.zeros((2, agents))
         self.position = np.zeros((3, agents))
         self.velocity = np.zeros((3, agents))
-        self.spin = np.zeros((3, agents))
+        self.roll = np.zeros((3, agents))
         self.reset({})
 
-    @property
-    def radius(self) -> float:
-        """Of the balls."""
-        return self.current["scale"] / 2
+    def reset(self, parameters: dict[str, float]) -> None:
+        """Begin an episode for every agent; see `Scene`."""
+        super().reset(parameters)
+        self.radius = self.current["scale"] / 2
+        self.fall = self.current["gravity"] * PHYSICS_STEP
 
     def check(self, parameters: dict[str, float]) -> None:
         """Refuse a mass or a scale that no ball can have.
@@ -110,7 +113,7 @@ class Ball3D(Scene):
         self.position[0::2, which] = self.random.uniform(-START_OFFSET, START_OFFSET, (2, len(which)))
         self.position[1, which] = START_HEIGHT
         self.velocity[:, which] = 0
-        self.spin[:, which] = 0
+        self.roll[:, which] = 0
 
     def act(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn the cubes and move the balls for one decision.
@@ -123,6 +126,7 @@ class Ball3D(Scene):
         """
         for rotation in self.turn_cubes(actions):
             self.move_balls(rotation)
+        self.roll *= 1 - ANGULAR_DRAG * self.decision_seconds
         x, y, z = self.position
         fallen = (y < -FALL_DEPTH) | (np.maximum(np.abs(x), np.abs(z)) > FALL_DISTANCE)
         return np.where(fallen, -1.0, 0.1), fallen
@@ -154,19 +158,18 @@ class Ball3D(Scene):
         # With its centre inside the cube, which only a tiny ball can reach, a ball has no normal and falls through.
         distance = np.sqrt(dot(offset, offset)) + 1e-12
         normal = np.einsum("can,an->cn", rotation, offset / distance)
-        overlap = self.radius - distance
-        self.position += np.maximum(overlap, 0.0) * normal
+        gap = distance - self.radius
+        room = np.maximum(gap, 0.0)
+        self.position += (room - gap) * normal
 
         # Impulses are changes of velocity here: they are given for each kilogram of the ball.
-        self.velocity[1] -= self.current["gravity"] * PHYSICS_STEP
-        approach = dot(self.velocity, normal)
-        push = np.maximum(np.minimum(overlap, 0.0) / PHYSICS_STEP - approach, 0.0)
-        slip = self.velocity - approach * normal + self.radius * cross(normal, self.spin)
+        self.velocity[1] -= self.fall
+        push = np.maximum(room / -PHYSICS_STEP - dot(self.velocity, normal), 0.0)
+        slip = self.velocity + self.roll
         # An impulse of 2/7 of the slip makes a solid sphere roll.
-        grip = slip * ((push > 0) * (2 / 7))
+        grip = (slip - dot(slip, normal) * normal) * (2 / 7 * (push > 0))
         self.velocity += push * normal - grip
-        self.spin += 2.5 / self.radius * cross(normal, grip)
-        self.spin *= 1 - ANGULAR_DRAG * PHYSICS_STEP
+        self.roll -= 2.5 * grip
         self.position += PHYSICS_STEP * self.velocity
 
     def observe(self) -> np.ndarray:
