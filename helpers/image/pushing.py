@@ -1,0 +1,246 @@
+"""Pushing the image to the registry: repository, login, layers, and the digest that the registry then holds."""
+
+import base64
+import json
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+from botocore.exceptions import ClientError
+from tqdm import tqdm
+
+from helpers.aws import Connection
+from helpers.image import engine
+from helpers.image.building import PLATFORM, Build, has_image
+from helpers.image.name import Image, ImageError, UnavailableError, look_up
+
+KEEP = 10
+LIFECYCLE = {
+    "rules": [
+        {
+            "rulePriority": 1,
+            "description": f"keep the last {KEEP} images",
+            "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": KEEP},
+            "action": {"type": "expire"},
+        }
+    ]
+}
+EXPIRED = re.compile(r"token has expired|no basic auth credentials|authentication required", re.IGNORECASE)
+TAKEN = re.compile(r"cannot be overwritten because|ImageTagAlreadyExists", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a push did.
+
+    Attributes
+    ----------
+    image : Image
+        With its digest, unless nothing could be pushed.
+    sent, kept : int
+        Layers sent, and layers that the registry held already.
+    reason : str
+        Why nothing was sent.
+    seconds : float
+    """
+
+    image: Image
+    sent: int
+    kept: int
+    reason: str
+    seconds: float
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.image.uri}\nnothing pushed: {self.reason}"
+        return (
+            f"{self.image.uri}\n{self.sent} layers sent, {self.kept} there already, in {self.seconds:.0f} s; "
+            f"the registry keeps {self.image.size / 1e6:.0f} MB"
+        )
+
+
+def push(connection: Connection, build: Build) -> Push:
+    """Push what was built, unless the registry holds it, and check there that it arrived.
+
+    A push that was cut off goes on where it was: the registry keeps the layers that arrived. The token that ECR
+    gives for the login lives in this process alone; one that expires on the way is renewed once.
+
+    Parameters
+    ----------
+    connection : Connection
+    build : Build
+
+    Raises
+    ------
+    UnavailableError
+        If there is no engine or no registry. On the embedded target the result says so instead.
+    ImageError
+        If the registry refuses, or holds something else than what was pushed. Nothing counts as pushed then.
+    """
+    start = time.monotonic()
+    image = look_up(connection, build.image)
+    if image.digest:
+        return Push(image, 0, 0, "the registry holds this very content already", time.monotonic() - start)
+    if build.done == "nothing":
+        return Push(image, 0, 0, build.reason, time.monotonic() - start)
+    try:
+        client = engine.connect()
+        image = Image(make_repository(connection, image.repository), image.tag, image.repository)
+        sent, kept, digest = push_once_more(connection, client, image)
+    except UnavailableError as error:
+        if connection.target != "embedded":
+            raise
+        return Push(build.image, 0, 0, str(error), time.monotonic() - start)
+    held = look_up(connection, image)
+    if digest and held.digest != digest:
+        raise ImageError(
+            f"Expected {image.uri} to be {digest} in the registry after the push, found {held.digest or 'nothing'}. "
+            "Somebody else may have pushed at the same time: run this again."
+        )
+    return Push(held, sent, kept, "", time.monotonic() - start)
+
+
+def make_repository(connection: Connection, name: str) -> str:
+    """Make the ECR repository as it should be, unless it is there; return the registry's address.
+
+    Tags can't be moved, images are scanned on push, and the last ten are kept.
+
+    Raises
+    ------
+    ImageError
+        If ECR refuses.
+    """
+    ecr = connection.client("ecr")
+    try:
+        try:
+            repository = ecr.create_repository(
+                repositoryName=name,
+                imageTagMutability="IMMUTABLE",
+                imageScanningConfiguration={"scanOnPush": True},
+                tags=[{"Key": "project", "Value": "mlagents"}],
+            )["repository"]
+        except ecr.exceptions.RepositoryAlreadyExistsException:
+            repository = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
+        try:
+            ecr.get_lifecycle_policy(repositoryName=name)  # one that is there may be the reader's own
+        except ecr.exceptions.LifecyclePolicyNotFoundException:
+            ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps(LIFECYCLE))
+    except ClientError as error:
+        raise refused(error, f"make the repository {name}") from error
+    return repository["repositoryUri"].rpartition("/")[0]
+
+
+def refused(error: ClientError, wanted: str) -> ImageError:
+    """Return what ECR's refusal means."""
+    told = error.response["Error"]
+    if told["Code"] == "RegistryUnavailableException":  # the embedded AWS's own
+        return UnavailableError(told["Message"])
+    return ImageError(
+        f"Expected to {wanted}, ECR refuses: {error} Ask for the policy AmazonEC2ContainerRegistryPowerUser with "
+        "ecr:CreateRepository and ecr:PutLifecyclePolicy."
+    )
+
+
+def log_in(connection: Connection) -> dict[str, str]:
+    """Ask ECR for a token and return it as the engine wants it: for one request, written nowhere."""
+    try:
+        told = connection.client("ecr").get_authorization_token()["authorizationData"][0]
+    except ClientError as error:
+        raise refused(error, "log in") from error
+    user, _, password = base64.b64decode(told["authorizationToken"]).decode().partition(":")
+    return {"username": user, "password": password}
+
+
+def push_once_more(connection: Connection, client: docker.DockerClient, image: Image) -> tuple[int, int, str]:
+    """Push, and once more with a new token if the first expired. Returns and raises as `send` does."""
+    if not has_image(client, image.local):
+        raise ImageError(
+            f"Expected {image.local} for {PLATFORM} in the Docker engine, found none. Run the cell that builds it."
+        )
+    name = f"{image.registry}/{image.repository}"
+    try:
+        client.images.get(image.local).tag(name, image.tag)
+        try:
+            return send(client, name, image.tag, log_in(connection))
+        except engine.FAILURES as error:
+            if not EXPIRED.search(str(error)):
+                raise
+            return send(client, name, image.tag, log_in(connection))
+    except engine.FAILURES as error:
+        if TAKEN.search(str(error)):  # somebody else was quicker; what the registry holds is looked up next
+            return 0, 0, ""
+        problem = engine.explain(error, f"Pushing to {image.registry}")
+        raise type(problem)(
+            f"{problem}. Nothing counts as pushed. Layers that arrived stay there, so running this again goes on."
+        ) from error
+
+
+def send(client: docker.DockerClient, name: str, tag: str, login: Mapping[str, str]) -> tuple[int, int, str]:
+    """Send the layers, with a bar for each that is sent.
+
+    Returns
+    -------
+    sent, kept : int
+        Numbers of layers.
+    digest : str
+        Of the manifest, as the engine computed it.
+
+    Raises
+    ------
+    docker.errors.APIError
+        With the registry's words if it refuses.
+    """
+    stream = client.api.push(name, tag=tag, stream=True, decode=True, auth_config=dict(login))
+    bars = LayerBars()
+    try:
+        return bars.follow(engine.events(stream))
+    finally:
+        bars.close()
+
+
+class LayerBars:
+    """A progress bar in bytes for each layer of a push."""
+
+    def __init__(self):
+        self.bars: dict[str, tqdm] = {}
+        self.sent: set[str] = set()
+        self.kept: set[str] = set()
+
+    def follow(self, events: Iterable[Mapping[str, Any]]) -> tuple[int, int, str]:
+        """Show the engine's events; return as `send` does."""
+        digest = ""
+        for event in events:
+            layer, status = event.get("id", ""), event.get("status", "")
+            if status == "Pushing":
+                self.move(layer, event.get("progressDetail", {}))
+            elif status == "Pushed":
+                self.sent.add(layer)
+                self.finish(layer)
+            elif status == "Layer already exists" or status.startswith("Mounted from"):
+                self.kept.add(layer)
+            digest = event.get("aux", {}).get("Digest", digest)
+        return len(self.sent), len(self.kept), digest
+
+    def move(self, layer: str, progress: Mapping[str, int]) -> None:
+        """Move a layer's bar, made when it first moves."""
+        if layer not in self.bars:
+            self.bars[layer] = tqdm(desc=f"layer {layer}", unit="B", unit_scale=True, file=sys.stdout)
+        bar = self.bars[layer]
+        bar.total = max(progress.get("total", 0), progress.get("current", 0))
+        bar.n = progress.get("current", 0)
+        bar.refresh()
+
+    def finish(self, layer: str) -> None:
+        """Fill a layer's bar."""
+        if layer in self.bars:
+            self.bars[layer].n = self.bars[layer].total
+            self.bars[layer].refresh()
+
+    def close(self) -> None:
+        """Leave the bars as they are."""
+        for bar in self.bars.values():
+            bar.close()
