@@ -16,6 +16,8 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+from google.protobuf.internal.encoder import _VarintBytes
+from mlagents.envs.communicator_objects.demonstration_meta_pb2 import DemonstrationMetaProto
 from mlagents.envs.communicator_objects.unity_message_pb2 import UnityMessageProto
 from mlagents.envs.communicator_objects.unity_to_external_pb2_grpc import UnityToExternalProtoStub
 from PIL import Image
@@ -27,6 +29,8 @@ SIZE = 24  # pixels of an image, each way
 
 def main():
     options = command_line()
+    if options.record:
+        return record(options)
     number = Path(options.logFile).parent.name  # the container gives each player its own folder
     log = Path(options.logFile).open("a")
     log.write(f"player {number} with {sys.argv[1:]}\n")
@@ -62,7 +66,7 @@ def main():
             for agent in range(options.agents):
                 observe(agents.add(), agent, step, first, rng, options, fault)
         wish = exchange(message)
-    fault.at_quit()
+    return fault.at_quit()
 
 
 def command_line():
@@ -83,6 +87,7 @@ def command_line():
     parser.add_argument("--times", type=int, default=1000, help="players that have the fault, counted in --counter")
     parser.add_argument("--counter", help="file")
     parser.add_argument("--pause", type=float, default=0, help="seconds a step")
+    parser.add_argument("--record", help="write a demonstration into this file and play nothing")
     return parser.parse_args()
 
 
@@ -178,6 +183,23 @@ def observe(info, agent, step, first, rng, options, fault):
         pixels = io.BytesIO()
         Image.fromarray(rng.randint(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)).save(pixels, "PNG")
         info.compressed_observations.add(data=pixels.getvalue(), shape=[SIZE, SIZE, 3], compression_type=1)
+
+
+def record(options, steps=50):
+    """Write a demonstration as Unity's recorder does: meta data in the first 33 bytes, then the brain, then each step."""
+    message = UnityMessageProto()
+    introduce(message, options)
+    rng = np.random.RandomState(1)
+    infos = message.unity_output.rl_output.agentInfos["demo"].value
+    for step in range(steps):
+        observe(infos.add(), 0, step, step == 0, rng, options, Fault(options, "0", sys.stderr))
+    meta = delimited(DemonstrationMetaProto(number_steps=steps)).ljust(33, b"\0")
+    brain = message.unity_output.rl_initialization_output.brain_parameters[0]
+    Path(options.record).write_bytes(meta + delimited(brain) + b"".join(map(delimited, infos)))
+
+
+def delimited(message):
+    return _VarintBytes(message.ByteSize()) + message.SerializeToString()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""What goes wrong while training, and what comes out of it. The whole matrix is in `matrix.py`."""
+
+import pytest
+
+
+def test_a_crash_costs_nothing_but_a_restart(job, tmp_path):
+    crash = f"--fault crash --at 25 --times 1 --counter {tmp_path / 'count'}"
+    assert job.run(crash) == 0
+    training = job.training
+    assert training["status"] == "completed"
+    assert len(training["restarts"]) == 1
+    assert training["restarts"][0].startswith("Player 0 was killed (SIGSEGV) after step 2")
+    assert training["brains"]["Test"]["steps"] == 60
+    assert [step for step, _ in job.curve()] == [20, 40, 60]
+
+
+def test_a_hang_of_one_player_is_seen(job):
+    hang = "--fault hang --at 10 --player 1"
+    assert job.run(hang, num__envs=2, max__restarts=0, stall__timeout=2, max_steps=100000) == 1
+    first, *rest = job.failure.splitlines()
+    assert first.startswith("Player 1 hangs: no answer for 2 s, after step ")
+    assert rest[0] == "The last lines of its log:"
+    assert rest[-1] == "about to hang"
+    assert (job.root / "model/Test.nn").exists()
+    assert job.training["status"] == "failed"
+    assert job.training["reason"] == first
+
+
+@pytest.mark.parametrize(
+    "player, cause",
+    [
+        ("--fault exit-early", "Player 0 exited (code 3) after no step."),
+        ("--fault refuse-graphics", "Player 0 exited (code 1) after no step."),
+        (
+            "--fault wrong-version",
+            "Player 0 speaks protocol version 'API-10', this trainer 'API-11'. Build it with ML-Agents 0.11.",
+        ),
+    ],
+)
+def test_what_would_come_again_is_not_tried_again(job, player, cause):
+    assert job.run(player) == 1
+    assert job.failure.splitlines()[0] == cause
+    assert job.training["restarts"] == []
+
+
+def test_an_error_of_the_trainer_is_a_failure(job):
+    (job.channel / "trainer_config.yaml").write_text("default: {trainer: ppo, reward_signals: {extrinsic: {}}}")
+    assert job.run() == 1
+    assert job.failure.startswith(
+        "The trainer failed after no step with UnityTrainerException: The hyper-parameter beta"
+    )
+    assert "Traceback (most recent call last)" in job.log
+
+
+def test_a_loss_that_is_no_number_is_not_saved(job):
+    assert job.run("--fault infinite --at 30", max_steps=100000, save__freq=10) == 1
+    assert "became " in job.failure and "Loss" in job.failure, job.failure
+    assert job.training["restarts"] == []

@@ -1,0 +1,81 @@
+"""Runs that are killed, stopped or extended, and go on from their checkpoints."""
+
+import json
+import signal
+import time
+
+LESSON = {
+    "measure": "progress",
+    "thresholds": [0.1, 0.9],
+    "min_lesson_length": 1,
+    "signal_smoothing": True,
+    "parameters": {"size": [1.0, 2.0, 3.0]},
+}
+
+
+def test_a_killed_job_goes_on_without_loss(job):
+    """Kill the trainer, tear the newest checkpoint, and train on: step, lesson and curve are kept."""
+    (job.channel / "lessons").mkdir()
+    (job.channel / "lessons/Test.json").write_text(json.dumps(LESSON))
+    run = {"curriculum": "lessons", "max_steps": 300, "save__freq": 50, "stall__timeout": 20}
+    job.start("--pause 0.02", **run)
+    job.wait_for("Step: 180.")
+    job.process.kill()
+    job.process.wait()
+    give_up = time.monotonic() + 10
+    while job.processes() and time.monotonic() < give_up:  # they find out within a second
+        time.sleep(0.1)
+    assert job.processes() == []
+    newest = job.saved_steps()[-1]
+    assert newest >= 150
+    torn = job.run_folder / f"Test/model-{newest}.cptk.data-00000-of-00001"
+    torn.write_bytes(torn.read_bytes()[:-100])
+    (job.run_folder / "Test/checkpoint").write_text("")
+
+    assert job.run(**run) == 0
+    training = job.training
+    assert training["resumed_from"] == {"Test": newest - 50}
+    assert training["torn_checkpoints"][0].startswith(f"Test, step {newest}: ")
+    assert f"train: the checkpoint of brain Test at step {newest} cannot be read and is left out: " in job.log
+    assert "Test goes on in lesson 1" in job.log
+    assert training["brains"]["Test"]["steps"] == 300
+    assert [step for step, _ in job.curve()] == list(range(20, 301, 20))
+    assert job.saved_steps()[-1] == 301  # ML-Agents ends one step after max_steps
+    assert len(job.saved_steps()) == 5  # those of both lives are counted by keep-checkpoints
+
+
+def test_sigterm_saves_and_exports(job, tmp_path):
+    job.start("--pause 0.02", max_steps=100000, save__freq=100000)
+    job.wait_for("Step: 20.")
+    job.process.send_signal(signal.SIGTERM)
+    job.process.send_signal(signal.SIGTERM)
+    job.wait_for("Learning was interrupted")
+    job.process.send_signal(signal.SIGTERM)
+    assert job.finish(60) == 0
+    training = job.training
+    assert training["status"] == "stopped"
+    step = training["brains"]["Test"]["steps"]
+    assert training["reason"] == f"Stopped by SIGTERM after step {step} of Test."
+    assert job.saved_steps() == [step]
+    assert (job.root / "model/Test.nn").stat().st_size > 0
+    assert not (job.root / "output/failure").exists()
+
+
+def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
+    assert job.run(max_steps=100000, stop__at__reward="Test=0.9") == 0
+    assert job.training["status"] == "completed"
+    assert job.training["reason"] == "The mean reward held 0.9 over 3 summaries."
+    saved = job.saved_steps()
+    assert 60 <= saved[-1] < 1000
+
+    assert job.run(hidden_units=9) == 1
+    assert job.failure == (
+        "The checkpoints of brain Test do not fit: hidden units: 8 in the checkpoint, 9 now. Start without "
+        "checkpoints, or train with what they were made with."
+    )
+    assert job.run("--brains Other") == 1
+    assert job.failure.startswith("The checkpoints hold the brains Test, but this build has the brain Other.")
+    (job.channel / "Test.x86_64").rename(job.channel / "Maze.x86_64")
+    assert job.run() == 1
+    assert job.failure.startswith("The checkpoints were trained in the environment Test, but this job trains in Maze.")
+    assert job.saved_steps() == saved

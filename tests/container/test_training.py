@@ -1,0 +1,120 @@
+"""Real trainings of a few dozen steps, from the hyperparameters to what SageMaker takes up."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import yaml
+
+PLAYER = Path(__file__).with_name("player.py")
+
+ALGORITHMS = """
+default: &ppo
+  trainer: ppo
+  batch_size: 16
+  beta: 0.001
+  buffer_size: 32
+  epsilon: 0.2
+  hidden_units: 8
+  lambd: 0.95
+  learning_rate: 0.0003
+  max_steps: 60
+  memory_size: 8
+  normalize: true
+  num_epoch: 1
+  num_layers: 1
+  time_horizon: 16
+  sequence_length: 4
+  summary_freq: 20
+  use_recurrent: false
+  reward_signals: {extrinsic: {strength: 1.0, gamma: 0.99}}
+ppo:
+  use_recurrent: true
+  reward_signals:
+    extrinsic: {strength: 1.0, gamma: 0.99}
+    curiosity: {strength: 0.02, gamma: 0.99, encoding_size: 8}
+gail:
+  pretraining: {strength: 0.5, demo_path: demos/test.demo, steps: 100}
+  reward_signals: {gail: {strength: 1.0, gamma: 0.99, encoding_size: 8, demo_path: demos/test.demo}}
+sac:
+  trainer: sac
+  buffer_init_steps: 10
+  init_entcoef: 0.5
+  num_update: 1
+  tau: 0.005
+  vis_encode_type: simple
+  save_replay_buffer: true
+bc:
+  trainer: offline_bc
+  batches_per_epoch: 2
+  demo_path: demos/test.demo
+"""
+
+
+def test_a_training_leaves_what_sagemaker_takes_up(job):
+    assert job.run(**{"reward_signals.extrinsic.gamma": "0.9", "run-id": '"first"', "_tuning_objective": "x"}) == 0
+    training = job.training
+    assert training["status"] == "completed"
+    assert training["reason"] == "Every brain reached its max_steps."
+    assert training["brains"]["Test"]["steps"] == 60
+    assert round(training["brains"]["Test"]["mean_reward"], 3) == 0.9
+    assert training["run_id"] == "first"
+    assert training["num_envs"] == 1
+    assert training["flavour"] == job.trainer.flavour
+    assert training["python"] == job.trainer.version
+    assert training["tensorflow"].startswith({"exact": "1.15", "compat": "2.15"}[job.trainer.flavour])
+    assert training["mlagents"] == "0.11.0"
+    assert (training["restarts"], training["resumed_from"], training["torn_checkpoints"]) == ([], {}, [])
+
+    assert sorted(path.name for path in (job.root / "model").iterdir()) == [
+        "Test.nn",
+        "trainer_config.yaml",
+        "training.json",
+    ]
+    used = yaml.safe_load((job.root / "model/trainer_config.yaml").read_text())
+    assert used["default"]["reward_signals"] == {"extrinsic": {"strength": 1.0, "gamma": 0.9}}
+    assert used["default"]["max_steps"] == 60
+    assert used["3DBall"] == {"normalize": True, "time_horizon": 1000, "lambd": 0.99}
+
+    output = job.root / "output/data"
+    assert len(list((output / "summaries/first_Test").glob("events.out.tfevents.*"))) == 1
+    assert "3DBall" not in job.log
+    assert json.loads((output / "timers.json").read_text())["count"] == 1
+    assert "reset with" in (output / "players/0/Player.log").read_text()
+    assert not (job.root / "output/failure").exists()
+    assert (
+        " first: Test: Step: 40. Time Elapsed: " in job.log
+    )  # the learner's own line, which the job's metrics are read from
+    assert "Mean Reward: 0.900. Std of Reward: 0.000. Training." in job.log
+    assert job.log.splitlines()[-1] == "train: completed. Every brain reached its max_steps."
+
+
+def test_every_algorithm_trains(job):
+    (job.channel / "demos").mkdir()
+    brains = ["ppo", "gail", "sac", "bc"]
+    player = ["--images", "1", "--agents", "2"]
+    demo = job.channel / "demos/test.demo"
+    subprocess.run([job.trainer.python, PLAYER, "--record", demo, *player], check=True)
+    (job.channel / "trainer_config.yaml").write_text(ALGORITHMS)
+    job.start_with({"env-args": [*player, "--brains", ",".join(brains)], "num-envs": "2", "seed": "1"})
+    assert job.finish() == 0
+    assert {name: brain["steps"] for name, brain in job.training["brains"].items()} == dict.fromkeys(brains, 60)
+    assert {path.name for path in (job.root / "model").glob("*.nn")} == {f"{brain}.nn" for brain in brains}
+    assert sorted(path.name for path in (job.root / "output/data/players").iterdir()) == ["0", "1"]
+
+
+def test_discrete_actions_curriculum_and_sampler(job):
+    (job.channel / "lessons").mkdir()
+    lesson = {
+        "measure": "progress",
+        "thresholds": [0.3],
+        "min_lesson_length": 1,
+        "signal_smoothing": False,
+        "parameters": {"size": [2.0, 3.0]},
+    }
+    (job.channel / "lessons/Test.json").write_text(json.dumps(lesson))
+    (job.channel / "sampler.yaml").write_text(
+        "resampling-interval: 30\nsize: {sampler-type: uniform, min_value: 5, max_value: 5}\n"
+    )
+    assert job.run("--discrete --actions 3", curriculum="lessons", sampler="sampler.yaml") == 0
+    assert "Test lesson changed. Now in lesson 1: size -> 3.0" in job.log
