@@ -39,11 +39,13 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
     Raises
     ------
     SampleEnvError
-        When the scene is unknown, or the folder holds another build.
+        When the scene is unknown, or the folder is a file or holds another build.
     """
     folder = Path(folder)
     if scene not in SCENES:
         raise SampleEnvError(f"Expected a scene out of {', '.join(SCENES)}, got {scene!r}. Choose one of them.")
+    if folder.exists() and not folder.is_dir():
+        raise SampleEnvError(f"Expected a folder, found the file {folder}. Give a folder for the build.")
     refuse_other_build(folder, scene)
     executable, data = folder / f"{scene}.x86_64", folder / f"{scene}_Data"
     folder.mkdir(parents=True, exist_ok=True)
