@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
 
+from helpers.embedded.ecr import Ecr
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.schema import AwsError, invalid
 from helpers.embedded.store import Store, WsgiApp
@@ -26,10 +27,10 @@ S3_CONTROL = "/v20180820/"
 
 
 class Front:
-    """Passes S3 to the store, training jobs to the jobs, policy simulation to `simulate`, the rest to moto."""
+    """Passes S3 to the store, ECR and training jobs to their own, policy simulation to `simulate`, the rest to moto."""
 
-    def __init__(self, moto: WsgiApp, store: Store, jobs: Jobs):
-        self.moto, self.store, self.jobs = moto, store, jobs
+    def __init__(self, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs):
+        self.moto, self.store, self.ecr, self.jobs = moto, store, ecr, jobs
         self.training = TrainingApi(jobs)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -39,6 +40,8 @@ class Front:
             return self._own(environ, start_response)
         if service == "s3" and not environ["PATH_INFO"].startswith(S3_CONTROL):
             return self.store(environ, start_response)
+        if service == "ecr":
+            return self._ecr(environ, start_response, region)
         if service == "sagemaker":
             return self._sagemaker(environ, start_response, region)
         if service == "logs":
@@ -64,6 +67,15 @@ class Front:
         except Exception as error:
             logging.exception("could not answer %s", call)
             return _send_error(start_response, AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+
+    def _ecr(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
+        try:
+            return self.ecr(environ, start_response, region)
+        except AwsError as error:
+            return _send_error(start_response, error)
+        except Exception as error:
+            logging.exception("could not answer ECR")
+            return _send_error(start_response, AwsError("ServerException", f"{type(error).__name__}: {error}", 500))
 
     def _give_log(self, environ: dict[str, Any]) -> None:
         """See to it that moto has the log that a request asks for."""

@@ -1,4 +1,4 @@
-"""Ways to run a job's container. Here: as a process in the trainer environment."""
+"""Ways to run a job's container. Here: as a process in the trainer environment; `docker_runner` has the other."""
 
 from __future__ import annotations
 
@@ -131,6 +131,11 @@ def choose(image: str) -> Runner:
     if program := os.environ.get(PROGRAM_VARIABLE):
         return ProcessRunner(tuple(shlex.split(program)), f"as a process: {program}")
     from helpers import trainer_env  # here, so that the embedded AWS starts without a trainer
+    from helpers.embedded import docker_runner
+
+    found = docker_runner.find(image)
+    if not isinstance(found, str):
+        return found
 
     try:
         trainer = trainer_env.find()
@@ -138,5 +143,5 @@ def choose(image: str) -> Runner:
         raise RunnerError(str(error)) from error
     return ProcessRunner(
         (str(trainer.python), str(ROOT / "container" / "train")),
-        f"as a process in the trainer environment ({trainer.flavour})",
+        f"as a process in the trainer environment ({trainer.flavour}), for {found}",
     )

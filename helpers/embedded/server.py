@@ -24,8 +24,10 @@ from botocore.config import Config
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from helpers.embedded.ecr import Ecr
 from helpers.embedded.front import Front
 from helpers.embedded.jobs import Jobs
+from helpers.embedded.registry import Registry
 from helpers.embedded.store import Store
 
 HOST, REGION = "127.0.0.1", "us-east-1"
@@ -87,7 +89,8 @@ def serve(home: Path, ready: int) -> None:
     server = make_server(HOST, 0, app=None, threaded=True, request_handler=Handler)
     url = f"http://{HOST}:{server.server_port}"
     jobs = Jobs(home / "jobs", Clients(url))
-    server.app = Front(moto, store, jobs)
+    registry = Registry(home / "registry")
+    server.app = Front(moto, store, Ecr(create_backend_app("ecr"), registry), jobs)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -106,6 +109,7 @@ def serve(home: Path, ready: int) -> None:
     state.unlink(missing_ok=True)
     logging.info("stopping; %d jobs had to be stopped", jobs.close())
     server.shutdown()
+    registry.stop()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,211 @@
+"""Runs a job's program in its image, in the Docker engine of this machine, as SageMaker would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import Mount
+
+from helpers.embedded.runner import RunnerError
+from helpers.image import engine
+from helpers.image.name import UnavailableError
+
+LABEL = "mlagents.embedded.job"
+"""A container's label: the folder of the job that it runs."""
+LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost):\d+/")
+CORES = {"medium": 1, "large": 2, "xlarge": 4}
+GIB_PER_CORE = {"c": 2, "t": 2, "m": 4, "g": 4, "p": 8, "r": 8}
+"""Memory of SageMaker's instance families, a rounded rule: https://aws.amazon.com/sagemaker/pricing/."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a container may use: cores, and memory in bytes."""
+
+    cores: int
+    memory: int
+
+    def __str__(self) -> str:
+        return f"{self.cores} cores, {self.memory / 2**30:.1f} GiB"
+
+
+def bounds(instance_type: str, cores: int, memory: int) -> Bounds:
+    """Give what an instance has, or all that this machine has where that is less.
+
+    Parameters
+    ----------
+    instance_type
+        Such as ``ml.c5.xlarge``; of an unknown one only the machine bounds it.
+    cores, memory
+        The machine's, memory in bytes.
+    """
+    named = re.fullmatch(r"ml\.([a-z])[a-z0-9]*\.(?:(\d+)xlarge|(medium|large|xlarge))", instance_type)
+    if not named or named[1] not in GIB_PER_CORE:
+        return Bounds(cores, memory)
+    has = 4 * int(named[2]) if named[2] else CORES[named[3]]
+    return Bounds(min(has, cores), min(has * GIB_PER_CORE[named[1]] * 2**30, memory))
+
+
+class ContainerRun:
+    """A program in its container; see `helpers.embedded.runner.Run`."""
+
+    def __init__(self, container: Any, base: Path, limits: Bounds):
+        self.container, self.base, self.limits = container, base, limits
+        said = container.attach(stdout=True, stderr=True, stream=True, logs=True)
+        container.start()
+        reader, writer = os.pipe()
+        self.output: BinaryIO = os.fdopen(reader, "rb")
+        self.copier = threading.Thread(target=_copy, args=(said, writer), daemon=True)
+        self.copier.start()
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the program."""
+        self._signal("SIGTERM")
+
+    def kill(self) -> None:
+        """Kill the program and all that it started."""
+        self._signal("SIGKILL")
+
+    def wait(self) -> int:
+        """Wait for the end, remove the container, and give the exit code."""
+        code = self.container.wait()["StatusCode"]
+        self.container.reload()
+        if self.container.attrs["State"]["OOMKilled"]:
+            self._note_lack_of_memory()
+        self.copier.join()
+        self.container.remove(force=True)
+        return code
+
+    def _signal(self, name: str) -> None:
+        with contextlib.suppress(APIError):  # it has ended already
+            self.container.kill(signal=name)
+
+    def _note_lack_of_memory(self) -> None:
+        failure = self.base / "output" / "failure"
+        if not failure.exists():
+            failure.write_text(f"Out of memory: the job was allowed {self.limits}. Take a larger instance type.")
+
+
+def _copy(said: Any, writer: int) -> None:
+    """Copy what a container says into a pipe, until it ends."""
+    with os.fdopen(writer, "wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError, DockerException):
+        for chunk in said:
+            pipe.write(chunk)
+
+
+@dataclass(frozen=True)
+class DockerRunner:
+    """Runs ``train`` in an image; see `helpers.embedded.runner.Runner`."""
+
+    client: docker.DockerClient
+    image: str
+    description: str
+
+    def start(self, name: str, base: Path, environment: Mapping[str, str]) -> ContainerRun:
+        """Start the program with every folder of `base` below ``/opt/ml``, without a network.
+
+        Raises
+        ------
+        RunnerError
+            If the engine refuses.
+        """
+        machine = self.client.info()
+        instance = json.loads((base / "input" / "config" / "resourceconfig.json").read_text())
+        limits = bounds(instance["current_instance_type"], machine["NCPU"], machine["MemTotal"])
+        folders = sorted(path for path in base.iterdir() if path.is_dir())
+        try:
+            container = self.client.containers.create(
+                self.image,
+                "train",
+                labels={LABEL: str(base)},
+                network_mode="none",
+                mem_limit=limits.memory,
+                memswap_limit=limits.memory,
+                nano_cpus=limits.cores * 10**9,
+                # HOME, for the caller has none in the image.
+                environment={"HOME": "/tmp", **environment},  # noqa: S108  the container's own
+                mounts=[Mount(f"/opt/ml/{path.name}", str(path), type="bind") for path in folders],
+                security_opt=["no-new-privileges"],
+                **caller(machine.get("SecurityOptions") or []),
+            )
+            try:
+                return ContainerRun(container, base, limits)
+            except BaseException:
+                container.remove(force=True)
+                raise
+        except engine.FAILURES as error:
+            raise RunnerError(str(engine.explain(error, f"Starting a container for {name}"))) from error
+
+    def sweep(self, name: str, base: Path) -> int:
+        """Remove the containers that a killed server left of a job; give their number."""
+        return remove_all(self.client, base)
+
+
+def caller(security: list[str]) -> dict[str, str]:
+    """Say as whom a container must run, so that what it writes belongs to who runs this."""
+    if any("name=rootless" in option for option in security):
+        return {"user": "0:0"}  # root in there is the caller out here
+    host = {"userns_mode": "host"} if any("name=userns" in option for option in security) else {}
+    return {"user": f"{os.getuid()}:{os.getgid()}", **host}
+
+
+def remove_all(client: docker.DockerClient, base: Path) -> int:
+    """Remove all containers of the job at `base`; give their number."""
+    left = client.containers.list(all=True, filters={"label": f"{LABEL}={base}"})
+    for container in left:
+        with contextlib.suppress(NotFound):
+            container.remove(force=True)
+    return len(left)
+
+
+def find(image: str) -> DockerRunner | str:
+    """Give the runner for an image, or why there is none here.
+
+    Only a registry on loopback is asked for an image that the engine does not hold: nothing is fetched from afar.
+    """
+    try:
+        client = engine.connect()
+    except UnavailableError:
+        return "no Docker engine answers"
+    try:
+        held = _held(client, image)
+        if held is None and LOOPBACK.match(image):
+            held = client.images.pull(*_split(image)).id
+    except engine.FAILURES as error:
+        return f"the engine could not get the image: {getattr(error, 'explanation', None) or error}"
+    if held is None:
+        return "the Docker engine does not hold the image"
+    return DockerRunner(client, held, f"in a container of {image} without a network")
+
+
+def _held(client: docker.DockerClient, image: str) -> str | None:
+    """Give the id of an image that the engine holds; a digest is looked for under every name."""
+    _, _, digest = image.partition("@")
+    if digest:
+        for found in client.images.list():
+            if any(name.endswith(f"@{digest}") for name in found.attrs.get("RepoDigests") or []):
+                return found.id
+        return None
+    try:
+        return client.images.get(image).id
+    except ImageNotFound:
+        return None
+
+
+def _split(image: str) -> tuple[str, str]:
+    """Split an image's name into repository and tag or digest."""
+    if "@" in image:
+        repository, _, digest = image.partition("@")
+        return repository, digest
+    repository, _, tag = image.rpartition(":")
+    return (repository, tag) if "/" not in tag else (image, "latest")

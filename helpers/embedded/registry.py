@@ -1,0 +1,246 @@
+"""The embedded AWS's registry of images: an existing registry program on loopback, started when it is first needed.
+
+Debian's ``docker-registry`` (package of that name) or ``registry`` where one is on PATH, else the image ``registry:2``
+in the Docker engine. What it stores is in ``<home>/registry/`` and outlives it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from helpers.embedded.runner import ProcessRunner, Run
+
+PROGRAMS = ("docker-registry", "registry")
+IMAGE = os.environ.get("EMBEDDED_REGISTRY_IMAGE") or "registry:2"
+HOST = "127.0.0.1"  # Docker speaks plain HTTP to loopback addresses, and to no others
+LISTENING = re.compile(rb"listening on [^ \"]*:(\d+)")
+MEDIA_TYPES = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+)
+HOW_TO_GET_ONE = (
+    "Expected a registry program for the embedded AWS, found none. On Debian or Ubuntu: `sudo apt-get install "
+    "docker-registry`. Elsewhere: `docker pull registry:2`. Until then jobs run as processes, without an image."
+)
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class RegistryError(Exception):
+    """There is no registry; the message says how to get one."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image's manifest as the registry holds it."""
+
+    digest: str
+    kind: str
+    text: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of its layers and its configuration."""
+        told = json.loads(self.text)
+        return sum(part["size"] for part in [*told.get("layers", []), *([told["config"]] if "config" in told else [])])
+
+
+class Program(Protocol):
+    """A registry that runs."""
+
+    port: int
+
+    def end(self) -> None:
+        """End it."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A registry that runs as a process, under the guard that ends it with this server."""
+
+    run: Run
+    port: int
+
+    def end(self) -> None:
+        """End the process."""
+        self.run.kill()
+        self.run.wait()
+
+
+@dataclass(frozen=True)
+class Container:
+    """A registry that runs in the Docker engine."""
+
+    container: Any
+    port: int
+
+    def end(self) -> None:
+        """Remove the container; what it stored stays in its folder."""
+        self.container.remove(force=True)
+
+
+class Registry:
+    """The registry of one embedded AWS.
+
+    Parameters
+    ----------
+    folder
+        ``<home>/registry``.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.lock = threading.Lock()
+        self.program: Program | None = None
+
+    @property
+    def used(self) -> bool:
+        """Whether it has ever been started."""
+        return (self.folder / "data").is_dir()
+
+    @property
+    def address(self) -> str | None:
+        """Host and port, or None while it does not run."""
+        program = self.program
+        return f"{HOST}:{program.port}" if program else None
+
+    def start(self) -> str:
+        """Start it unless it runs; give host and port, the same as last time where that port is free.
+
+        Raises
+        ------
+        RegistryError
+            If there is no program for it here, or it does not start.
+        """
+        with self.lock:
+            if self.program is None:
+                (self.folder / "data").mkdir(parents=True, exist_ok=True)
+                noted = self.folder / "port"
+                last = int(noted.read_text()) if noted.is_file() else 0
+                self.program = self._start(last) or (self._start(0) if last else None)
+                if self.program is None:
+                    raise RegistryError(f"Expected a registry on {HOST}, found that it ended. See server.log.")
+                noted.write_text(str(self.program.port))
+                logging.info("registry at %s", self.address)
+            return f"{HOST}:{self.program.port}"
+
+    def stop(self) -> None:
+        """End it if it runs."""
+        with self.lock:
+            if self.program:
+                self.program.end()
+                self.program = None
+
+    def manifests(self, repository: str) -> Iterator[tuple[str, Manifest]]:
+        """Yield each tag of a repository with its manifest."""
+        try:
+            with self._ask("GET", f"{repository}/tags/list") as answer:
+                tags = json.load(answer)["tags"] or []
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            return
+        for tag in tags:
+            with self._ask("GET", f"{repository}/manifests/{tag}") as answer:
+                body = answer.read()
+                digest = "sha256:" + hashlib.sha256(body).hexdigest()
+                yield tag, Manifest(digest, answer.headers["Content-Type"], body.decode())
+
+    def delete(self, repository: str, digest: str) -> None:
+        """Delete a manifest, if it is there."""
+        try:
+            self._ask("DELETE", f"{repository}/manifests/{digest}").close()
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+
+    def _ask(self, method: str, path: str) -> Any:
+        request = urllib.request.Request(f"http://{self.start()}/v2/{path}", method=method)
+        for kind in MEDIA_TYPES:
+            request.add_header("Accept", kind)
+        return OPENER.open(request, timeout=30)
+
+    def _start(self, port: int) -> Program | None:
+        """Start a registry at a port (0: any); None if it ended, as it does where the port is taken."""
+        program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+        if program and sys.platform == "linux":  # elsewhere the engine is in a virtual machine with its own loopback
+            return self._start_process(program, port)
+        return self._start_container(port)
+
+    def _start_process(self, program: str, port: int) -> Process | None:
+        config = {
+            "version": "0.1",
+            "log": {"level": "info", "accesslog": {"disabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(self.folder / "data")}, "delete": {"enabled": True}},
+            "http": {"addr": f"{HOST}:{port}"},
+        }
+        file = self.folder / "config.json"
+        file.write_text(json.dumps(config))  # JSON is YAML
+        run = ProcessRunner((program, "serve", str(file)), "registry").start("registry", self.folder, {})
+        for line in run.output:
+            if found := LISTENING.search(line):
+                threading.Thread(target=_drain, args=(run.output,), daemon=True).start()
+                return Process(run, int(found[1]))
+            logging.info("registry: %s", line.decode(errors="replace").strip())
+        run.wait()
+        return None
+
+    def _start_container(self, port: int) -> Container | None:
+        from docker.errors import APIError, ImageNotFound  # here, so that the embedded AWS starts without Docker
+
+        from helpers.image import engine
+        from helpers.image.name import UnavailableError
+
+        try:
+            client = engine.connect()
+        except UnavailableError as error:
+            raise RegistryError(HOW_TO_GET_ONE) from error
+        name = f"mlagents-registry-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
+        with contextlib.suppress(APIError):  # one that a server left that was killed
+            client.containers.get(name).remove(force=True)
+        options = {
+            "name": name,
+            "detach": True,
+            "environment": {"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
+            "ports": {"5000/tcp": (HOST, port or None)},
+            "volumes": {str(self.folder / "data"): {"bind": "/var/lib/registry", "mode": "rw"}},
+            "user": f"{os.getuid()}:{os.getgid()}",
+        }
+        try:
+            container = client.containers.run(IMAGE, **options)
+        except ImageNotFound as error:
+            raise RegistryError(HOW_TO_GET_ONE) from error
+        except APIError as error:
+            logging.warning("registry container: %s", error)
+            if "port" in str(error) and port:
+                return None
+            raise RegistryError(f"{HOW_TO_GET_ONE} The engine said: {error.explanation}") from error
+        for line in container.logs(stream=True, follow=True):
+            if LISTENING.search(line):
+                break
+        else:
+            container.remove(force=True)
+            return None
+        container.reload()
+        return Container(container, int(container.ports["5000/tcp"][0]["HostPort"]))
+
+
+def _drain(stream: Any) -> None:
+    for line in stream:
+        if b"level=info" not in line:
+            logging.info("registry: %s", line.decode(errors="replace").strip())
