@@ -64,7 +64,7 @@ def command_line(scene_name: str) -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, required=True, help="where the trainer listens; mlagents-learn gives it")
     parser.add_argument("--agents", type=at_least_one, default=12, help="how many act at once (12)")
     parser.add_argument("--seed", type=int, help="in place of the seed that the trainer sends")
-    parser.add_argument("-logFile", help="where the log goes; - is standard output")
+    parser.add_argument("-logFile", "-logfile", help="where the log goes; - is standard output")
     parser.add_argument("-batchmode", action="store_true", help="has no effect, as there is no window")
     parser.add_argument("-nographics", action="store_true", help="has no effect, as there are no graphics")
     return parser
