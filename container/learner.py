@@ -1,6 +1,7 @@
 """Starts ML-Agents' own learner, unmodified, under watch. Run by `train`; takes the arguments of `mlagents-learn`."""
 
 import os
+import signal
 import sys
 import traceback
 
@@ -24,6 +25,7 @@ def main() -> None:
     except KeyboardInterrupt:  # asked to stop before there was anything to save
         code = 130
     except BaseException as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing more to interrupt
         traceback.print_exc()
         learner_watch.report(error)
         code = 1

@@ -16,6 +16,7 @@ from multiprocessing import connection
 
 import checkpoints
 import events
+import h5py
 import player_watch
 import tensorflow as tf
 from mlagents.envs import subprocess_env_manager
@@ -96,6 +97,20 @@ def _find_checkpoints(run: Run) -> None:
                 break
             events.send("torn", brain=brain, step=checkpoint.step, message=problem)
             checkpoints.remove(checkpoint)
+
+    for brain, checkpoint in run.found.items():
+        _check_replay_buffer(brain, checkpoint)
+
+
+def _check_replay_buffer(brain: str, checkpoint: checkpoints.Checkpoint) -> None:
+    """Remove a torn replay buffer, without which ML-Agents goes on; with it, it fails."""
+    path = os.path.join(os.path.dirname(checkpoint.prefix), "last_replay_buffer.hdf5")
+    if os.path.exists(path):
+        try:
+            h5py.File(path, "r").close()
+        except OSError as error:
+            events.send("torn", brain=brain, step=checkpoint.step, message="replay buffer: %s" % error)
+            os.remove(path)
 
 
 def _problem(checkpoint: checkpoints.Checkpoint):

@@ -7,6 +7,8 @@ without `tf.contrib`; the names that ML-Agents takes from there are few and are 
 import sys
 import types
 
+import h5py
+
 
 def install() -> None:
     """Put `tensorflow.compat.v1` where `import tensorflow` finds it."""
@@ -33,6 +35,11 @@ def install() -> None:
     sys.modules["tensorflow.contrib"] = contrib
     sys.modules["tensorflow.contrib.layers"] = layers
     sys.modules["tensorflow.contrib.rnn"] = rnn
+
+    # h5py 2 opened for writing, unless told otherwise, and h5py 3 for reading.
+    from mlagents.trainers import buffer
+
+    buffer.h5py = types.SimpleNamespace(File=lambda file: h5py.File(file.name, "w" if file.writable() else "r"))
 
 
 def _variance_scaling(factor: float = 2.0):

@@ -1,0 +1,31 @@
+"""What `docker run IMAGE` prints: how to train with this image, and every name that a job may set."""
+
+import textwrap
+
+import hyperparameters
+
+USAGE = """\
+Trains a Unity ML-Agents v0.11.0 build as an Amazon SageMaker training job does.
+
+  docker run --rm --network none --volume FOLDER:/opt/ml IMAGE train
+
+FOLDER/input/data/unity-volume/                   the build, and trainer_config.yaml if it has one
+FOLDER/input/config/hyperparameters.json          such as {"max_steps": "15000", "num-envs": "2"}
+FOLDER/model/, FOLDER/output/, FOLDER/checkpoints/  what it leaves: .nn files; summaries and logs; checkpoints
+
+Hyperparameters with dashes are options, those with underscores (max_steps, reward_signals.extrinsic.gamma) keys of the
+trainer configuration, which they override for every brain. The options:
+"""
+
+
+def main():
+    """Print it."""
+    print(USAGE)
+    for option in hyperparameters.OPTIONS:
+        default = "" if option.default is None else " (default: %s)" % (option.default,)
+        text = textwrap.fill(option.meaning + default, 118, initial_indent=" " * 22, subsequent_indent=" " * 22)
+        print("  %-19s %s" % (option.name, text.strip()))
+
+
+if __name__ == "__main__":
+    main()

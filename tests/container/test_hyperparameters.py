@@ -1,0 +1,133 @@
+"""The table of hyperparameters, and how values in their two encodings are read."""
+
+import hyperparameters
+import pytest
+from refusal import RefusalError
+
+
+def parse(**given):
+    return hyperparameters.parse({name.replace("__", "-"): value for name, value in given.items()})
+
+
+def test_defaults_are_those_of_the_table():
+    settings = parse()
+    assert settings.overrides == {}
+    assert settings.options == {
+        "env": None,
+        "run-id": "run",
+        "trainer-config": None,
+        "curriculum": None,
+        "sampler": None,
+        "lesson": 0,
+        "num-envs": 1,
+        "seed": -1,
+        "save-freq": 50000,
+        "keep-checkpoints": 5,
+        "base-port": None,
+        "no-graphics": True,
+        "slow": False,
+        "env-args": (),
+        "debug": False,
+        "stop-at-reward": None,
+        "stall-timeout": 300.0,
+        "max-restarts": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    "name, given, value",
+    [
+        ("run-id", '"ball"', "ball"),
+        ("run-id", "ball", "ball"),
+        ("run-id", "007", "007"),
+        ("num-envs", "4", 4),
+        ("num-envs", '"4"', 4),
+        ("num-envs", 4, 4),
+        ("num-envs", "auto", None),
+        ("num-envs", '"auto"', None),
+        ("save-freq", "5e4", 50000),
+        ("seed", "-1", -1),
+        ("slow", "true", True),
+        ("slow", '"True"', True),
+        ("slow", True, True),
+        ("no-graphics", "False", False),
+        ("env-args", "--agents 48 --name 'a b'", ("--agents", "48", "--name", "a b")),
+        ("env-args", '["--agents", 48]', ("--agents", "48")),
+        ("env-args", '"--agents 48"', ("--agents", "48")),
+        ("stop-at-reward", "80", (None, 80.0)),
+        ("stop-at-reward", '"3DBall=-0.5"', ("3DBall", -0.5)),
+        ("stall-timeout", "2.5", 2.5),
+    ],
+)
+def test_options_are_read_raw_and_json_encoded(name, given, value):
+    assert hyperparameters.parse({name: given}).options[name] == value
+
+
+@pytest.mark.parametrize(
+    "name, given, value",
+    [
+        ("max_steps", "5.0e4", 50000),
+        ("learning_rate", '"3e-4"', 0.0003),
+        ("use_recurrent", "true", True),
+        ("trainer", '"sac"', "sac"),
+        ("reward_signals.extrinsic.gamma", "0.9", 0.9),
+        ("pretraining.demo_path", "demos/a.demo", "demos/a.demo"),
+    ],
+)
+def test_overrides_are_read_with_their_type(name, given, value):
+    found = hyperparameters.parse({name: given}).overrides
+    assert found == {name: value}
+    assert type(found[name]) is type(value)
+
+
+def test_what_sagemakers_tools_add_is_ignored():
+    assert parse(sagemaker_job_name="x", _tuning_objective_metric="y") == parse()
+
+
+@pytest.mark.parametrize(
+    "name, given, complaint",
+    [
+        ("num-envs", "many", "Hyperparameter num-envs should be a whole number or auto"),
+        ("num-envs", "0", "Hyperparameter num-envs should be at least 1, but is 0."),
+        ("num-envs", "1.5", "Hyperparameter num-envs should be a whole number or auto"),
+        ("max_steps", "ten", "Hyperparameter max_steps should be a number ("),
+        ("max_steps", "10.5", "Hyperparameter max_steps should be a whole number ("),
+        ("max_steps", "1e999", "Hyperparameter max_steps should be a finite number ("),
+        ("max_steps", "", "Hyperparameter max_steps should be a number ("),
+        ("learning_rate", "nan", "Hyperparameter learning_rate should be a finite number ("),
+        ("learning_rate", "0", "Hyperparameter learning_rate should be at least 1e-12, but is 0."),
+        ("lambd", "1.01", "Hyperparameter lambd should be at most 1, but is 1.01."),
+        ("slow", "yes", "Hyperparameter slow should be true or false ("),
+        ("trainer", "a2c", "Hyperparameter trainer should be one of ppo, sac, offline_bc, but is 'a2c'."),
+        ("stall-timeout", "soon", "Hyperparameter stall-timeout should be a number ("),
+        ("stall-timeout", "0", "Hyperparameter stall-timeout should be at least 1, but is 0."),
+        ("max-restarts", "[3]", "Hyperparameter max-restarts should be a number ("),
+        ("max-restarts", "-1", "Hyperparameter max-restarts should be at least 0, but is -1."),
+        ("env-args", "--name 'a", "Hyperparameter env-args should be words as a shell would split them ("),
+        ("stop-at-reward", "high", "Hyperparameter stop-at-reward should be a reward such as 80, or a brain and its"),
+        ("run-id", "../x", "Hyperparameter run-id becomes the name of a folder"),
+    ],
+)
+def test_wrong_values_are_refused(name, given, complaint):
+    with pytest.raises(RefusalError) as refusal:
+        hyperparameters.parse({name: given})
+    assert str(refusal.value).startswith(complaint)
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(RefusalError) as refusal:
+        hyperparameters.parse({"max-steps": "10", "turbo": "1"})
+    assert str(refusal.value).startswith(
+        "Hyperparameter max-steps is not known (nor are turbo). Known names, nearest first: max_steps, "
+    )
+
+
+def test_the_file_is_optional_but_must_be_an_object(tmp_path):
+    file = tmp_path / "hyperparameters.json"
+    assert hyperparameters.load(str(file)) == {}
+    file.write_text("{")
+    with pytest.raises(RefusalError, match="is no JSON"):
+        hyperparameters.load(str(file))
+    file.write_text("[]")
+    with pytest.raises(RefusalError, match="but holds list"):
+        hyperparameters.load(str(file))

@@ -1,0 +1,127 @@
+"""What is laid out before the learner starts, and what is refused instead."""
+
+import json
+
+import cores
+import player_build
+import pytest
+import trainer_config
+from refusal import RefusalError
+
+
+def test_an_override_reaches_every_brain_and_hides_nothing():
+    config = {
+        "default": {"max_steps": 5, "reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.99}}},
+        "own": {"reward_signals": {"curiosity": {"strength": 0.1, "gamma": 0.9}}, "max_steps": 7},
+        "plain": {"num_layers": 1},
+        "alias": "own",
+    }
+    trainer_config.override(config, {"max_steps": 9, "reward_signals.extrinsic.gamma": 0.5})
+    assert config == {
+        "default": {"max_steps": 9, "reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.5}}},
+        "own": {
+            "reward_signals": {"curiosity": {"strength": 0.1, "gamma": 0.9}, "extrinsic": {"gamma": 0.5}},
+            "max_steps": 9,
+        },
+        "plain": {"num_layers": 1},
+        "alias": "own",
+    }
+
+
+@pytest.mark.parametrize(
+    "content, complaint",
+    [
+        ("behaviors: {}", "should have a section `default:`"),
+        ("", "should have a section `default:`"),
+        ("default: 3", "should have a section `default:`"),
+        ("default: {a: [}", "should be YAML, but cannot be read"),
+        ("default: {}\nx: y", "section x refers to y, which leads nowhere"),
+        ("default: {}\nx: y\ny: x", "refers to x, which leads nowhere"),
+        ("default: {}\nx: 3", "section x should hold keys and values, but holds 3"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused(tmp_path, content, complaint):
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(RefusalError) as refusal:
+        trainer_config.load(str(tmp_path / "c.yaml"))
+    assert complaint in str(refusal.value)
+    assert str(refusal.value).startswith("c.yaml")
+
+
+def test_the_channels_own_configuration_comes_before_the_shipped_one(tmp_path):
+    assert trainer_config.choose(str(tmp_path), None) == trainer_config.paths.SHIPPED_TRAINER_CONFIG
+    (tmp_path / "trainer_config.yaml").touch()
+    (tmp_path / "other.yaml").touch()
+    assert trainer_config.choose(str(tmp_path), None) == str(tmp_path / "trainer_config.yaml")
+    assert trainer_config.choose(str(tmp_path), "other.yaml") == str(tmp_path / "other.yaml")
+    with pytest.raises(RefusalError, match=r"names third.yaml, .* \(it holds: other.yaml, trainer_config.yaml\)"):
+        trainer_config.choose(str(tmp_path), "third.yaml")
+
+
+def test_demonstrations_are_found_in_the_channel(tmp_path):
+    (tmp_path / "a.demo").touch()
+    config = {"default": {"demo_path": "a.demo", "reward_signals": {"gail": {"demo_path": "a.demo"}}}}
+    trainer_config.find_demonstrations(config, str(tmp_path))
+    found = str(tmp_path / "a.demo")
+    assert config == {"default": {"demo_path": found, "reward_signals": {"gail": {"demo_path": found}}}}
+    with pytest.raises(RefusalError, match="demo_path"):
+        trainer_config.find_demonstrations({"default": {"demo_path": "b.demo"}}, str(tmp_path))
+
+
+def test_the_only_build_is_found_and_made_executable(tmp_path):
+    channel = tmp_path / "channel"
+    (channel / "sub/Ball_Data").mkdir(parents=True)
+    (channel / "sub/Ball.x86_64").touch(0o444)
+    (channel / "sub/._Ball.x86_64").touch()  # what macOS leaves beside it
+    found = player_build.find(str(channel), None)
+    assert found == str(channel / "sub/Ball.x86_64")
+    assert player_build.find(str(channel), "sub/Ball") == player_build.find(str(channel), "sub/Ball.x86_64") == found
+    copied = player_build.copy(found, str(tmp_path / "work"))
+    assert copied == str(tmp_path / "work/Ball.x86_64")
+    assert (tmp_path / "work/Ball.x86_64").stat().st_mode & 0o100
+    assert (tmp_path / "work/Ball_Data").is_dir()
+
+
+def test_no_build_two_builds_and_names_that_mlagents_garbles_are_refused(tmp_path):
+    with pytest.raises(RefusalError, match=r"Expected one \*.x86_64 in the channel unity-volume, found none."):
+        player_build.find(str(tmp_path), None)
+    (tmp_path / "A.x86_64").touch()
+    (tmp_path / "B.app.x86_64").touch()
+    with pytest.raises(RefusalError, match=r"found A.x86_64, B.app.x86_64."):
+        player_build.find(str(tmp_path), None)
+    with pytest.raises(RefusalError, match=r"env names C.x86_64, which is not .* it holds A.x86_64, B.app.x86_64."):
+        player_build.find(str(tmp_path), "C")
+    with pytest.raises(RefusalError, match=r"removes .app wherever it stands"):
+        player_build.copy(str(tmp_path / "B.app.x86_64"), str(tmp_path / "work"))
+
+
+def test_auto_means_the_cores_given(monkeypatch):
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(cores, "_quota", lambda: 3)
+    assert cores.given() == 3
+    monkeypatch.setattr(cores, "_quota", lambda: 1 << 30)
+    assert cores.given() == 8
+
+
+def test_refusals_end_the_job_before_anything_starts(job):
+    def refused(**hyperparameters):
+        assert job.run(**hyperparameters) == 1
+        assert job.training["status"] == "failed"
+        assert job.training["reason"].startswith(job.failure)  # which SageMaker cuts
+        assert job.training["brains"] == {}
+        return job.failure
+
+    assert refused(bacth_size=3).startswith(
+        "Hyperparameter bacth_size is not known. Known names, nearest first: batch_size,"
+    )
+    assert refused(curriculum="lessons").startswith(
+        "Hyperparameter curriculum names lessons, which is not in the channel"
+    )
+    (job.run_folder.with_name("earlier-0") / "Test").mkdir(parents=True)
+    (job.run_folder.with_name("earlier-0") / "Test/model-5.cptk.index").touch()
+    assert refused().startswith("The checkpoints hold the run earlier, but run-id is run.")
+    (job.root / "input/config/resourceconfig.json").write_text(json.dumps({"hosts": ["algo-1", "algo-2"]}))
+    assert refused().startswith("ML-Agents 0.11 trains on one machine, but this job has 2.")
+    job.channel.rename(job.channel.with_name("training"))
+    assert refused().startswith("Expected a channel unity-volume at ")
+    assert "CommandLineOptions" not in job.log
