@@ -11,6 +11,7 @@ The guard takes part in no signal of the server's terminal, holds no state, and 
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import os
 import signal
@@ -79,7 +80,8 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the server's word comes through stdin
     adopt_orphans()
-    order = json.loads(sys.stdin.buffer.readline())
+    # Unbuffered: a command that comes right behind the order must not vanish in a buffer.
+    order = json.loads(io.FileIO(0, closefd=False).readline())
     base = order["base"]
     try:
         program = subprocess.Popen(
