@@ -342,12 +342,12 @@ def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
     """Bring what an ended job left to ``<folder>/<job name>/``.
 
     There lie then the model of each brain (``<Brain>.nn``), `trainer_config.yaml`, `training.json`, the TensorBoard
-    `summaries/` and the log. A job is fetched once; a second call finds it there.
+    `summaries/` and the log, as far as the job got. A job is fetched once; a second call finds it there.
 
     Raises
     ------
     TrainingError
-        If it has not ended, or left no model.
+        If it has not ended, or left nothing.
     """
     place = Path(folder) / job.name
     if place.is_dir():
@@ -362,21 +362,28 @@ def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
     # Fetched beside its place and moved there whole, so that a fetch cut off leaves nothing half done.
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
         target = Path(scratch, job.name)
-        for archive in ("model.tar.gz", "output.tar.gz"):
-            download(connection, f"{job.output}/{archive}", Path(scratch, archive), job)
-            with tarfile.open(Path(scratch, archive)) as tar:
+        target.mkdir()
+        found = [
+            download(connection, f"{job.output}/{archive}", Path(scratch, archive))
+            for archive in ("model.tar.gz", "output.tar.gz")
+        ]
+        if not any(found):
+            raise TrainingError(f"{job.name} ({job.status}) left neither model nor output. {job.failure}".strip())
+        for archive in filter(None, found):
+            with tarfile.open(archive) as tar:
                 tar.extractall(target, filter="data")
         (target / "log.txt").write_text("\n".join(log.lines) + "\n")
         shutil.move(target, place)
     return place
 
 
-def download(connection: Connection, uri: str, path: Path, job: Job) -> None:
-    """Download one of the job's archives. Raises as `fetch` does."""
+def download(connection: Connection, uri: str, path: Path) -> Path | None:
+    """Download an archive and return its path; None if the job left none (SageMaker makes none of an empty folder)."""
     parts = urlparse(uri)
     try:
         connection.client("s3").download_file(parts.netloc, parts.path.lstrip("/"), str(path))
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
             raise
-        raise TrainingError(f"{job.name} ({job.status}) left no {path.name}. {job.failure}".strip()) from error
+        return None
+    return path

@@ -1,0 +1,128 @@
+"""The target: what `connect` gives, and what it says when something is missing."""
+
+import os
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from helpers import aws
+
+
+@pytest.fixture
+def readers_environment(monkeypatch):
+    """Put back whatever a test does to the environment, `connect` included."""
+    for name in [*aws.FAKE_KEYS, "AWS_ENDPOINT_URL"]:
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    before = dict(aws._before)
+    aws._before.clear()
+    yield monkeypatch
+    aws.restore_environment()
+    aws._before.update(before)
+
+
+def test_embedded_gives_account_bucket_and_role(connection):
+    assert connection.target == "embedded"
+    assert connection.account == "123456789012"
+    assert connection.bucket == "mlagents-us-east-1-123456789012"
+    assert connection.role == "arn:aws:iam::123456789012:role/mlagents-training"
+    assert connection.endpoint.startswith("http://127.0.0.1:")
+    assert str(connection).splitlines() == [
+        f"the embedded AWS at {connection.endpoint}, region us-east-1",
+        "bucket mlagents-us-east-1-123456789012",
+        "role   arn:aws:iam::123456789012:role/mlagents-training",
+    ]
+
+
+def test_connecting_again_changes_nothing(connection):
+    assert str(aws.connect("embedded")) == str(connection)
+
+
+def test_another_bucket_is_made_and_private(connection):
+    assert aws.connect("embedded", bucket="my-own-bucket").bucket == "my-own-bucket"
+    block = connection.client("s3").get_public_access_block(Bucket="my-own-bucket")
+    assert set(block["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+def test_every_client_of_the_process_goes_to_the_embedded_aws(connection):
+    assert boto3.client("s3").meta.endpoint_url == connection.endpoint
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "EMBEDDED"
+    assert os.environ["NO_PROXY"].endswith("127.0.0.1")
+    assert "TelemetryOptOut: true" in Path(os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text()
+
+
+def test_what_would_lead_past_it_is_taken_away_and_given_back(readers_environment):
+    readers_environment.setenv("AWS_PROFILE", "mine")
+    readers_environment.setenv("AWS_ENDPOINT_URL_S3", "https://elsewhere.example")
+    readers_environment.setenv("AWS_ACCESS_KEY_ID", "REAL")
+    aws.use_environment("http://127.0.0.1:1", "config.yaml")
+    assert "AWS_PROFILE" not in os.environ
+    assert "AWS_ENDPOINT_URL_S3" not in os.environ
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "EMBEDDED"
+    aws.use_environment("http://127.0.0.1:2", "config.yaml")
+    aws.restore_environment()
+    assert os.environ["AWS_PROFILE"] == "mine"
+    assert os.environ["AWS_ENDPOINT_URL_S3"] == "https://elsewhere.example"
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "REAL"
+
+
+def test_an_unknown_target():
+    with pytest.raises(aws.ConnectError, match='to be "embedded" or "aws", found \'azure\''):
+        aws.connect("azure")
+
+
+def test_aws_without_a_region(readers_environment):
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        readers_environment.delenv(name, raising=False)
+    with pytest.raises(aws.ConnectError, match="Expected an AWS region, found none. Run `aws configure set region"):
+        aws.connect("aws", role="role")
+
+
+def test_aws_without_credentials(readers_environment):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        readers_environment.delenv(name, raising=False)
+    with pytest.raises(aws.ConnectError, match="Expected AWS credentials, found none. Run `aws configure`"):
+        aws.connect("aws", role="role", region="eu-west-1")
+
+
+def test_aws_without_a_role(readers_environment):
+    readers_environment.setenv("AWS_ACCESS_KEY_ID", "TESTING")
+    readers_environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with pytest.raises(aws.ConnectError, match="Expected the name or ARN of an execution role, found none"):
+        aws.connect("aws", region="eu-west-1")
+
+
+def test_aws_that_refuses(readers_environment):
+    readers_environment.setenv("AWS_ACCESS_KEY_ID", "TESTING")
+    readers_environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    readers_environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    readers_environment.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(aws.ConnectError, match="AWS refused, or could not be reached: Could not connect"):
+        aws.connect("aws", role="role", region="eu-west-1")
+
+
+def test_aws_is_the_same_code_with_the_readers_names(connection, monkeypatch):
+    """Against the embedded AWS as a stand-in for an account: role by name, bucket by default."""
+    monkeypatch.setattr(aws, "restore_environment", lambda: None)
+    mine = aws.connect("aws", role="mlagents-training", region="us-east-1")
+    assert (mine.target, mine.endpoint) == ("aws", None)
+    assert (mine.account, mine.bucket, mine.role) == (connection.account, connection.bucket, connection.role)
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_a_bucket_is_made_in_its_region(connection, region):
+    session = boto3.Session(region_name=region)
+    aws.make_bucket(session, f"made-in-{region}")
+    place = connection.client("s3").get_bucket_location(Bucket=f"made-in-{region}")["LocationConstraint"]
+    assert place == (None if region == "us-east-1" else region)
+
+
+def test_a_bucket_of_somebody_else_is_an_error(connection, monkeypatch):
+    s3 = connection.client("s3")
+    monkeypatch.setattr(connection.session, "client", lambda service: s3)
+    with Stubber(s3) as stub:
+        stub.add_client_error("head_bucket", "403", "Forbidden", 403)
+        with pytest.raises(ClientError, match="Forbidden"):
+            aws.make_bucket(connection.session, "taken")

@@ -1,0 +1,221 @@
+"""Jobs: launched through the real SDK, found, followed, stopped and fetched."""
+
+import tarfile
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from helpers import training
+from helpers.image import Image
+
+IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
+SUMMARY = "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: 1.5 s Mean Reward: {}. Std of Reward: 0.250. Training."
+
+
+@pytest.fixture
+def volume(connection):
+    connection.client("s3").put_object(Bucket=connection.bucket, Key="unity-volume/abc/3DBall.x86_64", Body=b"player")
+    return f"s3://{connection.bucket}/unity-volume/abc/"
+
+
+@pytest.fixture(autouse=True)
+def names_of_their_own(monkeypatch):
+    """Let two launches within a second have two names, as they have from a person's hand."""
+    from sagemaker.train import model_trainer
+
+    numbers = iter(range(100))
+    stamp = model_trainer._get_unique_name
+    monkeypatch.setattr(
+        model_trainer, "_get_unique_name", lambda base: stamp(base) + f"-{id(numbers) % 10**6}-{next(numbers)}"
+    )
+
+
+def launch(connection, volume, do, **hyperparameters):
+    hyperparameters = {"do": do, **hyperparameters}
+    return training.launch(connection, volume=volume, image=IMAGE, hyperparameters=hyperparameters, max_minutes=2)
+
+
+def follow(connection, name):
+    return training.follow(connection, name, poll_seconds=0.1)
+
+
+def test_a_job_is_what_was_asked_for(connection, volume):
+    do = f"say {SUMMARY.format(1000, '-0.953')};model trained"
+    name = launch(connection, volume, do, max_steps=1000, **{"no-graphics": True})
+    assert name.startswith("mlagents-")
+    told = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert told["HyperParameters"] == {"do": do, "max_steps": "1000", "no-graphics": "true"}
+    assert told["AlgorithmSpecification"]["TrainingImage"] == IMAGE.uri
+    assert told["EnableNetworkIsolation"] is True
+    assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120}
+    assert told["ResourceConfig"]["InstanceType"] == "ml.c5.xlarge"
+    assert [channel["ChannelName"] for channel in told["InputDataConfig"]] == ["unity-volume"]
+    tags = connection.client("sagemaker").list_tags(ResourceArn=told["TrainingJobArn"])["Tags"]
+    assert {"Key": "project", "Value": "mlagents"} in tags
+    job = follow(connection, name)
+    assert job.status == "Completed"
+    assert job.failure == ""
+    assert job.metrics == {"mean_reward": pytest.approx(-0.953), "std_reward": 0.25, "step": 1000.0}
+    assert (job.volume, job.image) == (volume, IMAGE.uri)
+
+
+def test_the_newest_job_is_found_without_a_name(connection, volume):
+    name = launch(connection, volume, "say newest")
+    assert training.find(connection).name == name
+    follow(connection, name)
+
+
+def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, capsys):
+    name = launch(connection, volume, "term;wait")
+    assert launch(connection, volume, "term;wait") == name
+    assert "No second job is launched" in capsys.readouterr().out
+    other = launch(connection, volume, "say other")
+    assert other != name
+    training.stop(connection, name)
+    assert follow(connection, name).status == "Stopped"
+    again = launch(connection, volume, "term;wait")
+    assert again != name
+    training.stop(connection, again)
+    follow(connection, again)
+
+
+def test_a_failed_job_says_why(connection, volume):
+    job = follow(connection, launch(connection, volume, "failure The player crashed at step 5.;exit 1"))
+    assert job.status == "Failed"
+    assert "The player crashed at step 5." in job.failure
+    assert str(job).startswith(f"{job.name}: Failed after ")
+    assert str(job).endswith(job.failure)
+
+
+def test_an_unknown_job_names_the_newest(connection, volume):
+    name = launch(connection, volume, "say hello")
+    follow(connection, name)
+    with pytest.raises(training.TrainingError) as error:
+        training.find(connection, "mlagents-nowhere")
+    assert str(error.value).startswith("Expected a training job named mlagents-nowhere, found none on embedded.")
+    assert name in str(error.value)
+
+
+def test_a_refused_job_is_an_error(connection, volume):
+    with pytest.raises(training.TrainingError, match="SageMaker refused the job, nothing was started"):
+        training.launch(connection, volume=volume, image=IMAGE, hyperparameters={"do": ""}, instance_type="ml.c5.xlarg")
+
+
+def test_interrupting_leaves_the_job_running(connection, volume, monkeypatch, capsys):
+    name = launch(connection, volume, "term;wait")
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.time, "sleep", interrupt)
+        job = training.follow(connection, name)
+    assert job.status == "InProgress"
+    told = capsys.readouterr().out
+    assert f'job_name = "{name}"' in told
+    assert f'training.stop(connection, "{name}")' in told
+    assert training.find(connection, name).status == "InProgress"
+    training.stop(connection, name)
+    follow(connection, name)
+
+
+def test_stopping_a_job_that_has_ended_changes_nothing(connection, volume, capsys):
+    name = launch(connection, volume, "say done")
+    follow(connection, name)
+    training.stop(connection, name)
+    assert f"{name} has ended already: Completed." in capsys.readouterr().out
+
+
+def test_an_embedded_aws_that_has_gone(connection, volume, monkeypatch):
+    name = launch(connection, volume, "say gone")
+    follow(connection, name)
+    find = training.find
+    answers = [find(connection, name)]
+
+    def once(connection, name):
+        if answers:
+            return answers.pop()
+        raise EndpointConnectionError(endpoint_url=connection.endpoint)
+
+    monkeypatch.setattr(training, "find", once)
+    with pytest.raises(training.TrainingError, match=r"no longer answers.*Run the notebook again from its first cell"):
+        training.follow(connection, name)
+
+
+def test_the_log_is_read_as_it_grows(connection, volume):
+    name = launch(connection, volume, "say one;say two;model x")
+    follow(connection, name)
+    log = training.Log(connection, name)
+    log.read()
+    log.read()
+    assert [line for line in log.lines if line in ("one", "two")] == ["one", "two"]
+
+
+def test_a_long_log_is_read_whole(connection, volume):
+    name = launch(connection, volume, "flood 25000")
+    follow(connection, name)
+    log = training.Log(connection, name)
+    log.read()
+    assert [line for line in log.lines if line.startswith("line ")] == [f"line {number}" for number in range(25000)]
+
+
+def test_fetch_brings_model_output_and_log(connection, volume, tmp_path):
+    job = follow(connection, launch(connection, volume, "say hello;model trained;data summed"))
+    place = training.fetch(connection, job, tmp_path)
+    assert place == tmp_path / job.name
+    assert (place / "model.nn").read_text() == "trained"
+    assert (place / "summary.txt").read_text() == "summed"
+    assert "hello" in (place / "log.txt").read_text().splitlines()
+    assert [path.name for path in tmp_path.iterdir()] == [job.name]
+
+
+def test_fetch_again_fetches_nothing(connection, volume, tmp_path):
+    job = follow(connection, launch(connection, volume, "model trained"))
+    place = training.fetch(connection, job, tmp_path)
+    (place / "model.nn").write_text("mine")
+    training.fetch(connection, job, tmp_path)
+    assert (place / "model.nn").read_text() == "mine"
+
+
+def test_fetch_of_a_running_job(connection, volume, tmp_path):
+    name = launch(connection, volume, "term;wait")
+    with pytest.raises(training.TrainingError, match="is still InProgress. Follow it to its end"):
+        training.fetch(connection, training.find(connection, name), tmp_path)
+    training.stop(connection, name)
+    follow(connection, name)
+
+
+def test_a_fetch_cut_off_leaves_nothing(connection, volume, tmp_path, monkeypatch):
+    job = follow(connection, launch(connection, volume, "model trained"))
+
+    def break_off(*arguments, **options):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", break_off)
+    with pytest.raises(OSError, match="disk full"):
+        training.fetch(connection, job, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_of_a_failed_job_brings_what_it_left(connection, volume, tmp_path):
+    job = follow(connection, launch(connection, volume, "data summed;failure It broke.;exit 1"))
+    place = training.fetch(connection, job, tmp_path)
+    assert (place / "summary.txt").read_text() == "summed"
+
+
+def test_fetch_of_a_job_that_left_nothing(connection, volume, tmp_path):
+    job = follow(connection, launch(connection, volume, "failure It broke.;exit 1"))
+    s3 = connection.client("s3")
+    for listed in s3.list_objects_v2(Bucket=connection.bucket, Prefix=job.output.split("/", 3)[3]).get("Contents", []):
+        s3.delete_object(Bucket=connection.bucket, Key=listed["Key"])
+    with pytest.raises(training.TrainingError, match=r"\(Failed\) left neither model nor output\. .*It broke\."):
+        training.fetch(connection, job, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("metric", "value"), [("mean_reward", "-0.953"), ("std_reward", "0.250"), ("step", "1000")])
+def test_the_metric_patterns_read_the_log_line(metric, value):
+    import re
+
+    assert re.search(training.METRICS[metric], SUMMARY.format(1000, "-0.953"))[1] == value
+    assert len(training.METRICS[metric]) <= 500
