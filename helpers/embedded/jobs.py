@@ -19,7 +19,7 @@ from typing import Any
 from botocore.client import BaseClient
 
 from helpers.embedded import joblog, record, runner, transfer
-from helpers.embedded.life import OPT_ML, Training
+from helpers.embedded.life import CHECKPOINTS, OPT_ML, Training
 from helpers.embedded.record import ENDED, Record
 from helpers.embedded.schema import AwsError, invalid
 
@@ -54,7 +54,10 @@ class Jobs:
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> None:
-        """Read the records of earlier servers; what one that was killed left running is ended and Failed."""
+        """Read the records of earlier servers.
+
+        Of a server that was killed, jobs that ran are ended and Failed, jobs that waited for their turn still do.
+        """
         for place in self.folder.iterdir():
             try:
                 found = record.load(place)
@@ -63,8 +66,12 @@ class Jobs:
                 continue
             self.records[found.name] = found
             self.unsent.add(found.name)
-            if found.status not in ENDED:
-                self._bury(found)
+        left = [job for job in self.records.values() if job.status not in ENDED]
+        for job in sorted(left, key=lambda job: job.created):
+            if job.started is None and job.status == "InProgress":
+                self._admit(job)
+            else:
+                self._bury(job)
 
     def create(self, request: dict[str, Any], region: str) -> Record:
         """Take a checked CreateTrainingJob request and start the job, or let it wait.
@@ -76,6 +83,7 @@ class Jobs:
         """
         request = {**request, "StoppingCondition": {**request.get("StoppingCondition", {})}}
         request["StoppingCondition"].setdefault("MaxRuntimeInSeconds", MAX_RUNTIME)
+        request.setdefault("AlgorithmSpecification", {"TrainingInputMode": "File"})  # no image: refused below
         _check(request)
         name = request["TrainingJobName"]
         arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:training-job/{name}"
@@ -92,11 +100,7 @@ class Jobs:
             job = Record(request, arn, self.folder / name, time.time(), tags=tags)
             job.folder.mkdir(exist_ok=True)
             job.move("Starting", "Preparing the instances for training")
-            self.records[name] = job
-            training = self.living[name] = Training(job, self.client, self._done)
-            self.waiting.append(name)
-            training.start()
-            self._let_go()
+            self._admit(job)
         return job
 
     def get(self, name: str) -> Record:
@@ -206,6 +210,15 @@ class Jobs:
             answer["NextToken"] = base64.urlsafe_b64encode(json.dumps(last).encode()).decode()
         return answer
 
+    def _admit(self, job: Record) -> None:
+        """Let a job begin its life, at the end of the queue."""
+        with self.lock:
+            self.records[job.name] = job
+            training = self.living[job.name] = Training(job, self.client, self._done)
+            self.waiting.append(job.name)
+            training.start()
+            self._let_go()
+
     def _let_go(self) -> None:
         """Give free places to those that wait."""
         while self.waiting and len(self.running) < self.at_once:
@@ -229,6 +242,7 @@ class Jobs:
             way.sweep(job.name, job.folder)
         except runner.RunnerError:
             logging.exception("%s: could not look for what is left of it", job.name)
+        self._save_checkpoints(job)
         log = job.folder / "log.txt"
         seen = max(job.modified, log.stat().st_mtime if log.exists() else 0.0)
         if job.started is not None:
@@ -243,6 +257,16 @@ class Jobs:
         if job.ended is not None:
             job.ended = seen
             job.save()
+
+    def _save_checkpoints(self, job: Record) -> None:
+        """Upload the checkpoints that the killed server had not uploaded yet."""
+        config = job.request.get("CheckpointConfig")
+        folder = job.folder / PurePosixPath((config or {}).get("LocalPath", CHECKPOINTS)).relative_to(OPT_ML)
+        if config and folder.is_dir():
+            try:
+                transfer.Mirror(self.client("s3"), folder, config["S3Uri"]).push()
+            except transfer.TRANSFER_ERRORS:
+                logging.exception("%s: could not upload its checkpoints", job.name)
 
 
 def _check(request: dict[str, Any]) -> None:
@@ -291,7 +315,7 @@ def _check_possible(request: dict[str, Any], algorithm: dict[str, Any], instance
     if "Pipe" in modes:
         problems.append("input mode Pipe: only File and FastFile")
     for key in ("CheckpointConfig", "TensorBoardOutputConfig"):
-        path = PurePosixPath(request.get(key, {}).get("LocalPath", f"{OPT_ML}/checkpoints"))
+        path = PurePosixPath(request.get(key, {}).get("LocalPath", CHECKPOINTS))
         if not path.is_relative_to(OPT_ML) or ".." in path.parts or path == PurePosixPath(OPT_ML):
             problems.append(f"{key}.LocalPath must be below {OPT_ML}, it is {path}")
     if problems:

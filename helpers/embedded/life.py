@@ -20,6 +20,7 @@ from helpers.embedded.joblog import JobLog, failure_reason
 from helpers.embedded.record import Record
 
 OPT_ML = "/opt/ml"
+CHECKPOINTS = f"{OPT_ML}/checkpoints"
 SYNC_SECONDS = float(os.environ.get("EMBEDDED_SYNC_SECONDS", "5"))
 GRACE_SECONDS = float(os.environ.get("EMBEDDED_GRACE_SECONDS", "120"))
 """Between SIGTERM and SIGKILL, as in SageMaker."""
@@ -79,15 +80,14 @@ class Training(threading.Thread):
     def _live(self) -> None:
         word = self._hear(self._patience())
         if word != "go":  # never started: nothing to upload, nothing to bill
-            status, secondary, message = FINAL[word or "wait"]
-            self.record.move(secondary, message, status)
+            self._end(word or "wait")
             return
         with self.record.lock:
             self.record.started = self.record.now()
         while (word := self._attempt()) == "interrupt":
-            word = self._wait_for_capacity()
-            if word:
-                break
+            if word := self._wait_for_capacity():  # there is no instance any more, so nothing is uploaded
+                self._end(word)
+                return
             self.record.move("Restarting", "Spot capacity is back: starting again from the checkpoints")
         self._finish(word)
 
@@ -156,7 +156,7 @@ class Training(threading.Thread):
                 run.terminate()
                 kill_at = time.monotonic() + GRACE_SECONDS
             if word:
-                why = word if why in (None, "interrupt") else why
+                why = why or word
             if time.monotonic() >= kill_at:
                 run.kill()
                 kill_at = math.inf
@@ -172,29 +172,33 @@ class Training(threading.Thread):
 
     def _wait_for_capacity(self) -> str | None:
         """Wait, interrupted, until there is capacity again; give the word that ended the job instead, if any."""
+        if self.record.status == "Stopping":  # said while the instance was being taken away
+            return "stop"
         word = self._hear(min(self.capacity_after, self._patience()))
         return word or ("wait" if self._patience() == 0 else None)
 
     def _finish(self, word: str) -> None:
         """Upload what there is and end, by the reason `word`."""
+        self._settle()
         self.begun = time.monotonic()
         with self.record.lock:
             if word == "exited" and self.record.status == "Stopping":
                 word = "stop"  # asked to stop while it was ending anyway
             self.record.move("Uploading", "Uploading generated training model")
         failure = failure_reason(self.base, self.code) if word == "exited" and self.code else None
-        self._upload(always=failure is None)
+        self._upload(always=word == "exited" and failure is None)
         self._settle()
         with self.record.lock:
             if failure:
                 self._fail(failure)
-            elif word in FINAL:
-                status, secondary, message = FINAL[word]
-                self.record.move(secondary, message, status)
-            elif self.record.status == "Stopping":
-                self.record.move("Stopped", FINAL["stop"][2], "Stopped")
-            else:
+            elif word == "exited" and self.record.status == "InProgress":
                 self.record.move("Completed", "Training job completed", "Completed")
+            else:
+                self._end("stop" if word == "exited" else word)
+
+    def _end(self, word: str) -> None:
+        status, secondary, message = FINAL[word]
+        self.record.move(secondary, message, status)
 
     def _fail(self, reason: str) -> None:
         with self.record.lock:
@@ -240,7 +244,7 @@ class Training(threading.Thread):
         """Make the mirrors of checkpoints (restored here) and TensorBoard output."""
         mirrors = []
         if config := self.record.request.get("CheckpointConfig"):
-            folder = self._inside(config.get("LocalPath", f"{OPT_ML}/checkpoints"))
+            folder = self._inside(config.get("LocalPath", CHECKPOINTS))
             mirrors.append(transfer.Mirror(s3, folder, config["S3Uri"]))
             mirrors[0].restore()
         if config := self.record.request.get("TensorBoardOutputConfig"):
@@ -289,7 +293,7 @@ class Training(threading.Thread):
             },
         }
         if config := request.get("CheckpointConfig"):
-            files["checkpointconfig"] = {"LocalPath": f"{OPT_ML}/checkpoints", **config}
+            files["checkpointconfig"] = {"LocalPath": CHECKPOINTS, **config}
         for name, content in files.items():
             (self.base / "input" / "config" / f"{name}.json").write_text(json.dumps(content, indent=1))
 

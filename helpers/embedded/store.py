@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +72,10 @@ class Store:
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             content = b"".join(answer)
             if status.startswith("2") and bucket:
-                self._keep(environ, bucket, key, body, content)
+                made = self._keep(environ, bucket, key, body, content)
+                if made:
+                    seconds = _in_moto(bucket, key).last_modified.replace(tzinfo=timezone.utc).timestamp()
+                    os.utime(made, (seconds, seconds))
         start_response(status, list(headers.items()))
         return [content]
 
@@ -88,14 +92,14 @@ class Store:
                     count += "." not in file.name
         return count
 
-    def _keep(self, environ: dict[str, Any], bucket: str, key: str, body: bytes, answer: bytes) -> None:
-        """Do on disk what a request has done in moto."""
+    def _keep(self, environ: dict[str, Any], bucket: str, key: str, body: bytes, answer: bytes) -> Path | None:
+        """Do on disk what a request has done in moto; give the file of the object that it made, if it made one."""
         method = environ["REQUEST_METHOD"]
         query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
         place = self.folder / quote(bucket, safe="")
         if not key:
             self._keep_bucket(environ, place, query, body)
-            return
+            return None
         file = place / "objects" / hashlib.sha256(key.encode()).hexdigest()
         upload = place / "uploads" / query["uploadId"] if "uploadId" in query else None
         if method == "DELETE" and upload:
@@ -111,6 +115,7 @@ class Store:
             _remove(_family(file))
             _write(file, [*parts, _entry(environ, body)])
             shutil.rmtree(upload)
+            return file
         elif method == "PUT" and upload:
             headers = {}
             if "HTTP_X_AMZ_COPY_SOURCE" in environ:
@@ -128,6 +133,8 @@ class Store:
                     body, headers = self._copied(environ, f"/{bucket}/{quote(key)}")
                 _remove(_family(file)[1:])
                 _write(file, [_entry(environ, body, headers)])
+                return file
+        return None
 
     def _keep_bucket(self, environ: dict[str, Any], place: Path, query: dict[str, str], body: bytes) -> None:
         method = environ["REQUEST_METHOD"]
@@ -182,9 +189,18 @@ class Store:
                 if "uploads" in query:
                     upload = ElementTree.fromstring(content).findtext("{*}UploadId")  # noqa: S314  moto's own answer
         bucket, _, key = entry["path"].lstrip("/").partition("/")
-        if key and file.suffix == "":  # the API has no way to say when an object was made
-            made = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).replace(tzinfo=None)
-            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key).last_modified = made
+        if key and not file.suffix:
+            _in_moto(bucket, key).last_modified = _time(file)
+
+
+def _in_moto(bucket: str, key: str) -> Any:
+    """Give moto's object, for its time alone: the API has no way to say when an object was made."""
+    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key)
+
+
+def _time(file: Path) -> datetime:
+    """Give the time that a file bears, as moto keeps times: in UTC, not saying so."""
+    return datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).replace(tzinfo=None)
 
 
 def _path(environ: dict[str, Any]) -> str:

@@ -130,9 +130,9 @@ class Aws:
 
     def log(self, name):
         file = self.folder(name) / "log.txt"
-        return file.read_text() if file.exists() else ""
+        return file.read_text(errors="replace") if file.exists() else ""
 
-    def logged(self, name, text="waiting"):
+    def logged(self, name, text="waiting\n"):
         wait_for(lambda: text in self.log(name))
 
     def folder(self, name):
@@ -184,5 +184,5 @@ def own(tmp_path, monkeypatch):
             aws.s3.create_bucket(Bucket=BUCKET)
         return aws
 
-    yield SimpleNamespace(start=start, home=tmp_path / "home")
+    yield SimpleNamespace(start=start, wait_for=wait_for, home=tmp_path / "home")
     embedded.stop()

@@ -108,7 +108,7 @@ def test_configuration_files_and_environment(aws):
     [
         ("failure the player crashed;exit 3", "AlgorithmError: the player crashed, exit code: 3"),
         ("exit 1", "AlgorithmError: , exit code: 1"),
-        ("failure " + "x" * 2000 + ";exit 137", "AlgorithmError: " + "x" * 991 + ", exit code: 137"),
+        ("failure " + "x" * 2000 + ";exit 137", "AlgorithmError: " + "x" * 992 + ", exit code: 137"),
     ],
 )
 def test_failed_job(aws, do, reason):

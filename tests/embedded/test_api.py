@@ -1,0 +1,245 @@
+"""What the embedded AWS accepts, refuses and lists."""
+
+import json
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+
+from helpers.embedded import record
+from helpers.embedded.jobs import Jobs
+from helpers.embedded.schema import AwsError, check
+
+
+def refusal(call, **request):
+    """Give code and message of an answer that is a refusal."""
+    with pytest.raises(ClientError) as caught:
+        call(**request)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def test_names_are_unique_and_unknown_names_are_not_found(aws):
+    name = aws.create()
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}"
+    assert refusal(aws.sm.create_training_job, **aws.request(TrainingJobName=name)) == (
+        "ResourceInUse",
+        "Training job names must be unique within an AWS account and region, and a training job with this name "
+        f"already exists ({arn})",
+    )
+    for call in (aws.sm.describe_training_job, aws.sm.stop_training_job):
+        assert refusal(call, TrainingJobName="nobody") == ("ValidationException", "Requested resource not found.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        (
+            {"TrainingJobName": "under_score"},
+            "ValidationException",
+            "1 validation error detected: Value 'under_score' at 'trainingJobName' failed to satisfy constraint: "
+            "Member must satisfy regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}",
+        ),
+        (
+            {"RoleArn": None},
+            "ValidationException",
+            "1 validation error detected: Value null at 'roleArn' failed to satisfy constraint: Member must not be null",
+        ),
+        (
+            {"StoppingCondition": {"MaxRuntimeInSeconds": 0}},
+            "ValidationException",
+            "1 validation error detected: Value '0' at 'stoppingCondition.maxRuntimeInSeconds' failed to satisfy "
+            "constraint: Member must have value greater than or equal to 1",
+        ),
+        (
+            {"HyperParameters": {"env": 3}},
+            "SerializationException",
+            "hyperParameters.env.member must be a string, not int",
+        ),
+        (
+            {"EnableManagedSpotTraining": True},
+            "ValidationException",
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds",
+        ),
+        (
+            {
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 10, "MaxWaitTimeInSeconds": 9},
+            },
+            "ValidationException",
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds",
+        ),
+        (
+            {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2}},
+            "ValidationException",
+            "The embedded AWS can't run this job: ResourceConfig must name one InstanceType and InstanceCount 1.",
+        ),
+        (
+            {"AlgorithmSpecification": None},
+            "ValidationException",
+            "The embedded AWS can't run this job: AlgorithmSpecification.TrainingImage must be given.",
+        ),
+        (
+            {"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/../elsewhere"}},
+            "ValidationException",
+            "The embedded AWS can't run this job: CheckpointConfig.LocalPath must be below /opt/ml, "
+            "it is /opt/ml/../elsewhere.",
+        ),
+    ],
+)
+def test_requests_are_refused_as_aws_refuses_them(aws, changes, code, message):
+    unchecked = aws.client("sagemaker", parameter_validation=False)
+    request = aws.request(**changes)
+    assert refusal(unchecked.create_training_job, **request) == (code, message)
+    assert not aws.folder(request["TrainingJobName"]).exists()
+
+
+def test_an_instance_type_that_does_not_exist(aws):
+    config = {"InstanceType": "ml.huge", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    code, message = refusal(aws.sm.create_training_job, **aws.request(ResourceConfig=config))
+    assert code == "ValidationException"
+    assert "Value 'ml.huge' at 'resourceConfig.instanceType' failed to satisfy constraint" in message
+
+
+def test_a_metric_regex_that_is_none(aws):
+    request = aws.request(AlgorithmSpecification=aws.metrics(reward="("))
+    code, message = refusal(aws.sm.create_training_job, **request)
+    assert code == "ValidationException"
+    assert message.startswith("Invalid regex of metric definition reward: (")
+
+
+def test_members_that_the_call_does_not_know_are_left_out():
+    assert check("StopTrainingJob", {"TrainingJobName": "a", "Colour": "red"}) == {"TrainingJobName": "a"}
+
+
+def test_several_complaints_come_in_one_answer():
+    with pytest.raises(
+        AwsError, match="^2 validation errors detected: Value null at 'roleArn' .*; Value '-' at"
+    ) as refused:
+        check("CreateTrainingJob", {"TrainingJobName": "-", "OutputDataConfig": {"S3OutputPath": "s3://b"}})
+    assert refused.value.code == "ValidationException"
+
+
+def test_tags(aws):
+    name = aws.create(Tags=[{"Key": "project", "Value": "mlagents"}, {"Key": "Größe 1", "Value": ""}])
+    arn = aws.describe(name)["TrainingJobArn"]
+    aws.sm.add_tags(ResourceArn=arn, Tags=[{"Key": "project", "Value": "3DBall"}, {"Key": "b", "Value": "2"}])
+    aws.sm.delete_tags(ResourceArn=arn, TagKeys=["Größe 1", "never"])
+    assert aws.sm.list_tags(ResourceArn=arn)["Tags"] == [
+        {"Key": "project", "Value": "3DBall"},
+        {"Key": "b", "Value": "2"},
+    ]
+    assert refusal(aws.sm.list_tags, ResourceArn=arn + "x") == ("ValidationException", "Requested resource not found.")
+    many = [{"Key": f"k{number}", "Value": ""} for number in range(49)]
+    assert refusal(aws.sm.add_tags, ResourceArn=arn, Tags=many)[0] == "ValidationException"
+
+
+def test_the_region_is_the_callers(aws):
+    import boto3
+
+    elsewhere = boto3.client(
+        "sagemaker",
+        endpoint_url=aws.server.url,
+        region_name="eu-west-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )
+    arn = elsewhere.create_training_job(**aws.request(TrainingJobName="abroad"))["TrainingJobArn"]
+    assert arn == "arn:aws:sagemaker:eu-west-1:123456789012:training-job/abroad"
+
+
+def test_policy_simulation_allows_everything(aws):
+    iam = aws.client("iam")
+    pages = iam.get_paginator("simulate_principal_policy").paginate(
+        PolicySourceArn=aws.role, ActionNames=["s3:PutObject", "s3:GetObject"], ResourceArns=["arn:aws:s3:::a/*"]
+    )
+    [page] = pages
+    assert [
+        (result["EvalActionName"], result["EvalResourceName"], result["EvalDecision"])
+        for result in page["EvaluationResults"]
+    ] == [("s3:PutObject", "arn:aws:s3:::a/*", "allowed"), ("s3:GetObject", "arn:aws:s3:::a/*", "allowed")]
+
+
+def test_everything_else_is_motos(aws):
+    assert aws.sm.list_models()["Models"] == []
+    assert aws.client("sts").get_caller_identity()["Account"] == "123456789012"
+    aws.client("iam").create_role(RoleName="trainer", AssumeRolePolicyDocument="{}")
+    assert aws.client("iam").get_role(RoleName="trainer")["Role"]["Arn"].endswith(":role/trainer")
+    aws.client("ecr").create_repository(repositoryName="mlagents")
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Give the jobs of 2,000 records on disk, three seconds apart, every tenth Failed."""
+    for number in range(2000):
+        name = f"job-{number:04d}"
+        (tmp_path / name).mkdir()
+        job = record.Record(
+            request={
+                "TrainingJobName": name,
+                "OutputDataConfig": {"S3OutputPath": "s3://b/out"},
+                "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"},
+            },
+            arn=f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}",
+            folder=tmp_path / name,
+            created=1e9 + 3 * number,
+            modified=1e9 + 3 * number + 1,
+            status="Completed" if number % 10 else "Failed",
+            secondary="Completed" if number % 10 else "Failed",
+        )
+        (job.folder / "job.json").write_text(
+            json.dumps({key: value for key, value in vars(job).items() if key not in ("folder", "lock")})
+        )
+    (tmp_path / "job-torn").mkdir()
+    (tmp_path / "job-torn" / "job.json").write_text('{"request": ')
+    return Jobs(tmp_path, client=None)
+
+
+def names(answer):
+    return [summary["TrainingJobName"] for summary in answer["TrainingJobSummaries"]]
+
+
+def test_listing_two_thousand_jobs(many):
+    began = time.process_time()
+    many.load()
+    assert len(many.records) == 2000  # and the torn one is left alone
+    assert time.process_time() - began < 2
+
+    began = time.process_time()
+    newest = many.list({"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": 3})
+    assert time.process_time() - began < 0.2
+    assert names(newest) == ["job-1999", "job-1998", "job-1997"]
+    assert names(many.list({})) == [f"job-{number:04d}" for number in range(10)]
+    assert names(many.list({"NameContains": "B-003"})) == [f"job-003{number}" for number in range(10)]
+    between = {"CreationTimeAfter": 1e9 + 30, "CreationTimeBefore": 1e9 + 39}
+    assert names(many.list(between)) == ["job-0011", "job-0012"]
+    assert names(many.list({"LastModifiedTimeBefore": 1e9 + 4})) == ["job-0000"]
+
+    seen, query = [], {"StatusEquals": "Failed", "SortBy": "Name", "SortOrder": "Descending", "MaxResults": 70}
+    pages = 0
+    while True:
+        page = many.list(query)
+        seen += names(page)
+        pages += 1
+        if "NextToken" not in page:
+            break
+        query["NextToken"] = page["NextToken"]
+    assert pages == 3
+    assert seen == [f"job-{number:04d}" for number in range(1990, -1, -10)]
+    with pytest.raises(AwsError, match="Invalid NextToken"):
+        many.list({**query, "StatusEquals": "Completed"})
+    with pytest.raises(AwsError, match="Invalid NextToken"):
+        many.list({"NextToken": "rubbish"})
+
+
+def test_listing_through_boto3(aws):
+    wanted = [aws.create(TrainingJobName=f"listed-{letter}") for letter in "cab"]
+    pages = aws.sm.get_paginator("list_training_jobs").paginate(
+        NameContains="listed-", SortBy="Name", PaginationConfig={"PageSize": 2}
+    )
+    assert [names(page) for page in pages] == [["listed-a", "listed-b"], ["listed-c"]]
+    for name in wanted:
+        aws.ended(name)
+    summaries = aws.sm.list_training_jobs(NameContains="listed-", StatusEquals="Completed")["TrainingJobSummaries"]
+    assert {summary["TrainingJobName"] for summary in summaries} == set(wanted)
+    assert {"TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime"} <= set(summaries[0])

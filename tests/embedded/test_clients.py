@@ -1,0 +1,86 @@
+"""The AWS CLI and the SageMaker SDK, by AWS_ENDPOINT_URL alone. (boto3 is in every other test.)"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+AWS = Path(sys.executable).with_name("aws")
+
+TRAINER = """
+import sys
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.train import ModelTrainer
+from sagemaker.train.configs import Compute, InputData, OutputDataConfig, StoppingCondition, Tag
+from sagemaker.core.training.configs import MetricDefinition
+bucket, role = sys.argv[1:]
+trainer = ModelTrainer(
+    training_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents:test",
+    role=role,
+    base_job_name="by-sdk",
+    sagemaker_session=Session(default_bucket=bucket),
+    compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=5),
+    stopping_condition=StoppingCondition(max_runtime_in_seconds=60),
+    output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/sdk"),
+    hyperparameters={"do": "say Reward: -0.5;model weights;ls"},
+    environment={"A": "b"},
+    tags=[Tag(key="project", value="mlagents")],
+).with_metric_definitions([MetricDefinition(name="reward", regex="Reward: (-?[0-9.]+)")])
+trainer.train(input_data_config=[InputData(channel_name="unity-volume", data_source=f"s3://{bucket}/sdk-in")])
+job = trainer._latest_training_job
+print(job.training_job_name, job.training_job_status, job.final_metric_data_list[0].value)
+"""
+
+
+def environment(aws, **more):
+    return {
+        **os.environ,
+        "AWS_ENDPOINT_URL": aws.server.url,
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        **more,
+    }
+
+
+def cli(aws, *arguments):
+    command = [AWS, "--output", "json", *arguments]
+    done = subprocess.run(command, env=environment(aws), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout) if done.stdout.strip().startswith("{") else done.stdout
+
+
+def test_aws_cli(aws, tmp_path):
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "3DBall.x86_64").write_bytes(b"build")
+    cli(aws, "s3", "sync", "--quiet", str(tmp_path / "build"), f"s3://{aws.bucket}/cli/")
+    request = aws.request(
+        "model weights", TrainingJobName="by-cli", InputDataConfig=[aws.channel("unity-volume", "cli")]
+    )
+    made = cli(aws, "sagemaker", "create-training-job", "--cli-input-json", json.dumps(request))
+    assert made["TrainingJobArn"].endswith(":training-job/by-cli")
+    cli(aws, "sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", "by-cli")
+    told = cli(aws, "sagemaker", "describe-training-job", "--training-job-name", "by-cli")
+    assert told["TrainingJobStatus"] == "Completed"
+    cli(aws, "s3", "cp", "--quiet", told["ModelArtifacts"]["S3ModelArtifacts"], str(tmp_path / "model.tar.gz"))
+    assert (tmp_path / "model.tar.gz").read_bytes() == aws.get("out/by-cli/output/model.tar.gz")
+
+
+def test_sagemaker_sdk(aws):
+    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    aws.client("iam").create_role(RoleName="training", AssumeRolePolicyDocument=document)  # the SDK looks at it
+    aws.s3.put_object(Bucket=aws.bucket, Key="sdk-in/3DBall.x86_64", Body=b"build")
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINER, aws.bucket, aws.role],
+        env=environment(aws, SAGEMAKER_USER_CONFIG_OVERRIDE=str(aws.server.sdk_config)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    name, status, reward = done.stdout.splitlines()[-1].split()
+    assert (name[:7], status, reward) == ("by-sdk-", "Completed", "-0.5")
+    assert aws.archive(f"sdk/{name}/output/model.tar.gz") == {"model.nn": "weights"}
+    assert "input/data/unity-volume/3DBall.x86_64" in aws.log(name)
+    assert "TelemetryOptOut" not in done.stderr  # the SDK's notice that it reports its use

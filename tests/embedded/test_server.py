@@ -1,0 +1,166 @@
+"""The server process: one at a time, found again, stopped, killed."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+from boto3.s3.transfer import TransferConfig
+
+from helpers import embedded
+
+FIND = "from helpers import embedded; server = embedded.start(); print(server.url, server.pid)"
+
+
+def has_ended(pid):
+    """Say whether a process has ended, collected by its parent or not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def command(*arguments):
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+def test_two_starters_make_one_server(own):
+    with ThreadPoolExecutor(2) as pool:
+        (code, one, _), (_, two, _) = pool.map(lambda _: command("-c", FIND), range(2))
+    assert code == 0
+    assert one == two
+    found = embedded.find()
+    assert f"{found.url} {found.pid}" == one
+    assert found.url.startswith("http://127.0.0.1:")
+    assert found.sdk_config.read_text().endswith("TelemetryOptOut: true\n")
+    assert command("-m", "helpers.embedded", "status") == (
+        0,
+        f"Embedded AWS at {found.url} (process {found.pid}), files in {own.home}",
+        "",
+    )
+    assert command("-m", "helpers.embedded", "stop") == (0, "Embedded AWS stopped.", "")
+    assert embedded.find() is None
+    own.wait_for(lambda: has_ended(found.pid))
+    assert embedded.stop() is False
+    assert command("-m", "helpers.embedded", "status") == (0, "No embedded AWS is running.", "")
+
+
+def test_a_server_that_cannot_start_says_why(own):
+    own.home.mkdir()
+    (own.home / "s3").write_text("a file where a folder should be")
+    with pytest.raises(embedded.EmbeddedError, match=r"(?s)Expected the embedded AWS to start .*FileExistsError"):
+        embedded.start()
+    assert embedded.find() is None
+
+
+def test_stop_ends_jobs_as_sagemaker_does(own):
+    aws = own.start(EMBEDDED_MAX_JOBS="1")
+    running, waiting = aws.create("term;player;wait"), aws.create("say never")
+    aws.logged(running)
+    player = int(aws.log(running).split()[1])
+    assert embedded.stop() is True
+    assert has_ended(player)
+
+    aws = own.start()
+    told = aws.describe(running)
+    assert (told["TrainingJobStatus"], aws.statuses(told)[-2:]) == ("Stopped", ["Uploading", "Stopped"])
+    assert aws.archive(f"out/{running}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
+    assert aws.statuses(aws.describe(waiting)) == ["Starting", "Stopping", "Stopped"]
+
+
+def snapshot(aws):
+    """Give all that S3 says of every object, and the tags."""
+    objects = {}
+    for item in aws.s3.list_objects_v2(Bucket=aws.bucket)["Contents"]:
+        key = item["Key"]
+        head = aws.s3.head_object(Bucket=aws.bucket, Key=key, ChecksumMode="ENABLED")
+        del head["ResponseMetadata"]
+        objects[key] = (item, head, hashlib.sha256(aws.get(key)).hexdigest())
+    tags = aws.s3.get_object_tagging(Bucket=aws.bucket, Key="twice")["TagSet"]
+    return objects, tags, aws.s3.get_bucket_tagging(Bucket=aws.bucket)["TagSet"]
+
+
+def fill(aws, tmp_path):
+    """Do to S3 all that the store has to remember."""
+    s3, bucket = aws.s3, aws.bucket
+    tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    parts = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
+    for key in ("deleted", "deleted too", "twice"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    s3.put_object(
+        Bucket=bucket,
+        Key="odd ä/+?&%.txt",
+        Body=b"text",
+        ChecksumAlgorithm="SHA256",
+        Metadata={"under_score": "1", "da-sh": "2"},
+        ContentType="text/plain",
+    )
+    s3.put_object(Bucket=bucket, Key="twice", Body=b"22")
+    s3.put_object_tagging(Bucket=bucket, Key="twice", Tagging=tags)
+    s3.put_bucket_tagging(Bucket=bucket, Tagging=tags)
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "odd ä/+?&%.txt"})
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(6 << 20))
+    s3.upload_file(str(big), bucket, "big", ExtraArgs={"ChecksumAlgorithm": "SHA256"}, Config=parts)
+    s3.copy({"Bucket": bucket, "Key": "big"}, bucket, "big copy", Config=parts)
+    s3.delete_object(Bucket=bucket, Key="deleted")
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "deleted too"}]})
+    s3.create_multipart_upload(Bucket=bucket, Key="never finished")
+
+
+def test_killed_and_started_again(own, tmp_path):
+    aws = own.start(EMBEDDED_MAX_JOBS="1", EMBEDDED_SYNC_SECONDS="600")
+    done = aws.create("say Reward: 7.5;model weights", AlgorithmSpecification=aws.metrics(r="Reward: ([0-9.]+)"))
+    finished = aws.ended(done)
+    fill(aws, tmp_path)
+    checkpoints = {"CheckpointConfig": {"S3Uri": f"s3://{aws.bucket}/kept"}}
+    running = aws.create("deaf;player;count;wait", **checkpoints)
+    waiting = aws.create("say my turn")
+    aws.logged(running)
+    before = snapshot(aws)
+    assert set(before[0]) == {
+        "odd ä/+?&%.txt",
+        "twice",
+        "copy",
+        "big",
+        "big copy",
+        f"out/{done}/output/model.tar.gz",
+    }
+    player = int(aws.log(running).split()[1])
+    program = psutil.Process(player).ppid()
+
+    os.kill(aws.server.pid, signal.SIGKILL)
+    own.wait_for(lambda: has_ended(player) and has_ended(program))  # at once, not at the next start
+    assert embedded.find() is None
+
+    again = own.start()
+    assert again.server.pid != aws.server.pid
+    told = again.describe(running)
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Failed", "Failed")
+    assert told["FailureReason"].startswith(
+        "InternalServerError: the embedded AWS ended without stopping this job (it was killed, or the machine went "
+        "down) while the job was Training. The last sign of it was at "
+    )
+    assert told["TrainingEndTime"] >= told["TrainingStartTime"]
+    assert again.get("kept/count") == b"1"  # saved since the last upload, and not lost
+    again.s3.delete_object(Bucket=again.bucket, Key="kept/count")
+
+    assert again.describe(done) == finished
+    logs, group = again.client("logs"), "/aws/sagemaker/TrainingJobs"
+    [stream] = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{done}/")["logStreams"]
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+    assert [event["message"] for event in events] == ["Reward: 7.5"]
+
+    assert again.ended(waiting)["TrainingJobStatus"] == "Completed"
+    for key in again.keys(f"out/{waiting}/"):
+        again.s3.delete_object(Bucket=again.bucket, Key=key)
+    after = snapshot(again)
+    assert after == before
+    request = again.request(TrainingJobName=done)
+    with pytest.raises(again.sm.exceptions.ResourceInUse):
+        again.sm.create_training_job(**request)
