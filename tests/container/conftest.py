@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,10 @@ CONTAINER = ROOT / "container"
 PLAYER = Path(__file__).with_name("player.py")
 sys.path.insert(0, str(CONTAINER))  # its modules import one another by plain name
 
+FAULT_COLUMNS = [
+    *("fault", "when", "players", "status", "reason", "model", "restarts"),
+    *("processes left", "seconds until seen", "seconds until gone"),
+]
 SMALL = {
     "max_steps": 60,
     "summary_freq": 20,
@@ -57,14 +62,14 @@ class Job:
         (self.channel / "Test.x86_64").chmod(0o444)  # S3 keeps no permission bits
         (root / "input/config").mkdir()
 
-    def start(self, player="", **hyperparameters):
+    def start(self, player="", before=None, **hyperparameters):
         """Start `train` with small hyperparameters, these on top, and arguments for the player."""
         settings = {**SMALL, **{name.replace("__", "-"): value for name, value in hyperparameters.items()}}
         if player:
             settings["env-args"] = player
-        self.start_with(settings)
+        self.start_with(settings, before)
 
-    def start_with(self, hyperparameters):
+    def start_with(self, hyperparameters, before=None):
         """Start `train` with just these hyperparameters, given to it as SageMaker does: every value a string."""
         strings = {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in hyperparameters.items()
@@ -73,7 +78,9 @@ class Job:
         environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(self.root)}
         with (self.root / "log.txt").open("ab") as log:
             command = [self.trainer.python, CONTAINER / "train"]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=subprocess.STDOUT, preexec_fn=before
+            )
 
     def finish(self, seconds=240):
         """Wait for the end and return the exit code."""
@@ -84,13 +91,26 @@ class Job:
         self.start(player, **hyperparameters)
         return self.finish()
 
-    def wait_for(self, text, seconds=120):
-        """Wait until the log holds a text."""
+    def wait_for(self, pattern, since=0, seconds=120):
+        """Wait until a line of the log begins with a pattern; `since` so many characters. Return when it was seen."""
         give_up = time.monotonic() + seconds
-        while text not in self.log:
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < give_up, f"no {text!r} in:\n{self.log}"
+        while not re.search(pattern, self.log[since:]):
+            assert self.process.poll() is None or re.search(pattern, self.log[since:]), self.log
+            assert time.monotonic() < give_up, f"no {pattern!r} in:\n{self.log}"
             time.sleep(0.02)
+        return time.time()
+
+    def wait_until_gone(self, seconds):
+        """Wait until nothing of this job runs any more."""
+        give_up = time.monotonic() + seconds
+        while self.processes():
+            assert time.monotonic() < give_up, self.processes()
+            time.sleep(0.05)
+
+    def fault_began(self):
+        """Return when the test player first did what it was told to do wrong; None if it was told nothing."""
+        logs = "".join(path.read_text() for path in self.root.glob("output/data/players/*/Player.log"))
+        return min(map(float, re.findall(r"^about to .* at (.*)$", logs, re.M)), default=None)
 
     @property
     def log(self):
@@ -128,9 +148,36 @@ class Job:
             int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark in _read(path).split(b"\0")
         ]
 
+    def process_ids(self, role):
+        """Return the processes that play a role: learner, worker or player."""
+        found = {"learner": [], "worker": [], "player": []}
+        for pid in self.processes():
+            command = _read(Path(f"/proc/{pid}/cmdline"))
+            parent = int(_read(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()[1])
+            if b".x86_64\0--port" in command or b".x86_64\0-nographics" in command:
+                found["player"].append(pid)
+            elif b"learner.py" in command:
+                found["learner" if parent == self.process.pid else "worker"].append(pid)
+        return sorted(found[role])
+
 
 def _read(path):
     try:
         return path.read_bytes()
     except OSError:  # ended meanwhile
         return b""
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the fault matrix, as a table in Markdown, and keep it in build/faults.md."""
+    reports = [report for state in ("passed", "failed") for report in terminalreporter.stats.get(state, [])]
+    rows = [value for report in reports for name, value in report.user_properties if name == "fault"]
+    if not rows:
+        return
+    table = [FAULT_COLUMNS, ["---"] * len(FAULT_COLUMNS)]
+    table += [[str(cell) for cell in row.values()] for row in rows]
+    lines = ["| " + " | ".join(cells) + " |" for cells in table]
+    terminalreporter.section("fault matrix")
+    terminalreporter.write_line("\n".join(lines))
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build/faults.md").write_text("\n".join(lines) + "\n")

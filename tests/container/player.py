@@ -9,8 +9,10 @@ an episode, so that each adds up to 0.9.
 import argparse
 import io
 import os
+import resource
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -83,8 +85,10 @@ def command_line():
     parser.add_argument("--agents", type=int, default=2)
     parser.add_argument("--fault", default="")
     parser.add_argument("--at", type=int, default=0, help="step")
+    parser.add_argument("--delay", type=float, default=0, help="seconds after that step")
     parser.add_argument("--player", help="number of the only player with the fault")
     parser.add_argument("--times", type=int, default=1000, help="players that have the fault, counted in --counter")
+    parser.add_argument("--then", type=int, help="step in the lives after the first, counted in --counter")
     parser.add_argument("--counter", help="file")
     parser.add_argument("--pause", type=float, default=0, help="seconds a step")
     parser.add_argument("--record", help="write a demonstration into this file and play nothing")
@@ -93,6 +97,8 @@ def command_line():
 
 class Fault:
     """What goes wrong, and when."""
+
+    begun = False
 
     def __init__(self, options, number, log):
         self.kind, self.at, self.pause = options.fault, options.at, options.pause
@@ -107,14 +113,18 @@ class Fault:
             counter.write("x")
             counter.flush()
             counter.seek(0)
-            return len(counter.read()) <= self.options.times
+            lives = len(counter.read())
+        if lives > 1 and self.options.then is not None:
+            self.at = self.options.then
+        return lives <= self.options.times
 
     def _say(self):
-        self.log.write(f"about to {self.kind}\n")
+        self.log.write(f"about to {self.kind} at {time.time():.2f}\n")
         self.log.flush()
 
     def before_connecting(self):
         if self.kind == "refuse-graphics" and self.options.nographics:
+            self._say()
             sys.exit("cannot run with -nographics")
         if self.kind == "exit-early":
             self._say()
@@ -124,14 +134,26 @@ class Fault:
             time.sleep(1000)
 
     def version(self):
-        return "API-10" if self.kind == "wrong-version" else "API-11"
+        if self.kind == "wrong-version":
+            self._say()
+            return "API-10"
+        return "API-11"
 
     def at_step(self, step):
         time.sleep(self.pause)
-        if step != self.at:
-            return
-        if self.kind in ("crash", "hang", "exit", "kill"):
-            self._say()
+        if self.kind and step == self.at and not self.begun:
+            self.begun = True
+            if self.options.delay:
+                threading.Timer(self.options.delay, self.strike).start()
+            else:
+                self.strike()
+
+    def strike(self):
+        self._say()
+        if self.kind == "memory":
+            resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+            hog = [bytearray(2**28) for _ in range(100)]
+            assert not hog
         if self.kind == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.kind == "kill":

@@ -1,0 +1,376 @@
+"""The fault matrix: what goes wrong, when and where, and what must come out of it within how many seconds.
+
+Slow; `make faults` runs it and prints the table. Seconds count from the event: until the cause stands in the log, and
+until every process is gone.
+"""
+
+import contextlib
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+STALL = 3  # seconds
+LONG = {"max_steps": 100000, "save-freq": 100000, "stall-timeout": STALL, "max-restarts": 0}
+LONG_UPDATE = {"num_epoch": 2000, "buffer_size": 64}  # some 10 s on two cores
+
+
+@dataclass
+class Case:
+    """One row."""
+
+    fault: str
+    when: str
+    cause: str  # regular expression: the first line of the failure, or the reason
+    player: str = ""
+    players: int = 1
+    status: str = "failed"
+    model: bool = True
+    seconds: float = 10  # at most, from the event until the cause is seen
+    restarts: int = 0
+    signal: tuple = ()  # role and signal, sent at step 20
+    hyperparameters: dict = field(default_factory=dict)
+
+
+HANG = STALL + 2
+AT = r"after step \d+ of Test"
+CASES = [
+    Case("player exits", "start", r"Player 0 exited \(code 3\) after no step\.", "--fault exit-early", model=False),
+    Case(
+        "player exits", "start", r"Player 2 exited \(code 3\) after ", "--fault exit-early --player 2", 3, model=False
+    ),
+    Case("player crashes", "start", r"Player 0 was killed \(SIGSEGV\) after no step\.", "--fault crash", model=False),
+    Case(
+        "player crashes", "start", r"Player 1 was killed \(SIGSEGV\) after ", "--fault crash --player 1", 3, model=False
+    ),
+    Case(
+        "player hangs",
+        "start",
+        r"Player 0 hangs: no answer for 3 s, after no step",
+        "--fault hang",
+        model=False,
+        seconds=HANG,
+    ),
+    Case(
+        "player never connects",
+        "start",
+        r"Player 0 started but did not connect within 30 s",
+        "--fault never-connect",
+        model=False,
+        seconds=32,
+    ),
+    Case(
+        "player refuses -nographics",
+        "start",
+        r"Player 0 exited \(code 1\) after no step",
+        "--fault refuse-graphics",
+        model=False,
+    ),
+    Case(
+        "wrong protocol version",
+        "start",
+        r"Player 0 speaks protocol version 'API-10'",
+        "--fault wrong-version",
+        model=False,
+    ),
+    Case("player crashes", "mid-run", rf"Player 0 was killed \(SIGSEGV\) {AT}", "--fault crash --at 30"),
+    Case("player crashes", "mid-run", rf"Player 2 was killed \(SIGSEGV\) {AT}", "--fault crash --at 30 --player 2", 3),
+    Case("player exits with 0", "mid-run", rf"Player 0 exited \(code 0\) {AT}", "--fault exit --at 30"),
+    Case("player out of memory", "mid-run", rf"Player 0 exited \(code 1\) {AT}", "--fault memory --at 30"),
+    Case(
+        "player killed (SIGKILL)",
+        "mid-run",
+        rf"Player 1 was killed \(SIGKILL, .*memory.*\) {AT}",
+        "--fault kill --at 30 --player 1",
+        3,
+    ),
+    Case("player hangs", "mid-run", rf"Player 0 hangs: no answer for 3 s, {AT}", "--fault hang --at 30", seconds=HANG),
+    Case(
+        "player hangs",
+        "mid-run",
+        rf"Player 1 hangs: no answer for 3 s, {AT}",
+        "--fault hang --at 30 --player 1",
+        3,
+        seconds=HANG,
+    ),
+    Case(
+        "player stopped (SIGSTOP)",
+        "mid-run",
+        rf"Player 0 hangs: no answer for 3 s, {AT}",
+        "--pause 0.02",
+        seconds=HANG,
+        signal=("player", signal.SIGSTOP),
+    ),
+    Case(
+        "player crashes",
+        "in an update",
+        rf"Player 0 was killed \(SIGSEGV\) {AT}",
+        "--fault crash --at 40 --delay 2",
+        hyperparameters=LONG_UPDATE,
+    ),
+    Case(
+        "player hangs",
+        "in an update",
+        rf"Player 0 hangs: no answer for 3 s, {AT}",
+        "--fault hang --at 40 --delay 2",
+        seconds=60,
+        hyperparameters=LONG_UPDATE,
+    ),
+    Case(
+        "player crashes",
+        "in a save",
+        rf"Player 0 was killed \(SIGSEGV\) {AT}",
+        "--fault crash --at 10 --delay 1",
+        hyperparameters={"save-freq": 1},
+    ),
+    Case("NaN reward", "mid-run", rf"Player 0 sent a reward that is not a number {AT}", "--fault nan-reward --at 30"),
+    Case(
+        "infinite loss",
+        "mid-run",
+        r"Losses/\w+ Loss of brain Test became (nan|inf)",
+        "--fault infinite --at 30",
+        model=False,
+        seconds=30,
+    ),
+    Case(
+        "none: a slow player",
+        "throughout",
+        r"Every brain reached its max_steps",
+        "--pause 1",
+        status="completed",
+        hyperparameters={"max_steps": 10, "stall-timeout": 2},
+    ),
+    Case(
+        "none: a long update",
+        "in an update",
+        r"Every brain reached its max_steps",
+        status="completed",
+        hyperparameters={**LONG_UPDATE, "max_steps": 40, "stall-timeout": 1},
+    ),
+    Case(
+        "player crashes once",
+        "mid-run",
+        r"Every brain reached its max_steps",
+        "--fault crash --at 30 --times 1",
+        restarts=1,
+        status="completed",
+        hyperparameters={"max_steps": 60, "max-restarts": 3},
+    ),
+    Case(
+        "player hangs once",
+        "mid-run",
+        r"Every brain reached its max_steps",
+        "--fault hang --at 30 --times 1",
+        restarts=1,
+        status="completed",
+        hyperparameters={"max_steps": 60, "max-restarts": 3},
+        seconds=HANG,
+    ),
+    Case(
+        "player crashes again and again",
+        "every 15 steps",
+        r"Every brain reached its max_steps",
+        "--fault crash --at 15",
+        restarts=3,
+        status="completed",
+        hyperparameters={"max_steps": 50, "max-restarts": 1},
+    ),
+    Case(
+        "player crashes after a start",
+        "start of the 2nd life",
+        r"Player 0 was killed \(SIGSEGV\)",
+        "--fault crash --at 30 --then 0",
+        restarts=3,
+        model=False,
+        hyperparameters={"max-restarts": 2},
+    ),
+    Case(
+        "learner killed (SIGKILL)",
+        "mid-run",
+        rf"The learner was killed \(SIGKILL, .*\) {AT}",
+        "--pause 0.02",
+        model=False,
+        signal=("learner", signal.SIGKILL),
+    ),
+    Case(
+        "learner stopped (SIGSTOP)",
+        "mid-run",
+        rf"No sign of life from the learner for \d+ s, {AT}",
+        "--pause 0.02",
+        model=False,
+        seconds=STALL + 12,
+        signal=("learner", signal.SIGSTOP),
+    ),
+    Case(
+        "worker killed (SIGKILL)",
+        "mid-run",
+        rf"The process that drives player 0 .*{AT}",
+        "--pause 0.02",
+        signal=("worker", signal.SIGKILL),
+    ),
+    Case(
+        "worker stopped (SIGSTOP)",
+        "mid-run",
+        rf"No sign of life from player 0 for \d+ s, {AT}",
+        "--pause 0.02",
+        seconds=STALL + 12,
+        signal=("worker", signal.SIGSTOP),
+    ),
+    Case(
+        "job stopped (SIGTERM)",
+        "mid-run",
+        rf"Stopped by SIGTERM {AT}",
+        "--pause 0.02",
+        status="stopped",
+        signal=("train", signal.SIGTERM),
+    ),
+    Case(
+        "job stopped (SIGTERM)",
+        "mid-run",
+        rf"Stopped by SIGTERM {AT}",
+        "--pause 0.02",
+        3,
+        status="stopped",
+        signal=("train", signal.SIGTERM),
+    ),
+    Case(
+        "job stopped, player will not leave",
+        "mid-run",
+        rf"Stopped by SIGTERM {AT}",
+        "--fault stay --pause 0.02",
+        status="stopped",
+        signal=("train", signal.SIGTERM),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.fault}, {case.when}, {case.players}")
+def test_fault(job, case, tmp_path, record_property):
+    counted = "--times" in case.player or "--then" in case.player
+    player = case.player + (f" --counter {tmp_path / 'count'}" if counted else "")
+    job.start(player, **{**LONG, "num-envs": case.players, **case.hyperparameters})
+    began, seen = None, None
+    if case.signal:
+        job.wait_for(r"Step: 20\.")
+        role, number = case.signal
+        target = job.process.pid if role == "train" else job.process_ids(role)[0]
+        began = time.time()
+        os.kill(target, number)
+    if case.status == "stopped":
+        seen = job.wait_for("train: SIGTERM")
+    elif case.restarts:
+        seen = job.wait_for("train: Player 0")
+    elif case.status == "failed":
+        seen = job.wait_for("train: " + case.cause)
+    code = job.finish()
+    ended = time.time()
+    began = began or job.fault_began()
+    left = job.processes()
+    training = job.training
+
+    assert re.match(case.cause, training["reason"]), training["reason"]
+    assert training["status"] == case.status
+    assert code == (1 if case.status == "failed" else 0)
+    assert (job.root / "output/failure").exists() == (case.status == "failed")
+    assert (job.root / "model/Test.nn").exists() == case.model
+    assert len(training["restarts"]) == case.restarts
+    assert left == []
+    if seen is not None:
+        assert seen - began <= case.seconds
+    tell(
+        record_property,
+        what=case.fault,
+        when=case.when,
+        players=case.players,
+        status=training["status"],
+        reason=training["reason"],
+        model="yes" if case.model else "no",
+        restarts=case.restarts,
+        left=len(left),
+        seen="" if seen is None else f"{seen - began:.1f}",
+        gone="" if case.status == "completed" else f"{ended - began:.1f}",
+    )
+
+
+def tell(record_property, **row):
+    """Put a row into the table that `make faults` prints."""
+    record_property("fault", row)
+
+
+def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, record_property):
+    """Kill the whole job at random moments and train on, until it ends at max_steps."""
+    rng = random.Random(4)
+    interval, total = 20, 2000
+    run = {"max_steps": total, "save-freq": interval}
+    saved, lost = 0, []
+    for _ in range(20):
+        said = len(job.log) if saved else 0
+        job.start("--pause 0.01", **run)
+        if rng.random() < 0.8:
+            job.wait_for(r"Test: Step: ", since=said)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            job.process.wait(rng.uniform(0, 3))
+        job.process.kill()
+        job.process.wait()
+        job.wait_until_gone(10)
+        steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log[said:])]
+        resumed = re.search(r"brain Test goes on from step (\d+)", job.log[said:])
+        if resumed:
+            lost.append(saved - int(resumed.group(1)))
+        saved = max([saved, *steps])
+    assert job.run(**run) == 0
+    assert job.training["brains"]["Test"]["steps"] == total
+    assert [step for step, _ in job.curve()] == list(range(20, total + 1, 20))
+    assert max(lost) <= interval, lost
+    reason = f"Ended at max_steps; lost at most {max(0, *lost)} steps at a time of those seen, saved every {interval}."
+    tell(
+        record_property,
+        what="whole job killed 20 times (SIGKILL)",
+        when="random",
+        players=1,
+        status="completed",
+        reason=reason,
+        model="yes",
+        restarts=0,
+        left=0,
+        seen="",
+        gone="",
+    )
+
+
+def test_a_disk_that_fills_up_costs_no_checkpoint(job, record_property):
+    assert job.run(hidden_units=100) == 0
+    saved = job.saved_steps()
+    files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
+    smallest = min(len(files[path]) for path in files if ".data" in path.name)
+
+    def fill_up():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (smallest // 2, smallest // 2))
+
+    assert job.run(before=fill_up, hidden_units=100, max_steps=100) == 1
+    assert "File too large" in job.failure, job.failure
+    reason = job.failure.splitlines()[0]
+    assert {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*") if path in files} == files
+    assert job.run(hidden_units=100, max_steps=100) == 0
+    assert job.training["resumed_from"] == {"Test": saved[-1]}
+    tell(
+        record_property,
+        what="no room for the checkpoint",
+        when="in a save",
+        players=1,
+        status="failed",
+        reason=reason,
+        model="no",
+        restarts=0,
+        left=0,
+        seen="",
+        gone="",
+    )
