@@ -5,12 +5,23 @@
 >>> report.ok, report.verdict  # doctest: +SKIP
 (True, 'The build is ready to train.')
 
-Only files are read; nothing is started or written. The layouts and traps come from real players, Unity 2017.2 to
-2020.3.
+`check` reads files; it starts and writes nothing. `smoke_start` starts the build once. The layouts and traps that are
+looked for come from real players, Unity 2017.2 to 2020.3.
 """
 
 from helpers.unity_build.check import check
 from helpers.unity_build.locate import has_build
 from helpers.unity_build.report import BuildReport, Other, UnityBuild, UnityBuildError
+from helpers.unity_build.smoke import Brain, SmokeReport, smoke_start
 
-__all__ = ["BuildReport", "Other", "UnityBuild", "UnityBuildError", "check", "has_build"]
+__all__ = [
+    "Brain",
+    "BuildReport",
+    "Other",
+    "SmokeReport",
+    "UnityBuild",
+    "UnityBuildError",
+    "check",
+    "has_build",
+    "smoke_start",
+]

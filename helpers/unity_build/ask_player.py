@@ -1,0 +1,123 @@
+"""Run by the trainer environment's Python (3.7 and up): start a player, ask it who it is, step it.
+
+Uses nothing of this project. The player is started by `mlagents.envs` of the unmodified wheel, as mlagents-learn does.
+
+Usage: ``python ask_player.py REQUEST.json ANSWER.json``; the answer is written before the player is closed.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from mlagents.envs import environment
+
+
+class WatchedEnvironment(environment.UnityEnvironment):
+    """ML-Agents' environment, but one that notices at once when the player ends."""
+
+    answer_file = ""
+
+    def executable_launcher(self, file_name, docker_training, no_graphics, args):
+        """Start the player, and a thread that waits for its end."""
+        super().executable_launcher(file_name, docker_training, no_graphics, args)
+        threading.Thread(target=self._watch, args=(self.proc1,), daemon=True).start()
+
+    def send_academy_parameters(self, init_parameters):
+        """Wait for the player's first message; don't wait for its end where none comes."""
+        try:
+            return super().send_academy_parameters(init_parameters)
+        except environment.UnityTimeOutException:
+            write(self.answer_file, {"error": "UnityTimeOutException", "message": ""})
+            os._exit(1)
+
+    def _watch(self, player):
+        code = player.wait()
+        # Its last message may still be on the way; what it answered comes first.
+        time.sleep(0.5)
+        write(self.answer_file, {"error": "PlayerEnded", "message": "", "exit_code": code})
+        os._exit(1)
+
+
+def write(path, answer):
+    """Write the answer once, whole; a later one is dropped."""
+    part = Path(f"{path}.{threading.get_ident()}")
+    part.write_text(json.dumps(answer), encoding="utf-8")
+    with contextlib.suppress(FileExistsError):
+        os.link(part, path)
+    part.unlink()
+
+
+def describe(brain, agents):
+    """Turn a brain's parameters into plain values."""
+    return {
+        "name": brain.brain_name,
+        "observations": brain.vector_observation_space_size,
+        "stacked": brain.num_stacked_vector_observations,
+        "cameras": [list(camera) for camera in brain.camera_resolutions],
+        "actions": brain.vector_action_space_type,
+        "action_sizes": list(brain.vector_action_space_size),
+        "agents": agents,
+    }
+
+
+def rest(brain, agents):
+    """Give an action that does nothing, for each agent."""
+    continuous = brain.vector_action_space_type == "continuous"
+    width = brain.vector_action_space_size[0] if continuous else len(brain.vector_action_space_size)
+    return np.zeros((agents, width), dtype=np.float32 if continuous else np.int32)
+
+
+def ask(request, answer_file):
+    """Start the player, step it for the time that was asked for, and describe it."""
+    start = time.perf_counter()
+    WatchedEnvironment.answer_file = answer_file
+    env = WatchedEnvironment(
+        file_name=request["file_name"],
+        base_port=request["port"],
+        no_graphics=request["no_graphics"],
+        timeout_wait=request["timeout"],
+        args=request["args"],
+        seed=1,
+    )
+    connected = time.perf_counter() - start
+    info = env.reset(train_mode=True)
+    start, steps = time.perf_counter(), 0
+    while info and (not steps or time.perf_counter() - start < request["seconds"]):
+        info = env.step({name: rest(env.brains[name], len(info[name].agents)) for name in env.external_brain_names})
+        steps += 1
+    seconds = time.perf_counter() - start
+    answer = {
+        "academy": env.academy_name,
+        "brains": [describe(env.brains[n], len(info[n].agents) if n in info else 0) for n in env.external_brain_names],
+        "reset_parameters": env.reset_parameters,
+        "steps": steps,
+        "steps_per_second": steps / seconds if steps else 0.0,
+        "seconds_to_connect": connected,
+    }
+    write(answer_file, answer)
+    env.close()
+
+
+def main():
+    """Ask, and write down what went wrong where it does."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if sys.platform == "darwin":
+        environment.platform = "linux"  # so that it looks for NAME.x86_64 there too, which the sample is
+    try:
+        ask(request, sys.argv[2])
+    except BaseException as error:
+        write(sys.argv[2], {"error": type(error).__name__, "message": str(error)})
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)  # the server's threads may keep a plain exit waiting
+
+
+if __name__ == "__main__":
+    main()
