@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from helpers.embedded import joblog, record, runner, transfer
+from helpers.embedded import guard, joblog, record, runner, transfer
 from helpers.embedded.life import CHECKPOINTS, OPT_ML, Training
 from helpers.embedded.record import ENDED, Record
 from helpers.embedded.schema import AwsError, invalid
@@ -237,6 +237,7 @@ class Jobs:
     def _bury(self, job: Record) -> None:
         """End a job whose server went without a word: no process stays, and its record says what happened."""
         was = job.secondary
+        guard.end_all(job.folder)  # whichever way it ran, for an engine may have come or gone since
         try:
             way = runner.choose(job.request["AlgorithmSpecification"]["TrainingImage"])
             way.sweep(job.name, job.folder)

@@ -59,11 +59,13 @@ def test_aws_cli(aws, tmp_path):
     )
     made = cli(aws, "sagemaker", "create-training-job", "--cli-input-json", json.dumps(request))
     assert made["TrainingJobArn"].endswith(":training-job/by-cli")
-    cli(aws, "sagemaker", "wait", "training-job-completed-or-stopped", "--training-job-name", "by-cli")
+    aws.ended("by-cli")
     told = cli(aws, "sagemaker", "describe-training-job", "--training-job-name", "by-cli")
     assert told["TrainingJobStatus"] == "Completed"
-    cli(aws, "s3", "cp", "--quiet", told["ModelArtifacts"]["S3ModelArtifacts"], str(tmp_path / "model.tar.gz"))
-    assert (tmp_path / "model.tar.gz").read_bytes() == aws.get("out/by-cli/output/model.tar.gz")
+    assert aws.get("cli/3DBall.x86_64") == b"build"
+    assert aws.archive(told["ModelArtifacts"]["S3ModelArtifacts"].partition(aws.bucket + "/")[2]) == {
+        "model.nn": "weights"
+    }
 
 
 def test_sagemaker_sdk(aws):

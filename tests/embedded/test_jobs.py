@@ -1,10 +1,17 @@
 """Jobs that run: what SageMaker would do, seen through boto3."""
 
 import json
+import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+
+from helpers.embedded.jobs import Jobs
+from helpers.embedded.record import Record, load
+from helpers.embedded.schema import AwsError
 
 LAYOUT = """\
 input/config/checkpointconfig.json 0o644
@@ -214,20 +221,83 @@ def test_output_without_compression(aws):
     assert aws.get(f"plain/{name}/output/model/model.nn") == b"weights"
 
 
-def test_jobs_wait_for_their_turn(own):
-    aws = own.start(EMBEDDED_MAX_JOBS="1")
-    first, second, third = aws.create("term;wait"), aws.create("say second"), aws.create("say third")
-    aws.logged(first)
-    assert aws.describe(second)["SecondaryStatus"] == aws.describe(third)["SecondaryStatus"] == "Starting"
-    aws.sm.stop_training_job(TrainingJobName=second)  # it never starts, and costs nothing
-    told = aws.ended(second)
-    assert aws.statuses(told) == ["Starting", "Stopping", "Stopped"]
+class Quiet:
+    """In the place of a boto3 client: takes every call, and has nothing."""
+
+    exceptions = SimpleNamespace(ResourceAlreadyExistsException=KeyError)
+
+    def __getattr__(self, call):
+        return lambda **_: None
+
+    def upload_fileobj(self, *_):
+        """Take a model."""
+
+
+def test_jobs_wait_for_their_turn(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDED_TRAIN_PROGRAM", f"{sys.executable} -S {Path(__file__).with_name('program.py')}")
+    jobs = Jobs(tmp_path, client=lambda service: Quiet(), at_once=1)
+
+    def create(name, do):
+        request = {
+            "TrainingJobName": name,
+            "RoleArn": "arn:aws:iam::123456789012:role/training",
+            "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"},
+            "OutputDataConfig": {"S3OutputPath": "s3://b/out"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+            "HyperParameters": {"do": do},
+        }
+        jobs.create(request, "us-east-1")
+        return jobs.living[name]
+
+    def statuses(name):
+        return [step["Status"] for step in jobs.get(name).describe()["SecondaryStatusTransitions"]]
+
+    first, second, third = create("first", "term;wait"), create("second", "say 2"), create("third", "say 3")
+    assert [jobs.get(name).secondary for name in ("second", "third")] == ["Starting", "Starting"]
+    jobs.stop("second")  # it never starts, and costs nothing
+    second.join(10)
+    assert statuses("second") == ["Starting", "Stopping", "Stopped"]
+    told = jobs.get("second").describe()
     assert not {"TrainingStartTime", "TrainingEndTime", "BillableTimeInSeconds"} & set(told)
-    assert aws.describe(third)["SecondaryStatus"] == "Starting"
-    aws.sm.stop_training_job(TrainingJobName=first)
-    first_told, third_told = aws.ended(first), aws.ended(third)
-    assert third_told["TrainingJobStatus"] == "Completed"
-    assert third_told["TrainingStartTime"] >= first_told["TrainingEndTime"]
+    assert statuses("third") == ["Starting"]
+    jobs.stop("first")
+    first.join(20)
+    third.join(20)
+    assert jobs.get("third").status == "Completed"
+    assert jobs.get("third").started >= jobs.get("first").ended
+    jobs.close()
+    with pytest.raises(AwsError, match="The embedded AWS is being stopped"):
+        create("late", "say never")
+
+
+def test_a_guard_that_is_killed_takes_its_job_along(aws):
+    name = aws.create("player;wait")
+    aws.logged(name)
+    player = psutil.Process(int(aws.log(name).split()[1]))
+    player.parent().parent().kill()
+    told = aws.ended(name)
+    assert told["FailureReason"] == "AlgorithmError: , exit code: 137"
+    aws.wait_for(lambda: not player.is_running() or player.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_clock_that_is_set_back(tmp_path, monkeypatch):
+    job = Record(
+        {"TrainingJobName": "a", "OutputDataConfig": {"S3OutputPath": "s3://b"}}, "arn", tmp_path, created=1000.0
+    )
+    clock = iter([1000.0, 1010.0, 400.0, 500.0])
+    monkeypatch.setattr("helpers.embedded.record.time", SimpleNamespace(time=lambda: next(clock)))
+    job.move("Starting", "")
+    job.move("Downloading", "")
+    job.started = job.modified
+    job.move("Training", "")
+    job.move("Completed", "", "Completed")
+    assert [(step["StartTime"], step["EndTime"]) for step in job.transitions] == [
+        (1000.0, 1010.0),
+        (1010.0, 1010.0),
+        (1010.0, 1010.0),
+        (1010.0, 1010.0),
+    ]
+    assert load(tmp_path) == job
 
 
 def test_a_log_of_many_and_of_odd_lines(aws):
