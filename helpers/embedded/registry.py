@@ -171,8 +171,7 @@ class Registry:
 
     def _ask(self, method: str, path: str) -> Any:
         request = urllib.request.Request(f"http://{self.start()}/v2/{path}", method=method)
-        for kind in MEDIA_TYPES:
-            request.add_header("Accept", kind)
+        request.add_header("Accept", ", ".join(MEDIA_TYPES))
         return OPENER.open(request, timeout=30)
 
     def _start(self, port: int) -> Program | None:

@@ -230,17 +230,18 @@ class LayerBars:
         if layer not in self.bars:
             self.bars[layer] = tqdm(desc=f"layer {layer}", unit="B", unit_scale=True, file=sys.stdout)
         bar = self.bars[layer]
-        bar.total = max(progress.get("total", 0), progress.get("current", 0))
-        bar.n = progress.get("current", 0)
-        bar.refresh()
+        current = progress.get("current", 0)
+        bar.total = max(progress.get("total", 0), current)
+        bar.update(current - bar.n)
 
     def finish(self, layer: str) -> None:
-        """Fill a layer's bar."""
+        """Fill a layer's bar and end it."""
         if layer in self.bars:
-            self.bars[layer].n = self.bars[layer].total
-            self.bars[layer].refresh()
+            bar = self.bars.pop(layer)
+            bar.update(bar.total - bar.n)
+            bar.close()
 
     def close(self) -> None:
-        """Leave the bars as they are."""
+        """End the bars of layers that did not arrive."""
         for bar in self.bars.values():
             bar.close()

@@ -90,6 +90,7 @@ def make(name: str = NAME) -> str:
             shutil.rmtree(root / cache, ignore_errors=True)
         fill_in_python(prefix, root / "usr" / "local")
         run("chroot", root, "ldconfig")
+        run("chroot", root, "python3", "-m", "ensurepip")
         archive = Path(folder) / "root.tar"
         run("tar", "--create", "--numeric-owner", "--file", archive, "--directory", root, ".")
         repository, tag = name.split(":")
@@ -107,9 +108,6 @@ def fill_in_python(prefix: Path, local: Path) -> None:
     left_out = shutil.ignore_patterns("test", "tests", "idlelib", "tkinter", "config-3.7*", "*.a", "site-packages")
     shutil.copytree(prefix, local, symlinks=True, dirs_exist_ok=True, ignore=left_out)
     (local / "lib" / "python3.7" / "site-packages").mkdir()
-    for package in ("pip", "setuptools", "pkg_resources"):
-        place = Path("lib", "python3.7", "site-packages", package)
-        shutil.copytree(prefix / place, local / place)
     for alias in ("python", "python3"):
         link = local / "bin" / alias
         link.unlink(missing_ok=True)
