@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -176,22 +177,23 @@ def _together(settings: Mapping[str, Any], trainer: str, bad: set[str], finding:
     def good(*names: str) -> bool:
         return not bad & set(names) and all(name in settings for name in names)
 
-    if good("summary_freq") and settings["summary_freq"] == 0:
-        yield finding(
-            "error", "summary_freq is 0.", "mlagents-learn divides by it. Write 1000, or what suits.", "summary_freq"
-        )
-    if trainer == "sac" and good("train_interval") and settings["train_interval"] == 0:
-        yield finding("error", "train_interval is 0.", "mlagents-learn divides by it. Write 1.", "train_interval")
+    for key in ("summary_freq", "train_interval") if trainer == "sac" else ("summary_freq",):
+        if good(key) and settings[key] == 0:
+            yield finding("error", f"{key} is 0, which mlagents-learn divides by.", "It must be above 0.", key)
     if good("batch_size", "buffer_size") and trainer != "offline_bc":
         batch, buffer = settings["batch_size"], settings["buffer_size"]
-        if batch > buffer > 0:
+        if math.isinf(buffer):
+            yield finding(
+                "error", f"buffer_size is {buffer}.", "It is never full, so nothing is learnt.", "buffer_size"
+            )
+        elif batch > buffer > 0:
             what = f"batch_size {batch} is more than buffer_size {buffer}."
             todo = "No batch is ever full. Make the buffer some 10 times the batch."
             yield finding("error", what, todo, "buffer_size")
         elif trainer == "ppo" and batch > 0 and buffer % batch:
             what = f"buffer_size {buffer} is no multiple of batch_size {batch}."
             todo = f"Each update drops what is over; {max(1, round(buffer / batch)) * batch} would fit."
-            yield finding("warning", what, todo, "buffer_size")
+            yield finding("warning" if buffer % batch > buffer / 20 else "note", what, todo, "buffer_size")
         if good("max_steps") and trainer == "ppo" and float(settings["max_steps"]) < buffer / 100:
             what = f"max_steps {settings['max_steps']} may end before the first update."
             yield finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,8 +49,12 @@ def check_folder(
     folder = Path(folder)
     options, _, _ = split(hyperparameters or {})
     own = folder / options.get("trainer-config", "trainer_config.yaml")
-    path = own if own.is_file() or "trainer-config" in options else SHIPPED
-    return check(path, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
+    if own.is_file() or "trainer-config" in options:
+        return check(own, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
+    report = check(SHIPPED, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
+    todo = "Put one there to set them yourself; it may start as a copy of container/trainer_config.yaml."
+    note = Finding("note", f"There is no trainer_config.yaml in {folder}/: the container's own is taken.", todo)
+    return replace(report, findings=ordered((*report.findings, note)))
 
 
 def check(
@@ -90,7 +95,8 @@ def check(
     known = None if brains is None else [brain if isinstance(brain, str) else brain.name for brain in brains]
     options, overrides, findings = split(hyperparameters or {})
     findings += _files(options, folder, known, reset_parameters)
-    subject, settings = f"Trainer config {path}", ()
+    name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    subject, settings = f"Trainer config {name}", ()
     try:
         document = read_document(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -166,9 +172,7 @@ def _brains(
         if idle:
             some = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
             line = source.document.line(next(name for name in sections if name not in used))
-            what = (
-                f"No brain of the build uses the section {some}."
-                if len(idle) == 1
-                else f"No brain of the build uses the sections {some}."
+            what = f"No brain of the build uses the section{'s' if len(idle) > 1 else ''} {some}."
+            findings.append(
+                Finding("note", what, "mlagents-learn does not read what no brain uses.", source.path, line)
             )
-            findings.append(Finding("note", what, "They are not read.", source.path, line))

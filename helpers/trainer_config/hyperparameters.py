@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -72,6 +72,61 @@ OPTIONS: Mapping[str, Option] = {
     "max-restarts": Option(_whole, 0),
 }
 
+# Trainer keys that a job may override. Stricter than the config itself, where text may stand for a number.
+_KEYS: Mapping[str, Option] = {
+    "trainer": Option(str),
+    "max_steps": Option(_whole, 1),
+    "batch_size": Option(_whole, 1),
+    "buffer_size": Option(_whole, 1),
+    "learning_rate": Option(_finite, 1e-12, 1),
+    "learning_rate_schedule": Option(str),
+    "beta": Option(_finite, 0),
+    "epsilon": Option(_finite, 0),
+    "lambd": Option(_finite, 0, 1),
+    "num_epoch": Option(_whole, 1),
+    "hidden_units": Option(_whole, 1),
+    "num_layers": Option(_whole, 0),
+    "normalize": Option(_switch),
+    "time_horizon": Option(_whole, 1),
+    "summary_freq": Option(_whole, 1),
+    "use_recurrent": Option(_switch),
+    "memory_size": Option(_whole, 4),
+    "sequence_length": Option(_whole, 1),
+    "vis_encode_type": Option(str),
+    "buffer_init_steps": Option(_whole, 0),
+    "init_entcoef": Option(_finite, 0),
+    "num_update": Option(_whole, 1),
+    "train_interval": Option(_whole, 1),
+    "tau": Option(_finite, 0, 1),
+    "save_replay_buffer": Option(_switch),
+    "batches_per_epoch": Option(_whole, 1),
+    "demo_path": Option(str),
+    "pretraining.strength": Option(_finite, 0),
+    "pretraining.demo_path": Option(str),
+    "pretraining.steps": Option(_whole, 0),
+    "pretraining.batch_size": Option(_whole, 1),
+    "pretraining.num_epoch": Option(_whole, 1),
+    "pretraining.samples_per_update": Option(_whole, 0),
+    "reward_signals.reward_signal_num_update": Option(_whole, 1),
+}
+_SIGNAL_KEYS: Mapping[str, Option] = {
+    "strength": Option(_finite, 0),
+    "gamma": Option(_finite, 0, 1),
+    "encoding_size": Option(_whole, 1),
+    "learning_rate": Option(_finite, 1e-12, 1),
+    "demo_path": Option(str),
+    "use_actions": Option(_switch),
+    "use_vail": Option(_switch),
+}
+TRAINER_KEYS: Mapping[str, Option] = {
+    **_KEYS,
+    **{
+        f"reward_signals.{signal}.{key}": _SIGNAL_KEYS[key]
+        for signal, (required, optional) in keys.REWARD_SIGNALS.items()
+        for key in sorted(required | optional)
+    },
+}
+
 _EXPECTED = {
     _whole: "a whole number",
     _count_or_auto: "a whole number or auto",
@@ -79,19 +134,6 @@ _EXPECTED = {
     _finite: "a number",
     _goal: "a reward such as 80, or 3DBall=80",
 }
-
-_FILE_OF_A_JOB = ("env", "trainer-config", "curriculum", "sampler")
-
-
-def trainer_keys() -> dict[str, keys.Rule]:
-    """Return every trainer key that a job may override, by its dotted name."""
-    groups = {("pretraining",): keys.PRETRAINING}
-    groups |= {("reward_signals", name): parts for name, parts in keys.REWARD_SIGNALS.items()}
-    names = {key: keys.RULES[key] for key in keys.KNOWN - {"reward_signals", "pretraining"}}
-    for path, (required, optional) in groups.items():
-        names |= {".".join((*path, key)): keys.RULES[key] for key in required | optional}
-    names[f"reward_signals.{keys.SAC_SIGNAL_SETTING}"] = keys.RULES[keys.SAC_SIGNAL_SETTING]
-    return names
 
 
 def decode(value: Any) -> str:
@@ -116,60 +158,38 @@ def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...
     options: dict[str, Any] = {}
     overrides: dict[tuple[str, ...], Any] = {}
     findings: list[Finding] = []
-    known = trainer_keys()
+    every = {**OPTIONS, **TRAINER_KEYS}
     for name, value in given.items():
         if name.startswith(IGNORED_PREFIXES):
             continue
         text, place = decode(value), f"hyperparameter {name}"
-        if name in OPTIONS:
-            findings += _option(name, text, place, options)
-        elif name in known:
-            findings += _override(name, text, known[name], place, overrides)
+        if name not in every:
+            findings.append(_unknown(name, every, place))
+        elif wrong := _read(name, every[name], text, place):
+            findings.append(wrong)
+        elif name in OPTIONS:
+            options[name] = every[name].read(text)
         else:
-            every = (*OPTIONS, *known)
-            close = get_close_matches(name, every, 1, 0.6) or get_close_matches(name.replace("_", "-"), every, 1, 0.6)
-            hint = (
-                f" Did you mean {close[0]}?" if close else " Known: " + ", ".join(OPTIONS) + " and the trainer's keys."
-            )
-            findings.append(
-                Finding("error", f"{name} is no hyperparameter.", f"The job would fail at once.{hint}", place)
-            )
+            overrides[tuple(name.split("."))] = every[name].read(text)
     return options, overrides, findings
 
 
-def _option(name: str, text: str, place: str, options: dict[str, Any]) -> Iterator[Finding]:
-    option = OPTIONS[name]
+def _unknown(name: str, every: Mapping[str, Option], place: str) -> Finding:
+    close = get_close_matches(name, every, 1, 0.6) or get_close_matches(name.replace("_", "-"), every, 1, 0.6)
+    hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(OPTIONS)} and the trainer's keys."
+    return Finding("error", f"{name} is no hyperparameter.", f"The job would fail at once. {hint}", place)
+
+
+def _read(name: str, option: Option, text: str, place: str) -> Finding | None:
+    """Say what is wrong with a value; None if nothing is."""
     try:
         value = option.read(text)
     except (ValueError, KeyError, OverflowError):
-        yield Finding("error", f"{name} is {text!r}.", f"It must be {_EXPECTED[option.read]}.", place)
-        return
+        return Finding("error", f"{name} is {text!r}.", f"It must be {_EXPECTED[option.read]}.", place)
     if isinstance(value, (int, float)) and not option.least <= value <= option.most:
-        bounds = (
-            f"{option.least:.0f} or more" if math.isinf(option.most) else f"{option.least:.0f} to {option.most:.0f}"
-        )
-        yield Finding("error", f"{name} is {text}.", f"It must be {bounds}.", place)
-    elif name == "run-id" and not (text and all(sign.isalnum() or sign in "._-" for sign in text) and text[0] != "."):
+        bounds = f"{option.least:g} or more" if math.isinf(option.most) else f"{option.least:g} to {option.most:g}"
+        return Finding("error", f"{name} is {text}.", f"It must be {bounds}.", place)
+    if name == "run-id" and not (text and all(sign.isalnum() or sign in "._-" for sign in text) and text[0] != "."):
         todo = "It becomes a folder's name: letters, digits, dots, dashes and underscores."
-        yield Finding("error", f"run-id is {text!r}.", todo, place)
-    else:
-        options[name] = value
-
-
-def _override(name: str, text: str, rule: keys.Rule, place: str, overrides: dict) -> Iterator[Finding]:
-    key = name.rpartition(".")[2]
-    value: Any = text
-    try:
-        if rule.kind == "truth":
-            value = _switch(text)
-        elif rule.kind in ("whole", "int()"):
-            value = _whole(text)
-        elif rule.kind in ("number", "float()"):
-            value = _finite(text)
-    except (ValueError, KeyError, OverflowError):
-        expected = {"truth": "true or false", "whole": "a whole number", "int()": "a whole number"}.get(
-            rule.kind, "a number"
-        )
-        yield Finding("error", f"{key} is {text!r}.", f"It must be {expected}.", place)
-        return
-    overrides[tuple(name.split("."))] = value
+        return Finding("error", f"run-id is {text!r}.", todo, place)
+    return None

@@ -1,0 +1,137 @@
+"""Trainer configs small enough to learn from in seconds, and the parts of a demonstration."""
+
+import copy
+import struct
+
+import pytest
+import yaml
+
+from helpers import trainer_env
+
+PPO = {
+    "trainer": "ppo",
+    "batch_size": 16,
+    "beta": 0.005,
+    "buffer_size": 64,
+    "epsilon": 0.2,
+    "hidden_units": 8,
+    "lambd": 0.95,
+    "learning_rate": 0.0003,
+    "max_steps": 1000,
+    "memory_size": 16,
+    "normalize": False,
+    "num_epoch": 1,
+    "num_layers": 1,
+    "time_horizon": 5,
+    "sequence_length": 4,
+    "summary_freq": 10,
+    "use_recurrent": False,
+    "reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.99}},
+}
+SAC = {key: value for key, value in PPO.items() if key not in ("beta", "epsilon", "lambd", "num_epoch")} | {
+    "trainer": "sac",
+    "buffer_init_steps": 0,
+    "init_entcoef": 0.5,
+    "num_update": 1,
+    "tau": 0.005,
+    "vis_encode_type": "simple",
+}
+BC = {
+    key: PPO[key]
+    for key in [
+        "batch_size",
+        "summary_freq",
+        "max_steps",
+        "use_recurrent",
+        "hidden_units",
+        "learning_rate",
+        "num_layers",
+    ]
+} | {
+    "trainer": "offline_bc",
+    "sequence_length": 4,
+    "memory_size": 16,
+    "batches_per_epoch": 2,
+    "demo_path": "Ball.demo",
+}
+BASES = {"ppo": PPO, "sac": SAC, "offline_bc": BC}
+GONE = object()
+
+
+def changed(trainer, *changes):
+    """Give the settings of a trainer with changes: pairs of a dotted key and its value, GONE to delete it."""
+    settings = copy.deepcopy(BASES[trainer])
+    for path, value in changes:
+        *above, last = path.split(".")
+        inner = settings
+        for key in above:
+            inner = inner[key]
+        if value is GONE:
+            del inner[last]
+        else:
+            inner[last] = value
+    return settings
+
+
+def varint(number):
+    data = b""
+    while number > 0x7F:
+        data += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return data + bytes([number])
+
+
+def demo(steps=30, brain="Ball", observations=4, actions=(2,), promised=None):
+    """Bytes of a demonstration as ML-Agents 0.11.0 records it, for a brain with continuous actions."""
+
+    def message(data):
+        return varint(len(data)) + data
+
+    header = b"\x08\x01" + b"\x12" + message(b"Ball") + b"\x18" + varint(steps if promised is None else promised)
+    data = message(header).ljust(33, b"\0")
+    brain_parameters = b"\x08" + varint(observations) + b"\x10\x01" + b"\x1a" + message(bytes(actions))
+    brain_parameters += (b"\x2a" + message(b"")) * actions[0] + b"\x30\x01" + b"\x3a" + message(brain.encode())
+    data += message(brain_parameters)
+    for step in range(steps):
+        floats = struct.pack(f"<{observations}f", *[0.1 * step] * observations)
+        taken = struct.pack(f"<{actions[0]}f", *[0.5] * actions[0])
+        info = b"\x12" + message(floats) + b"\x22" + message(taken)
+        info += b"\x3d" + struct.pack("<f", 0.1) + b"\x40" + (b"\x01" if step % 10 == 9 else b"\x00")
+        data += message(info)
+    return data
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a config and give its path."""
+
+    def make(content, name="trainer_config.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+        return path
+
+    return make
+
+
+class Parts:
+    """What test modules can't import from a conftest."""
+
+    PPO, SAC, BC, GONE = PPO, SAC, BC, GONE
+    changed, demo = staticmethod(changed), staticmethod(demo)
+
+
+@pytest.fixture(scope="session")
+def parts():
+    return Parts
+
+
+@pytest.fixture(scope="session")
+def trainer():
+    try:
+        return trainer_env.find()
+    except trainer_env.TrainerEnvError as error:
+        pytest.skip(str(error))

@@ -1,0 +1,107 @@
+"""Run by the trainer environment's Python: train on each config with ML-Agents' own trainers, as far as an update.
+
+Reads a JSON list of config paths from standard input; prints a JSON list of what went wrong, null where nothing did.
+The environment is a stand-in; loading, trainer initialisation, experiences, updates and summaries are the wheel's.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import warnings
+
+STEPS, AGENTS, EPISODE, SECONDS = 60, 12, 10, 40
+
+
+def imitate(brain, np, BrainInfo):  # noqa: N803
+    """Give one step of an environment with random observations."""
+    done = np.random.rand(AGENTS) < 1 / EPISODE
+    size = brain.vector_observation_space_size
+    return BrainInfo(
+        [np.random.rand(AGENTS, c.height, c.width, c.num_channels) for c in brain.camera_resolutions],
+        np.random.rand(AGENTS, size),
+        [""] * AGENTS,
+        np.zeros((AGENTS, 0)),
+        np.random.rand(AGENTS).tolist(),
+        list(range(AGENTS)),
+        done.tolist(),
+        np.zeros((AGENTS, 2)),
+        [""] * AGENTS,
+        [False] * AGENTS,
+        np.ones((AGENTS, 2)),
+    )
+
+
+def train(path):
+    """Do what `mlagents-learn` does with a config, until a network has been updated once."""
+    import numpy as np
+    import tensorflow as tf
+    from mlagents.envs.brain import BrainInfo, BrainParameters
+    from mlagents.trainers.trainer_util import initialize_trainer, load_config
+
+    tf.reset_default_graph()
+    config = load_config(path)
+    brain = BrainParameters("Ball", 4, 1, [], [2], ["", ""], 1)
+    folder = tempfile.mkdtemp()
+    trainer = initialize_trainer(config, brain, folder, "run", folder, 5, True, False, 1)
+    str(trainer)
+    updates = []
+    update = trainer.policy.update
+    trainer.policy.update = lambda *args, **more: (updates.append(1), update(*args, **more))[1]
+    before = imitate(brain, np, BrainInfo)
+    for step in range(1, STEPS + 1):
+        action = trainer.policy.get_action(before)
+        after = imitate(brain, np, BrainInfo)
+        if action.memory is not None:
+            after.memories = action.memory
+        if action.action is not None:
+            after.previous_vector_actions = action.action
+        trainer.add_experiences({"Ball": before}, {"Ball": after}, action.outputs)
+        trainer.process_experiences({"Ball": before}, {"Ball": after})
+        if trainer.get_step <= trainer.get_max_steps:
+            trainer.increment_step(1)
+            if trainer.is_ready_update():
+                trainer.update_policy()
+        trainer.write_summary(step, 0.0)
+        if updates:
+            break
+        before = after
+    if not updates:
+        raise RuntimeError("nothing was learnt")
+
+
+def interrupt(*_):
+    raise TimeoutError("it hangs")
+
+
+def main():
+    paths = json.load(sys.stdin)
+    os.environ.update(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
+    warnings.simplefilter("ignore")
+    if sys.version_info[:2] != (3, 7):  # then TensorFlow is not 1.15
+        sys.path.insert(0, sys.argv[1])
+        import tf1_compat
+
+        tf1_compat.install()
+    logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGALRM, interrupt)
+    outcomes = []
+    for path in paths:
+        signal.alarm(SECONDS)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                train(path)
+            except BaseException as error:
+                outcomes.append(f"{type(error).__name__}: {error}"[:200])
+            else:
+                outcomes.append(None)
+        signal.alarm(0)
+    json.dump(outcomes, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

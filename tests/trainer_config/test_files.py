@@ -1,0 +1,179 @@
+"""Demonstrations, curricula and samplers: what mlagents-learn would stumble over is named."""
+
+import json
+
+import pytest
+import yaml
+
+from helpers import trainer_config
+
+CURRICULUM = {
+    "measure": "progress",
+    "thresholds": [0.1, 0.3],
+    "min_lesson_length": 100,
+    "signal_smoothing": True,
+    "parameters": {"mass": [1.0, 2.0, 3.0]},
+}
+SAMPLER = {
+    "resampling-interval": 5000,
+    "mass": {"sampler-type": "uniform", "min_value": 0.5, "max_value": 10},
+    "gravity": {"sampler-type": "multirange_uniform", "intervals": [[7, 10], [15, 20]]},
+    "scale": {"sampler-type": "gaussian", "mean": 1, "st_dev": 0.3},
+}
+RESET = ("mass", "gravity", "scale")
+
+
+@pytest.fixture
+def found(write, parts, tmp_path):
+    """Check a folder with a config, and give the findings' texts and places of a level."""
+
+    def check(level="error", settings=None, **hyperparameters):
+        write({"default": settings or parts.PPO, "Ball": {}})
+        report = trainer_config.check_folder(tmp_path, ["Ball"], hyperparameters, RESET)
+        assert str(report) and report._repr_html_()
+        return [(f.what, f.place) for f in report.findings if f.level == level]
+
+    return check
+
+
+def test_good_curriculum(write, found):
+    write(json.dumps(CURRICULUM), "curricula/Ball.json")
+    assert found(curriculum="curricula") == found("warning", curriculum="curricula") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "line"),
+    [
+        ({"measure": "rewards"}, "measure is 'rewards'.", 2),
+        ({"measure": None}, "measure is missing.", None),
+        ({"thresholds": None}, "thresholds is missing.", None),
+        ({"signal_smoothing": None}, "signal_smoothing is missing.", None),
+        ({"parameters": None}, "parameters is missing.", None),
+        ({"thresholds": "0.1"}, "thresholds is no list of numbers.", 3),
+        ({"min_lesson_length": 0}, "min_lesson_length is 0.", 7),
+        ({"min_lesson_length": 1.5}, "min_lesson_length is 1.5.", 7),
+        ({"parameters": {"mass": [1, 2]}}, "mass has 2 values for 2 thresholds.", 10),
+        ({"parameters": {"mass": [1, 2, "3"]}}, "mass is no list of numbers.", 10),
+        ({"parameters": {"mas": [1, 2, 3]}}, "The environment has no reset parameter mas.", 10),
+        ({"parameters": [1]}, "parameters holds no settings.", 9),
+    ],
+)
+def test_wrong_curriculum(write, found, change, what, line):
+    data = {key: value for key, value in (CURRICULUM | change).items() if value is not None}
+    write(json.dumps(data, indent=1), "curricula/Ball.json")
+    ((said, place),) = found(curriculum="curricula")
+    assert said == what and place == "curricula/Ball.json" + (f":{line}" if line else "")
+
+
+def test_curricula_and_brains(write, found):
+    assert found(curriculum="curricula") == [("curricula is no folder.", "curricula")]
+    write(json.dumps(CURRICULUM), "curricula/Bal.json")
+    assert [what for what, _ in found(curriculum="curricula")] == [
+        "The build has no brain Bal.",
+        "curricula holds no curriculum for Ball.",
+    ]
+    write("{", "curricula/Ball.json")
+    assert "It is no JSON" in found(curriculum="curricula")[0][0]
+    write(b"\xff", "curricula/Ball.json")
+    assert found(curriculum="curricula")[0][0] == "It can't be read (UnicodeDecodeError)."
+    write("[]", "curricula/Ball.json")
+    assert found(curriculum="curricula")[0][0] == "It holds no settings."
+
+
+def test_good_sampler(write, found):
+    write(SAMPLER, "sampler.yaml")
+    assert found(sampler="sampler.yaml") == found("warning", sampler="sampler.yaml") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "what"),
+    [
+        ("resampling-interval", 0, "resampling-interval is 0."),
+        ("resampling-interval", 2.5, "resampling-interval is 2.5."),
+        ("resampling-interval", None, "resampling-interval is missing."),
+        ("mass", 3, "mass has no sampler-type."),
+        ("mass.sampler-type", "unifrom", "'unifrom' is no sampler-type."),
+        ("mass.max_value", None, "The uniform sampler of mass lacks max_value."),
+        ("mass.max_value", "ten", "max_value of mass is 'ten'."),
+        ("mass.maximum", 3, "The uniform sampler has no setting maximum."),
+        ("gravity.intervals", [], "intervals of gravity is no list of pairs."),
+        ("gravity.intervals", [[1, 2, 3]], "intervals of gravity is no list of pairs."),
+        ("gravity.intervals", [[1, 1]], "The intervals of gravity have no width."),
+        ("scale.st_dev", -1, "st_dev of scale is -1."),
+        ("wind", {"sampler-type": "gaussian", "mean": 1, "st_dev": 1}, "The environment has no reset parameter wind."),
+    ],
+)
+def test_wrong_sampler(write, found, path, value, what):
+    data = yaml.safe_load(yaml.safe_dump(SAMPLER))
+    *above, last = path.split(".")
+    inner = data[above[0]] if above else data
+    if value is None:
+        del inner[last]
+    else:
+        inner[last] = value
+    write(data, "sampler.yaml")
+    assert [said for said, _ in found(sampler="sampler.yaml")] == [what]
+
+
+def test_unreadable_sampler(write, found):
+    assert found(sampler="no.yaml")[0][0] == "no.yaml can't be read (FileNotFoundError)."
+    write("a: [", "sampler.yaml")
+    assert found(sampler="sampler.yaml")[0][0].startswith("It is no YAML")
+    write("3", "sampler.yaml")
+    assert found(sampler="sampler.yaml")[0][0] == "It holds no settings."
+
+
+def with_demo(parts, path):
+    return parts.BC | {"demo_path": path}
+
+
+def test_good_demonstration(write, parts, found):
+    write(parts.demo(), "demos/Ball.demo")
+    for path in ("demos/Ball.demo", "demos"):
+        settings = with_demo(parts, path)
+        assert found(settings=settings) == found("warning", settings=settings) == []
+        assert ("demos/Ball.demo: 30 steps of brain Ball.", "trainer_config.yaml:12") in found(
+            "note", settings=settings
+        )
+
+
+def test_demonstrations_of_gail_and_pretraining(write, parts, found):
+    gail = {"strength": 1, "gamma": 0.9, "demo_path": "a.demo"}
+    pretraining = {"strength": 1, "steps": 100, "demo_path": "b.demo"}
+    settings = parts.changed("ppo", ("reward_signals.gail", gail), ("pretraining", pretraining))
+    assert [what for what, _ in found(settings=settings)] == [
+        "The demonstration a.demo is missing.",
+        "The demonstration b.demo is missing.",
+    ]
+    write(parts.demo(), "a.demo")
+    write(parts.demo(), "b.demo")
+    assert found(settings=settings) == []
+
+
+def test_wrong_demonstrations(write, parts, found):
+    whole = parts.demo()
+    for content, what in {
+        whole[:20]: "Ball.demo is no demonstration, or damaged.",
+        whole[:-3]: "Ball.demo is cut short.",
+        b"": "Ball.demo is no demonstration, or damaged.",
+        b"hello, this is text, and no demonstration at all": "Ball.demo is no demonstration, or damaged.",
+        parts.demo(steps=0): "Ball.demo is without any steps.",
+    }.items():
+        write(content, "Ball.demo")
+        assert [said for said, _ in found(settings=parts.BC)] == [what]
+    write(parts.demo(promised=99), "Ball.demo")
+    assert found("warning", settings=parts.BC)[0][0] == "Ball.demo holds 30 steps, its header names 99."
+
+
+def test_demonstrations_elsewhere(write, parts, found):
+    write(parts.demo(), "other/Found.demo")
+    write("x", "text.txt")
+    write("x", "empty/text.txt")
+    for path, what in {
+        "Ball.demo": "The demonstration Ball.demo is missing.",
+        "/etc/Ball.demo": "demo_path /etc/Ball.demo leads out of the folder.",
+        "../Ball.demo": "demo_path ../Ball.demo leads out of the folder.",
+        "text.txt": "text.txt does not end in .demo.",
+        "empty": "empty/ holds no .demo file.",
+    }.items():
+        assert [said for said, _ in found(settings=with_demo(parts, path))] == [what]
