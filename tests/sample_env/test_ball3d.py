@@ -163,7 +163,7 @@ def test_an_episode_starts_as_in_unity():
 def test_falling_ends_the_episode_and_the_next_begins_at_once():
     scene = world(2, position=(0.0, 3.0, 0.0))
     scene.position[:, 1] = 2.99, 2.0, 0.0
-    scene.velocity[0, 1] = 1.0
+    scene.velocity[0, 1], scene.roll[0, 1] = 1.0, -1.0
     scene.step(idle(scene))
     assert scene.rewards.tolist() == [0.1, -1.0]
     assert scene.done.tolist() == [False, True]
@@ -171,6 +171,7 @@ def test_falling_ends_the_episode_and_the_next_begins_at_once():
     assert scene.decisions.tolist() == [1, 0]
     assert scene.episodes == 1
     assert scene.observe()[1, 3] == 4
+    assert (scene.roll[:, 1] == 0).all()
     scene.step(idle(scene))
     assert scene.rewards.tolist() == [0.1, 0.1]
     assert scene.done.tolist() == [False, False]
