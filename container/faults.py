@@ -3,34 +3,32 @@
 import signal
 from typing import Any, Dict, Optional
 
-WORTH_A_RESTART = ("player_exit", "player_quit", "player_hang", "port_taken")  # anything else would come again
+# Anything else would come again.
+WORTH_A_RESTART = ("player_exit", "player_quit", "player_hang", "worker_exit", "port_taken")
 
 
-def of(event: Dict[str, Any], steps: str) -> "Fault":
-    """Make a fault of what a process reported.
+class Fault:
+    """One cause for a training to end.
 
     Parameters
     ----------
     event
-        `kind` and what belongs to it; the kinds are the branches below.
-    steps
-        How far the training was, in words.
+        What a process reported: `kind` and what belongs to it.
     """
-    return Fault(event["kind"], event.get("player"), _words(event, steps))
 
-
-class Fault:
-    """One cause for a training to end."""
-
-    def __init__(self, kind: str, player: Optional[int], reason: str):
-        self.kind = kind
-        self.player = player
-        self.reason = reason
+    def __init__(self, event: Dict[str, Any]):
+        self.event = event
+        self.kind: str = event["kind"]
+        self.player: Optional[int] = event.get("player")
 
     @property
     def worth_a_restart(self) -> bool:
         """Whether the same may go well the next time."""
         return self.kind in WORTH_A_RESTART
+
+    def reason(self, steps: str) -> str:
+        """Say in one sentence what happened, and how far the training was."""
+        return _words(self.event, steps)
 
 
 def _words(event: Dict[str, Any], steps: str) -> str:

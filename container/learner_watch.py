@@ -182,8 +182,7 @@ def _watch_trainers(run: Run) -> None:
         rewards = self.stats["Environment/Cumulative Reward"]
         if rewards and global_step % self.trainer_parameters["summary_freq"] == 0:
             reward = sum(map(float, rewards)) / len(rewards)
-            step = int(min(self.get_step, self.get_max_steps))
-            events.send("summary", brain=self.brain_name, step=step, mean_reward=reward)
+            events.send("summary", brain=self.brain_name, mean_reward=reward)
         write_summary(self, global_step, *args, **kwargs)
 
     def watched_execute(self, *args, **kwargs):
@@ -355,7 +354,7 @@ def _tick(run: Run) -> None:
         if os.getppid() != supervisor:
             os._exit(1)
         events.send("alive", who="the learner", steps=run.steps())
-        if run.marks != marks:
+        if run.marks != marks or not run.marks:  # while the players connect, they answer for themselves
             marks, quiet, busy = run.marks, 0.0, time.process_time()
             continue
         quiet += TICK

@@ -25,6 +25,7 @@ TICK = 0.5  # seconds
 SAVE_SECONDS = 60  # for a learner to save and export after a fault
 STOP_SECONDS = 90  # the same when the job is stopped; SageMaker kills after 120
 LEAVE_SECONDS = 5  # for the players to leave once all is saved, and for a learner that does not move
+START_SECONDS = 120  # for a learner to give its first sign of life: it loads TensorFlow before
 SILENCE = 10  # seconds on top of stall-timeout before a process that sends nothing counts as lost
 
 
@@ -86,7 +87,7 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
         most = options["max-restarts"] if saved else 0  # a build that never trained a step never will
         if not attempt.fault or not attempt.fault.worth_a_restart or stop.asked or not most or barren > most:
             break
-        outcome.restarts.append(attempt.fault.reason)
+        outcome.restarts.append(attempt.fault.reason(outcome.steps()))
         say("training goes on from step %d" % saved)
     attempt.conclude()
     inbox.close()
@@ -108,7 +109,7 @@ class Attempt:
         self.outcome.exported = False
         self.learner: Any = None
         self.players: Dict[int, int] = {}  # number -> process id
-        self.silence: Dict[str, float] = {"the learner": 0.0}  # who -> seconds since the last sign of life
+        self.silence: Dict[str, float] = {"the learner": -START_SECONDS}  # who -> seconds since the last sign
         self.patience: Optional[float] = None  # seconds left to the learner; None while it may go on
         self.asked = False  # the learner was asked to save and end
         self.interrupted = False  # the learner says that its learning was interrupted
@@ -121,6 +122,15 @@ class Attempt:
         self.learner = subprocess.Popen(
             self.command.line(), cwd=paths.CHECKPOINTS, stdin=subprocess.DEVNULL, start_new_session=True
         )
+        try:
+            self._follow()
+        finally:
+            left = process_tree.kill_all(self.learner, set(self.players.values()))
+            if left:
+                say("processes that could not be ended: %s" % ", ".join(map(str, left)))
+
+    def _follow(self) -> None:
+        """Take in events until the learner has ended, and judge its end."""
         while self.learner.poll() is None:
             before = time.monotonic()
             for event in self.inbox.wait(TICK):
@@ -131,15 +141,12 @@ class Attempt:
             self._take(event)
         if not self._ended_well():
             self._fail({"kind": "learner_exit", "code": self.learner.returncode})
-        left = process_tree.kill_all(self.learner, set(self.players.values()))
-        if left:
-            say("processes that could not be ended: %s" % ", ".join(map(str, left)))
 
     def conclude(self) -> None:
         """Write into the outcome how this attempt, being the last one, ended the job."""
         outcome = self.outcome
         if self.fault:
-            outcome.status, outcome.reason = "failed", self.fault.reason
+            outcome.status, outcome.reason = "failed", self.fault.reason(outcome.steps())
             outcome.details = _log_tail(self.fault.player, self.log_starts)
         elif self.goal_reached:
             outcome.status = "completed"
@@ -216,8 +223,8 @@ class Attempt:
         follows = self.asked or self.outcome.exported  # from what was asked for, or from the end
         if self.fault or (follows and event["kind"] not in ("learner_exit", "trainer_error")):
             return
-        self.fault = faults.of(event, self.outcome.steps())
-        say(self.fault.reason)
+        self.fault = faults.Fault(event)
+        say(self.fault.reason(self.outcome.steps()))
         self._interrupt(LEAVE_SECONDS if event["kind"] in ("learner_stall", "silent") else SAVE_SECONDS)
 
     def _interrupt(self, patience: float) -> None:

@@ -7,6 +7,7 @@ an episode, so that each adds up to 0.9.
 """
 
 import argparse
+import contextlib
 import io
 import os
 import resource
@@ -151,9 +152,11 @@ class Fault:
     def strike(self):
         self._say()
         if self.kind == "memory":
-            resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
-            hog = [bytearray(2**28) for _ in range(100)]
-            assert not hog
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**26, resource.RLIM_INFINITY))
+            with contextlib.suppress(MemoryError):
+                assert not [bytearray(2**24) for _ in range(100)]
+            os.abort()  # as Unity does
         if self.kind == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.kind == "kill":

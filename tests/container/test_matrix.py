@@ -84,7 +84,7 @@ CASES = [
     Case("player crashes", "mid-run", rf"Player 0 was killed \(SIGSEGV\) {AT}", "--fault crash --at 30"),
     Case("player crashes", "mid-run", rf"Player 2 was killed \(SIGSEGV\) {AT}", "--fault crash --at 30 --player 2", 3),
     Case("player exits with 0", "mid-run", rf"Player 0 exited \(code 0\) {AT}", "--fault exit --at 30"),
-    Case("player out of memory", "mid-run", rf"Player 0 exited \(code 1\) {AT}", "--fault memory --at 30"),
+    Case("player out of memory", "mid-run", rf"Player 0 was killed \(SIGABRT\) {AT}", "--fault memory --at 30"),
     Case(
         "player killed (SIGKILL)",
         "mid-run",
@@ -266,10 +266,8 @@ def test_fault(job, case, tmp_path, record_property):
         os.kill(target, number)
     if case.status == "stopped":
         seen = job.wait_for("train: SIGTERM")
-    elif case.restarts:
-        seen = job.wait_for("train: Player 0")
-    elif case.status == "failed":
-        seen = job.wait_for("train: " + case.cause)
+    elif case.status == "failed" or case.restarts:
+        seen = job.wait_for("train: ")
     code = job.finish()
     ended = time.time()
     began = began or job.fault_began()
