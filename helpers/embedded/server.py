@@ -82,6 +82,7 @@ def serve(home: Path, ready: int) -> None:
     state = home / "server.json"
     state.unlink(missing_ok=True)
     allow_many_files()
+    os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1 << 20))  # larger objects go to temporary files
     moto = DomainDispatcherApplication(create_backend_app)
     store = Store(home / "s3", create_backend_app("s3"))  # the dispatcher looks at 180 folders for each request
     restored = store.restore()

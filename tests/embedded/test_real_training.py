@@ -16,7 +16,7 @@ def test_training_on_the_sample_environment(own, monkeypatch, tmp_path):
         if path.is_file():
             key = f"build/{path.relative_to(tmp_path / 'unity-volume').as_posix()}"
             aws.s3.upload_file(str(path), aws.bucket, key)
-    settings = {"max_steps": 300, "summary_freq": 100, "buffer_size": 256, "save-freq": 100, "seed": 1}
+    settings = {"max_steps": 120, "summary_freq": 60, "buffer_size": 256, "save-freq": 50, "seed": 1}
     name = aws.create(
         AlgorithmSpecification=aws.metrics(reward=REWARD, step=STEP),
         HyperParameters={key: str(value) for key, value in settings.items()},
@@ -30,7 +30,7 @@ def test_training_on_the_sample_environment(own, monkeypatch, tmp_path):
     message = told["SecondaryStatusTransitions"][2]["StatusMessage"]
     assert message.startswith("Training in progress, ")
     metrics = {metric["MetricName"]: metric["Value"] for metric in told["FinalMetricDataList"]}
-    assert metrics["step"] == 300
+    assert metrics["step"] == 120
     assert -1 < metrics["reward"] < 100
     model = {item.name: item for item in (aws.folder(name) / "model").iterdir()}
     assert {"3DBall.nn", "trainer_config.yaml", "training.json"} <= set(model)

@@ -12,6 +12,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 
 from helpers import embedded
+from helpers.embedded import record
 
 FIND = "from helpers import embedded; server = embedded.start(); print(server.url, server.pid)"
 
@@ -29,11 +30,11 @@ def command(*arguments):
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
-def test_two_starters_make_one_server(own):
+def test_one_server_from_its_first_start_to_its_stop(own):
     with ThreadPoolExecutor(2) as pool:
         (code, one, _), (_, two, _) = pool.map(lambda _: command("-c", FIND), range(2))
     assert code == 0
-    assert one == two
+    assert one == two  # two starters at once, one server
     found = embedded.find()
     assert f"{found.url} {found.pid}" == one
     assert found.url.startswith("http://127.0.0.1:")
@@ -43,11 +44,23 @@ def test_two_starters_make_one_server(own):
         f"Embedded AWS at {found.url} (process {found.pid}), files in {own.home}",
         "",
     )
+
+    aws = own.start()
+    running = aws.create("term;player;wait")
+    aws.logged(running)
+    player = int(aws.log(running).split()[1])
     assert command("-m", "helpers.embedded", "stop") == (0, "Embedded AWS stopped.", "")
     assert embedded.find() is None
     own.wait_for(lambda: has_ended(found.pid))
+    assert has_ended(player)
     assert embedded.stop() is False
-    assert command("-m", "helpers.embedded", "status") == (0, "No embedded AWS is running.", "")
+    stopped = record.load(aws.folder(running))
+    assert (stopped.status, stopped.secondary) == ("Stopped", "Stopped")
+    assert (aws.folder(running) / "model/note.txt").read_text() == "stopped by SIGTERM"
+
+    aws = own.start()
+    assert aws.describe(running)["TrainingJobStatus"] == "Stopped"
+    assert aws.archive(f"out/{running}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
 
 
 def test_a_server_that_cannot_start_says_why(own):
@@ -56,21 +69,6 @@ def test_a_server_that_cannot_start_says_why(own):
     with pytest.raises(embedded.EmbeddedError, match=r"(?s)Expected the embedded AWS to start .*FileExistsError"):
         embedded.start()
     assert embedded.find() is None
-
-
-def test_stop_ends_jobs_as_sagemaker_does(own):
-    aws = own.start(EMBEDDED_MAX_JOBS="1")
-    running, waiting = aws.create("term;player;wait"), aws.create("say never")
-    aws.logged(running)
-    player = int(aws.log(running).split()[1])
-    assert embedded.stop() is True
-    assert has_ended(player)
-
-    aws = own.start()
-    told = aws.describe(running)
-    assert (told["TrainingJobStatus"], aws.statuses(told)[-2:]) == ("Stopped", ["Uploading", "Stopped"])
-    assert aws.archive(f"out/{running}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
-    assert aws.statuses(aws.describe(waiting)) == ["Starting", "Stopping", "Stopped"]
 
 
 def snapshot(aws):
