@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from helpers.embedded.runner import ProcessRunner, Run
+from helpers.embedded.runner import ProcessRun, ProcessRunner
 
 PROGRAMS = ("docker-registry", "registry")
 IMAGE = os.environ.get("EMBEDDED_REGISTRY_IMAGE") or "registry:2"
@@ -65,6 +65,10 @@ class Program(Protocol):
 
     port: int
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+
     def end(self) -> None:
         """End it."""
 
@@ -73,8 +77,13 @@ class Program(Protocol):
 class Process:
     """A registry that runs as a process, under the guard that ends it with this server."""
 
-    run: Run
+    run: ProcessRun
     port: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.run.process.poll() is None
 
     def end(self) -> None:
         """End the process."""
@@ -88,6 +97,14 @@ class Container:
 
     container: Any
     port: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether the container still runs."""
+        with contextlib.suppress(Exception):  # gone, or the engine is
+            self.container.reload()
+            return self.container.status == "running"
+        return False
 
     def end(self) -> None:
         """Remove the container; what it stored stays in its folder."""
@@ -128,7 +145,7 @@ class Registry:
             If there is no program for it here, or it does not start.
         """
         with self.lock:
-            if self.program is None:
+            if self.program is None or not self.program.alive:
                 (self.folder / "data").mkdir(parents=True, exist_ok=True)
                 noted = self.folder / "port"
                 last = int(noted.read_text()) if noted.is_file() else 0

@@ -92,9 +92,7 @@ def build(connection: Connection, folder: str | Path = CONTAINER, *, graphics: b
     arguments = {"BASE_IMAGE": base, "GRAPHICS": str(int(graphics)), **proxies()}
     run_build(client, context(folder), arguments, image.local)
     if not has_image(client, image.local):
-        raise ImageError(
-            f"Expected the engine to hold {image.local} for {PLATFORM} after the build, found it does not."
-        )
+        raise ImageError(f"Expected the build to leave {image.local} for {PLATFORM}, found another platform or none.")
     return Build(image, "built", "", time.monotonic() - start)
 
 

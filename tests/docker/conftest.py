@@ -1,0 +1,88 @@
+"""A real engine, a real base image, and an embedded AWS with a real registry.
+
+The base image is the public one where it can be pulled, else the stand-in that `stand_in_base.py` makes.
+"""
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from helpers import ROOT, aws, embedded, image
+from helpers.image import engine, name
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.docker)
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session")
+def client():
+    """Give the engine. Who runs these tests wants them run: without an engine they fail, and say why."""
+    return engine.connect()
+
+
+@pytest.fixture(scope="session")
+def connection(client, tmp_path_factory):
+    """Connect to an embedded AWS of these tests' own, whose jobs choose their way as the reader's do."""
+    settings = {
+        "EMBEDDED_HOME": str(tmp_path_factory.mktemp("docker-embedded")),
+        # Login and build write nothing here; a test looks.
+        "DOCKER_CONFIG": str(tmp_path_factory.mktemp("docker-config")),
+        name.BASE_VARIABLE: base_image(client),
+    }
+    before = {variable: os.environ.get(variable) for variable in [*settings, "EMBEDDED_TRAIN_PROGRAM"]}
+    os.environ.update(settings)
+    os.environ.pop("EMBEDDED_TRAIN_PROGRAM", None)
+    yield aws.connect("embedded")
+    aws.restore_environment()
+    embedded.stop()
+    for variable, value in before.items():
+        aws.set_variable(variable, value)
+
+
+def base_image(client):
+    """Give the base image: what the caller named, the public one, or the stand-in."""
+    if given := os.environ.get(name.BASE_VARIABLE):
+        return given
+    public = name.base_image(name.CONTAINER)
+    try:
+        client.images.pull(public, platform="linux/amd64")
+        return public
+    except engine.FAILURES:
+        place = importlib.util.spec_from_file_location("stand_in_base", HERE / "stand_in_base.py")
+        stand_in_base = importlib.util.module_from_spec(place)
+        place.loader.exec_module(stand_in_base)
+        return stand_in_base.make()
+
+
+@pytest.fixture(scope="session")
+def container(tmp_path_factory):
+    """Copy `container/`, so that nobody who edits it meanwhile changes the image under the tests."""
+    folder = tmp_path_factory.mktemp("container") / "container"
+    shutil.copytree(ROOT / "container", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pushed(connection, container):
+    """Build and push the image."""
+    return image.push(connection, image.build(connection, container))
+
+
+@pytest.fixture(scope="session")
+def sample(connection, tmp_path_factory):
+    """Upload the sample build and return its place in S3."""
+    from helpers import volume
+    from helpers.sample_env import make_sample_build
+
+    folder = tmp_path_factory.mktemp("unity-volume")
+    make_sample_build(folder)
+    return volume.upload(connection, folder, progress=False).uri

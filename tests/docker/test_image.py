@@ -1,0 +1,185 @@
+"""The image: built and pushed for real, once."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from docker.errors import ContainerError
+
+from helpers import image
+from helpers.image import name, pushing
+
+MAX_SIZE = 560e6  # bytes without the base image, uncompressed
+PACKAGES = {"mlagents": "0.11.0", "mlagents-envs": "0.11.0", "tensorflow": "1.15.5", "numpy": "1.18.5"}
+
+
+def manifest_of(pushed):
+    """Ask the registry itself."""
+    address, _, rest = pushed.image.uri.partition("/")
+    repository, _, digest = rest.partition("@")
+    url = f"http://{address}/v2/{repository}/manifests/{digest}"
+    request = urllib.request.Request(url, headers={"Accept": ", ".join(name.MANIFESTS)})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.headers["Content-Type"], answer.read()
+
+
+def run(client, pushed, *command, **options):
+    return client.containers.run(
+        pushed.image.local, list(command), remove=True, network_mode="none", **options
+    ).decode()
+
+
+def test_the_registry_holds_one_image_under_the_digest(pushed):
+    kind, body = manifest_of(pushed)
+    assert kind in name.MANIFESTS
+    assert "sha256:" + hashlib.sha256(body).hexdigest() == pushed.image.digest
+    told = json.loads(body)
+    assert pushed.image.size == told["config"]["size"] + sum(layer["size"] for layer in told["layers"])
+    assert pushed.image.uri.endswith(f"/mlagents-0.11.0@{pushed.image.digest}")
+
+
+def test_it_is_for_linux_amd64_and_labelled(client, pushed):
+    told = client.images.get(pushed.image.local).attrs
+    assert (told["Os"], told["Architecture"]) == ("linux", "amd64")
+    assert told["Config"]["Labels"] == {
+        "org.opencontainers.image.title": "ML-Agents 0.11.0 trainer",
+        "org.opencontainers.image.description": "Trains Unity ML-Agents v0.11.0 builds as an Amazon SageMaker training job",
+        "org.opencontainers.image.version": "0.11.0",
+        "org.opencontainers.image.licenses": "Apache-2.0",
+        "org.opencontainers.image.base.name": os.environ[name.BASE_VARIABLE],
+    }
+
+
+def test_without_its_base_it_is_small(pushed):
+    base, *ours = image.layers(pushed.image)
+    assert base.holds == "base: Debian, Python 3.7"
+    assert [layer.holds for layer in ours] == ["ML-Agents, TensorFlow", "train"]
+    assert sum(layer.size for layer in ours) <= MAX_SIZE
+    assert image.plot([base, *ours]).axes[0].patches[1].get_width() == ours[0].size / 1e6
+
+
+def test_it_holds_the_locked_packages_and_no_others(client, pushed):
+    listing = "import pkg_resources as p; print(*sorted(f'{d.key}=={d.version}' for d in p.working_set))"
+    found = dict(item.split("==") for item in run(client, pushed, "python", "-c", listing).split())
+    assert {package: found.get(package) for package in PACKAGES} == PACKAGES
+    assert not {"jupyter", "matplotlib", "ipython", "notebook"} & set(found)
+    with pytest.raises(ContainerError):
+        run(client, pushed, "sh", "-c", "command -v gcc cc make || command -v Xvfb")
+
+
+def test_nothing_of_how_it_was_built_stays_in_it(client, pushed):
+    left = run(
+        client,
+        pushed,
+        "sh",
+        "-c",
+        "ls -d /packages /opt/mlagents/ca.pem /opt/mlagents/pip.conf 2>/dev/null; ls -A /opt /root/.cache 2>/dev/null; true",
+    )
+    assert "packages" not in left
+    assert not [word for word in left.split() if word.endswith((".pem", "pip.conf"))]
+    said = json.dumps(client.images.get(pushed.image.local).history())
+    assert "PIP_" not in said
+    assert "ca.pem" not in said
+
+
+def test_without_a_word_it_prints_usage(client, pushed):
+    said = run(client, pushed)
+    assert "docker run --rm --network none --volume FOLDER:/opt/ml IMAGE train" in said
+    assert "stop-at-reward" in said
+
+
+def test_train_is_on_the_path_and_says_what_is_missing(client, pushed):
+    with pytest.raises(ContainerError) as failed:
+        run(client, pushed, "train")
+    assert failed.value.exit_status == 1
+
+
+def test_building_and_pushing_the_same_again_does_nothing(connection, client, container, pushed):
+    identity = client.images.get(pushed.image.local).id
+    start = time.monotonic()
+    again = image.build(connection, container)
+    once_more = image.push(connection, again)
+    assert time.monotonic() - start < 2
+    assert (again.done, once_more.sent, once_more.kept) == ("kept", 0, 0)
+    assert once_more.image == pushed.image
+    assert client.images.get(pushed.image.local).id == identity
+
+
+def test_touching_train_rebuilds_in_seconds_and_sends_one_layer(connection, client, container, pushed, tmp_path):
+    folder = tmp_path / "container"
+    shutil.copytree(container, folder)
+    with (folder / "train").open("a") as file:
+        file.write(f"# {time.time()}\n")
+    start = time.monotonic()
+    built = image.build(connection, folder)
+    assert time.monotonic() - start < 10
+    assert built.done == "built"
+    assert built.image.tag != pushed.image.tag
+    changed = image.push(connection, built)
+    assert changed.sent == 1
+    assert changed.kept >= 2
+    client.images.remove(built.image.local, force=True)
+
+
+def test_credentials_are_written_nowhere(pushed):
+    assert pushed.image.digest
+    assert list(Path(os.environ["DOCKER_CONFIG"]).iterdir()) == []
+
+
+def test_repository_is_as_it_should_be(connection, pushed):
+    ecr = connection.client("ecr")
+    repository = ecr.describe_repositories(repositoryNames=["mlagents-0.11.0"])["repositories"][0]
+    assert repository["imageTagMutability"] == "IMMUTABLE"
+    assert repository["imageScanningConfiguration"] == {"scanOnPush": True}
+    assert repository["repositoryUri"] == f"{pushed.image.registry}/mlagents-0.11.0"
+    policy = json.loads(ecr.get_lifecycle_policy(repositoryName="mlagents-0.11.0")["lifecyclePolicyText"])
+    assert policy["rules"][0]["selection"] == {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}
+
+
+@pytest.fixture
+def layered(connection, client, tmp_path):
+    """Build an image of four layers that no registry has seen."""
+    folder = tmp_path / "layered"
+    folder.mkdir()
+    for number in range(4):
+        (folder / f"part{number}").write_bytes(os.urandom(8_000_000))
+    lines = ["FROM scratch", *(f"COPY part{number} /" for number in range(4)), 'CMD ["none"]']
+    (folder / "Dockerfile").write_text("\n".join(lines))
+    made = image.Image(name.registry_address(connection), hashlib.sha256(os.urandom(8)).hexdigest()[:16])
+    client.images.build(path=str(folder), tag=made.local, platform="linux/amd64", rm=True)
+    yield image.Build(made, "built", "", 0.0)
+    client.images.remove(made.local, force=True)
+
+
+def test_a_push_that_broke_off_goes_on(connection, pushed, layered, monkeypatch):
+    finish = pushing.LayerBars.finish
+
+    def break_off(self, layer):
+        finish(self, layer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pushing.LayerBars, "finish", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        image.push(connection, layered)
+    # Half of it is no image: nothing can be launched by it.
+    assert name.look_up(connection, layered.image).digest == ""
+    monkeypatch.undo()
+    done = image.push(connection, layered)
+    assert done.sent + done.kept == 4
+    assert done.kept >= 1
+    assert done.image.digest.startswith("sha256:")
+
+
+def test_what_was_pushed_outlives_the_embedded_aws(connection, pushed):
+    from helpers import aws, embedded
+
+    assert embedded.stop()
+    again = aws.connect("embedded")
+    found = name.look_up(again, pushed.image)
+    assert (found.digest, found.size) == (pushed.image.digest, pushed.image.size)
+    assert name.registry_address(again) == pushed.image.registry

@@ -1,0 +1,124 @@
+"""The image's name: what it is the hash of, and what the registry says of it."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docker.utils.build import exclude_paths
+
+from helpers import ROOT, image
+from helpers.aws import Connection
+from helpers.image import name
+
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+DIGEST = "sha256:" + "ab" * 32
+
+
+def hash_of(*lines):
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
+
+
+def lines_of(folder, *names):
+    return [f"{hashlib.sha256((folder / part).read_bytes()).hexdigest()}  {part}" for part in names]
+
+
+def test_the_tag_is_the_hash_of_what_the_image_is_made_of(folder):
+    assert name.content_hash(folder) == hash_of(*lines_of(folder, "Dockerfile", "paths.py", "train"))
+
+
+def test_variant_and_base_have_tags_of_their_own(folder, monkeypatch):
+    lines = lines_of(folder, "Dockerfile", "paths.py", "train")
+    assert name.content_hash(folder, graphics=True) == hash_of(*lines, "graphics")
+    monkeypatch.setenv("TRAINING_BASE_IMAGE", "mine:1")
+    assert name.content_hash(folder) == hash_of(*lines, "base mine:1")
+    assert name.base_image(folder) == "mine:1"
+
+
+@pytest.mark.parametrize("part", ["compat.lock", "__pycache__/paths.pyc", ".DS_Store"])
+def test_what_stays_out_of_the_image_does_not_change_its_name(folder, part):
+    before = name.content_hash(folder)
+    (folder / part).write_text("changed")
+    assert name.content_hash(folder) == before
+
+
+def test_modes_and_times_do_not_change_the_name(folder):
+    before = name.content_hash(folder)
+    (folder / "train").chmod(0o755)
+    (folder / "train").touch()
+    assert name.content_hash(folder) == before
+
+
+def test_dockerignore_is_read_as_docker_reads_it():
+    """The project's own: what is hashed is what `docker build container/` would send, but for Docker's own two files."""
+    container = ROOT / "container"
+    patterns = [line for line in (container / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    sent = {path for path in exclude_paths(str(container), patterns) if (container / path).is_file()}
+    assert {path.name for path in name.list_files(container)} == sent - {".dockerignore"}
+    assert not {"compat.lock", "compat.in", "tf1_compat.py", "overrides.txt", "requirements.in"} & sent
+    assert {"Dockerfile", "train", "requirements.lock", "trainer_config.yaml"} <= sent
+
+
+def test_naming_needs_no_docker():
+    code = "import sys; from helpers import image; image.read, image.locate; sys.exit('docker' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_an_image_that_was_never_pushed_is_named_by_its_tag(connection, answers, folder):
+    answers.absent()
+    read = image.read(connection, folder)
+    assert read.uri == f"{REGISTRY}/mlagents-0.11.0:{name.content_hash(folder)}"
+    assert (read.digest, read.size) == ("", 0)
+
+
+def test_an_image_in_the_registry_is_named_by_its_digest(connection, answers, folder):
+    answers.present(DIGEST)
+    assert image.locate(connection, folder).uri == f"{REGISTRY}/mlagents-0.11.0@{DIGEST}"
+
+
+def test_china_has_addresses_of_its_own(answers, folder):
+    answers.refuse("describe_images", "RepositoryNotFoundException")
+    connection = Connection("aws", answers, "123456789012", "cn-north-1", "bucket", "role")
+    assert image.read(connection, folder).registry == "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
+
+
+def test_a_job_on_aws_needs_the_image_there(connection, answers, folder):
+    answers.absent()
+    with pytest.raises(image.ImageError, match="Run notebook 03"):
+        image.locate(connection, folder)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"]
+)
+def test_an_index_under_the_tag_is_refused(connection, answers, folder, kind):
+    answers.present(DIGEST, kind)
+    with pytest.raises(image.ImageError) as refused:
+        image.read(connection, folder)
+    assert kind in str(refused.value)
+    assert f"imageTag={name.content_hash(folder)}" in str(refused.value)
+
+
+def test_a_right_that_is_missing_is_named(connection, answers, folder):
+    answers.refuse("describe_images", "AccessDeniedException", "not authorized")
+    with pytest.raises(image.ImageError, match=r"not authorized.* ecr:DescribeImages"):
+        image.read(connection, folder)
+
+
+@pytest.mark.parametrize("part", ["Dockerfile", "train"])
+def test_a_folder_without_what_it_takes_is_refused(connection, folder, part):
+    (folder / part).unlink()
+    with pytest.raises(image.ImageError, match=f"Expected .*{part}, found none"):
+        image.read(connection, folder)
+
+
+def test_a_folder_that_is_not_there_is_refused(connection):
+    with pytest.raises(image.ImageError, match="found none"):
+        image.read(connection, Path("/nowhere"))
+
+
+def test_a_dockerfile_without_a_base_is_refused(folder):
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    with pytest.raises(image.ImageError, match="ARG BASE_IMAGE"):
+        name.base_image(folder)

@@ -1,0 +1,203 @@
+"""Pushing: repository, login, layers, the digest that comes back, and each way it fails."""
+
+import base64
+import json
+import logging
+
+import pytest
+from docker.errors import APIError
+
+from helpers import image
+from helpers.image import pushing
+from helpers.image.name import Image
+
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+DIGEST = "sha256:" + "ab" * 32
+TOKEN = base64.b64encode(b"AWS:first-secret").decode()
+NEW_TOKEN = base64.b64encode(b"AWS:second-secret").decode()
+MADE = Image(REGISTRY, "0123456789abcdef")
+BUILT = image.Build(MADE, "built", "", 1.0)
+LAYERS = [
+    {"status": "The push refers to repository"},
+    {"id": "a", "status": "Preparing", "progressDetail": {}},
+    {"id": "a", "status": "Layer already exists"},
+    {"id": "b", "status": "Pushing", "progressDetail": {"current": 512, "total": 1024}},
+    {"id": "b", "status": "Pushing", "progressDetail": {"current": 1100, "total": 1024}},
+    {"id": "b", "status": "Pushed"},
+    {"id": "c", "status": "Mounted from other"},
+    {"status": "tag: digest: sha256 size: 5"},
+    {"progressDetail": {}, "aux": {"Tag": "t", "Digest": DIGEST, "Size": 5}},
+]
+
+
+@pytest.fixture
+def built(docker):
+    docker.built.tags.clear()
+    docker.held[MADE.local] = docker.built
+    return docker
+
+
+def test_a_push_says_what_was_sent_and_by_which_digest(connection, answers, built, capsys):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(DIGEST)
+    built.push_events = [LAYERS]
+    pushed = image.push(connection, BUILT)
+    assert (pushed.sent, pushed.kept, pushed.reason) == (1, 2, "")
+    assert pushed.image.uri == f"{REGISTRY}/mlagents-0.11.0@{DIGEST}"
+    assert pushed.image.size == 200_000_000
+    assert built.held[MADE.local].tags == [f"{REGISTRY}/mlagents-0.11.0:{MADE.tag}"]
+    assert built.pushes == [(f"{REGISTRY}/mlagents-0.11.0", MADE.tag, {"username": "AWS", "password": "first-secret"})]
+    assert "layer b: 100%" in capsys.readouterr().out
+    assert "1 layers sent, 2 there already" in str(pushed)
+
+
+def test_what_the_registry_holds_is_not_pushed(connection, answers, docker):
+    answers.present(DIGEST)
+    pushed = image.push(connection, BUILT)
+    assert (pushed.sent, pushed.kept, docker.pushes) == (0, 0, [])
+    assert pushed.image.digest == DIGEST
+    assert "nothing pushed: the registry holds this very content already" in str(pushed)
+
+
+def test_the_repository_is_made_with_its_rules(answers, connection):
+    asked = {}
+    answers.repository()
+    answers.ecr.meta.events.register(
+        "provide-client-params.ecr", lambda params, model, **_: asked.update({model.name: dict(params)})
+    )
+    assert pushing.make_repository(connection, "mlagents-0.11.0") == REGISTRY
+    assert asked["CreateRepository"]["imageTagMutability"] == "IMMUTABLE"
+    assert asked["CreateRepository"]["imageScanningConfiguration"] == {"scanOnPush": True}
+    [rule] = json.loads(asked["PutLifecyclePolicy"]["lifecyclePolicyText"])["rules"]
+    assert rule["selection"] == {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}
+    assert rule["action"] == {"type": "expire"}
+
+
+def test_a_repository_that_is_there_keeps_the_readers_own_rules(answers, connection):
+    uri = f"{REGISTRY}/mlagents-0.11.0"
+    answers.refuse("create_repository", "RepositoryAlreadyExistsException")
+    answers.stubber.add_response("describe_repositories", {"repositories": [{"repositoryUri": uri}]})
+    answers.stubber.add_response("get_lifecycle_policy", {"lifecyclePolicyText": json.dumps(pushing.LIFECYCLE)})
+    assert pushing.make_repository(connection, "mlagents-0.11.0") == REGISTRY
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "denied: Your authorization token has expired. Reauthenticate and try again.",
+        "no basic auth credentials",
+        "unauthorized: authentication required",
+    ],
+)
+def test_an_expired_token_is_renewed(connection, answers, built, said):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.token(NEW_TOKEN)
+    answers.present(DIGEST)
+    built.push_events = [[{"error": said}], LAYERS]
+    assert image.push(connection, BUILT).image.digest == DIGEST
+    assert [login["password"] for *_, login in built.pushes] == ["first-secret", "second-secret"]
+
+
+def test_a_token_is_renewed_once_only(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.token(NEW_TOKEN)
+    built.push_events = [[{"error": "no basic auth credentials"}], [{"error": "no basic auth credentials"}]]
+    with pytest.raises(image.ImageError, match="Nothing counts as pushed"):
+        image.push(connection, BUILT)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [{"id": "b", "status": "Pushing", "progressDetail": {"current": 1}}, {"error": "denied: not authorized"}],
+        [{"error": "write tcp 10.0.0.1: connection reset by peer"}],
+        APIError("500 Server Error: dial tcp 127.0.0.1:1: connection refused"),
+    ],
+)
+def test_a_registry_that_refuses_or_breaks_off(connection, answers, built, events):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    built.push_events = [events]
+    with pytest.raises(image.ImageError) as failed:
+        image.push(connection, BUILT)
+    assert f"Pushing to {REGISTRY} failed" in str(failed.value)
+    assert "running this again goes on" in str(failed.value)
+    assert "secret" not in str(failed.value)
+
+
+def test_a_tag_that_somebody_else_was_quicker_to_push(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(DIGEST)
+    built.push_events = [[{"error": "tag invalid: The image tag 't' cannot be overwritten because it is immutable."}]]
+    assert image.push(connection, BUILT).image.digest == DIGEST
+
+
+@pytest.mark.parametrize("held", [None, "sha256:" + "cd" * 32])
+def test_a_push_is_done_only_if_the_registry_says_so(connection, answers, built, held):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(held) if held else answers.absent()
+    built.push_events = [LAYERS]
+    with pytest.raises(image.ImageError) as failed:
+        image.push(connection, BUILT)
+    assert f"to be {DIGEST} in the registry after the push, found {held or 'nothing'}" in str(failed.value)
+
+
+def test_an_index_that_was_pushed_is_refused(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(DIGEST, "application/vnd.oci.image.index.v1+json")
+    built.push_events = [LAYERS]
+    with pytest.raises(image.ImageError, match="SageMaker refuses an index"):
+        image.push(connection, BUILT)
+
+
+def test_an_image_of_the_wrong_platform_is_not_pushed(connection, answers, built):
+    built.held[MADE.local] = built.built.of("arm64")
+    answers.absent()
+    answers.repository()
+    with pytest.raises(image.ImageError, match="for linux/amd64 in the Docker engine, found none"):
+        image.push(connection, BUILT)
+    assert built.pushes == []
+
+
+def test_ecr_that_refuses_to_make_the_repository(connection, answers, docker):
+    answers.absent()
+    answers.refuse("create_repository", "AccessDeniedException", "not authorized to perform: ecr:CreateRepository")
+    with pytest.raises(image.ImageError, match="AmazonEC2ContainerRegistryPowerUser"):
+        image.push(connection, BUILT)
+
+
+def test_an_embedded_aws_without_a_registry_says_how_to_get_one(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.refuse("get_authorization_token", "RegistryUnavailableException", "install docker-registry")
+    embedded = type(connection)("embedded", answers, "123456789012", "us-east-1", "bucket", "role")
+    pushed = image.push(embedded, BUILT)
+    assert (pushed.image.digest, pushed.reason) == ("", "install docker-registry")
+
+
+def test_credentials_reach_no_log(connection, answers, built, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(DIGEST)
+    built.push_events = [LAYERS]
+    print(image.push(connection, BUILT))
+    shown = capsys.readouterr()
+    # botocore's own debug log holds answers whole; nobody but who asks for it sees it.
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith(("botocore", "boto3"))]
+    assert "secret" not in shown.out + shown.err + "".join(ours)
+    assert TOKEN not in shown.out + shown.err + "".join(ours)
