@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from helpers.image import engine
-from helpers.image.name import Image, ImageError
+from helpers.image.name import Image, UnavailableError
 
 USD_PER_GB_MONTH = 0.10
 """ECR's price of private storage, us-east-1, as published in March 2026: https://aws.amazon.com/ecr/pricing/.
@@ -31,23 +31,11 @@ class Layer:
 
 
 def layers(image: Image) -> list[Layer]:
-    """List the layers of an image that this machine's engine holds, lowest first; the base image as one.
-
-    Raises
-    ------
-    ImageError
-        If the engine does not hold it.
-    UnavailableError
-        If there is no engine.
-    """
-    client = engine.connect()
+    """List the layers of an image, lowest first; the base image as one. Empty where no engine here holds the image."""
     try:
-        history = client.images.get(image.local).history()[::-1]
-    except engine.FAILURES as error:
-        raise ImageError(
-            f"Expected {image.local} in the Docker engine of this machine, found none: it was built elsewhere, or "
-            "removed. The registry's copy is not touched by that."
-        ) from error
+        history = engine.connect().images.get(image.local).history()[::-1]
+    except (UnavailableError, *engine.FAILURES):
+        return []
     first = next((i for i, step in enumerate(history) if FIRST_OF_OURS in step["CreatedBy"]), 0)
     found = [Layer("base: Debian, Python 3.7", sum(step["Size"] for step in history[:first]))]
     return found + [Layer(meaning(step["CreatedBy"]), step["Size"]) for step in history[first:] if step["Size"]]
