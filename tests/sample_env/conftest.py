@@ -42,7 +42,7 @@ def trainer_side(trainer_python, executable, environment):
         request = {"scene": name, "build": str(executable.with_suffix("")), "args": args, **parameters}
         script = Path(__file__).with_name("trainer_side.py")
         done = subprocess.run(
-            [trainer_python, script, json.dumps(request)], env=environment, capture_output=True, text=True, timeout=60
+            [trainer_python, script, json.dumps(request)], env=environment, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
         return {"stderr": done.stderr, **json.loads(done.stdout.splitlines()[-1])}

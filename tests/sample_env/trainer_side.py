@@ -158,7 +158,7 @@ def scripted(build, args, answers):
     port = server.add_insecure_port("localhost:0")
     server.start()
     player = subprocess.Popen([build + ".x86_64", "-nographics", "-batchmode", "--port", str(port), *args])
-    exit_code = player.wait(30)
+    exit_code = player.wait(100)
     server.stop(None)
     said = []
     while not script.said.empty():
@@ -185,9 +185,9 @@ def server_vanishes(build, args):
     server.start()
     player = subprocess.Popen([build + ".x86_64", "--port", str(port), *args])
     for _ in range(5):
-        script.said.get(timeout=30)
+        script.said.get(timeout=100)
     server.stop(None)
-    return {"exit_code": player.wait(30)}
+    return {"exit_code": player.wait(100)}
 
 
 if __name__ == "__main__":
