@@ -35,8 +35,8 @@ Where it comes from
 Rules, sizes (a cube of 5 m, a ball whose diameter is the reset parameter `scale`), the 5 physics steps between
 decisions, the 5,000 in an episode and the reset parameters' defaults are those of ML-Agents' own 3DBall
 (`Ball3DAgent.cs`, `3DBall.prefab`, `3DBall.unity`); the length of a physics step is Unity's default. What differs:
-Unity turns the cube about its own axes, by which it slowly yaws as well; and Unity's friction (0.6) is finite, though
-rolling on the steepest cube asks for less than 0.3 of it.
+Unity turns the cube about its own axes, by which it slowly yaws as well; and Unity's friction is finite, but its
+coefficient, 0.6, is more than the 0.24 that rolling down the steepest cube takes (2/7 of the slope).
 """
 
 from __future__ import annotations
