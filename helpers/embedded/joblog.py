@@ -62,7 +62,18 @@ class JobLog:
         self.last = 0
 
     def follow(self) -> None:
-        """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later."""
+        """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later.
+
+        Whatever goes wrong, the output is read to its end: a program that nobody listens to would stand still.
+        """
+        try:
+            self._follow()
+        except Exception:
+            logging.exception("%s: its log can't be kept any further", self.record.name)
+            while self.output.raw.read(65_536):
+                pass
+
+    def _follow(self) -> None:
         self._open_stream()
         due = None
         with (self.record.folder / "log.txt").open("ab", buffering=0) as file:

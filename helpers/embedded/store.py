@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 import threading
@@ -73,8 +74,8 @@ class Store:
             content = b"".join(answer)
             if status.startswith("2") and bucket:
                 made = self._keep(environ, bucket, key, body, content)
-                if made:
-                    seconds = _in_moto(bucket, key).last_modified.replace(tzinfo=timezone.utc).timestamp()
+                if made and (item := _in_moto(bucket, key)):
+                    seconds = item.last_modified.replace(tzinfo=timezone.utc).timestamp()
                     os.utime(made, (seconds, seconds))
         start_response(status, list(headers.items()))
         return [content]
@@ -84,12 +85,15 @@ class Store:
         count = 0
         for folder in sorted(self.folder.iterdir()):
             shutil.rmtree(folder / "uploads", ignore_errors=True)  # an upload that was never finished
-            for file in sorted((folder / "bucket").glob("*"), key=lambda path: (path.name != "create", path.name)):
-                self._replay(file)
-            for file in sorted((folder / "objects").glob("*")):  # "<hash>" before "<hash>.tagging"
-                if not file.name.endswith(".new"):
+            _remove(folder.glob("*/*.new"))  # a file that was never finished
+            files = sorted((folder / "bucket").glob("*"), key=lambda path: (path.name != "create", path.name))
+            for file in [*files, *sorted((folder / "objects").glob("*"))]:  # "<hash>" before "<hash>.tagging"
+                try:
                     self._replay(file)
-                    count += "." not in file.name
+                except (OSError, ValueError, KeyError) as error:  # one broken file is no reason to lose the others
+                    logging.error("S3: %s can't be restored: %s", file, error)
+                else:
+                    count += file.parent.name == "objects" and not file.suffix
         return count
 
     def _keep(self, environ: dict[str, Any], bucket: str, key: str, body: bytes, answer: bytes) -> Path | None:
@@ -185,12 +189,12 @@ class Store:
                 answer, status, _ = run_wsgi_app(self.moto, environ, buffered=True)
                 content = b"".join(answer)
                 if not status.startswith("2"):
-                    raise RuntimeError(f"moto did not take {file} back: {status} {content[:500]!r}")
+                    raise ValueError(f"moto answers {status} {content[:500]!r}")
                 if "uploads" in query:
                     upload = ElementTree.fromstring(content).findtext("{*}UploadId")  # noqa: S314  moto's own answer
         bucket, _, key = entry["path"].lstrip("/").partition("/")
-        if key and not file.suffix:
-            _in_moto(bucket, key).last_modified = _time(file)
+        if key and not file.suffix and (item := _in_moto(bucket, key)):
+            item.last_modified = _time(file)
 
 
 def _in_moto(bucket: str, key: str) -> Any:
