@@ -54,7 +54,7 @@ class Source:
                 raise AliasError(name, f"The section {name} is empty.", "Put settings below it, or delete it.")
             if not isinstance(target, str) or target not in config:
                 close = keys.nearest(target, config) if isinstance(target, str) else ""
-                what = f"The section {name} points to {target!r}, which is no section."
+                what = f"The section {name} points to {keys.shown(target)}, which is no section."
                 raise AliasError(name, what, f"A section holds settings or the name of another section.{close}")
             if target in seen:
                 raise AliasError(name, f"The section {name} points to itself.", "mlagents-learn would hang for ever.")

@@ -12,7 +12,7 @@ from helpers import ROOT
 from helpers.findings import Finding, ordered
 from helpers.trainer_config import keys
 from helpers.trainer_config.brain_settings import AliasError, Source, examine
-from helpers.trainer_config.demonstrations import check_demonstration
+from helpers.trainer_config.demonstrations import check_demonstration, kind_of
 from helpers.trainer_config.document import Document, UnreadableError, read_document, repeated_keys
 from helpers.trainer_config.hyperparameters import split
 from helpers.trainer_config.lessons import check_curriculum, check_sampler
@@ -49,7 +49,7 @@ def check_folder(
     folder = Path(folder)
     options, _, _ = split(hyperparameters or {})
     own = folder / options.get("trainer-config", "trainer_config.yaml")
-    if own.is_file() or "trainer-config" in options:
+    if kind_of(own) == "file" or "trainer-config" in options:
         return check(own, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
     report = check(SHIPPED, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
     todo = "Put one there to set them yourself; it may start as a copy of container/trainer_config.yaml."
@@ -106,6 +106,8 @@ def check(
         findings.append(Finding("error", "It is not UTF-8 text.", "Save it as UTF-8.", shown))
     except UnreadableError as error:
         findings.append(Finding("error", f"It is no YAML: {error}.", "Mend it there.", shown, error.line))
+    except ValueError:  # a name that no file could have
+        findings.append(Finding("error", f"{path} can't be read.", "Is its name right?", shown))
     else:
         findings += repeated_keys(document, shown)
         outer = list(_outer(document, shown))

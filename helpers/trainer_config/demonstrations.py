@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from helpers.findings import Finding
 
@@ -118,6 +120,14 @@ def _fields(message: bytes) -> dict[int, list]:
     return fields
 
 
+def kind_of(path: Path) -> Literal["folder", "file"] | None:
+    """Say what lies at a path; None if nothing does, or if no file could have such a name."""
+    try:
+        return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
+    except (OSError, ValueError):
+        return None
+
+
 def check_demonstration(folder: Path, named: str, path: str, line: int | None) -> Iterator[Finding]:
     """Check a `demo_path` of a config: a `.demo` file, or a folder of them, in the folder that is uploaded."""
     if Path(named).is_absolute() or ".." in Path(named).parts:
@@ -125,11 +135,12 @@ def check_demonstration(folder: Path, named: str, path: str, line: int | None) -
         yield Finding("error", f"demo_path {named} leads out of the folder.", todo, path, line)
         return
     target = folder / named
-    if target.is_dir():
+    kind = kind_of(target)
+    if kind == "folder":
         files = sorted(target.glob("*.demo"))
         if not files:
             yield Finding("error", f"{named}/ holds no .demo file.", f"{_RECORD}.", path, line)
-    elif not target.exists():
+    elif kind is None:
         near = sorted(found.relative_to(folder).as_posix() for found in folder.rglob("*.demo"))[:3]
         hint = f" Found: {', '.join(near)}." if near else f" {_RECORD}."
         todo = f"A demo_path is read from {folder}/.{hint}"

@@ -10,6 +10,7 @@ import yaml
 
 from helpers.findings import Finding
 
+LOADER = yaml.SafeLoader  # written in Python, as in mlagents-learn; the faster one in C differs in some corners
 _DEPTH = 4  # a config has no keys that lie deeper
 
 
@@ -53,7 +54,7 @@ def read_document(text: str) -> Document:
         With the line, if it is not one valid document, or one that contains itself.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = LOADER(text)
         try:
             node = loader.get_single_node()
             value = None if node is None else loader.construct_document(node)
@@ -64,7 +65,7 @@ def read_document(text: str) -> Document:
         raise UnreadableError(str(error.problem or error.context or "not valid YAML"), line) from error
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError, AttributeError, TypeError) as error:
         raise UnreadableError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
-    if _contains_itself(value, ()):
+    if _contains_itself(value, set(), set()):
         raise UnreadableError("an anchor contains itself")
     lines: dict[tuple, int] = {}
     repeated = []
@@ -87,19 +88,21 @@ def _keys(node: Any, above: tuple) -> Iterator[tuple[tuple, int]]:
 
 def _plain(key: yaml.ScalarNode) -> Any:
     try:
-        return yaml.SafeLoader("").construct_object(key)
+        return LOADER("").construct_object(key)
     except (yaml.YAMLError, ValueError):
         return key.value
 
 
-def _contains_itself(value: Any, above: tuple[int, ...]) -> bool:
-    if not isinstance(value, (dict, list)):
-        return False
-    if id(value) in above or len(above) > 50:
-        return True
+def _contains_itself(value: Any, above: set[int], seen: set[int]) -> bool:
+    """Whether a value lies in itself; each is looked at once, however many aliases lead to it."""
+    if not isinstance(value, (dict, list)) or id(value) in seen:
+        return isinstance(value, (dict, list)) and id(value) in above
+    seen.add(id(value))
+    above.add(id(value))
     inner = value.values() if isinstance(value, dict) else value
-    # What is shared by aliases is looked at once for each way to it; deep sharing is cut off by the limit above.
-    return any(_contains_itself(item, (*above, id(value))) for item in inner if isinstance(item, (dict, list)))
+    found = any(_contains_itself(item, above, seen) for item in inner)
+    above.remove(id(value))
+    return found
 
 
 def repeated_keys(document: Document, path: str) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ A test holds these tables against the source of the installed wheel, so that the
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -57,6 +58,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "learning_rate_schedule": ("linear", "constant"),
     "vis_encode_type": ("simple", "nature_cnn", "resnet"),
 }
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
 
 # How the value is used decides what it may be. "float()" and "int()" also read text, which matters because YAML takes
 # 1e-4 (no dot) and 5.0e4 (no sign) for text.
@@ -137,7 +141,7 @@ def judge(key: str, value: Any, rule: Rule) -> tuple[Literal["error", "warning"]
     tuple or None
         Level, what was found and what to do; None if the value is as it should be.
     """
-    found = f"{key} is {_shown(value)}"
+    found = f"{key} is {shown(value)}"
     if rule.kind == "choice":
         names = CHOICES[key]
         if isinstance(value, str) and value in names:
@@ -183,15 +187,18 @@ def as_number(value: Any, kind: Kind) -> float | None:
             return float(value)
         if kind == "int()":
             return int(value)
-        if kind == "whole":
-            return value if isinstance(value, int) else None
-        return value if isinstance(value, (int, float)) else None
+        wanted = int if kind == "whole" else (int, float)
+        float(value)  # an integer may be too large for it
+        return value if isinstance(value, wanted) else None
     except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Write a value as Python does, but short: a few lines of YAML can stand for a billion values."""
     if value is None:
         return "empty"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number too large to show"

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from helpers.findings import Finding
+from helpers.trainer_config.demonstrations import kind_of
 from helpers.trainer_config.document import UnreadableError, read_document, repeated_keys
 from helpers.trainer_config.keys import nearest
+from helpers.trainer_config.keys import shown as written
 
 _CURRICULUM = ("measure", "thresholds", "min_lesson_length", "signal_smoothing", "parameters")
 
@@ -34,7 +36,7 @@ def check_curriculum(
     brains, reset_parameters
         Names that the environment has, where known.
     """
-    if not folder.is_dir():
+    if kind_of(folder) != "folder":
         todo = "A curriculum is a folder that holds a <Brain>.json for each brain."
         yield Finding("error", f"{shown} is no folder.", todo, shown)
         return
@@ -103,16 +105,18 @@ def _lesson_file(path: Path, place: str, reset_parameters: Collection[str] | Non
             )
     measure = data.get("measure", "reward")
     if measure not in ("reward", "progress"):
-        what = f"measure is {measure!r}."
+        what = f"measure is {written(measure)}."
         yield Finding("error", what, "It must be reward or progress.", place, line("measure"))
     if not _is_number(data.get("min_lesson_length", 1)) or data.get("min_lesson_length", 1) < 1:
-        what = f"min_lesson_length is {data['min_lesson_length']!r}."
+        what = f"min_lesson_length is {written(data['min_lesson_length'])}."
         yield Finding("error", what, "It must be a number of episodes, 1 or more.", place, line("min_lesson_length"))
     elif int(data.get("min_lesson_length", 1)) != data.get("min_lesson_length", 1):
-        what = f"min_lesson_length is {data['min_lesson_length']!r}."
+        what = f"min_lesson_length is {written(data['min_lesson_length'])}."
         yield Finding("error", what, "It must be a whole number.", place, line("min_lesson_length"))
-    thresholds = data.get("thresholds", [])
-    if not isinstance(thresholds, list) or not all(_is_number(value) for value in thresholds):
+    thresholds = data.get("thresholds")
+    if "thresholds" not in data:
+        pass
+    elif not isinstance(thresholds, list) or not all(_is_number(value) for value in thresholds):
         what = "thresholds is no list of numbers."
         yield Finding("error", what, "Write [0.1, 0.3, …], one for each change of lesson.", place, line("thresholds"))
         thresholds = None
@@ -163,6 +167,9 @@ def check_sampler(path: Path, shown: str, reset_parameters: Collection[str] | No
     except UnreadableError as error:
         yield Finding("error", f"It is no YAML: {error}.", "Mend it there.", shown, error.line)
         return
+    except ValueError:  # a name that no file could have
+        yield Finding("error", f"{shown} can't be read.", "Is the name right?", shown)
+        return
     if not isinstance(document.value, dict):
         yield Finding(
             "error", "It holds no settings.", "It needs resampling-interval and a sampler for each parameter.", shown
@@ -179,7 +186,11 @@ def check_sampler(path: Path, shown: str, reset_parameters: Collection[str] | No
         if name == "resampling-interval":
             if not isinstance(values, int) or values <= 0:
                 yield Finding(
-                    "error", f"resampling-interval is {values!r}.", "It must be a whole number above 0.", shown, line
+                    "error",
+                    f"resampling-interval is {written(values)}.",
+                    "It must be a whole number above 0.",
+                    shown,
+                    line,
                 )
             continue
         if reset_parameters is not None and name not in reset_parameters:
@@ -197,7 +208,7 @@ def _sampler(name: Any, values: Any, shown: str, line: Any) -> Iterator[Finding]
     kind = values["sampler-type"]
     if not isinstance(kind, str) or kind not in SAMPLERS:
         todo = f"Known: {', '.join(SAMPLERS)}.{nearest(kind, SAMPLERS)}"
-        yield Finding("error", f"{kind!r} is no sampler-type.", todo, shown, line(name, "sampler-type"))
+        yield Finding("error", f"{written(kind)} is no sampler-type.", todo, shown, line(name, "sampler-type"))
         return
     wanted = SAMPLERS[kind]
     for key in wanted:
@@ -222,9 +233,9 @@ def _sampler(name: Any, values: Any, shown: str, line: Any) -> Iterator[Finding]
                     "error", f"The intervals of {name} have no width.", "mlagents-learn divides by it.", *place
                 )
         elif key in wanted and not _is_number(value):
-            yield Finding("error", f"{key} of {name} is {value!r}.", "It must be a number.", *place)
+            yield Finding("error", f"{key} of {name} is {written(value)}.", "It must be a number.", *place)
         elif key == "st_dev" and value < 0:
-            yield Finding("error", f"st_dev of {name} is {value!r}.", "It must be 0 or more.", *place)
+            yield Finding("error", f"st_dev of {name} is {written(value)}.", "It must be 0 or more.", *place)
 
 
 def _is_number(value: Any) -> bool:

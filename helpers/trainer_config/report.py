@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from helpers.findings import CheckError, Report
+from helpers.trainer_config.keys import shown
 
 _SHOWN = ("max_steps", "batch_size", "buffer_size", "hidden_units", "num_layers", "learning_rate", "time_horizon")
 
@@ -64,6 +65,6 @@ class ConfigReport(Report):
         """One line for each brain: section, trainer and the main settings."""
         facts = []
         for brain in self.brains:
-            shown = ", ".join(f"{key} {brain.settings[key]}" for key in _SHOWN if key in brain.settings)
-            facts.append((brain.name, f"section {brain.section}, {brain.trainer or 'no trainer'}: {shown}"))
+            main = ", ".join(f"{key} {shown(brain.settings[key])}" for key in _SHOWN if key in brain.settings)
+            facts.append((brain.name, f"section {brain.section}, {brain.trainer or 'no trainer'}: {main}"))
         return tuple(facts)

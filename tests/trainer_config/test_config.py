@@ -315,6 +315,6 @@ def test_folder_takes_what_the_job_would_take(write, parts, tmp_path):
 def test_large_config_is_checked_quickly(write, parts):
     config = {"default": parts.PPO} | {f"Brain{number}": parts.PPO for number in range(30)}
     path = write(config)
-    start = time.perf_counter()
+    start = time.process_time()  # a busy machine must not fail this
     assert trainer_config.check(path).ok
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.2

@@ -65,13 +65,14 @@ def test_wrong_curriculum(write, found, change, what, line):
     assert said == what and place == "curricula/Ball.json" + (f":{line}" if line else "")
 
 
-def test_curricula_and_brains(write, found):
+def test_curricula_and_brains(write, found, tmp_path):
     assert found(curriculum="curricula") == [("curricula is no folder.", "curricula")]
     write(json.dumps(CURRICULUM), "curricula/Bal.json")
     assert [what for what, _ in found(curriculum="curricula")] == [
         "The build has no brain Bal.",
         "curricula holds no curriculum for Ball.",
     ]
+    (tmp_path / "curricula/Bal.json").unlink()
     write("{", "curricula/Ball.json")
     assert "It is no JSON" in found(curriculum="curricula")[0][0]
     write(b"\xff", "curricula/Ball.json")
@@ -132,7 +133,7 @@ def test_good_demonstration(write, parts, found):
     for path in ("demos/Ball.demo", "demos"):
         settings = with_demo(parts, path)
         assert found(settings=settings) == found("warning", settings=settings) == []
-        assert ("demos/Ball.demo: 30 steps of brain Ball.", "trainer_config.yaml:12") in found(
+        assert ("demos/Ball.demo: 30 steps of brain Ball.", "trainer_config.yaml:13") in found(
             "note", settings=settings
         )
 
