@@ -51,15 +51,24 @@ def newest_step(run_folder: str) -> int:
     return max((of_brain(os.path.join(run_folder, brain))[0].step for brain in brains(run_folder)), default=0)
 
 
-def remove(checkpoint: Checkpoint) -> None:
-    """Remove a checkpoint's files and its note."""
+def files(checkpoint: Checkpoint) -> List[str]:
+    """List a checkpoint's files, its note among them."""
     folder, name = os.path.split(checkpoint.prefix)
+    names = [found for found in os.listdir(folder) if found.startswith(name + ".")] + [
+        os.path.basename(checkpoint.note)
+    ]
+    return [path for path in (os.path.join(folder, name) for name in names) if os.path.isfile(path)]
+
+
+def set_aside(checkpoint: Checkpoint) -> None:
+    """Move a checkpoint that is not whole into the folder `torn` beside it."""
+    folder, name = os.path.split(checkpoint.prefix)
+    os.makedirs(os.path.join(folder, "torn"), exist_ok=True)
+    for path in files(checkpoint):
+        os.replace(path, os.path.join(folder, "torn", os.path.basename(path)))
     for found in os.listdir(folder):
-        path = os.path.join(folder, found)
         if found.startswith(name + "_temp"):  # what TensorFlow was writing when it was killed
-            shutil.rmtree(path, ignore_errors=True)
-        elif found.startswith(name + ".") or path == checkpoint.note:
-            os.remove(path)
+            shutil.rmtree(os.path.join(folder, found), ignore_errors=True)
 
 
 def read_note(checkpoint: Checkpoint) -> Optional[Dict[str, Any]]:

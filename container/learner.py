@@ -13,12 +13,11 @@ def main() -> None:
 
         tf1_compat.install()
     import learner_watch
-
-    learner_watch.install()
     from mlagents.trainers import learn
 
     code = 0
     try:
+        learner_watch.install()
         learn.main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

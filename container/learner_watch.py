@@ -1,12 +1,11 @@
 """Watches the learner from inside: progress, rewards, saves, faults, all told to the supervisor.
 
 `install` puts itself around methods of ML-Agents' classes at run time; the installed package stays as it is. Three
-things are more than watching: going on from a verified checkpoint with its lesson, counting summaries and saves from
-the run's step rather than from the process's start, and an interrupt that cannot damage a save.
+things are more than watching: going on from checkpoints (`going_on`), counting summaries and saves from the run's
+step rather than from the process's start, and an interrupt that cannot damage a save.
 """
 
 import functools
-import logging
 import math
 import os
 import signal
@@ -16,45 +15,21 @@ from multiprocessing import connection
 
 import checkpoints
 import events
-import h5py
+import going_on
 import player_watch
-import tensorflow as tf
 from mlagents.envs import subprocess_env_manager
-from mlagents.trainers import learn
 from mlagents.trainers.tf_policy import TFPolicy
 from mlagents.trainers.trainer import Trainer
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents.trainers.trainer_util import TrainerFactory
 from refusal import RefusalError
+from run import Run
 
 TICK = 0.5  # seconds
-log = logging.getLogger("mlagents.trainers")
 
 
 class NotFiniteError(Exception):
     """A loss is NaN or infinite: what follows would be saved over what is good."""
-
-
-class Run:
-    """What is known of the run in this process."""
-
-    def __init__(self, settings):
-        self.folder = settings["run_folder"]
-        self.environment = settings["environment"]
-        self.stall_timeout = settings["stall_timeout"]
-        self.trainers = {}
-        self.found = {}  # brain -> checkpoint that it goes on from
-        self.notes = {}  # brain -> the note beside it
-        self.shapes = {}  # brain -> shape of brain and network
-        self.curricula = {}
-        self.first_step = 0
-        self.ending = False
-        self.marks = 0  # grows with everything that the main thread gets done
-        self.waiting = False  # for the players
-
-    def steps(self):
-        """Return brain -> (step, max_steps)."""
-        return {name: (int(t.get_step), int(t.get_max_steps)) for name, t in self.trainers.items()}
 
 
 def install() -> None:
@@ -63,11 +38,11 @@ def install() -> None:
     events.connect(settings["events"])
     run = Run(settings)
     signal.signal(signal.SIGINT, functools.partial(_interrupt, run))
-    _find_checkpoints(run)
+    going_on.find_checkpoints(run)
     _watch_workers(run)
     _watch_trainers(run)
     _watch_controller(run)
-    _restore_lessons(run)
+    going_on.restore_lessons(run)
     threading.Thread(target=_tick, args=(run,), daemon=True).start()
 
 
@@ -83,54 +58,6 @@ def _interrupt(run: Run, signum, frame) -> None:
     if not run.ending:
         run.ending = True
         raise KeyboardInterrupt
-
-
-def _find_checkpoints(run: Run) -> None:
-    for brain in checkpoints.brains(run.folder):
-        found = checkpoints.of_brain(os.path.join(run.folder, brain))
-        for checkpoint in found:
-            problem = _problem(checkpoint)
-            if problem is None:
-                run.found[brain] = checkpoint
-                run.notes[brain] = checkpoints.read_note(checkpoint)
-                _point_to(checkpoint)
-                break
-            events.send("torn", brain=brain, step=checkpoint.step, message=problem)
-            checkpoints.remove(checkpoint)
-
-    for brain, checkpoint in run.found.items():
-        _check_replay_buffer(brain, checkpoint)
-
-
-def _check_replay_buffer(brain: str, checkpoint: checkpoints.Checkpoint) -> None:
-    """Remove a torn replay buffer, without which ML-Agents goes on; with it, it fails."""
-    path = os.path.join(os.path.dirname(checkpoint.prefix), "last_replay_buffer.hdf5")
-    if os.path.exists(path):
-        try:
-            h5py.File(path, "r").close()
-        except OSError as error:
-            events.send("torn", brain=brain, step=checkpoint.step, message="replay buffer: %s" % error)
-            os.remove(path)
-
-
-def _problem(checkpoint: checkpoints.Checkpoint):
-    """Read a checkpoint through, checksums and all; return what is wrong with it."""
-    try:
-        reader = tf.train.NewCheckpointReader(checkpoint.prefix)
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
-    except Exception as error:  # TensorFlow raises many kinds
-        return " ".join(str(error).split())
-    return None
-
-
-def _point_to(checkpoint: checkpoints.Checkpoint) -> None:
-    """Make the file `checkpoint` name this one, whatever it named or however torn it was."""
-    folder, name = os.path.split(checkpoint.prefix)
-    path = os.path.join(folder, "checkpoint")
-    with open(path + ".part", "w", encoding="utf-8") as file:
-        file.write('model_checkpoint_path: "%s"\nall_model_checkpoint_paths: "%s"\n' % (name, name))
-    os.replace(path + ".part", path)
 
 
 def _watch_workers(run: Run) -> None:
@@ -169,13 +96,13 @@ def _watch_trainers(run: Run) -> None:
     execute, save = TFPolicy._execute_model, TFPolicy.save_model
 
     def watched_generate(self, brain):
-        run.shapes[brain.brain_name] = _shape(self.trainer_config, brain)
-        _refuse_other_checkpoints(run, brain.brain_name)
+        run.shapes[brain.brain_name] = going_on.shape_of(self.trainer_config, brain)
+        going_on.refuse_other_checkpoints(run, brain.brain_name)
         self.load_model = brain.brain_name in run.found
         trainer = generate(self, brain)
         trainer.update_policy = functools.partial(_update_policy, trainer, trainer.update_policy)
         if self.load_model:
-            _go_on(run, trainer)
+            going_on.take_up(run, trainer)
         return trainer
 
     def watched_summary(self, global_step, *args, **kwargs):
@@ -192,7 +119,7 @@ def _watch_trainers(run: Run) -> None:
     def noted_save(self, steps):
         name = self.brain.brain_name
         checkpoint = checkpoints.Checkpoint(int(steps), os.path.join(run.folder, name, "model-%d.cptk" % steps))
-        checkpoints.write_note(checkpoint, _note(run, name))
+        checkpoints.write_note(checkpoint, going_on.note_of(run, name))
         save(self, steps)
 
     TrainerFactory.generate, Trainer.write_summary = watched_generate, watched_summary
@@ -206,81 +133,6 @@ def _update_policy(trainer, update) -> None:
             raise NotFiniteError(
                 "%s of brain %s became %s after step %d" % (name, trainer.brain_name, values[-1], trainer.get_step)
             )
-
-
-def _shape(config, brain):
-    """Describe brain and network: all that a checkpoint must fit."""
-    parameters = dict(config["default"])
-    section = config.get(brain.brain_name, {})
-    while isinstance(section, str):
-        section = config[section]
-    parameters.update(section)
-    recurrent = bool(parameters.get("use_recurrent"))
-    shape = {
-        "vector_observations": brain.vector_observation_space_size * brain.num_stacked_vector_observations,
-        "visual_observations": [list(resolution) for resolution in brain.camera_resolutions],
-        "action_type": brain.vector_action_space_type,
-        "actions": list(brain.vector_action_space_size),
-        "use_recurrent": recurrent,
-        "memory_size": parameters.get("memory_size") if recurrent else 0,
-    }
-    for key in ("trainer", "hidden_units", "num_layers", "normalize"):
-        shape[key] = parameters.get(key)
-    if brain.camera_resolutions:
-        shape["vis_encode_type"] = parameters.get("vis_encode_type", "simple")
-    if parameters.get("trainer") != "offline_bc":
-        signals = parameters.get("reward_signals") or {}
-        shape["reward_signals"] = sorted(name for name in signals if isinstance(signals[name], dict))
-        shape["pretraining"] = "pretraining" in parameters
-    return shape
-
-
-def _note(run: Run, brain: str):
-    curriculum = run.curricula.get(brain)
-    return {
-        "environment": run.environment,
-        "brains": sorted(run.trainers),
-        "shape": run.shapes[brain],
-        "lesson": None if curriculum is None else curriculum.lesson_num,
-        "smoothing": None if curriculum is None else float(curriculum.smoothing_value),
-    }
-
-
-def _refuse_other_checkpoints(run: Run, brain: str) -> None:
-    """Refuse to go on from what was trained for another environment, brain or network."""
-    for found, note in run.notes.items():
-        if note is None:  # saved by plain mlagents-learn: ML-Agents itself will say
-            continue
-        if note["environment"] != run.environment:
-            raise RefusalError(
-                "The checkpoints were trained in the environment %s, but this job trains in %s. Start without "
-                "checkpoints, or bring the build they belong to." % (note["environment"], run.environment)
-            )
-        if brain not in note["brains"]:
-            raise RefusalError(
-                "The checkpoints hold the brains %s, but this build has the brain %s. Start without checkpoints, or "
-                "bring the build they belong to." % (", ".join(note["brains"]), brain)
-            )
-        different = checkpoints.differences(note["shape"], run.shapes[brain]) if found == brain else []
-        if different:
-            raise RefusalError(
-                "The checkpoints of brain %s do not fit: %s. Start without checkpoints, or train with what they were "
-                "made with." % (brain, "; ".join(different))
-            )
-
-
-def _go_on(run: Run, trainer) -> None:
-    """Take up the run's step, its list of checkpoints and its reward curve."""
-    name = trainer.brain_name
-    trainer.step = int(trainer.policy.get_current_step())
-    run.first_step = max(run.first_step, trainer.step)
-    older = [c.prefix for c in reversed(checkpoints.of_brain(os.path.join(run.folder, name)))]
-    trainer.policy.saver.recover_last_checkpoints(older)  # or they would never be removed
-    # Whoever reads the summaries drops what an interrupted run wrote after the step that is gone on from.
-    start = tf.SessionLog(status=tf.SessionLog.START)
-    trainer.summary_writer.add_session_log(start, trainer.step + 1)
-    trainer.summary_writer.flush()
-    events.send("resumed", brain=name, step=trainer.step)
 
 
 def _watch_controller(run: Run) -> None:
@@ -322,24 +174,6 @@ def _watch_controller(run: Run) -> None:
     controller._should_save_model = counted_from_the_runs_start(controller._should_save_model, 1)
     controller.write_to_tensorboard = counted_from_the_runs_start(controller.write_to_tensorboard, 1)
     controller.reset_env_if_ready = counted_from_the_runs_start(controller.reset_env_if_ready, 2)
-
-
-def _restore_lessons(run: Run) -> None:
-    create = learn.try_create_meta_curriculum
-
-    def restored(*args):
-        meta = create(*args)
-        if meta is not None:
-            run.curricula = meta.brains_to_curriculums
-            for brain, curriculum in run.curricula.items():
-                note = run.notes.get(brain) or {}
-                if note.get("lesson") is not None:
-                    curriculum.lesson_num = note["lesson"]
-                    curriculum.smoothing_value = note["smoothing"]
-                    log.info("%s goes on in lesson %d", brain, curriculum.lesson_num)
-        return meta
-
-    learn.try_create_meta_curriculum = restored
 
 
 def _tick(run: Run) -> None:

@@ -140,7 +140,7 @@ def _tick(player: Player, stall_timeout: float) -> None:
         if os.getppid() != learner:
             _kill(player)
             os._exit(1)
-        events.send("alive", who="player %d" % player.number)
+        events.send("alive", who="the driver of player %d" % player.number)
         if player.waited is not None:
             player.waited += TICK
             if player.waited >= stall_timeout:

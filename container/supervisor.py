@@ -25,6 +25,7 @@ TICK = 0.5  # seconds
 SAVE_SECONDS = 60  # for a learner to save and export after a fault
 STOP_SECONDS = 90  # the same when the job is stopped; SageMaker kills after 120
 LEAVE_SECONDS = 5  # for the players to leave once all is saved, and for a learner that does not move
+TIMERS_SECONDS = 1  # for the learner to write its timers, where a player that failed would keep it from ending
 START_SECONDS = 120  # for a learner to give its first sign of life: it loads TensorFlow before
 SILENCE = 10  # seconds on top of stall-timeout before a process that sends nothing counts as lost
 
@@ -182,7 +183,7 @@ class Attempt:
             self.interrupted = True
         elif kind == "exported":
             self.outcome.exported = True
-            self.patience = LEAVE_SECONDS
+            self.patience = TIMERS_SECONDS if self.fault else LEAVE_SECONDS
         elif kind == "fault":
             self._fail(event)
         for name, (step, max_steps) in event.get("steps", {}).items():

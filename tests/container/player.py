@@ -168,7 +168,7 @@ class Fault:
             if os.fork() == 0:  # a child of its own, which must go as well
                 os.setsid()
                 time.sleep(1000)
-            time.sleep(1000)
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def reward(self, step):
         return float("nan") if self.kind == "nan-reward" and step >= self.at else 0.1

@@ -3,6 +3,8 @@
 import json
 import signal
 
+import pytest
+
 LESSON = {
     "measure": "progress",
     "thresholds": [0.1, 0.9],
@@ -69,6 +71,13 @@ def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
         "The checkpoints of brain Test do not fit: hidden units: 8 in the checkpoint, 9 now. Start without "
         "checkpoints, or train with what they were made with."
     )
+    assert job.saved_steps() == saved
+
+
+@pytest.mark.slow
+def test_checkpoints_of_another_brain_or_environment_are_refused(job):
+    assert job.run() == 0
+    saved = job.saved_steps()
     assert job.run("--brains Other") == 1
     assert job.failure.startswith("The checkpoints hold the brains Test, but this build has the brain Other.")
     (job.channel / "Test.x86_64").rename(job.channel / "Maze.x86_64")

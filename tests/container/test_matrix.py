@@ -189,7 +189,6 @@ CASES = [
         r"Player 0 was killed \(SIGSEGV\)",
         "--fault crash --at 30 --then 0",
         restarts=3,
-        model=False,
         hyperparameters={"max-restarts": 2},
     ),
     Case(
@@ -219,7 +218,7 @@ CASES = [
     Case(
         "worker stopped (SIGSTOP)",
         "mid-run",
-        rf"No sign of life from player 0 for \d+ s, {AT}",
+        rf"No sign of life from the driver of player 0 for \d+ s, {AT}",
         "--pause 0.02",
         seconds=STALL + 12,
         signal=("worker", signal.SIGSTOP),

@@ -1,0 +1,160 @@
+"""Going on from a run's checkpoints: the newest that is whole, its lesson, its step and its reward curve."""
+
+import logging
+import os
+
+import checkpoints
+import events
+import h5py
+import tensorflow as tf
+from mlagents.trainers import learn
+from refusal import RefusalError
+from run import Run
+
+log = logging.getLogger("mlagents.trainers")
+
+
+def find_checkpoints(run: Run) -> None:
+    """Find the newest whole checkpoint of each brain, and set newer ones aside that are torn."""
+    for brain in checkpoints.brains(run.folder):
+        found = checkpoints.of_brain(os.path.join(run.folder, brain))
+        for checkpoint in found:
+            problem = _problem(checkpoint)
+            if problem is None:
+                run.found[brain] = checkpoint
+                run.notes[brain] = checkpoints.read_note(checkpoint)
+                _point_to(checkpoint)
+                break
+            events.send("torn", brain=brain, step=checkpoint.step, message=problem)
+            checkpoints.set_aside(checkpoint)
+    for brain, checkpoint in run.found.items():
+        _check_replay_buffer(brain, checkpoint)
+
+
+def _check_replay_buffer(brain: str, checkpoint: checkpoints.Checkpoint) -> None:
+    """Remove a torn replay buffer, without which ML-Agents goes on; with it, it fails."""
+    path = os.path.join(os.path.dirname(checkpoint.prefix), "last_replay_buffer.hdf5")
+    if os.path.exists(path):
+        try:
+            h5py.File(path, "r").close()
+        except OSError as error:
+            events.send("torn", brain=brain, step=checkpoint.step, message="replay buffer: %s" % error)
+            os.remove(path)
+
+
+def _problem(checkpoint: checkpoints.Checkpoint):
+    """Read a checkpoint through, checksums and all; return what is wrong with it."""
+    for path in checkpoints.files(checkpoint):
+        if not os.access(path, os.R_OK):  # whole or not, it is not for us to go on without it
+            raise RefusalError("The checkpoint %s may not be read. Change its permissions." % path)
+    try:
+        reader = tf.train.NewCheckpointReader(checkpoint.prefix)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except Exception as error:  # TensorFlow raises many kinds
+        return " ".join(str(error).split())
+    return None
+
+
+def _point_to(checkpoint: checkpoints.Checkpoint) -> None:
+    """Make the file `checkpoint` name this one, whatever it named or however torn it was."""
+    folder, name = os.path.split(checkpoint.prefix)
+    path = os.path.join(folder, "checkpoint")
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        file.write('model_checkpoint_path: "%s"\nall_model_checkpoint_paths: "%s"\n' % (name, name))
+    os.replace(path + ".part", path)
+
+
+def shape_of(config, brain):
+    """Describe brain and network: all that a checkpoint must fit."""
+    parameters = dict(config["default"])
+    section = config.get(brain.brain_name, {})
+    while isinstance(section, str):
+        section = config[section]
+    parameters.update(section)
+    recurrent = bool(parameters.get("use_recurrent"))
+    shape = {
+        "vector_observations": brain.vector_observation_space_size * brain.num_stacked_vector_observations,
+        "visual_observations": [list(resolution) for resolution in brain.camera_resolutions],
+        "action_type": brain.vector_action_space_type,
+        "actions": list(brain.vector_action_space_size),
+        "use_recurrent": recurrent,
+        "memory_size": parameters.get("memory_size") if recurrent else 0,
+    }
+    for key in ("trainer", "hidden_units", "num_layers", "normalize"):
+        shape[key] = parameters.get(key)
+    if brain.camera_resolutions:
+        shape["vis_encode_type"] = parameters.get("vis_encode_type", "simple")
+    if parameters.get("trainer") != "offline_bc":
+        signals = parameters.get("reward_signals") or {}
+        shape["reward_signals"] = sorted(name for name in signals if isinstance(signals[name], dict))
+        shape["pretraining"] = "pretraining" in parameters
+    return shape
+
+
+def note_of(run: Run, brain: str):
+    """Return what is to be written beside a brain's checkpoint."""
+    curriculum = run.curricula.get(brain)
+    return {
+        "environment": run.environment,
+        "brains": sorted(run.trainers),
+        "shape": run.shapes[brain],
+        "lesson": None if curriculum is None else curriculum.lesson_num,
+        "smoothing": None if curriculum is None else float(curriculum.smoothing_value),
+    }
+
+
+def refuse_other_checkpoints(run: Run, brain: str) -> None:
+    """Refuse to go on from what was trained for another environment, brain or network."""
+    for found, note in run.notes.items():
+        if note is None:  # saved by plain mlagents-learn: ML-Agents itself will say
+            continue
+        if note["environment"] != run.environment:
+            raise RefusalError(
+                "The checkpoints were trained in the environment %s, but this job trains in %s. Start without "
+                "checkpoints, or bring the build they belong to." % (note["environment"], run.environment)
+            )
+        if brain not in note["brains"]:
+            raise RefusalError(
+                "The checkpoints hold the brains %s, but this build has the brain %s. Start without checkpoints, or "
+                "bring the build they belong to." % (", ".join(note["brains"]), brain)
+            )
+        different = checkpoints.differences(note["shape"], run.shapes[brain]) if found == brain else []
+        if different:
+            raise RefusalError(
+                "The checkpoints of brain %s do not fit: %s. Start without checkpoints, or train with what they were "
+                "made with." % (brain, "; ".join(different))
+            )
+
+
+def take_up(run: Run, trainer) -> None:
+    """Take up the run's step, its list of checkpoints and its reward curve."""
+    name = trainer.brain_name
+    trainer.step = int(trainer.policy.get_current_step())
+    run.first_step = max(run.first_step, trainer.step)
+    older = [c.prefix for c in reversed(checkpoints.of_brain(os.path.join(run.folder, name)))]
+    trainer.policy.saver.recover_last_checkpoints(older)  # or they would never be removed
+    # Whoever reads the summaries drops what an interrupted run wrote after the step that is gone on from.
+    start = tf.SessionLog(status=tf.SessionLog.START)
+    trainer.summary_writer.add_session_log(start, trainer.step + 1)
+    trainer.summary_writer.flush()
+    events.send("resumed", brain=name, step=trainer.step)
+
+
+def restore_lessons(run: Run) -> None:
+    """Let a curriculum, once it is made, go on in the lesson it was in."""
+    create = learn.try_create_meta_curriculum
+
+    def restored(*args):
+        meta = create(*args)
+        if meta is not None:
+            run.curricula = meta.brains_to_curriculums
+            for brain, curriculum in run.curricula.items():
+                note = run.notes.get(brain) or {}
+                if note.get("lesson") is not None:
+                    curriculum.lesson_num = note["lesson"]
+                    curriculum.smoothing_value = note["smoothing"]
+                    log.info("%s goes on in lesson %d", brain, curriculum.lesson_num)
+        return meta
+
+    learn.try_create_meta_curriculum = restored

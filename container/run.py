@@ -1,0 +1,23 @@
+"""What the learner's process knows of its run."""
+
+
+class Run:
+    """What is known of the run in this process."""
+
+    def __init__(self, settings):
+        self.folder = settings["run_folder"]
+        self.environment = settings["environment"]
+        self.stall_timeout = settings["stall_timeout"]
+        self.trainers = {}
+        self.found = {}  # brain -> checkpoint that it goes on from
+        self.notes = {}  # brain -> the note beside it
+        self.shapes = {}  # brain -> shape of brain and network
+        self.curricula = {}
+        self.first_step = 0
+        self.ending = False
+        self.marks = 0  # grows with everything that the main thread gets done
+        self.waiting = False  # for the players
+
+    def steps(self):
+        """Return brain -> (step, max_steps)."""
+        return {name: (int(t.get_step), int(t.get_max_steps)) for name, t in self.trainers.items()}
