@@ -95,7 +95,7 @@ def demo(steps=30, brain="Ball", observations=4, actions=(2,), promised=None):
     for step in range(steps):
         floats = struct.pack(f"<{observations}f", *[0.1 * step] * observations)
         taken = struct.pack(f"<{actions[0]}f", *[0.5] * actions[0])
-        info = b"\x12" + message(floats) + b"\x22" + message(taken)
+        info = b"\x0a" + message(floats) + b"\x22" + message(taken)
         info += b"\x3d" + struct.pack("<f", 0.1) + b"\x40" + (b"\x01" if step % 10 == 9 else b"\x00")
         data += message(info)
     return data
