@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -33,15 +34,22 @@ def processes_of(base: Path | str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(base) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK) == str(base) and is_alive(process):
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or another user's
     return found
 
 
-def end_all(base: Path | str) -> int:
-    """Kill every process of the job whose folder is `base` and wait until they are gone.
+def end_all(base: Path | str, family: psutil.Process | None = None) -> int:
+    """Kill every process of a job and wait until they are gone.
+
+    Parameters
+    ----------
+    base
+        The job's folder.
+    family
+        A process whose descendants belong to the job too, whatever their environment says: the guard itself.
 
     Returns
     -------
@@ -49,15 +57,29 @@ def end_all(base: Path | str) -> int:
         How many processes there were.
     """
     ended: set[int] = set()
-    while left := processes_of(base):  # again, for one may have forked while it was being killed
+    while left := processes_of(base) + descendants(family):  # again, for one may have forked while it was killed
         for process in left:
             ended.add(process.pid)
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(left, timeout=5)
+        time.sleep(0.01)  # to wait for a child here would take its exit code away from `main`
     return len(ended)
+
+
+def descendants(process: psutil.Process | None) -> list[psutil.Process]:
+    """Give the living descendants of a process; none of None."""
+    found = process.children(recursive=True) if process else []
+    return [child for child in found if is_alive(child)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Say whether a process still runs; one that has ended and only waits to be collected does not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def adopt_orphans() -> None:
@@ -104,11 +126,11 @@ def main() -> int:
                 program.send_signal(signal.SIGTERM)
             elif command == b"K":
                 break
-        end_all(base)
+        end_all(base, psutil.Process())
 
     threading.Thread(target=listen, daemon=True).start()
     code = program.wait()
-    end_all(base)
+    end_all(base, psutil.Process())
     reap()
     return code if code >= 0 else 128 - code
 

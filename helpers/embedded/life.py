@@ -132,12 +132,19 @@ class Training(threading.Thread):
     def _train(self, way: runner.Runner, mirrors: list[transfer.Mirror]) -> str:
         """Run the program to its end, whoever ends it; give the word for why it ended."""
         run = way.start(self.record.name, self.base, self._environment())
+        try:
+            return self._watch(run, way.description, mirrors)
+        except BaseException:
+            run.kill()
+            raise
+
+    def _watch(self, run: runner.Run, description: str, mirrors: list[transfer.Mirror]) -> str:
         log = threading.Thread(target=JobLog(self.record, run.output, self.client("logs")).follow, daemon=True)
         log.start()
         threading.Thread(target=lambda: self._wait(run), daemon=True).start()
         with self.record.lock:
             if self.record.status == "InProgress":  # else a stop came just now
-                self.record.move("Training", f"Training in progress, {way.description}")
+                self.record.move("Training", f"Training in progress, {description}")
         used = self.record.training_seconds + time.monotonic() - self.begun
         runtime_over = time.monotonic() + self.limits["MaxRuntimeInSeconds"] - used
         why, kill_at = None, math.inf
@@ -244,6 +251,7 @@ class Training(threading.Thread):
         """Make the mirrors of checkpoints (restored here) and TensorBoard output."""
         mirrors = []
         if config := self.record.request.get("CheckpointConfig"):
+            transfer.require_bucket(s3, config["S3Uri"])
             folder = self._inside(config.get("LocalPath", CHECKPOINTS))
             mirrors.append(transfer.Mirror(s3, folder, config["S3Uri"]))
             mirrors[0].restore()

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import sys
 import threading
 import urllib.error
@@ -65,10 +66,6 @@ class Program(Protocol):
 
     port: int
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still runs."""
-
     def end(self) -> None:
         """End it."""
 
@@ -79,11 +76,6 @@ class Process:
 
     run: ProcessRun
     port: int
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process still runs."""
-        return self.run.process.poll() is None
 
     def end(self) -> None:
         """End the process."""
@@ -98,17 +90,10 @@ class Container:
     container: Any
     port: int
 
-    @property
-    def alive(self) -> bool:
-        """Whether the container still runs."""
-        with contextlib.suppress(Exception):  # gone, or the engine is
-            self.container.reload()
-            return self.container.status == "running"
-        return False
-
     def end(self) -> None:
         """Remove the container; what it stored stays in its folder."""
-        self.container.remove(force=True)
+        with contextlib.suppress(Exception):  # gone already, or the engine is
+            self.container.remove(force=True)
 
 
 class Registry:
@@ -145,7 +130,10 @@ class Registry:
             If there is no program for it here, or it does not start.
         """
         with self.lock:
-            if self.program is None or not self.program.alive:
+            if self.program and not _answers(self.program.port):
+                self.program.end()
+                self.program = None
+            if self.program is None:
                 (self.folder / "data").mkdir(parents=True, exist_ok=True)
                 noted = self.folder / "port"
                 last = int(noted.read_text()) if noted.is_file() else 0
@@ -254,6 +242,15 @@ class Registry:
             return None
         container.reload()
         return Container(container, int(container.ports["5000/tcp"][0]["HostPort"]))
+
+
+def _answers(port: int) -> bool:
+    """Say whether anything listens there."""
+    try:
+        socket.create_connection((HOST, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _drain(stream: Any) -> None:

@@ -52,6 +52,9 @@ for step in filter(None, steps.split(";")):
     elif verb == "player":  # a child in a session of its own, as mlagents_envs starts players
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
         print("player", child.pid, flush=True)
+    elif verb == "hidden":  # one that has forgotten its environment and its parent
+        code = "import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={})"
+        subprocess.run([sys.executable, "-c", code], start_new_session=True)
     elif verb == "wait":
         print("waiting", flush=True)
         time.sleep(float(rest or 600))

@@ -156,21 +156,21 @@ def test_deaf_job_is_killed_with_all_its_processes_after_the_grace(aws):
     with pytest.raises(aws.sm.exceptions.ClientError, match="is in status Stopping"):
         aws.sm.stop_training_job(TrainingJobName=name)
     assert aws.ended(name)["TrainingJobStatus"] == "Stopped"
-    assert 1.5 <= time.monotonic() - asked < 10
+    assert 1.5 <= time.monotonic() - asked < 30
     assert not player.is_running()
 
 
 def test_the_end_of_the_program_is_the_end_of_what_it_started(aws):
-    name = aws.create("player;exit 0")
-    assert aws.ended(name)["TrainingJobStatus"] == "Completed"
+    name = aws.create("player;hidden;exit 0")
+    assert aws.ended(name)["TrainingJobStatus"] == "Completed"  # the hidden one would hold the log open for ever
     assert not psutil.pid_exists(int(aws.log(name).split()[1]))
 
 
 def test_maximum_runtime(aws):
-    told = aws.run("term;wait", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    told = aws.run("term;wait", StoppingCondition={"MaxRuntimeInSeconds": 4})
     assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert aws.statuses(told)[2:] == ["Training", "Stopping", "Uploading", "MaxRuntimeExceeded"]
-    assert 1 <= told["TrainingTimeInSeconds"] <= 3
+    assert 4 <= told["TrainingTimeInSeconds"] <= 30
     model = aws.archive(f"out/{told['TrainingJobName']}/output/model.tar.gz")
     assert model == {"note.txt": "stopped by SIGTERM"}
 
@@ -191,6 +191,8 @@ def test_no_data_no_bucket(aws):
         "Create it, or give another output path."
     )
     assert aws.log(told["TrainingJobName"]) == ""
+    told = aws.run("say trained", CheckpointConfig={"S3Uri": "s3://no-such-bucket/checkpoints"})
+    assert 'there is no bucket "no-such-bucket"' in told["FailureReason"]
 
 
 def test_a_key_that_leads_out_of_its_channel(aws):

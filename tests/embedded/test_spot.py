@@ -58,7 +58,7 @@ def test_a_new_instance_has_nothing_but_the_checkpoints(aws):
 
 
 def test_waiting_too_long_for_capacity(aws):
-    name = aws.create("model x;wait", **spot(aws, runtime=3, wait=3))
+    name = aws.create("model x;wait", **spot(aws, runtime=6, wait=6))
     aws.logged(name)
     embedded.interrupt(name, seconds=600)
     told = aws.ended(name)
