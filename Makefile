@@ -13,13 +13,15 @@ UV := $(BIN)/uv
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
-.venv/stamp: requirements.lock pyproject.toml
+.venv/bin/uv:
 	@test -n "$(PYTHON)" || { echo "Expected Python 3.10 or later with venv, found none. Install one (on Debian:" \
 		"apt install python3 python3-venv), or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Making .venv (about 400 MB to download, once)"
 	@$(PYTHON) -m venv --clear .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
+
+.venv/stamp: .venv/bin/uv requirements.lock pyproject.toml
+	@echo "Installing the notebook environment into .venv (the first time some 400 MB to download)"
 	@$(UV) pip sync --quiet --require-hashes --python .venv requirements.lock
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@

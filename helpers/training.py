@@ -228,6 +228,8 @@ def list_newest(sagemaker, count: int) -> list[str]:
 class Log:
     """A job's log in CloudWatch, read as it grows.
 
+    A job that was interrupted and restarted has a stream for each attempt; they are read one after another.
+
     Attributes
     ----------
     lines : list of str
@@ -238,30 +240,26 @@ class Log:
         self.lines: list[str] = []
         self._logs = connection.client("logs")
         self._name = name
-        self._stream: str | None = None
-        self._token: str | None = None
+        self._tokens: dict[str, str] = {}  # stream -> where to read on
 
     def read(self) -> None:
         """Read on to the log's present end. A log that does not exist yet is empty."""
-        if self._stream is None:
-            self._stream = self._find_stream()
-        if self._stream is None:
-            return
-        while True:
-            position = {"nextToken": self._token} if self._token else {"startFromHead": True}
-            page = self._logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=self._stream, **position)
-            self.lines += [event["message"] for event in page["events"]]
-            if page["nextForwardToken"] == self._token:
-                return
-            self._token = page["nextForwardToken"]
+        for stream in self._list_streams():
+            while True:
+                token = self._tokens.get(stream)
+                position = {"nextToken": token} if token else {"startFromHead": True}
+                page = self._logs.get_log_events(logGroupName=LOG_GROUP, logStreamName=stream, **position)
+                self.lines += [event["message"] for event in page["events"]]
+                self._tokens[stream] = page["nextForwardToken"]
+                if self._tokens[stream] == token:
+                    break
 
-    def _find_stream(self) -> str | None:
+    def _list_streams(self) -> list[str]:
         try:
             found = self._logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self._name}/")
         except self._logs.exceptions.ResourceNotFoundException:
-            return None
-        streams = found["logStreams"]
-        return streams[0]["logStreamName"] if streams else None
+            return []
+        return [stream["logStreamName"] for stream in found["logStreams"]]  # by name, which ends in its start
 
 
 def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL_SECONDS) -> Job:
