@@ -38,8 +38,8 @@ class Inbox:
 def settings() -> Dict[str, Any]:
     """Return what the supervisor wants the learner's processes to know.
 
-    `events`: path of the pipe; `stall_timeout`: seconds; `player_logs`: folder; `run_folder`: folder of the run's
-    models; `environment`: name of the build.
+    `events`: path of the pipe; `supervisor` and, for the workers, `learner`: process ids; `stall_timeout`: seconds;
+    `player_logs`: folder; `run_folder`: folder of the run's models; `environment`: name of the build.
     """
     return json.loads(os.environ[SETTINGS])
 

@@ -5,9 +5,13 @@ import signal
 import sys
 import traceback
 
+import events
+import process_tree
+
 
 def main() -> None:
     """Run `mlagents.trainers.learn.main` and end the process for certain."""
+    process_tree.die_with(events.settings()["supervisor"])
     if sys.version_info >= (3, 8):  # no TensorFlow 1.15 there
         import tf1_compat
 

@@ -6,6 +6,7 @@ step rather than from the process's start, and an interrupt that cannot damage a
 """
 
 import functools
+import json
 import math
 import os
 import signal
@@ -36,6 +37,7 @@ def install() -> None:
     """Connect to the supervisor and watch this process's learner."""
     settings = events.settings()
     events.connect(settings["events"])
+    os.environ[events.SETTINGS] = json.dumps(dict(settings, learner=os.getpid()))  # for the workers
     run = Run(settings)
     signal.signal(signal.SIGINT, functools.partial(_interrupt, run))
     going_on.find_checkpoints(run)
@@ -43,7 +45,7 @@ def install() -> None:
     _watch_trainers(run)
     _watch_controller(run)
     going_on.restore_lessons(run)
-    threading.Thread(target=_tick, args=(run,), daemon=True).start()
+    threading.Thread(target=_tick, args=(run, settings["supervisor"]), daemon=True).start()
 
 
 def report(error: BaseException) -> None:
@@ -176,12 +178,11 @@ def _watch_controller(run: Run) -> None:
     controller.reset_env_if_ready = counted_from_the_runs_start(controller.reset_env_if_ready, 2)
 
 
-def _tick(run: Run) -> None:
+def _tick(run: Run, supervisor: int) -> None:
     """Tell the supervisor twice a second how far the run is, and whether it moves at all.
 
     A policy update may take as long as it likes while it computes. Time is counted in ticks, as for the players.
     """
-    supervisor = os.getppid()
     marks, quiet, busy = 0, 0.0, time.process_time()
     while True:
         time.sleep(TICK)

@@ -16,6 +16,7 @@ import time
 import traceback
 
 import events
+import process_tree
 from mlagents.envs import rpc_communicator, subprocess_env_manager
 from mlagents.envs.environment import UnityEnvironment
 from mlagents.envs.exception import UnityTimeOutException, UnityWorkerInUseException
@@ -46,6 +47,7 @@ class Player:
 def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None:
     """Run ML-Agents' worker, watched. Arguments as the original's."""
     settings = events.settings()
+    process_tree.die_with(settings["learner"])
     events.connect(settings["events"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner ends its workers by message
     player = Player(worker_id)
@@ -54,7 +56,7 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     _watch_launch(player, logs)
     _watch_messages(player)
     logging.getLogger("mlagents.envs").addFilter(functools.partial(_report_nan, player))
-    threading.Thread(target=_tick, args=(player, settings["stall_timeout"]), daemon=True).start()
+    threading.Thread(target=_tick, args=(player, settings["learner"], settings["stall_timeout"]), daemon=True).start()
     try:
         run_worker_of_mlagents(parent_conn, step_queue, pickled_env_factory, worker_id)
     except UnityWorkerInUseException as error:
@@ -72,7 +74,12 @@ def _watch_launch(player: Player, logs: str) -> None:
             args = ["-logFile", os.path.join(logs, "Player.log"), *args]
         with open(os.path.join(logs, "console.log"), "ab") as console:
             # Only the player is started in this process.
-            subprocess.Popen = functools.partial(subprocess.Popen, stdout=console, stderr=subprocess.STDOUT)
+            subprocess.Popen = functools.partial(
+                subprocess.Popen,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                preexec_fn=functools.partial(process_tree.die_with, os.getpid()),
+            )
             launch(self, file_name, docker_training, no_graphics, args)
         player.process = self.proc1
         events.send("player", player=player.number, player_pid=self.proc1.pid)
@@ -128,13 +135,12 @@ def _report_nan(player: Player, record: logging.LogRecord) -> bool:
     return True
 
 
-def _tick(player: Player, stall_timeout: float) -> None:
+def _tick(player: Player, learner: int, stall_timeout: float) -> None:
     """Look after the player twice a second.
 
     Time is counted in ticks of this process and not by the clock: a machine that slept, or a job that was paused,
     has made nobody hang.
     """
-    learner = os.getppid()
     while True:
         time.sleep(TICK)
         if os.getppid() != learner:

@@ -8,13 +8,23 @@ import sys
 import time
 from typing import Dict, List, Set
 
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+
+_libc = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec
 
 
 def adopt_orphans() -> None:
     """Become the parent of grandchildren whose parent dies (Linux), as process 1 of a container is anyway."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with(parent: int) -> None:
+    """Let this process be killed when its parent dies (Linux), or now if it has died already."""
+    if sys.platform == "linux":
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def descendants() -> List[int]:

@@ -5,6 +5,7 @@ all. So the learner is watched from inside (`learner_watch`, `player_watch`), an
 tell and on what the kernel says of the processes.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -32,8 +33,9 @@ SILENCE = 10  # seconds on top of stall-timeout before a process that sends noth
 
 def say(message: str) -> None:
     """Write one line of our own to the log."""
-    sys.stderr.write("train: %s\n" % message)
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a log that nobody takes is no reason to end a training
+        sys.stderr.write("train: %s\n" % message)
+        sys.stderr.flush()
 
 
 class StopRequest:
@@ -71,6 +73,7 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
     os.environ[events.SETTINGS] = json.dumps(
         {
             "events": pipe,
+            "supervisor": os.getpid(),
             "stall_timeout": options["stall-timeout"],
             "player_logs": paths.PLAYER_LOGS,
             "run_folder": command.run_folder,

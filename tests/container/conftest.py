@@ -76,7 +76,7 @@ class Job:
         }
         (self.root / "input/config/hyperparameters.json").write_text(json.dumps(strings))
         environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(self.root)}
-        with (self.root / "log.txt").open("ab") as log:
+        with (Path(os.devnull) if before else self.root / "log.txt").open("ab") as log:
             command = [self.trainer.python, CONTAINER / "train"]
             self.process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=subprocess.STDOUT, preexec_fn=before
@@ -91,7 +91,7 @@ class Job:
         self.start(player, **hyperparameters)
         return self.finish()
 
-    def wait_for(self, pattern, since=0, seconds=120):
+    def wait_for(self, pattern, since=0, seconds=240):
         """Wait until a line of the log begins with a pattern; `since` so many characters. Return when it was seen."""
         give_up = time.monotonic() + seconds
         while not re.search(pattern, self.log[since:]):

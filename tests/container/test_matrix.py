@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STALL = 3  # seconds
 LONG = {"max_steps": 100000, "save-freq": 100000, "stall-timeout": STALL, "max-restarts": 0}
-LONG_UPDATE = {"num_epoch": 2000, "buffer_size": 64}  # some 10 s on two cores
+LONG_UPDATE = {"num_epoch": 600, "buffer_size": 64}  # some 3 s on two cores
 
 
 @dataclass
@@ -113,15 +113,15 @@ CASES = [
         "player crashes",
         "in an update",
         rf"Player 0 was killed \(SIGSEGV\) {AT}",
-        "--fault crash --at 40 --delay 2",
+        "--fault crash --at 40 --delay 1",
         hyperparameters=LONG_UPDATE,
     ),
     Case(
         "player hangs",
         "in an update",
         rf"Player 0 hangs: no answer for 3 s, {AT}",
-        "--fault hang --at 40 --delay 2",
-        seconds=60,
+        "--fault hang --at 40 --delay 1",
+        seconds=120,
         hyperparameters=LONG_UPDATE,
     ),
     Case(
