@@ -158,6 +158,8 @@ def examine(brain: BrainSettings, source: Source, cameras: tuple[tuple[int, int,
         rule = keys.RULES[key]
         if trainer == "offline_bc" and key == "batch_size":
             rule = keys.Rule("number", usual=rule.usual)
+        elif trainer == "sac" and key == "batch_size":
+            rule = keys.Rule("whole", low=1, usual=rule.usual)
         if judged := keys.judge(key, settings[key], rule):
             yield finding(*judged, key)
             bad |= {key} if judged[0] == "error" else set()
@@ -177,9 +179,9 @@ def _together(settings: Mapping[str, Any], trainer: str, bad: set[str], finding:
     def good(*names: str) -> bool:
         return not bad & set(names) and all(name in settings for name in names)
 
-    for key in ("summary_freq", "train_interval") if trainer == "sac" else ("summary_freq",):
-        if good(key) and settings[key] == 0:
-            yield finding("error", f"{key} is 0, which mlagents-learn divides by.", "It must be above 0.", key)
+    if good("summary_freq") and settings["summary_freq"] == 0:
+        what = "summary_freq is 0, which mlagents-learn divides by."
+        yield finding("error", what, "It must be above 0.", "summary_freq")
     if good("batch_size", "buffer_size") and trainer != "offline_bc":
         batch, buffer = settings["batch_size"], settings["buffer_size"]
         if math.isinf(buffer):

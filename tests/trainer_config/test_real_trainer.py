@@ -22,8 +22,8 @@ LEARNS = [
 ]
 LEARNS_TOO = [
     ("ppo", {"use_recurrent": "yes", "memory_size": 16, "batch_size": 0, "num_layers": 0, "vis_encode_type": "resnet"}),
-    ("ppo", {"reward_signals": {"curiosity": {**SIGNAL, "encoding_size": 8}}, "unknown": 1, "lambd": True}),
-    ("sac", {"learning_rate_schedule": "linear", "train_interval": 2, "use_recurrent": True}),
+    ("ppo", {"reward_signals": {"curiosity": {**SIGNAL, "encoding_size": 8.0}}, "unknown": 1, "lambd": True}),
+    ("sac", {"learning_rate_schedule": "linear", "train_interval": 0, "use_recurrent": True}),
     ("sac", {"reward_signals": {"extrinsic": SIGNAL, "reward_signal_num_update": 1, "other": 3}, "tau": 2}),
 ]
 # What fails before a network is built costs no time.
@@ -56,7 +56,7 @@ FAILS_TOO = [
     ("ppo", {"reward_signals": {"gail": {**SIGNAL, "demo_path": "absent.demo"}}}),
     ("ppo", {"pretraining": {"strength": 1.0}}),
     ("sac", {"num_update": "1"}),
-    ("sac", {"train_interval": 0}),
+    ("sac", {"batch_size": 0}),
     ("sac", {"buffer_init_steps": 1000}),
     ("sac", {"reward_signals": {"extrinsic": 3}}),
 ]
