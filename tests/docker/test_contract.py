@@ -18,13 +18,15 @@ SAME = [
 STAND_IN = Path(__file__).with_name("python_in_image.py")
 
 
-def test_the_entrypoint_keeps_its_contract_in_the_image(pushed, tmp_path):
+def test_the_entrypoint_keeps_its_contract_in_the_image(client, pushed, tmp_path):
     """PPO, SAC, BC, curiosity, GAIL, recurrent and visual, failures, signals: see tests/container."""
     trainer = trainer_env.find()
     home = tmp_path / "trainer"
     (home / "bin").mkdir(parents=True)
     (home / "stamp").touch()
-    (home / "pyvenv.cfg").write_text("version_info = 3.7.17\n")
+    say = ["python", "-c", "import platform; print(platform.python_version())"]
+    version = client.containers.run(pushed.image.local, say, remove=True).decode().strip()
+    (home / "pyvenv.cfg").write_text(f"version_info = {version}\n")
     python = home / "bin" / "python"
     python.write_text(f"#!{sys.executable}\n{STAND_IN.read_text()}")
     python.chmod(0o755)
