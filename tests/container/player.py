@@ -164,7 +164,6 @@ class Fault:
         if self.kind == "exit":
             os._exit(0)
         if self.kind == "hang":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             if os.fork() == 0:  # a child of its own, which must go as well
                 os.setsid()
                 time.sleep(1000)

@@ -344,7 +344,8 @@ def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, record_propert
 
 
 def test_a_disk_that_fills_up_costs_no_checkpoint(job, record_property):
-    assert job.run(hidden_units=100) == 0
+    network = {"hidden_units": 200, "num_layers": 2}
+    assert job.run(**network) == 0
     saved = job.saved_steps()
     files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
     smallest = min(len(files[path]) for path in files if ".data" in path.name)
@@ -352,11 +353,11 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(job, record_property):
     def fill_up():
         resource.setrlimit(resource.RLIMIT_FSIZE, (smallest // 2, smallest // 2))
 
-    assert job.run(before=fill_up, hidden_units=100, max_steps=100) == 1
+    assert job.run(before=fill_up, **network, max_steps=100) == 1
     assert "File too large" in job.failure, job.failure
     reason = job.failure.splitlines()[0]
     assert {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*") if path in files} == files
-    assert job.run(hidden_units=100, max_steps=100) == 0
+    assert job.run(**network, max_steps=100) == 0
     assert job.training["resumed_from"] == {"Test": saved[-1]}
     tell(
         record_property,
