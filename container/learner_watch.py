@@ -141,6 +141,8 @@ def _watch_controller(run: Run) -> None:
     controller = TrainerController
     start_trainer, save, export = controller.start_trainer, controller._save_model, controller._export_graph
     interrupted = controller._save_model_when_interrupted
+    should_save_model, write_to_tensorboard = controller._should_save_model, controller.write_to_tensorboard
+    reset_env_if_ready = controller.reset_env_if_ready
 
     def watched_start_trainer(self, trainer, env_manager):
         start_trainer(self, trainer, env_manager)
@@ -162,20 +164,25 @@ def _watch_controller(run: Run) -> None:
         export(self)
         events.send("exported", steps=run.steps())
 
-    def counted_from_the_runs_start(method, position):
-        @functools.wraps(method)
-        def counted(*args):
-            args = list(args)
-            args[position] += run.first_step
-            return method(*args)
+    # ML-Agents counts from the process's start; the three below count from the run's.
+    def should_save(self, global_step):
+        due = should_save_model(self, global_step + run.first_step)
+        if due:  # a job killed right after the save has the point of its curve that belongs to it
+            self.write_to_tensorboard(global_step)
+            run.summarised = global_step
+        return due
 
-        return counted
+    def summarise(self, global_step):
+        if global_step != run.summarised:
+            write_to_tensorboard(self, global_step + run.first_step)
+
+    def reset_if_ready(self, env, steps):
+        reset_env_if_ready(self, env, steps + run.first_step)
 
     controller.start_trainer, controller._save_model = watched_start_trainer, watched_save
     controller._save_model_when_interrupted, controller._export_graph = watched_interrupted, watched_export
-    controller._should_save_model = counted_from_the_runs_start(controller._should_save_model, 1)
-    controller.write_to_tensorboard = counted_from_the_runs_start(controller.write_to_tensorboard, 1)
-    controller.reset_env_if_ready = counted_from_the_runs_start(controller.reset_env_if_ready, 2)
+    controller._should_save_model, controller.write_to_tensorboard = should_save, summarise
+    controller.reset_env_if_ready = reset_if_ready
 
 
 def _tick(run: Run, supervisor: int) -> None:

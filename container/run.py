@@ -14,6 +14,7 @@ class Run:
         self.shapes = {}  # brain -> shape of brain and network
         self.curricula = {}
         self.first_step = 0
+        self.summarised = None  # step of this process whose summary is written before its save
         self.ending = False
         self.marks = 0  # grows with everything that the main thread gets done
         self.waiting = False  # for the players
