@@ -215,6 +215,7 @@ def run_build(client: docker.DockerClient, packed: io.BytesIO, arguments: Mappin
                 for line in event.get("stream", "").splitlines():
                     show_line(bar, line)
                     last.append(line)
+            bar.update((bar.total or 0) - bar.n)
         except engine.FAILURES as error:
             raise build_error(error, last) from error
 
