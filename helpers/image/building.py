@@ -65,7 +65,7 @@ def build(connection: Connection, folder: str | Path = CONTAINER, *, graphics: b
     connection : Connection
     folder : str or Path
     graphics : bool
-        Add a virtual screen and OpenGL, for players with visual observations. About 300 MB more.
+        Add a virtual screen and OpenGL, for players with visual observations. About 380 MB more.
 
     Raises
     ------
