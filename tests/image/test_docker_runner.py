@@ -1,0 +1,118 @@
+"""Which way a job runs, within which bounds and as whom; with an engine that is a stand-in."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+from docker.errors import APIError, ImageNotFound
+
+from helpers.embedded import docker_runner, runner
+from helpers.image import UnavailableError, engine
+
+GIB = 2**30
+DIGEST = "sha256:" + "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("instance", "cores", "gib"),
+    [
+        ("ml.c5.large", 2, 4),
+        ("ml.c5.xlarge", 4, 8),
+        ("ml.m5.2xlarge", 8, 32),
+        ("ml.t3.medium", 1, 2),
+        ("ml.g4dn.xlarge", 4, 16),
+        ("ml.m5.24xlarge", 64, 256),
+        ("ml.unknown", 64, 256),
+        ("ml.x9.xlarge", 64, 256),
+    ],
+)
+def test_a_job_gets_what_its_instance_has_and_no_more_than_there_is(instance, cores, gib):
+    assert docker_runner.bounds(instance, 64, 256 * GIB) == docker_runner.Bounds(cores, gib * GIB)
+
+
+def test_a_small_machine_bounds_every_job():
+    assert docker_runner.bounds("ml.c5.4xlarge", 2, 6 * GIB) == docker_runner.Bounds(2, 6 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("security", "expected"),
+    [
+        ([], {"user": f"{os.getuid()}:{os.getgid()}"}),
+        (["name=seccomp,profile=default", "name=rootless"], {"user": "0:0"}),
+        (["name=userns"], {"user": f"{os.getuid()}:{os.getgid()}", "userns_mode": "host"}),
+    ],
+)
+def test_files_belong_to_the_caller_whatever_the_engine(security, expected):
+    assert docker_runner.caller(security) == expected
+
+
+class Images:
+    def __init__(self, *held):
+        self.held, self.pulled = list(held), []
+
+    def list(self):
+        return self.held
+
+    def get(self, name):
+        for image in self.held:
+            if name in image.attrs["RepoTags"]:
+                return image
+        raise ImageNotFound("No such image")
+
+    def pull(self, repository, tag):
+        self.pulled.append((repository, tag))
+        raise APIError("manifest unknown")
+
+
+def held(*tags, digests=()):
+    return SimpleNamespace(id="sha256:id", attrs={"RepoTags": list(tags), "RepoDigests": list(digests)})
+
+
+@pytest.fixture
+def images(monkeypatch):
+    images = Images(held("a/b:1", digests=[f"127.0.0.1:9/b@{DIGEST}"]))
+    monkeypatch.setattr(engine, "connect", lambda: SimpleNamespace(images=images))
+    return images
+
+
+@pytest.mark.parametrize("name", ["a/b:1", f"127.0.0.1:1/other-port@{DIGEST}"])
+def test_an_image_that_is_there_is_used(images, name):
+    found = docker_runner.find(name)
+    assert (found.image, found.description) == ("sha256:id", f"in a container of {name} without a network")
+    assert images.pulled == []
+
+
+def test_nothing_is_fetched_from_afar(images):
+    assert docker_runner.find("123456789012.dkr.ecr.us-east-1.amazonaws.com/b:2") == (
+        "the Docker engine does not hold the image"
+    )
+    assert images.pulled == []
+
+
+@pytest.mark.parametrize("tag", ["2", "sha256:" + "cd" * 32])
+def test_the_registry_on_loopback_is_asked(images, tag):
+    name = f"127.0.0.1:5/b{'@' if ':' in tag else ':'}{tag}"
+    assert docker_runner.find(name) == "the engine could not get the image: manifest unknown"
+    assert images.pulled == [("127.0.0.1:5/b", tag)]
+
+
+def test_without_an_engine_a_job_runs_as_a_process_and_says_so(monkeypatch):
+    def none():
+        raise UnavailableError("none answers")
+
+    monkeypatch.setattr(engine, "connect", none)
+    monkeypatch.delenv(runner.PROGRAM_VARIABLE, raising=False)
+    way = runner.choose("a/b:1")
+    assert isinstance(way, runner.ProcessRunner)
+    assert way.description.startswith("as a process in the trainer environment (")
+    assert way.description.endswith("), for no Docker engine answers")
+
+
+def test_a_lack_of_memory_is_the_failure_reason(tmp_path):
+    (tmp_path / "output").mkdir()
+    run = docker_runner.ContainerRun.__new__(docker_runner.ContainerRun)
+    run.base, run.limits = tmp_path, docker_runner.Bounds(2, 4 * GIB)
+    run._note_lack_of_memory()
+    assert (tmp_path / "output/failure").read_text() == (
+        "Out of memory: the job was allowed 2 cores, 4.0 GiB. Take a larger instance type."
+    )
