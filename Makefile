@@ -42,6 +42,10 @@ lab: setup  ## open the notebooks in JupyterLab
 test: setup  ## run all tests that need no Docker engine
 	@$(BIN)/pytest -n 2 -m "not docker and not slow"
 
+.PHONY: test-docker
+test-docker: setup  ## run the tests that need a Docker engine: build, push and train in the image
+	@$(BIN)/pytest -m docker tests/docker
+
 .PHONY: test-compat
 test-compat: setup  ## run the container's tests in the compat flavour of the trainer too
 	@TRAINER_FLAVOUR=compat $(BIN)/python -m helpers.trainer_env --home .trainer-compat
@@ -51,6 +55,7 @@ test-compat: setup  ## run the container's tests in the compat flavour of the tr
 lint: .venv/stamp  ## check style and format, notebooks too
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint container/Dockerfile; else echo "hadolint: not on this platform"; fi
 
 .PHONY: stop
 stop:  ## end the embedded AWS and the jobs that run in it
