@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import ClassVar, Literal
 
-Level = Literal["error", "warning", "note"]
+Level = Literal["error", "warning", "note", "ok"]
 
-_ORDER: dict[str, int] = {"error": 0, "warning": 1, "note": 2}
+_ORDER: dict[str, int] = {"error": 0, "warning": 1, "note": 2, "ok": 3}
 
 _ALIKE = 8  # findings with the same advice that are shown in full
 
@@ -35,13 +35,14 @@ class Finding:
     ----------
     level
         ``error``: training would fail. ``warning``: it may fail, or do something else than was meant.
-        ``note``: good to know.
+        ``note``: good to know. ``ok``: looked at and as it should be, where a table says so of everything.
     what
         What was found.
     todo
-        What that means and what to do about it.
+        What that means and what to do about it; empty where all is well.
     path
-        The file it is about, relative to what was checked; empty if it is about the whole.
+        The file it is about, relative to what was checked, or another name for the place; empty if it is about the
+        whole.
     line
         The line in that file, counted from 1.
     """
@@ -58,7 +59,8 @@ class Finding:
         return f"{self.path}:{self.line}" if self.line else self.path
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what} {self.todo}" if self.place else f"{self.what} {self.todo}"
+        text = f"{self.what} {self.todo}".rstrip()
+        return f"{self.place}: {text}" if self.place else text
 
 
 class CheckError(ValueError):
@@ -142,7 +144,7 @@ class Report:
         width = max((len(name) for name, _ in self.facts), default=0)
         lines = [self.subject, *(f"  {name:<{width}}  {value}" for name, value in self.facts)]
         for finding in _shortened(self.findings):
-            label = f"{finding.level if finding.level == 'note' else finding.level.upper():<8}"
+            label = f"{finding.level.upper() if finding.level in ('error', 'warning') else finding.level:<8}"
             lines += textwrap.wrap(
                 str(finding), 108, initial_indent=f"  {label} ", subsequent_indent=" " * 11, break_on_hyphens=False
             )
@@ -170,6 +172,19 @@ class Report:
         )
 
 
+def join(subject: str, *reports: Report) -> Report:
+    """Put several reports together, for one sentence about all of them.
+
+    Parameters
+    ----------
+    subject
+        What they are about together.
+    reports
+        In the order in which one would mend what they found.
+    """
+    return Report(subject, ordered(finding for report in reports for finding in report.findings))
+
+
 def _shortened(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Leave out what would repeat one advice more than `_ALIKE` times; a folder of the wrong kind has thousands."""
     count = Counter((finding.level, finding.todo) for finding in findings)
@@ -177,7 +192,7 @@ def _shortened(findings: Iterable[Finding]) -> Iterator[Finding]:
     for finding in findings:
         alike = (finding.level, finding.todo)
         seen[alike] += 1
-        if seen[alike] <= _ALIKE:
+        if seen[alike] <= _ALIKE or not finding.todo:
             yield finding
         elif seen[alike] == _ALIKE + 1:
             yield Finding(finding.level, f"… and {count[alike] - _ALIKE} more like these.", finding.todo)

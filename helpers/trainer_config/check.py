@@ -89,13 +89,13 @@ def check(
     """
     path = Path(path)
     folder = path.parent if folder is None else Path(folder)
-    shown = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    name = (path.relative_to(ROOT) if path.is_relative_to(ROOT) else path).as_posix()
+    shown = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else name
     if brains is not None:
         brains = list(brains)
     known = None if brains is None else [brain if isinstance(brain, str) else brain.name for brain in brains]
     options, overrides, findings = split(hyperparameters or {})
     findings += _files(options, folder, known, reset_parameters)
-    name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     subject, settings = f"Trainer config {name}", ()
     try:
         document = read_document(path.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ looked for come from real players, Unity 2017.2 to 2020.3.
 
 from helpers.unity_build.check import check
 from helpers.unity_build.locate import has_build
+from helpers.unity_build.picture import plot
 from helpers.unity_build.report import BuildReport, Other, UnityBuild, UnityBuildError
 from helpers.unity_build.smoke import Brain, SmokeReport, smoke_start
 
@@ -23,5 +24,6 @@ __all__ = [
     "UnityBuildError",
     "check",
     "has_build",
+    "plot",
     "smoke_start",
 ]

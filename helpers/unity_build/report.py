@@ -14,6 +14,11 @@ class UnityBuildError(CheckError):
     """The folder holds no build that can be trained; the text says why and what to do."""
 
 
+def shown_size(size: int) -> str:
+    """Write a number of bytes as kB or MB, such as ``"12.5 MB"``."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
 @dataclass(frozen=True)
 class UnityBuild:
     """A Unity player for Linux.
@@ -113,7 +118,7 @@ class BuildReport(Report):
                 ("made with", kind if build.is_sample or not build.backend else f"{kind}, {build.backend}"),
                 ("ML-Agents protocol", build.protocol or "unknown"),
                 ("graphics", {True: "server build", False: "with graphics", None: "unknown"}[build.headless]),
-                ("size", f"{build.size / 1e6:,.1f} MB in {build.files:,} files"),
+                ("size", f"{shown_size(build.size)} in {build.files:,} files"),
             ]
             if build.brains:
                 facts.append(("brains", ", ".join(build.brains)))
