@@ -1,0 +1,81 @@
+"""The bucket: is it there, in the region, private and encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from helpers.findings import Finding
+from helpers.preflight.place import Place, code, header, unanswered
+
+NAME = "bucket"
+
+
+def check_bucket(place: Place) -> Iterator[Finding]:
+    """Look at the bucket; a missing one is made by notebook 02 and no error."""
+    s3 = place.client("s3")
+    try:
+        answer = s3.head_bucket(Bucket=place.bucket)
+    except ClientError as error:
+        yield _not_usable(place, error)
+        return
+    region = answer.get("BucketRegion") or header(answer, "x-amz-bucket-region") or place.region
+    if region != place.region:
+        yield _elsewhere(place, region)
+        return
+    yield Finding("ok", f"{place.bucket} is there, in {region}.", "", NAME)
+    for look in (_privacy, _encryption):
+        try:
+            yield look(s3, place.bucket)
+        except ClientError as error:
+            yield unanswered(place, f"{NAME}, {look.__name__.strip('_')}", error)
+
+
+def _not_usable(place: Place, error: ClientError) -> Finding:
+    region = header(error.response, "x-amz-bucket-region")
+    if region and region != place.region:
+        return _elsewhere(place, region)
+    if code(error) in ("404", "NoSuchBucket"):
+        return Finding("note", f"There is no {place.bucket} yet.", "Notebook 2 makes it, private.", NAME)
+    if code(error) in ("403", "AccessDenied"):
+        todo = "It may be somebody else's: all accounts share the names. Choose another, or ask for s3:ListBucket."
+        return Finding("error", f"You may not use {place.bucket}.", todo, NAME)
+    return unanswered(place, NAME, error)
+
+
+def _elsewhere(place: Place, region: str) -> Finding:
+    todo = "A training job reads from its own region alone: choose another bucket, or that region."
+    return Finding("error", f"{place.bucket} is in {region}, the job would run in {place.region}.", todo, NAME)
+
+
+def _privacy(s3: Any, bucket: str) -> Finding:
+    name = f"{NAME}, privacy"
+    try:
+        block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    except ClientError as error:
+        if code(error) != "NoSuchPublicAccessBlockConfiguration":
+            raise
+        block = {}
+    settings = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    if all(block.get(setting) for setting in settings):
+        return Finding("ok", "Public access is blocked.", "", name)
+    todo = "Block all public access (S3 console, Permissions), unless something else in it is meant to be public."
+    return Finding("warning", "Public access is not wholly blocked.", todo, name)
+
+
+def _encryption(s3: Any, bucket: str) -> Finding:
+    name = f"{NAME}, encryption"
+    try:
+        rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+    except ClientError as error:
+        if code(error) != "ServerSideEncryptionConfigurationNotFoundError":
+            raise
+        rules = []
+    default = next((rule["ApplyServerSideEncryptionByDefault"] for rule in rules), {})
+    algorithm = default.get("SSEAlgorithm", "AES256")  # what S3 does since January 2023 where nothing is said
+    if algorithm == "AES256":
+        return Finding("ok", "Encrypted with S3's own key.", "", name)
+    todo = "You and the role need kms:GenerateDataKey and kms:Decrypt on it, which the shipped policies do not give."
+    return Finding("warning", f"Encrypted with a KMS key ({default.get('KMSMasterKeyID', 'aws/s3')}).", todo, name)

@@ -1,0 +1,157 @@
+"""The execution role, and whether it and the reader may do what the road takes: asked of IAM's policy simulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from helpers import policies
+from helpers.findings import Finding
+from helpers.preflight.place import DENIED, POLICY, Place, code, unanswered
+
+SAGEMAKER = "sagemaker.amazonaws.com"
+
+AREAS = {
+    "your rights, S3": ("Bucket", "Upload", "Results"),
+    "your rights, ECR": ("RegistryLogin", "Registry"),
+    "your rights, SageMaker": ("TrainingJobs", "TrainingJobList", "ExecutionRole"),
+    "your rights, log": ("Log",),
+    "your rights, looking": ("LookAtRole", "LookAtOwnRights", "LookAtQuotasAndPrices"),
+}
+LOOKING = "your rights, looking"
+
+# Needed once, when something is made that may be there already.
+ONCE = {
+    "s3:CreateBucket",
+    "s3:PutBucketPublicAccessBlock",
+    "ecr:CreateRepository",
+    "ecr:DescribeRepositories",
+    "ecr:GetLifecyclePolicy",
+    "ecr:PutLifecyclePolicy",
+    "ecr:TagResource",
+}
+
+
+def check_role(place: Place) -> Iterator[Finding]:
+    """Is there a role, does it trust SageMaker, and may it do what a job needs."""
+    name = "role"
+    if not place.role:
+        todo = (
+            "Make one in the IAM console (Roles, Create role, use case SageMaker), give it the policy of "
+            "`python -m helpers.policies execution-role`, and pass its name as role=."
+        )
+        yield Finding("error", "None was given. A job runs as a role that you name.", todo, name)
+        return
+    iam = place.client("iam")
+    try:
+        role = iam.get_role(RoleName=place.role_name)["Role"]
+    except ClientError as error:
+        if code(error) == "NoSuchEntity":
+            todo = "Is the name right, and the account? Make it in the IAM console, use case SageMaker."
+            yield Finding("error", f"There is no role {place.role_name} in account {place.account}.", todo, name)
+        elif code(error) in DENIED and place.role.startswith("arn:"):
+            todo = f"Ask for iam:GetRole ({POLICY} has it), or look in the console whether it trusts SageMaker."
+            yield Finding("warning", f"Not known: you may not look at {place.role}.", todo, name)
+        else:
+            yield unanswered(place, name, error)
+        return
+    yield _trust(role)
+    statements = policies.fill("execution-role", _names(place, role["Arn"]))["Statement"]
+    yield _rights(place, iam, role["Arn"], statements, "role's rights", "helpers/policies/execution-role.json")
+
+
+def _trust(role: dict[str, Any]) -> Finding:
+    document = role.get("AssumeRolePolicyDocument") or {}
+    if isinstance(document, str):
+        document = json.loads(unquote(document))
+    for statement in policies.listed_statements(document):
+        services = statement.get("Principal", {})
+        services = services.get("Service", []) if isinstance(services, dict) else []
+        assumes = {"sts:AssumeRole", "sts:*", "*"} & set(policies.listed(statement.get("Action", [])))
+        if statement.get("Effect") == "Allow" and assumes and SAGEMAKER in policies.listed(services):
+            return Finding("ok", f"{role['Arn']} trusts SageMaker.", "", "role")
+    todo = (
+        f"IAM console, the role, Trust relationships: add {SAGEMAKER} as a trusted service. Without it no job can "
+        "run as this role."
+    )
+    return Finding("error", f"{role['Arn']} does not trust SageMaker.", todo, "role")
+
+
+def check_user(place: Place) -> Iterator[Finding]:
+    """May the reader do what the notebooks do."""
+    iam = place.client("iam")
+    if place.user.endswith(":root"):
+        yield Finding("note", "The root user may do everything.", "Work as somebody else.", "your rights")
+        return
+    principal = _principal(place, iam)
+    if not principal:
+        todo = f"Compare them with {POLICY} yourself."
+        yield Finding("note", f"IAM can't simulate the rights of {place.user}.", todo, "your rights")
+        return
+    role = place.role if place.role.startswith("arn:") else f"role/{place.role or 'mlagents-training'}"
+    statements = {s["Sid"]: s for s in policies.fill("user", _names(place, role, principal))["Statement"]}
+    for area, sids in AREAS.items():
+        yield _rights(place, iam, principal, [statements[sid] for sid in sids], area, POLICY)
+
+
+def _names(place: Place, role: str, user: str = "") -> policies.Names:
+    return policies.Names(place.account, place.region, place.bucket, role.partition("role/")[2], user)
+
+
+def _principal(place: Place, iam: Any) -> str:
+    """Return the ARN that IAM can simulate: a user's own; of a session, its role's."""
+    if place.target == "embedded" or ":user/" in place.user:
+        return place.user
+    if ":assumed-role/" in place.user:
+        # A role's path is not in its session's ARN.
+        return iam.get_role(RoleName=place.user.split("/")[1])["Role"]["Arn"]
+    return ""
+
+
+def _rights(
+    place: Place, iam: Any, principal: str, statements: Iterable[dict[str, Any]], name: str, file: str
+) -> Finding:
+    try:
+        denied = [action for statement in statements for action in find_denied(iam, principal, statement)]
+    except (BotoCoreError, ClientError) as error:
+        return unanswered(place, name, error)
+    if not denied:
+        allowed = "The embedded AWS allows everything." if place.target == "embedded" else "All that is needed."
+        return Finding("ok", allowed, "", name)
+    listing = ", ".join(sorted(denied))
+    what = f"Missing: {listing}."
+    todo = f"Attach what {file} holds (`python -m helpers.policies` fills in your names), or ask your administrator."
+    if name == LOOKING:
+        return Finding("warning", what, f"This table and the prices need them, training does not. {todo}", name)
+    if set(denied) <= ONCE:
+        todo = f"Needed only while bucket or repository is not there yet, or has no rules. {todo}"
+        return Finding("warning", what, todo, name)
+    return Finding("error", what, todo, name)
+
+
+def find_denied(iam: Any, principal: str, statement: dict[str, Any]) -> list[str]:
+    """Ask the simulator which of a statement's actions a principal may not do on any of its resources.
+
+    Raises
+    ------
+    botocore.exceptions.ClientError
+        If the simulator does not answer.
+    """
+    actions = policies.listed(statement["Action"])
+    allowed: set[str] = set()
+    context = [
+        {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": policies.listed(value)}
+        for pairs in statement.get("Condition", {}).values()
+        for key, value in pairs.items()
+    ]
+    for resource in policies.listed(statement["Resource"]):
+        pages = iam.get_paginator("simulate_principal_policy").paginate(
+            PolicySourceArn=principal, ActionNames=actions, ResourceArns=[resource], ContextEntries=context
+        )
+        for page in pages:
+            allowed |= {r["EvalActionName"] for r in page["EvaluationResults"] if r["EvalDecision"] == "allowed"}
+    return [action for action in actions if action not in allowed]
