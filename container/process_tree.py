@@ -49,8 +49,8 @@ def reap(keep: int) -> None:
                 os.waitpid(pid, os.WNOHANG)
 
 
-def kill_all(learner, players: Set[int], seconds: float = 10.0) -> List[int]:
-    """Kill everything below this process and wait until it is gone.
+def kill_all(learner, players: Set[int], spared: Set[int], seconds: float = 10.0) -> List[int]:
+    """Kill everything below this process, save what is spared, and wait until it is gone.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ def kill_all(learner, players: Set[int], seconds: float = 10.0) -> List[int]:
         The learner's `Popen`, leader of its own process group.
     players
         Process ids of players, each leader of its own group: all that is known of them on macOS.
+    spared
+        Process ids that were there before the learner, such as the screen's.
     seconds
         How long to try.
 
@@ -74,7 +76,7 @@ def kill_all(learner, players: Set[int], seconds: float = 10.0) -> List[int]:
     while True:
         learner.poll()
         reap(keep=learner.pid)
-        left = descendants()
+        left = [pid for pid in descendants() if pid not in spared]
         if not left or time.monotonic() > give_up:
             return left
         for pid in left:

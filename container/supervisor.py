@@ -123,13 +123,14 @@ class Attempt:
 
     def run(self) -> None:
         """Run the learner to its end; afterwards `fault` is what went wrong, if anything did."""
+        others = set(process_tree.descendants())
         self.learner = subprocess.Popen(
             self.command.line(), cwd=paths.CHECKPOINTS, stdin=subprocess.DEVNULL, start_new_session=True
         )
         try:
             self._follow()
         finally:
-            left = process_tree.kill_all(self.learner, set(self.players.values()))
+            left = process_tree.kill_all(self.learner, set(self.players.values()), spared=others)
             if left:
                 say("processes that could not be ended: %s" % ", ".join(map(str, left)))
 
