@@ -193,11 +193,13 @@ def estimate(
     Raises
     ------
     CostError
-        If one of the numbers is not above zero.
+        If time or speed is not above zero, or the steps are below.
     """
-    for name, value in (("max_minutes", max_minutes), ("steps", steps), ("steps_per_second", steps_per_second)):
+    for name, value in (("max_minutes", max_minutes), ("steps_per_second", steps_per_second)):
         if value is not None and not value > 0:
             raise CostError(f"Expected {name} above 0, found {value}.")
+    if steps is not None and not steps >= 0:
+        raise CostError(f"Expected steps of 0 or more, found {steps}.")
     price, why = find_price(connection, instance_type)
     seconds = None
     if steps is not None and steps_per_second is not None:

@@ -90,6 +90,7 @@ def test_nothing_is_raised_before_all_was_looked_at(account, monkeypatch):
 def test_on_the_embedded_aws(connection):
     report = preflight.check("embedded")
     assert report.ok
+    assert report.subject == "Preflight of the embedded AWS"
     assert row(report, "quota").level == "note"
     assert row(report, "quota").what == "The embedded AWS has no answer to ListServiceQuotas."
     assert row(report, "role").what == f"{ROLE} trusts SageMaker."
@@ -99,7 +100,6 @@ def test_on_the_embedded_aws(connection):
 
 def test_with_a_connection(connection):
     report = preflight.check(connection)
-    assert report.subject == "Preflight of the embedded AWS"
     assert row(report, "bucket").what == f"{connection.bucket} is there, in us-east-1."
 
 

@@ -1,0 +1,260 @@
+"""The shipped policies against the calls that the helpers really make, in both directions."""
+
+import contextlib
+import fnmatch
+import json
+import time
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from botocore.stub import Stubber
+
+from helpers import aws, cost, image, policies, preflight, training, volume
+from helpers.image import pushing
+from helpers.policies.__main__ import main
+
+# What IAM calls a call, where that is not the service's and the operation's own name.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+IAM_NAMES = {
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:CreateMultipartUpload": "s3:PutObject",
+    "s3:UploadPart": "s3:PutObject",
+    "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "pricing:GetProducts": "pricing:GetProducts",
+}
+FREE = {"sts:GetCallerIdentity"}  # needs no right
+# Rights that a call takes beside its own: the role that a job is given, the tags that something is made with.
+IMPLIED = {
+    "sagemaker:CreateTrainingJob": {"iam:PassRole", "sagemaker:AddTags"},
+    "ecr:CreateRepository": {"ecr:TagResource"},
+}
+# What `docker push` calls, https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
+BY_DOCKER = {
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+}
+# Made only when something goes wrong on the way, so not on a recorded road: a file that changed while it was
+# uploaded is deleted again, an upload in parts that failed is given up.
+WHEN_IT_FAILS = {"s3:AbortMultipartUpload", "s3:DeleteObject"}
+# For the embedded AWS alone: it makes its own role.
+EMBEDDED_ONLY = {"iam:CreateRole"}
+
+NAMES = policies.Names(
+    account="123456789012",
+    region="us-east-1",
+    bucket="mlagents-us-east-1-123456789012",
+    role="mlagents-training",
+    user="arn:aws:iam::123456789012:user/reader",
+)
+IMAGE = image.Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
+
+
+def actions(name):
+    return {
+        action
+        for statement in policies.fill(name, NAMES)["Statement"]
+        for action in policies.listed(statement["Action"])
+    }
+
+
+@pytest.fixture(scope="module")
+def road(connection, tmp_path_factory):
+    """Go down the road once and return the rights that its calls take, and the calls that launching made."""
+    calls, launching = set(), set()
+    call, launch = BaseClient._make_api_call, training.launch
+
+    def record(client, operation, parameters):
+        service = client.meta.service_model.signing_name
+        calls.add(f"{service}:{operation}")
+        return call(client, operation, parameters)
+
+    def record_launch(*args, **options):
+        before = set(calls)
+        calls.clear()
+        name = launch(*args, **options)
+        launching.update(calls)
+        calls.update(before)
+        return name
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", record)
+        patch.setattr(training, "launch", record_launch)
+        go_down_the_road(tmp_path_factory.mktemp("road"))
+    named = {IAM_NAMES.get(name, name) for name in calls}
+    return named | {right for name in named for right in IMPLIED.get(name, ())}, launching
+
+
+@pytest.fixture(scope="module")
+def recorded(road):
+    return road[0]
+
+
+def go_down_the_road(folder):
+    """Do what the notebooks do: connect, look, upload, name and push the image, train, stop, fetch, ask the price."""
+    aws.connect("embedded", bucket="a-new-bucket")
+    connection = aws.connect("embedded")
+    preflight.check(connection)
+    build = folder / "unity-volume"
+    build.mkdir()
+    (build / "3DBall.x86_64").write_bytes(b"player")
+    (build / "large").write_bytes(bytes(volume.TRANSFER.multipart_threshold))
+    volume.upload(connection, build, progress=False)
+    image.read(connection)
+    pushing.make_repository(connection, "mlagents-0.11.0")
+    pushing.make_repository(connection, "mlagents-0.11.0")
+    with contextlib.suppress(image.ImageError):  # no registry here, or one: it was asked
+        pushing.log_in(connection)
+    uri = volume.locate(connection, build)
+    given = {"do": "term;model trained;wait"}
+    name = training.launch(connection, volume=uri, image=IMAGE, hyperparameters=given, max_minutes=2)
+    log = training.Log(connection, name)
+    end = time.monotonic() + 30
+    while "waiting" not in log.lines:
+        assert time.monotonic() < end
+        time.sleep(0.1)  # the log has no event to wait for
+        log.read()
+    training.stop(connection, name)
+    job = training.follow(connection, name, poll_seconds=0.1)
+    assert job.status == "Stopped"
+    training.fetch(connection, job, folder / "results")
+    with Stubber(boto3.client("service-quotas")) as stub:
+        stub.add_response("list_service_quotas", {"Quotas": []})
+        stub.add_response("list_aws_default_service_quotas", {"Quotas": []})
+        preflight.quota.find_quotas(stub.client, {"ml.c5.xlarge for training job usage"})
+    pricing = boto3.client("pricing")
+    session = type("Session", (), {"client": lambda self, service, **_: pricing})()
+    with Stubber(pricing) as stub:
+        stub.add_response("get_products", {"PriceList": []})
+        cost.ask_aws(aws.Connection("aws", session, "123456789012", "us-east-1", "bucket", "role"), "ml.c5.xlarge")
+
+
+def test_every_call_is_allowed(recorded):
+    assert recorded - FREE - EMBEDDED_ONLY <= actions("user")
+
+
+def test_nothing_is_allowed_that_is_not_called(recorded):
+    assert actions("user") - recorded - BY_DOCKER - WHEN_IT_FAILS == set()
+
+
+def test_the_exceptions_are_needed(recorded):
+    assert not (BY_DOCKER | WHEN_IT_FAILS) & recorded
+    assert recorded >= EMBEDDED_ONLY | FREE
+
+
+def test_launching_does_not_ask_for_rights_that_no_job_needs(road):
+    # The SDK's own check of the role simulates nine rights for VPCs, and refuses the role without them.
+    assert "sagemaker:CreateTrainingJob" in road[1]
+    assert "iam:SimulatePrincipalPolicy" not in road[1]
+
+
+def allows(name, action, resource):
+    return any(
+        action in policies.listed(statement["Action"])
+        and any(fnmatch.fnmatchcase(resource, pattern) for pattern in policies.listed(statement["Resource"]))
+        for statement in policies.fill(name, NAMES)["Statement"]
+    )
+
+
+BUCKET = "arn:aws:s3:::mlagents-us-east-1-123456789012"
+REPOSITORY = f"arn:aws:ecr:us-east-1:123456789012:repository/{image.REPOSITORY}"
+JOB = f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{training.JOB_PREFIX}-20260101"
+STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:log-stream:job/algo-1"
+
+
+@pytest.mark.parametrize(
+    "name, action, resource",
+    [
+        ("user", "s3:PutObject", f"{BUCKET}/{volume.PREFIX}/0123/3DBall.x86_64"),
+        ("user", "s3:GetObject", f"{BUCKET}/training/job/output/model.tar.gz"),
+        ("user", "ecr:PutImage", REPOSITORY),
+        ("user", "sagemaker:CreateTrainingJob", JOB),
+        ("user", "sagemaker:StopTrainingJob", JOB),
+        ("user", "logs:GetLogEvents", STREAM),
+        ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
+        ("execution-role", "s3:GetObject", f"{BUCKET}/{volume.PREFIX}/0123/3DBall.x86_64"),
+        ("execution-role", "s3:PutObject", f"{BUCKET}/training/job/output/model.tar.gz"),
+        ("execution-role", "s3:ListBucket", BUCKET),
+        ("execution-role", "ecr:BatchGetImage", REPOSITORY),
+        ("execution-role", "logs:PutLogEvents", STREAM),
+    ],
+)
+def test_resources_are_those_of_the_helpers(name, action, resource):
+    assert allows(name, action, resource)
+
+
+@pytest.mark.parametrize(
+    "name, action, resource",
+    [
+        ("user", "s3:PutObject", "arn:aws:s3:::another-bucket/unity-volume/x"),
+        ("user", "s3:DeleteObject", f"{BUCKET}/training/job/output/model.tar.gz"),
+        ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/Administrator"),
+        ("user", "sagemaker:CreateTrainingJob", "arn:aws:sagemaker:us-east-1:123456789012:training-job/other"),
+        ("execution-role", "s3:PutObject", f"{BUCKET}/{volume.PREFIX}/0123/3DBall.x86_64"),
+        ("execution-role", "s3:GetObject", "arn:aws:s3:::another-bucket/unity-volume/x"),
+        ("execution-role", "ecr:PutImage", REPOSITORY),
+        ("execution-role", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
+    ],
+)
+def test_what_is_not_needed_is_not_allowed(name, action, resource):
+    assert not allows(name, action, resource)
+
+
+@pytest.mark.parametrize("name", policies.NAMES)
+def test_no_action_has_a_wildcard(name):
+    assert not [action for action in actions(name) if "*" in action]
+
+
+def test_what_a_job_takes_of_its_role():
+    # AWS's list, without its parts for VPCs and KMS keys.
+    assert actions("execution-role") == {
+        "cloudwatch:PutMetricData",
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:GetAuthorizationToken",
+        "ecr:GetDownloadUrlForLayer",
+        "logs:CreateLogGroup",
+        "logs:CreateLogStream",
+        "logs:DescribeLogStreams",
+        "logs:PutLogEvents",
+        "s3:AbortMultipartUpload",
+        "s3:GetBucketLocation",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    }
+
+
+@pytest.mark.parametrize("name", policies.NAMES)
+def test_they_fit_into_a_managed_policy(name):
+    assert len("".join(json.dumps(policies.fill(name, NAMES)).split())) < 6144
+
+
+@pytest.mark.parametrize(
+    "region, partition", [("us-east-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_partitions(region, partition):
+    assert policies.partition(region) == partition
+
+
+def test_the_command_prints_them(capsys):
+    main(["user", "--account", "123456789012", "--region", "eu-west-1", "--role", "my/role"])
+    told = json.loads(capsys.readouterr().out)
+    text = json.dumps(told)
+    assert "$" not in text
+    assert "arn:aws:s3:::mlagents-eu-west-1-123456789012/unity-volume/*" in text
+    assert "arn:aws:iam::123456789012:role/my/role" in text
+
+
+def test_the_command_wants_its_names():
+    with pytest.raises(SystemExit):
+        main(["user"])
