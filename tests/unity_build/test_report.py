@@ -1,5 +1,6 @@
 """The report reads in a terminal, in JupyterLab's light and dark themes, and from scripts."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -7,8 +8,10 @@ import time
 
 import pytest
 
-from helpers import unity_build
-from helpers.findings import Finding, Report, ordered
+from helpers import sample_env, unity_build
+from helpers.findings import Finding, Report, join, ordered
+from helpers.unity_build.__main__ import main
+from helpers.unity_build.report import shown_size
 
 
 def luminance(colour):
@@ -102,3 +105,69 @@ def test_large_build_is_checked_quickly(formats, build):
     report = unity_build.check(build)
     assert time.process_time() - start < 2
     assert report.ok and report.build.size > 1e9 and report.build.files > 5000
+
+
+def test_reports_together():
+    error = Finding("error", "It is broken.", "Mend it.")
+    together = join("all", Report("a", (Finding("note", "x", "y"),)), Report("b", (error,)))
+    assert together.findings[0] == error
+    assert together.verdict == "Not ready, 1 error. First: It is broken. Mend it."
+    assert join("all", Report("a", ()), Report("b", ())).verdict == "Ready."
+
+
+def test_what_is_well_is_shown_last_and_never_shortened():
+    wells = [Finding("ok", f"part {number}", "", f"place {number}") for number in range(20)]
+    report = Report("x", ordered([*wells, Finding("note", "what", "todo")]))
+    assert [finding.level for finding in report.findings] == ["note", *["ok"] * 20]
+    assert "  ok       place 19: part 19\n" in str(report)
+    assert report._repr_html_().count("✔ ok") == 21
+    assert report.verdict == "Ready."
+
+
+@pytest.mark.parametrize("size, shown", [(0, "0.0 kB"), (30_524, "30.5 kB"), (999_999, "1,000.0 kB"), (1e6, "1.0 MB")])
+def test_sizes(size, shown):
+    assert shown_size(size) == shown
+
+
+def test_the_picture_has_a_bar_for_each_part(tmp_path):
+    sample_env.make_sample_build(tmp_path)
+    build = unity_build.check(tmp_path).build
+    (ax,) = unity_build.plot(build).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == [part for part, _ in reversed(build.parts)]
+    assert [bar.get_width() for bar in ax.patches] == [size for _, size in reversed(build.parts)]
+    assert ax.get_title(loc="left") == f"3DBall: {shown_size(build.size)}"
+
+
+def test_the_command(tmp_path, capsys):
+    folder = tmp_path / "unity-volume"
+    assert main([str(folder)]) == 1
+    assert "There is no folder" in capsys.readouterr().out
+    sample_env.make_sample_build(folder)
+    assert main([str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "The build is ready to train." in told
+    assert "Trainer config container/trainer_config.yaml" in told
+    assert told.endswith("\nReady.\n")
+
+
+def test_the_command_with_a_config_that_is_wrong(tmp_path, capsys):
+    sample_env.make_sample_build(tmp_path)
+    (tmp_path / "trainer_config.yaml").write_text("3DBall: {}\n")
+    assert main([str(tmp_path)]) == 1
+    assert "The section default: is missing." in capsys.readouterr().out
+
+
+def test_the_command_without_a_trainer(tmp_path, monkeypatch):
+    sample_env.make_sample_build(tmp_path)
+    monkeypatch.setenv("TRAINER_HOME", str(tmp_path / "none"))
+    with pytest.raises(SystemExit, match="Expected a trainer environment"):
+        main([str(tmp_path), "--start"])
+
+
+def test_only_linux_starts_a_build_for_linux(tmp_path, monkeypatch):
+    sample_env.make_sample_build(tmp_path)
+    build = dataclasses.replace(unity_build.check(tmp_path).build, backend="Mono")
+    monkeypatch.setattr("sys.platform", "darwin")
+    report = unity_build.smoke_start(build, "python-that-is-never-started")
+    assert [finding.level for finding in report.findings] == ["warning"]
+    assert (report.brains, report.reset_parameters) == ((), None)
