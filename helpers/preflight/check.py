@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from helpers.preflight.bucket import check_bucket
 from helpers.preflight.machine import check_disk, check_image
 from helpers.preflight.place import Place, unanswered
 from helpers.preflight.quota import check_quota
-from helpers.preflight.rights import check_role, check_user
+from helpers.preflight.rights import check_user, find_role
 
 
 class PreflightError(CheckError):
@@ -97,7 +97,8 @@ def check(
         bucket = bucket or f"mlagents-{region}-{account}"
         place = Place(target, session, account, identity["Arn"], region, bucket, role)
         findings += _look(place, "bucket", check_bucket)
-        findings += _look(place, "role", check_role)
+        arn, found = find_role(place)
+        place, findings = replace(place, role=arn), findings + found
         findings += _look(place, "your rights", check_user)
         findings += _look(place, "quota", lambda place: check_quota(place, instance_type, spot))
     else:

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers import policies
 from helpers.findings import Finding
-from helpers.preflight.place import DENIED, POLICY, Place, code, unanswered
+from helpers.preflight.place import POLICY, Place, code, unanswered
 
 SAGEMAKER = "sagemaker.amazonaws.com"
 
@@ -36,32 +36,37 @@ ONCE = {
 }
 
 
-def check_role(place: Place) -> Iterator[Finding]:
-    """Is there a role, does it trust SageMaker, and may it do what a job needs."""
+def find_role(place: Place) -> tuple[str, list[Finding]]:
+    """Is there a role, does it trust SageMaker, and may it do what a job needs.
+
+    Returns
+    -------
+    arn : str
+        The role's; what was given where it can't be looked at.
+    findings : list of Finding
+    """
     name = "role"
     if not place.role:
         todo = (
             "Make one in the IAM console (Roles, Create role, use case SageMaker), give it the policy of "
             "`python -m helpers.policies execution-role`, and pass its name as role=."
         )
-        yield Finding("error", "None was given. A job runs as a role that you name.", todo, name)
-        return
+        return "", [Finding("error", "None was given. A job runs as a role that you name.", todo, name)]
     iam = place.client("iam")
     try:
         role = iam.get_role(RoleName=place.role_name)["Role"]
-    except ClientError as error:
-        if code(error) == "NoSuchEntity":
-            todo = "Is the name right, and the account? Make it in the IAM console, use case SageMaker."
-            yield Finding("error", f"There is no role {place.role_name} in account {place.account}.", todo, name)
-        elif code(error) in DENIED and place.role.startswith("arn:"):
-            todo = f"Ask for iam:GetRole ({POLICY} has it), or look in the console whether it trusts SageMaker."
-            yield Finding("warning", f"Not known: you may not look at {place.role}.", todo, name)
-        else:
-            yield unanswered(place, name, error)
-        return
-    yield _trust(role)
+    except (BotoCoreError, ClientError) as error:
+        return place.role, [_unseen(place, error)]
     statements = policies.fill("execution-role", _names(place, role["Arn"]))["Statement"]
-    yield _rights(place, iam, role["Arn"], statements, "role's rights", "helpers/policies/execution-role.json")
+    file = "helpers/policies/execution-role.json"
+    return role["Arn"], [_trust(role), _rights(place, iam, role["Arn"], statements, "role's rights", file)]
+
+
+def _unseen(place: Place, error: BotoCoreError | ClientError) -> Finding:
+    if isinstance(error, ClientError) and code(error) == "NoSuchEntity":
+        todo = "Is the name right, and the account? Make it in the IAM console, use case SageMaker."
+        return Finding("error", f"There is no role {place.role_name} in account {place.account}.", todo, "role")
+    return unanswered(place, "role", error)
 
 
 def _trust(role: dict[str, Any]) -> Finding:

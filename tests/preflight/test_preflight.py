@@ -281,6 +281,17 @@ def test_a_role_that_one_may_not_look_at(account):
     account.quotas(training=1.0, spot=1.0)
     report = check(account, role=ROLE)
     assert levels(report) == {"role": "warning"}
+    assert row(report, "role").what == "Not known: your credentials may not call GetRole."
+
+
+def test_a_role_with_a_path(account):
+    account.identity()
+    account.bucket()
+    account.role(arn="arn:aws:iam::123456789012:role/service-role/mlagents-training")
+    account.quotas(training=1.0, spot=1.0)
+    assert check(account).ok
+    passed = [asked["ResourceArns"] for asked in account.simulated if asked["ActionNames"] == ["iam:PassRole"]]
+    assert passed == [["arn:aws:iam::123456789012:role/service-role/mlagents-training"]]
 
 
 def test_what_is_asked_of_the_simulator(account):
