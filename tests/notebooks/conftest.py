@@ -1,0 +1,58 @@
+"""A copy of the project's folders in which notebooks can run, on an embedded AWS of their own."""
+
+import os
+import shutil
+
+import pytest
+
+from helpers import ROOT, aws, embedded, tutorial
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """Give a folder with notebooks/, container/ and an empty unity-volume/, as after a clone."""
+    home = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    (home / "container").symlink_to(ROOT / "container")
+    (home / "unity-volume").mkdir()
+    shutil.copy(ROOT / "unity-volume/README.md", home / "unity-volume")
+    before = os.environ.get("EMBEDDED_HOME")
+    os.environ["EMBEDDED_HOME"] = str(home / ".embedded")
+    yield home
+    embedded.stop()
+    aws.set_variable("EMBEDDED_HOME", before)
+
+
+@pytest.fixture(scope="session")
+def run(project):
+    """Give a function that runs a notebook by its number and returns the text that its cells put out."""
+
+    def run_notebook(number, folder="executed", **parameters):
+        (notebook,) = (project / "notebooks").glob(f"{number:02}_*.ipynb")
+        return read_output(tutorial.execute(notebook, parameters, project / folder))
+
+    return run_notebook
+
+
+def read_output(executed):
+    import nbformat
+
+    texts = []
+    for cell in nbformat.read(executed, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            texts.append(output.get("text") or data.get("text/html") or data.get("text/plain") or "")
+    return "\n".join(texts)
+
+
+@pytest.fixture(scope="session")
+def road(run):
+    """Run all notebooks in their order with their own defaults, but for a training of 500 steps."""
+    return {number: run(number, **({"max_steps": 500} if number == 4 else {})) for number in range(1, 6)}
+
+
+@pytest.fixture(scope="session")
+def result(project, road):
+    """Give the folder that notebook 5 wrote."""
+    (folder,) = (project / "results").iterdir()
+    return folder

@@ -1,0 +1,116 @@
+"""The notebooks, run one after another with their own defaults; what they show is held against what really was."""
+
+import json
+import re
+import struct
+
+import pytest
+
+from helpers import aws, image, rewards, training, tutorial, volume
+
+
+def test_1_makes_the_sample_and_finds_it_ready(road, project):
+    assert "No build in ../unity-volume. Made the sample environment 3DBall.x86_64." in road[1]
+    assert "The build is ready to train." in road[1]
+    assert (project / "unity-volume/3DBall_Data").is_dir()
+
+
+def test_2_uploads_every_file(road, project):
+    read = volume.read(project / "unity-volume")
+    assert f"{len(read.files)} files ({read.size / 1e6:.1f} MB) sent, 0 there already" in road[2]
+    assert f"s3://mlagents-us-east-1-123456789012/unity-volume/{read.digest}/" in road[2]
+
+
+def test_3_names_the_image(road):
+    assert image.read(aws.connect("embedded")).uri in road[3]
+
+
+def test_4_trains_to_the_end(road, result):
+    name = result.name
+    job = training.find(aws.connect("embedded"), name)
+    assert job.status == "Completed"
+    assert f"{name}: Completed after {job.training_seconds} s of training" in road[4]
+    assert 'value="500" max="500"' in road[4]
+    assert job.hyperparameters == {"max_steps": "500", "seed": "1", "env-args": "--agents 48"}
+    assert job.metrics["step"] == 500.0
+
+
+def test_5_shows_what_the_job_did(road, result):
+    record = json.loads((result / "training.json").read_text())
+    assert record["status"] == "completed"
+    assert record["mlagents"] == "0.11.0"
+    assert record["brains"]["3DBall"]["steps"] == 500
+    curve = rewards.read(result)
+    assert list(curve["step"]) == [250, 500]
+    row = curve.to_dict("records")[-1]
+    job = training.find(aws.connect("embedded"), result.name)
+    assert (row["brain"], row["step"]) == ("3DBall", 500)
+    assert round(row["mean_reward"], 3) == round(job.metrics["mean_reward"], 3)
+    assert row["std_reward"] == pytest.approx(job.metrics["std_reward"])
+    assert round(record["brains"]["3DBall"]["mean_reward"], 3) == round(row["mean_reward"], 3)
+    assert f"{row['mean_reward']:.3f}" in road[5]
+
+
+def test_5_leaves_model_and_pictures(road, result):
+    assert (result / "3DBall.nn").stat().st_size > 10_000
+    png = (result / "rewards.png").read_bytes()
+    assert struct.unpack(">II", png[16:24]) == (960, 540)
+    assert b"<svg" in (result / "rewards.svg").read_bytes()
+
+
+def test_html_is_written_without_an_error(road, project):
+    pages = sorted((project / "executed").glob("*.html"))
+    assert len(pages) == 5
+    for page in pages:
+        assert "Traceback" not in page.read_text()
+
+
+def test_a_second_upload_sends_nothing(road, run):
+    assert re.search(r"^0 files \(0\.0 MB\) sent, \d+ there already", run(2, "again"), re.MULTILINE)
+
+
+def test_4_with_a_jobs_name_follows_it(road, run, result):
+    sagemaker = aws.connect("embedded").client("sagemaker")
+    before = sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    told = run(4, "again", job_name=result.name)
+    assert f"{result.name}: Completed" in told
+    assert len(sagemaker.list_training_jobs()["TrainingJobSummaries"]) == len(before)
+
+
+def test_5_with_a_jobs_name_plots_it(road, run, result):
+    assert result.name in run(5, "again", job_names=result.name)
+
+
+def test_4_of_a_job_that_fails_says_why(road, run):
+    with pytest.raises(tutorial.TutorialError) as error:
+        run(4, "failed", max_steps=0)
+    assert re.search(r"04_train_on_sagemaker.*AssertionError: .*max_steps", str(error.value))
+
+
+def test_4_before_2_says_so(project, run, tmp_path):
+    (tmp_path / "3DBall.x86_64").write_bytes(b"never uploaded")
+    with pytest.raises(tutorial.TutorialError, match=r"VolumeError: Expected 1 files .* Run notebook 02"):
+        run(4, "failed", unity_volume=str(tmp_path))
+
+
+def test_5_of_an_unknown_job(road, run):
+    with pytest.raises(tutorial.TutorialError, match="Expected a training job named mlagents-never, found none"):
+        run(5, "failed", job_names="mlagents-never")
+
+
+def test_1_refuses_two_builds(run, tmp_path):
+    for name in ("A", "B"):
+        (tmp_path / f"{name}.x86_64").write_bytes(b"\x7fELF")
+        (tmp_path / f"{name}_Data").mkdir()
+    with pytest.raises(tutorial.TutorialError, match="Expected one build, found 2: A.x86_64, B.x86_64"):
+        run(1, "failed", unity_volume=str(tmp_path))
+
+
+def test_aws_without_a_role_says_so(run):
+    with pytest.raises(tutorial.TutorialError, match="ConnectError: Expected the name or ARN of an execution role"):
+        run(2, "failed", target="aws")
+
+
+def test_an_unknown_parameter_is_an_error(run):
+    with pytest.raises(tutorial.TutorialError, match=r"04_train_on_sagemaker.ipynb has no parameter max_step\."):
+        run(4, "failed", max_step=1)
