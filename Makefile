@@ -40,7 +40,7 @@ lab: setup  ## open the notebooks in JupyterLab
 
 .PHONY: test
 test: setup  ## run all tests that need no Docker engine
-	@$(BIN)/pytest -n 2 -m "not docker and not slow"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not slow"
 
 .PHONY: test-docker
 test-docker: setup  ## run the tests that need a Docker engine: build, push and train in the image
