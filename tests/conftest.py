@@ -1,8 +1,6 @@
-"""Fixtures for all rooms. No test can reach an AWS account, and none uses the reader's own embedded AWS."""
+"""Settings for all rooms. No test can reach an AWS account, and none uses the reader's own embedded AWS."""
 
 import os
-
-import pytest
 
 # Set before anything imports boto3, and for every process that a test starts.
 os.environ.update(
@@ -18,28 +16,3 @@ os.environ.update(
 )
 for _name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
     os.environ.pop(_name, None)
-
-
-@pytest.fixture(scope="session")
-def embedded_home(tmp_path_factory):
-    """Give the folder of an embedded AWS that serves this test process alone, and end it afterwards."""
-    from helpers import embedded
-
-    home = tmp_path_factory.mktemp("embedded")
-    before = os.environ.get("EMBEDDED_HOME")
-    os.environ["EMBEDDED_HOME"] = str(home)
-    yield home
-    embedded.stop()
-    if before is None:
-        del os.environ["EMBEDDED_HOME"]
-    else:
-        os.environ["EMBEDDED_HOME"] = before
-
-
-@pytest.fixture(scope="session")
-def connection(embedded_home):
-    """Connect to this test process's embedded AWS."""
-    from helpers import aws
-
-    yield aws.connect("embedded")
-    aws.restore_environment()

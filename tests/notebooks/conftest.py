@@ -1,6 +1,5 @@
 """A copy of the project's folders in which notebooks can run, on an embedded AWS of their own."""
 
-import os
 import shutil
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from helpers import ROOT, aws, embedded, tutorial
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project(tmp_path_factory):
     """Give a folder with notebooks/, container/ and an empty unity-volume/, as after a clone."""
     home = tmp_path_factory.mktemp("project")
@@ -16,14 +15,14 @@ def project(tmp_path_factory):
     (home / "container").symlink_to(ROOT / "container")
     (home / "unity-volume").mkdir()
     shutil.copy(ROOT / "unity-volume/README.md", home / "unity-volume")
-    before = os.environ.get("EMBEDDED_HOME")
-    os.environ["EMBEDDED_HOME"] = str(home / ".embedded")
-    yield home
-    embedded.stop()
-    aws.set_variable("EMBEDDED_HOME", before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBEDDED_HOME", str(home / ".embedded"))
+        yield home
+        aws.restore_environment()
+        embedded.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def run(project):
     """Give a function that runs a notebook by its number and returns the text that its cells put out."""
 
@@ -45,13 +44,13 @@ def read_output(executed):
     return "\n".join(texts)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def road(run):
     """Run all notebooks in their order with their own defaults, but for a training of 500 steps."""
     return {number: run(number, **({"max_steps": 500} if number == 4 else {})) for number in range(1, 6)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def result(project, road):
     """Give the folder that notebook 5 wrote."""
     (folder,) = (project / "results").iterdir()

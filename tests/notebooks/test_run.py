@@ -81,9 +81,16 @@ def test_5_with_a_jobs_name_plots_it(road, run, result):
     assert result.name in run(5, "again", job_names=result.name)
 
 
-def test_4_of_a_job_that_fails_says_why(road, run):
+def test_4_of_a_job_that_failed_says_why(road, run, result):
+    sagemaker = aws.connect("embedded").client("sagemaker")
+    told = sagemaker.describe_training_job(TrainingJobName=result.name)
+    asked = sagemaker.meta.service_model.operation_model("CreateTrainingJob").input_shape.members
+    request = {name: value for name, value in told.items() if name in asked}
+    request["TrainingJobName"] = "mlagents-failed"
+    request["HyperParameters"] = {"max_steps": "0"}
+    sagemaker.create_training_job(**request)
     with pytest.raises(tutorial.TutorialError) as error:
-        run(4, "failed", max_steps=0)
+        run(4, "failed", job_name="mlagents-failed")
     assert re.search(r"04_train_on_sagemaker.*AssertionError: .*max_steps", str(error.value))
 
 

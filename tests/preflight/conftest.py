@@ -1,7 +1,6 @@
 """An embedded AWS with jobs of the small program, and an account whose answers a test lays down."""
 
 import json
-import os
 import sys
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -22,19 +21,16 @@ USER = f"arn:aws:iam::{ACCOUNT}:user/reader"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/mlagents-training"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def connection(tmp_path_factory):
-    settings = {
-        "EMBEDDED_HOME": str(tmp_path_factory.mktemp("preflight-embedded")),
-        "EMBEDDED_TRAIN_PROGRAM": f"{sys.executable} -S {PROGRAM}",
-    }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    yield aws.connect("embedded")
-    aws.restore_environment()
-    embedded.stop()
-    for name, value in before.items():
-        aws.set_variable(name, value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBEDDED_HOME", str(tmp_path_factory.mktemp("preflight-embedded")))
+        with pytest.MonkeyPatch.context() as for_the_server:
+            for_the_server.setenv("EMBEDDED_TRAIN_PROGRAM", f"{sys.executable} -S {PROGRAM}")
+            embedded.start()
+        yield aws.connect("embedded")
+        aws.restore_environment()
+        embedded.stop()
 
 
 class Account:
