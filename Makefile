@@ -22,7 +22,7 @@ help:  ## list the targets
 
 .venv/stamp: .venv/bin/uv requirements.lock pyproject.toml
 	@echo "Installing the notebook environment into .venv (the first time some 400 MB to download)"
-	@$(UV) pip sync --quiet --require-hashes --python .venv requirements.lock
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .venv requirements.lock
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -202,7 +202,9 @@ def make(folder: Path | None = None) -> TrainerEnv:
     if folder.exists() and not (folder / "pyvenv.cfg").is_file():
         raise TrainerEnvError(f"{folder} exists and is no Python environment. Move it away, or set TRAINER_HOME.")
     run_uv("venv", "--quiet", "--clear", "--no-project", "--python", python, str(folder))
-    run_uv("pip", "sync", "--quiet", "--require-hashes", "--python", str(folder), str(LOCKS[flavour]))
+    run_uv(
+        "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python", str(folder), str(LOCKS[flavour])
+    )
     stamp_file.write_text(stamp)
     return find(folder)
 
