@@ -49,7 +49,7 @@ test-docker: setup  ## run the tests that need a Docker engine: build, push and 
 .PHONY: test-compat
 test-compat: setup  ## run the container's tests in the compat flavour of the trainer too
 	@TRAINER_FLAVOUR=compat $(BIN)/python -m helpers.trainer_env --home .trainer-compat
-	@TRAINER_HOME=$(CURDIR)/.trainer-compat $(BIN)/pytest -m "not docker and not slow" tests/container
+	@TRAINER_HOME=$(CURDIR)/.trainer-compat $(BIN)/pytest -n 2 --dist loadfile -m "not docker and not slow" tests/container
 
 .PHONY: faults
 faults: setup  ## break trainings in every known way; prints what came out and how soon (15 minutes)
