@@ -75,7 +75,15 @@ class Connection:
     endpoint: str | None = None
 
     def client(self, service: str):
-        """Return a boto3 client of this target, such as ``client("s3")``."""
+        """Return a boto3 client of this target, such as ``client("s3")``.
+
+        Raises
+        ------
+        ConnectError
+            If the embedded AWS that this connection led to is no longer there.
+        """
+        if self.endpoint:
+            require_embedded(self.endpoint)
         return self.session.client(service)
 
     def __str__(self) -> str:
@@ -147,13 +155,20 @@ def connect_embedded(bucket: str) -> Connection:
 def connect_aws(role: str, bucket: str, region: str) -> Connection:
     """Connect to the reader's own account. See `connect`."""
     restore_environment()
-    session = boto3.Session(region_name=region or None)
+    try:
+        session = boto3.Session(region_name=region or None)
+        credentials = session.get_credentials()
+    except BotoCoreError as error:
+        raise ConnectError(
+            f"Expected AWS settings that can be used, found some that cannot: {error}. Look at AWS_PROFILE, at the "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of your environment, and at `aws configure list`."
+        ) from error
     if not session.region_name:
         raise ConnectError(
             "Expected an AWS region, found none. Run `aws configure set region us-east-1` (or the region "
             "nearest to you), or pass region=."
         )
-    if session.get_credentials() is None:
+    if credentials is None:
         raise ConnectError(
             "Expected AWS credentials, found none. Run `aws configure` (access keys) or `aws sso login`, or "
             "set AWS_PROFILE to a profile that has them. To learn without an account, use "
@@ -176,6 +191,18 @@ def connect_aws(role: str, bucket: str, region: str) -> Connection:
             "(`aws sts get-caller-identity`) and may use the role and the bucket."
         ) from error
     return Connection("aws", session, account, session.region_name, bucket, role)
+
+
+def require_embedded(endpoint: str) -> None:
+    """Make sure that the embedded AWS still answers at `endpoint`. Raises `ConnectError`."""
+    from helpers import embedded
+
+    server = embedded.find()
+    if server is None or server.url != endpoint:
+        raise ConnectError(
+            f"The embedded AWS at {endpoint} no longer answers: it was stopped. Run the notebook again from its "
+            "first cell: that starts a new one, which knows the files and the jobs of the old."
+        )
 
 
 def make_bucket(session: boto3.Session, bucket: str) -> str:
@@ -215,7 +242,7 @@ def use_environment(url: str, sdk_config: Path) -> None:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         # A proxy cannot reach this machine's loopback address.
-        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy()),
         **dict.fromkeys(HIDDEN),
         # An endpoint set for one service, such as AWS_ENDPOINT_URL_S3, would lead past the embedded AWS.
         **dict.fromkeys(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL_")),
@@ -225,6 +252,12 @@ def use_environment(url: str, sdk_config: Path) -> None:
         set_variable(name, value)
     # boto3 keeps a default session with the credentials it first found.
     boto3.DEFAULT_SESSION = None
+
+
+def no_proxy() -> str:
+    """Return what no proxy is to be asked for: what the reader set, in either case of the name, and this machine."""
+    hosts = [os.environ.get("NO_PROXY"), os.environ.get("no_proxy"), "127.0.0.1"]
+    return ",".join(dict.fromkeys(filter(None, hosts)))
 
 
 def restore_environment() -> None:

@@ -123,7 +123,12 @@ def read(folder: str | Path) -> pd.DataFrame:
         As `read_events` does.
     """
     folder = Path(folder)
-    record = json.loads((folder / "training.json").read_text())
+    try:
+        record = json.loads((folder / "training.json").read_text())
+    except FileNotFoundError:
+        raise RewardsError(f"Expected training.json in {folder}, found none: the job ended before it began.") from None
+    if record["run_id"] is None:
+        raise RewardsError(f"The job of {folder} never began to train: {record['reason']}")
     events = read_events(folder / "summaries", record["run_id"])
     log = folder / "log.txt"
     if not log.is_file():

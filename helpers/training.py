@@ -304,8 +304,9 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
                 break
             time.sleep(poll_seconds)
     except KeyboardInterrupt:
+        billed = "" if connection.endpoint else ", and is billed"
         print(
-            f"\nNo longer following. {job.name} goes on running, and is billed. To follow it again, set\n"
+            f"\nNo longer following. {job.name} goes on running{billed}. To follow it again, set\n"
             f'    job_name = "{job.name}"\nTo stop it and keep its model:\n'
             f'    training.stop(connection, "{job.name}")'
         )

@@ -86,7 +86,12 @@ def check(
         raise aws.ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
     elif session is None:
         aws.restore_environment()
-        session = boto3.Session(region_name=region or None)
+        try:
+            session = boto3.Session(region_name=region or None)
+        except BotoCoreError as error:
+            raise aws.ConnectError(
+                f"The AWS settings cannot be used: {error}. Look at AWS_PROFILE and at `aws configure list`."
+            ) from error
     region = region or session.region_name or ""
 
     identity, findings = find_identity(session, region)

@@ -49,7 +49,8 @@ def find_role(place: Place) -> tuple[str, list[Finding]]:
     if not place.role:
         todo = (
             "Make one in the IAM console (Roles, Create role, use case SageMaker), give it the policy of "
-            "`python -m helpers.policies execution-role`, and pass its name as role=."
+            "`python -m helpers.policies execution-role` (`--help` says what it wants to know), and pass its name "
+            "as role=."
         )
         return "", [Finding("error", "None was given. A job runs as a role that you name.", todo, name)]
     iam = place.client("iam")
