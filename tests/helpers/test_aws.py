@@ -1,6 +1,7 @@
 """The target: what `connect` gives, and what it says when something is missing."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -126,3 +127,22 @@ def test_a_bucket_of_somebody_else_is_an_error(connection, monkeypatch):
         stub.add_client_error("head_bucket", "403", "Forbidden", 403)
         with pytest.raises(ClientError, match="Forbidden"):
             aws.make_bucket(connection.session, "taken")
+
+
+def test_an_embedded_aws_that_has_gone_is_named(connection):
+    gone = replace(connection, endpoint="http://127.0.0.1:9")
+    with pytest.raises(aws.ConnectError, match=r"at http://127\.0\.0\.1:9 no longer answers.*from its first cell"):
+        gone.client("s3")
+
+
+def test_aws_with_a_profile_that_is_not_there(readers_environment):
+    readers_environment.setenv("AWS_PROFILE", "nowhere")
+    with pytest.raises(aws.ConnectError, match="profile .nowhere. could not be found"):
+        aws.connect("aws", role="role")
+
+
+def test_this_machine_is_never_asked_for_through_a_proxy(readers_environment):
+    readers_environment.setenv("no_proxy", "localhost")
+    aws.use_environment("http://127.0.0.1:1", "config.yaml")
+    assert os.environ["NO_PROXY"].split(",")[-2:] == ["localhost", "127.0.0.1"]
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"]

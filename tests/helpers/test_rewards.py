@@ -122,3 +122,14 @@ def test_plot_of_several_jobs_has_a_line_for_each():
 def test_nothing_to_plot():
     with pytest.raises(rewards.RewardsError, match="found none in job"):
         rewards.plot({"job": rewards.read_log([])})
+
+
+def test_a_job_that_never_began(tmp_path):
+    (tmp_path / "training.json").write_text(json.dumps({"run_id": None, "reason": "Unknown hyperparameter."}))
+    with pytest.raises(rewards.RewardsError, match="never began to train: Unknown hyperparameter"):
+        rewards.read(tmp_path)
+
+
+def test_a_folder_without_a_record(tmp_path):
+    with pytest.raises(rewards.RewardsError, match=r"Expected training\.json in .*, found none"):
+        rewards.read(tmp_path)
