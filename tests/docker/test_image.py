@@ -78,7 +78,7 @@ def test_nothing_of_how_it_was_built_stays_in_it(client, pushed):
         pushed,
         "sh",
         "-c",
-        "ls -d /packages /opt/mlagents/ca.pem /opt/mlagents/pip.conf 2>/dev/null; ls -A /opt /root/.cache 2>/dev/null; true",
+        "ls -d /packages /opt/mlagents/ca.pem /opt/mlagents/pip.conf 2>/dev/null; ls -A /opt ~/.cache 2>/dev/null; true",
     )
     assert "packages" not in left
     assert not [word for word in left.split() if word.endswith((".pem", "pip.conf"))]
