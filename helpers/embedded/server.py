@@ -14,6 +14,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -67,6 +68,20 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def listen(home: Path) -> socket.socket:
+    """Listen where the last server of this folder did, so that those who knew it find this one; else where it is free."""
+    remembered = home / "port"
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, int(remembered.read_text())))
+    except (OSError, ValueError, OverflowError):  # never served before, or taken meanwhile
+        listening.bind((HOST, 0))
+    remembered.write_text(str(listening.getsockname()[1]))
+    listening.listen(128)
+    return listening
+
+
 def serve(home: Path, ready: int) -> None:
     """Serve until SIGTERM, or SIGINT.
 
@@ -87,8 +102,10 @@ def serve(home: Path, ready: int) -> None:
     store = Store(home / "s3", create_backend_app("s3"))  # the dispatcher looks at 180 folders for each request
     restored = store.restore()
 
-    server = make_server(HOST, 0, app=None, threaded=True, request_handler=Handler)
-    url = f"http://{HOST}:{server.server_port}"
+    with listen(home) as listening:  # the server makes a copy of its own
+        port, copied = listening.getsockname()[1], listening.fileno()
+        server = make_server(HOST, port, app=None, threaded=True, request_handler=Handler, fd=copied)
+    url = f"http://{HOST}:{port}"
     jobs = Jobs(home / "jobs", Clients(url))
     registry = Registry(home / "registry")
     server.app = Front(moto, store, Ecr(create_backend_app("ecr"), registry), jobs)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -59,8 +60,23 @@ def test_one_server_from_its_first_start_to_its_stop(own):
     assert (aws.folder(running) / "model/note.txt").read_text() == "stopped by SIGTERM"
 
     aws = own.start()
+    assert aws.server.url == found.url  # a notebook that knew the old one goes on
     assert aws.describe(running)["TrainingJobStatus"] == "Stopped"
     assert aws.archive(f"out/{running}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
+
+
+@pytest.mark.parametrize("noted", ["taken", "no number", "99999"])
+def test_a_port_that_cannot_be_had_again_is_replaced(own, noted):
+    own.home.mkdir()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = str(other.getsockname()[1])
+        (own.home / "port").write_text(taken if noted == "taken" else noted)
+        aws = own.start()
+        assert aws.server.url == f"http://127.0.0.1:{(own.home / 'port').read_text()}"
+        assert not aws.server.url.endswith(f":{taken}")
+        assert aws.s3.list_buckets()["Buckets"] != []
 
 
 def test_a_server_that_cannot_start_says_why(own):
