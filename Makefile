@@ -34,6 +34,10 @@ setup: .venv/stamp  ## make both environments: .venv for the notebooks, .trainer
 tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains for a minute less
 	@$(BIN)/python -m helpers.tutorial $(if $(SHORT),--short)
 
+.PHONY: html
+html: .venv/stamp  ## write what `make tutorial` executed as a small site, build/html/index.html
+	@$(BIN)/python -m helpers.tutorial --html
+
 .PHONY: lab
 lab: setup  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks/01_check_unity_build.ipynb

@@ -8,13 +8,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlparse
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
-from helpers import live, rewards
+from helpers import cost, live, rewards
 from helpers.aws import Connection
 from helpers.image import Image
 
@@ -31,6 +31,9 @@ METRICS = {
 # While one is followed: how often AWS is asked, and how many askings in a row may fail.
 POLL_SECONDS = 3.0
 PATIENCE = 20
+# What AWS says when it is asked too often, and the longest time between two askings that this leads to, in seconds.
+THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded")
+LONGEST_PAUSE = 60.0
 
 
 class TrainingError(RuntimeError):
@@ -63,6 +66,9 @@ class Job:
         0 until it has ended.
     metrics : mapping of str to float
         The last value of each metric.
+    instance_type : str
+    started : datetime or None
+        When the instance was there; billing begins then. None before.
     """
 
     name: str
@@ -78,11 +84,19 @@ class Job:
     training_seconds: int
     billable_seconds: int
     metrics: Mapping[str, float]
+    instance_type: str = ""
+    started: datetime | None = None
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.status in ENDED
+
+    def seconds(self) -> float:
+        """Return the training time so far, in seconds."""
+        if self.ended or self.started is None:
+            return float(self.training_seconds)
+        return max(0.0, (datetime.now(timezone.utc) - self.started).total_seconds())
 
     def __str__(self) -> str:
         told = f"{self.name}: {self.status}"
@@ -218,6 +232,8 @@ def find(connection: Connection, name: str = "") -> Job:
         training_seconds=told.get("TrainingTimeInSeconds", 0),
         billable_seconds=told.get("BillableTimeInSeconds", 0),
         metrics={metric["MetricName"]: metric["Value"] for metric in told.get("FinalMetricDataList", [])},
+        instance_type=told["ResourceConfig"].get("InstanceType", ""),
+        started=told.get("TrainingStartTime"),
     )
 
 
@@ -286,23 +302,30 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
         If there is no such job, or its target stops answering.
     """
     job = find(connection, name)
-    log = Log(connection, job.name)
-    view = live.view()
-    failures = 0
+    log, reader = Log(connection, job.name), rewards.LogReader()
+    price, _ = cost.find_price(connection, job.instance_type)
+    view = live.view(price.usd_per_hour if price else None, "USD on AWS" if connection.endpoint else "USD")
+    failures, pause = 0, poll_seconds
     try:
         while True:
+            seen = len(log.lines)
             try:
                 job = find(connection, job.name)
                 log.read()
-                failures = 0
+                failures, pause = 0, poll_seconds
             except (ConnectionError, HTTPClientError) as error:
                 failures += 1
                 if connection.endpoint or failures > PATIENCE:
                     raise TrainingError(lost(connection, job)) from error
-            view.update(job, log.lines, rewards.read_log(log.lines))
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in THROTTLED:
+                    raise
+                pause = min(2 * pause, LONGEST_PAUSE)  # others ask AWS, too
+            reader.feed(log.lines[seen:])
+            view.update(job, log.lines[seen:], reader.table())
             if job.ended:
                 break
-            time.sleep(poll_seconds)
+            time.sleep(pause)
     except KeyboardInterrupt:
         billed = "" if connection.endpoint else ", and is billed"
         print(

@@ -1,6 +1,6 @@
 """Run all notebooks, one after another, with their own defaults, as a reader would.
 
-``make tutorial`` calls this. It leaves the executed notebooks, the same as HTML, the reward curve and the trained
+``make tutorial`` calls this. It leaves the executed notebooks, the same as a site, the reward curve and the trained
 model under `build/`.
 """
 
@@ -12,13 +12,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import nbformat
 import papermill
-from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from helpers import ROOT
+from helpers import ROOT, gallery
 
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
@@ -36,7 +34,7 @@ def list_notebooks() -> list[Path]:
 
 
 def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> Path:
-    """Execute a notebook and write it, and its HTML, into a folder.
+    """Execute a notebook and write it into a folder.
 
     Parameters
     ----------
@@ -73,16 +71,22 @@ def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> P
         )
     except PapermillExecutionError as error:
         raise TutorialError(f"{notebook.name}, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
-    finally:
-        if executed.is_file():
-            write_html(executed)
     return executed
 
 
-def write_html(executed: Path) -> None:
-    """Write an executed notebook as HTML beside it."""
-    body, _ = HTMLExporter(embed_images=True).from_notebook_node(nbformat.read(executed, as_version=4))
-    executed.with_suffix(".html").write_text(body, encoding="utf-8")
+def write_site() -> Path:
+    """Write what was executed as HTML, a failed notebook up to its error; return the first page.
+
+    Raises
+    ------
+    TutorialError
+        If nothing was executed yet.
+    """
+    executed = [BUILD / "notebooks" / notebook.name for notebook in list_notebooks()]
+    executed = [notebook for notebook in executed if notebook.is_file()]
+    if not executed:
+        raise TutorialError(f"Expected executed notebooks in {BUILD / 'notebooks'}, found none. Run: make tutorial")
+    return gallery.write(executed, BUILD / "html")
 
 
 def newest_result() -> Path:
@@ -94,7 +98,14 @@ def main() -> None:
     """Execute every notebook and say where things are."""
     parser = argparse.ArgumentParser(prog="python -m helpers.tutorial", description=main.__doc__)
     parser.add_argument("--short", action="store_true", help="train only long enough to see that all works")
+    parser.add_argument("--html", action="store_true", help="execute nothing, write what was executed as HTML")
     arguments = parser.parse_args()
+    if arguments.html:
+        try:
+            print(write_site().relative_to(ROOT))
+        except TutorialError as error:
+            sys.exit(str(error))
+        return
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger would warn on each start
     start = time.monotonic()
     for notebook in list_notebooks():
@@ -103,14 +114,14 @@ def main() -> None:
         try:
             execute(notebook, SHORT.get(notebook.stem, {}) if arguments.short else {}, BUILD / "notebooks")
         except TutorialError as error:
-            sys.exit(f"failed\n{error}\nWhat was run until then: {BUILD / 'notebooks' / notebook.name}")
+            sys.exit(f"failed\n{error}\nWhat was run until then: {write_site().with_name(notebook.stem + '.html')}")
         print(f"{time.monotonic() - begun:.0f} s", flush=True)
     result = newest_result()
     shutil.copy(result / "rewards.png", BUILD)
     shutil.copy(result / "rewards.svg", BUILD)
     models = [shutil.copy(model, BUILD) for model in sorted(result.glob("*.nn"))]
     print(f"\nAll {len(list_notebooks())} notebooks in {time.monotonic() - start:.0f} s.")
-    print("notebooks, as HTML   build/notebooks/*.html")
+    print(f"executed notebooks   build/notebooks/, as pages {write_site().relative_to(ROOT)}")
     print("reward curve         build/rewards.png, build/rewards.svg")
     print(f"trained model        {', '.join(str(Path(model).relative_to(ROOT)) for model in models)}")
 

@@ -2,9 +2,10 @@
 
 import tarfile
 import uuid
+from dataclasses import replace
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from helpers import training
 from helpers.image import Image
@@ -157,6 +158,41 @@ def test_an_embedded_aws_that_has_gone(connection, volume, monkeypatch):
 
     monkeypatch.setattr(training, "find", once)
     with pytest.raises(training.TrainingError, match=r"no longer answers.*Run the notebook again from its first cell"):
+        training.follow(connection, name)
+
+
+def test_throttled_it_asks_less_often_and_goes_on(connection, volume, monkeypatch):
+    name = create(connection, volume, "say throttled")
+    follow(connection, name)
+    find, pauses = training.find, []
+    throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
+    answers = iter([find(connection, name), throttled, throttled])
+
+    def answer(connection, name):
+        given = next(answers, None) or find(connection, name)
+        if isinstance(given, ClientError):
+            raise given
+        return replace(given, status="InProgress") if len(pauses) < 3 else given
+
+    monkeypatch.setattr(training, "find", answer)
+    monkeypatch.setattr(training.time, "sleep", pauses.append)
+    job = training.follow(connection, name, poll_seconds=20.0)
+    assert job.status == "Completed"
+    assert pauses == [40.0, 60.0, 20.0]
+
+
+def test_another_refusal_ends_the_following(connection, volume, monkeypatch):
+    name = create(connection, volume, "say refused")
+    answers = iter([training.find(connection, name)])
+    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Describe")
+
+    def answer(connection, name):
+        if given := next(answers, None):
+            return given
+        raise denied
+
+    monkeypatch.setattr(training, "find", answer)
+    with pytest.raises(ClientError, match="AccessDenied"):
         training.follow(connection, name)
 
 

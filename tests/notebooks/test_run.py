@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from helpers import aws, image, rewards, training, tutorial, volume
+from helpers import aws, gallery, image, rewards, training, tutorial, volume
 
 
 def test_1_makes_the_sample_and_finds_it_ready(road, project):
@@ -58,11 +58,19 @@ def test_5_leaves_model_and_pictures(road, result):
     assert b"<svg" in (result / "rewards.svg").read_bytes()
 
 
-def test_html_is_written_without_an_error(road, project):
-    pages = sorted((project / "executed").glob("*.html"))
-    assert len(pages) == 5
-    for page in pages:
-        assert "Traceback" not in page.read_text()
+def test_the_site_has_a_page_for_each_notebook(road, project):
+    executed = sorted((project / "executed").glob("*.ipynb"))
+    overview = gallery.write(executed, project / "site")
+    assert sorted(path.name for path in (project / "site").iterdir()) == sorted(
+        ["index.html", *(notebook.with_suffix(".html").name for notebook in executed)]
+    )
+    told = overview.read_text()
+    for notebook in executed:
+        assert f'href="{notebook.stem}.html"' in told
+        page = (project / "site" / f"{notebook.stem}.html").read_text()
+        assert "Traceback" not in page
+        assert not re.search(r'href="[^"]+\.ipynb"', page)
+        assert not re.search(r"<script[^>]+src=", page)  # nothing of it comes from elsewhere
 
 
 def test_a_second_upload_sends_nothing(road, run):

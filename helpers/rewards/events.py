@@ -1,0 +1,79 @@
+"""Curves from TensorBoard's event files, as ML-Agents 0.11.0 writes them."""
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.rewards.table import Curve, RewardsError, make, name_field
+
+EPISODE = "Environment/"  # every summary of ML-Agents has a tag that begins so
+
+
+def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
+    """Read a curve, with every scalar of it, from the event files below a folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A run's `summaries/`, in which ML-Agents makes one folder ``<run id>_<brain>`` for each brain.
+    run_id : str
+        The run's name there.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `helpers.rewards.table`; of an event file that breaks off, what is whole.
+
+    Raises
+    ------
+    RewardsError
+        If there is no event file, none of them holds a summary, or they are another program's.
+    """
+    files = sorted(Path(folder).glob(f"{glob.escape(run_id)}_*/events.out.tfevents.*"))
+    if not files:
+        raise RewardsError(
+            f"Expected TensorBoard event files in {folder}/{run_id}_<brain>/, found none. Has the run started?"
+        )
+    curves: dict[str, Curve] = {}
+    strange: set[str] = set()
+    for file in files:  # by name, which holds the time of its first event: an attempt each
+        brain = file.parent.name.removeprefix(f"{run_id}_")
+        strange |= _read_file(file, curves.setdefault(brain, Curve(brain)))
+    if not any(curve.rows for curve in curves.values()):
+        if strange:
+            raise RewardsError(
+                f"Expected summaries of ML-Agents below {folder}, found those of another program: "
+                f"{', '.join(sorted(strange)[:5])}."
+            )
+        raise RewardsError(f"The event files below {folder} hold no summary yet: the first comes after summary_freq.")
+    return make(curves.values())
+
+
+def _read_file(file: Path, curve: Curve) -> set[str]:
+    """Add what a file holds to a curve; return the tags of events that are not ML-Agents'."""
+    # TensorBoard's modules take half a second to import; whoever only reads a log does without.
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+    strange: set[str] = set()
+    started = None
+    for record in _records(file):
+        event = Event.FromString(record)
+        started = event.wall_time if started is None else started
+        if event.session_log.status == SessionLog.START:  # written by container/train where a run goes on
+            curve.resume(event.step - 1)
+        values = {value.tag: value.simple_value for value in event.summary.value if not value.HasField("tensor")}
+        if any(tag.startswith(EPISODE) for tag in values):
+            scalars = {name_field(tag): value for tag, value in values.items()}
+            curve.add(event.step, event.wall_time - started, scalars)
+        else:
+            strange |= set(values)
+    return strange
+
+
+def _records(file: Path) -> Iterator[bytes]:
+    """Yield the records of an event file, up to the first that is not whole."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+
+    yield from RawEventFileLoader(str(file)).Load()

@@ -1,0 +1,154 @@
+"""Curves as pictures: what is drawn is what was measured, and nothing is drawn that would be wrong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from helpers import rewards
+from helpers.rewards.drawing import mean_interval
+
+
+def curve(values, brain="B", **columns):
+    steps = [1000 * (number + 1) for number in range(len(values))]
+    given = {"brain": brain, "attempt": 1, "step": steps, "elapsed": [60.0 * n for n in range(1, len(values) + 1)]}
+    return pd.DataFrame({**given, "mean_reward": values, "std_reward": float("nan"), **columns})
+
+
+def lines(figure):
+    return {line.get_label(): line for axes in figure.axes for line in axes.lines}
+
+
+def test_the_curve_and_its_band():
+    figure = rewards.plot({"job": curve([-0.953, 1.25], std_reward=[0.4, 0.75])})
+    assert isinstance(figure, Figure)
+    (axes,) = figure.axes
+    assert list(axes.lines[0].get_xdata()) == [1000, 2000]
+    assert list(axes.lines[0].get_ydata()) == [-0.953, 1.25]
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx(-1.353)
+    assert band[:, 1].max() == pytest.approx(2.0)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "mean cumulative reward ± 1 std")
+
+
+def test_each_brain_and_each_job_has_a_line():
+    two = pd.concat([curve([1.0, 2.0]), curve([3.0, 4.0], brain="A")])
+    assert list(lines(rewards.plot({"job": two}))) == ["job, A", "job, B"]
+    assert list(lines(rewards.plot({"one": curve([1.0]), "two": curve([2.0])}))) == ["one", "two"]
+
+
+def test_smoothing_is_drawn_over_the_raw_line_and_named():
+    drawn = lines(rewards.plot({"job": curve([0.0, 2.0, 4.0, 9.0])}, smooth=3))
+    assert list(drawn) == ["job, each summary", "job, mean of 3 summaries"]
+    assert list(drawn["job, each summary"].get_ydata()) == [0.0, 2.0, 4.0, 9.0]
+    assert list(drawn["job, mean of 3 summaries"].get_ydata()) == [0.0, 1.0, 2.0, 5.0]
+
+
+def test_against_time_and_against_cost():
+    figure = rewards.plot({"job": curve([1.0, 2.0])}, x="time")
+    assert list(figure.axes[0].lines[0].get_xdata()) == [1.0, 2.0]
+    assert figure.axes[0].get_xlabel() == "training time, minutes"
+    figure = rewards.plot({"job": curve([1.0, 2.0])}, x="cost", usd_per_hour=1.2)
+    assert list(figure.axes[0].lines[0].get_xdata()) == pytest.approx([0.02, 0.04])
+    assert figure.axes[0].get_xlabel() == "cost, USD"
+
+
+def test_lessons_and_interruptions_are_marked_where_they_were():
+    figure = rewards.plot({"job": curve([1.0, 2.0, 3.0, 4.0], lesson=[0, 0, 1, 1], attempt=[1, 1, 1, 2])})
+    (axes,) = figure.axes
+    marks = [(line.get_marker(), list(line.get_xdata())) for line in axes.lines[1:]]
+    assert marks == [("D", [3000]), ("X", [4000])]
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert told == ["job", "new lesson", "went on after an interruption"]
+
+
+def test_a_curve_without_them_has_no_marks():
+    figure = rewards.plot({"job": curve([1.0, 2.0], lesson=[0, 0])})
+    assert len(figure.axes[0].lines) == 1
+
+
+def test_another_scalar():
+    figure = rewards.plot({"job": curve([1.0], episode_length=[200.0])}, y="episode_length")
+    assert list(figure.axes[0].lines[0].get_ydata()) == [200.0]
+    assert figure.axes[0].get_ylabel() == "episode length, steps"
+
+
+def test_seeds_thin_their_mean_thick_and_its_interval():
+    runs = [curve([0.0, 10.0]), curve([2.0, 20.0]), curve([4.0, 30.0])]
+    figure = rewards.plot_seeds({"setting": runs})
+    (axes,) = figure.axes
+    assert [line.get_linewidth() for line in axes.lines] == [0.7, 0.7, 0.7, 2.2]
+    assert list(axes.lines[3].get_ydata()) == [2.0, 20.0]
+    assert axes.lines[3].get_label() == "setting, mean of 3 runs"
+    band = axes.collections[0].get_paths()[0].vertices
+    assert 10.0 <= band[:, 1].max() <= 30.0
+    assert axes.get_ylabel() == "mean cumulative reward, 95 % interval"
+
+
+def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
+    chance = np.random.default_rng(3)
+    hits = 0
+    for _ in range(200):
+        runs = [([0], [value]) for value in chance.normal(5.0, 2.0, size=20)]
+        _, low, mean, high = mean_interval(runs)
+        assert low[0] <= mean[0] <= high[0]
+        hits += low[0] <= 5.0 <= high[0]
+    assert 176 <= hits <= 198  # of 200; the percentile bootstrap of 20 runs covers a little less than 95 %
+
+
+def test_runs_of_other_steps_are_interpolated_where_all_have_values():
+    steps, low, mean, high = mean_interval([([0, 100, 200], [0.0, 10.0, 20.0]), ([50, 150], [5.0, 15.0])])
+    assert list(steps) == [50, 100, 150]
+    assert list(mean) == [5.0, 10.0, 15.0]
+    assert list(low) == list(high) == list(mean)
+
+
+def test_runs_without_a_common_step():
+    with pytest.raises(rewards.RewardsError, match="one begins at 500 when another ended"):
+        mean_interval([([0, 100], [0, 1]), ([500], [2])])
+
+
+def test_all_that_a_training_tells():
+    told = curve([1.0, 2.0], episode_length=[10.0, 20.0], policy_loss=[0.1, 0.2], value_loss=[1.0, 0.5])
+    figure = rewards.plot_training(told)
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "mean cumulative reward",
+        "episode length, steps",
+        "policy loss",
+        "value loss",
+    ]
+
+
+EMPTY = rewards.read_log([])
+
+
+@pytest.mark.parametrize(
+    ("curves", "options", "told"),
+    [
+        ({"job": EMPTY}, {}, "found none: the first one comes after summary_freq steps"),
+        ({}, {}, "found none"),
+        ({"job": curve([float("nan")])}, {}, "no episode has ended yet"),
+        ({"job": curve([1.0])}, {"y": "speed"}, "Expected a column speed, found brain, "),
+        ({"job": curve([1.0])}, {"x": "hours"}, "x to be one of step, time, cost, found x='hours'"),
+        ({"job": curve([1.0])}, {"x": "cost"}, 'usd_per_hour with x="cost"'),
+        ({"job": curve([1.0])}, {"smooth": 0}, "1 or more, found 0"),
+        (
+            {"one": curve([1.0], brain="3DBall"), "two": curve([1.0], brain="Walker")},
+            {},
+            r"different brains \(one: 3DBall; two: Walker\)",
+        ),
+    ],
+)
+def test_no_picture_rather_than_a_wrong_one(curves, options, told):
+    with pytest.raises(rewards.RewardsError, match=told):
+        rewards.plot(curves, **options)
+
+
+def test_seeds_of_different_environments():
+    with pytest.raises(rewards.RewardsError, match="different brains"):
+        rewards.plot_seeds({"s": [curve([1.0], brain="A"), curve([1.0], brain="B")]})
+
+
+def test_nothing_to_tell_of_a_training():
+    with pytest.raises(rewards.RewardsError, match="Expected summaries to plot, found none"):
+        rewards.plot_training(EMPTY)

@@ -1,0 +1,216 @@
+"""Curves: read rightly from log and events, joined without gap or double."""
+
+import json
+import math
+import random
+
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+
+from helpers import rewards
+
+LOG = """\
+INFO:mlagents.trainers:CommandLineOptions(debug=False, num_runs=1)
+INFO:mlagents.trainers: run: 3DBall: Step: 1000. Time Elapsed: 12.345 s Mean Reward: -0.953. Std of Reward: 0.400. Training.
+INFO:mlagents.trainers: run: 3DBall: Step: 2000.0. Time Elapsed: 24.000 s Mean Reward: 1.250. Std of Reward: 0.750. Training.
+INFO:mlagents.trainers: run: 3DBall: Step: 3000. No episode was completed since last summary. Training.
+INFO:mlagents.trainers: my-run: Hard Brain: Step: 1000. Time Elapsed: 9.000 s Mean Reward: 100.000. Std of Reward: 0.000. Not Training.
+"""
+LINE = "INFO:mlagents.trainers: run: B: Step: {}. Time Elapsed: {} s Mean Reward: {}. Std of Reward: 0.100. Training."
+
+
+def rows(table, *columns):
+    return list(table[list(columns)].itertuples(index=False, name=None))
+
+
+def test_a_log_line_is_read_with_its_sign():
+    curve = rewards.read_log(LOG.splitlines())
+    assert curve.to_dict("records") == [
+        {"brain": "3DBall", "attempt": 1, "step": 1000, "elapsed": 12.345, "mean_reward": -0.953, "std_reward": 0.4},
+        {"brain": "3DBall", "attempt": 1, "step": 2000, "elapsed": 24.0, "mean_reward": 1.25, "std_reward": 0.75},
+        {"brain": "Hard Brain", "attempt": 1, "step": 1000, "elapsed": 9.0, "mean_reward": 100.0, "std_reward": 0.0},
+    ]
+
+
+def test_an_empty_log_is_an_empty_curve():
+    curve = rewards.read_log([])
+    assert list(curve.columns) == rewards.COLUMNS
+    assert len(curve) == 0
+
+
+def test_a_log_that_grows_is_read_as_a_whole_one():
+    reader = rewards.LogReader()
+    for line in LOG.splitlines():
+        reader.feed([line])
+    assert reader.table().equals(rewards.read_log(LOG.splitlines()))
+
+
+def test_a_resumed_log_has_no_gap_and_no_double():
+    points = [(1000, 1.0, 1.5), (2000, 2.0, 2.5), (3000, 3.0, 3.5), (4000, 4.5, 4.5)]
+    again = [(3000, 1.0, 7.5), (4000, 2.0, 8.5)]
+    lines = [
+        *(LINE.format(*point) for point in points),
+        "train: training goes on from step 2000",
+        "train: brain B goes on from step 2000",
+        *(LINE.format(*point) for point in again),
+    ]
+    assert rows(rewards.read_log(lines), "attempt", "step", "elapsed", "mean_reward") == [
+        (1, 1000, 1.0, 1.5),
+        (1, 2000, 2.0, 2.5),
+        (2, 3000, 5.5, 7.5),  # 4.5 s of the first attempt, lost steps and all, and 1 s of the second
+        (2, 4000, 6.5, 8.5),
+    ]
+
+
+def test_what_was_done_after_the_checkpoint_is_dropped_before_it_is_done_again():
+    lines = [LINE.format(*point) for point in [(1000, 1.0, 1.5), (2000, 2.0, 2.5), (3000, 3.0, 3.5)]]
+    curve = rewards.read_log([*lines, "train: brain B goes on from step 1000"])
+    assert list(curve["step"]) == [1000]
+
+
+def test_an_interruption_that_nobody_told_of_is_seen_by_its_step():
+    lines = [LINE.format(*point) for point in [(1000, 1.0, 1.5), (2000, 2.0, 2.5), (1000, 1.0, 7.5), (2000, 2.0, 8.5)]]
+    curve = rewards.read_log(lines)
+    assert rows(curve, "attempt", "step", "mean_reward") == [(2, 1000, 7.5), (2, 2000, 8.5)]
+
+
+def test_two_interruptions_before_a_summary():
+    lines = [LINE.format(*point) for point in [(1000, 1.0, 1.5), (2000, 2.0, 2.5), (3000, 3.0, 3.5)]]
+    for step in (2000, 1000):  # the newer checkpoint was torn the second time
+        lines.append(f"train: brain B goes on from step {step}")
+    lines.append(LINE.format(2000, 1.0, 9.5))
+    assert rows(rewards.read_log(lines), "attempt", "step", "mean_reward") == [(1, 1000, 1.5), (2, 2000, 9.5)]
+
+
+def test_every_scalar_comes_under_its_fields_name(run, event):
+    everything = {
+        "Environment__Cumulative_Reward": -0.5,
+        "Environment__Episode_Length": 99.0,
+        "Environment__Lesson": 2.0,
+        "Policy__Entropy": 1.25,
+        "Policy__Learning_Rate": 0.5,
+        "Policy__Extrinsic_Value_Estimate": 3.0,
+        "Policy__Extrinsic_Reward": 4.0,
+        "Policy__Curiosity_Reward": 0.25,
+        "Losses__Value_Loss": 0.75,
+        "Losses__Policy_Loss": 8.0,
+    }
+    folder = run("3DBall", [event.summary(1000, 30.0, **everything)])
+    curve = rewards.read_events(folder, "run")
+    assert list(curve.columns[:6]) == rewards.COLUMNS
+    assert curve.drop(columns="std_reward").to_dict("records") == [
+        {
+            "brain": "3DBall",
+            "attempt": 1,
+            "step": 1000,
+            "elapsed": 0.0,
+            "mean_reward": -0.5,
+            "curiosity_reward": 0.25,
+            "entropy": 1.25,
+            "episode_length": 99.0,
+            "extrinsic_reward": 4.0,
+            "extrinsic_value_estimate": 3.0,
+            "learning_rate": 0.5,
+            "lesson": 2.0,
+            "policy_loss": 8.0,
+            "value_loss": 0.75,
+        }
+    ]
+    assert curve["std_reward"].isna().all()
+
+
+def test_each_brain_of_one_run_and_of_no_other(run, event):
+    run("My_Brain", [event.reward(1000, 4.0)])
+    run("3DBall", [event.reward(1000, 99.0)], run_id="other")
+    folder = run("3DBall", [event.reward(1000, -0.5, 7.0), event.reward(2000, 0.25, 9.5)])
+    curve = rewards.read_events(folder, "run")
+    assert rows(curve, "brain", "step", "elapsed", "mean_reward") == [
+        ("3DBall", 1000, 0.0, -0.5),
+        ("3DBall", 2000, 2.5, 0.25),
+        ("My_Brain", 1000, 0.0, 4.0),
+    ]
+
+
+def test_events_of_a_resumed_run_are_joined(run, event):
+    first = [event.reward(step, step / 1000, step / 100) for step in (1000, 2000, 3000, 4000)]
+    second = [event.resumed(2000, 990.0), event.reward(3000, 3.5, 1000.0), event.reward(4000, 4.5, 1010.0)]
+    curve = rewards.read_events(run("B", first, second), "run")
+    assert rows(curve, "attempt", "step", "elapsed", "mean_reward") == [
+        (1, 1000, 0.0, 1.0),
+        (1, 2000, 10.0, 2.0),
+        (2, 3000, 40.0, 3.5),
+        (2, 4000, 50.0, 4.5),
+    ]
+
+
+def test_a_summary_without_a_reward_keeps_its_place(run, event):
+    folder = run("B", [event.summary(1000, Environment__Lesson=0), event.reward(2000, 1.0)])
+    curve = rewards.read_events(folder, "run")
+    assert list(curve["step"]) == [1000, 2000]
+    assert math.isnan(curve["mean_reward"][0])
+
+
+@pytest.mark.parametrize("cut", [1, 7, 30])
+def test_of_a_torn_event_file_the_whole_part_is_read(run, event, cut):
+    folder = run("B", [event.reward(1000, 1.0), event.reward(2000, 2.0)])
+    (file,) = folder.rglob("events*")
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert list(rewards.read_events(folder, "run")["step"]) == [1000]
+
+
+def test_a_spoilt_event_file_gives_only_what_was_written(run, event):
+    written = [(step, step / 8) for step in range(1000, 9000, 1000)]
+    folder = run("B", [event.reward(*point) for point in written])
+    (file,) = folder.rglob("events*")
+    whole = file.read_bytes()
+    chance = random.Random(1)
+    for _ in range(300):
+        spoilt = bytearray(whole)
+        spoilt[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        file.write_bytes(spoilt)
+        try:
+            found = rows(rewards.read_events(folder, "run"), "step", "mean_reward")
+        except rewards.RewardsError:
+            found = []
+        assert found == written[: len(found)]
+
+
+def test_no_event_file(tmp_path):
+    with pytest.raises(rewards.RewardsError, match="run_<brain>/, found none. Has the run started?"):
+        rewards.read_events(tmp_path, "run")
+
+
+def test_events_before_the_first_summary(run, event):
+    text = Summary.Value(tag="run/Hyperparameters", tensor=TensorProto(string_val=[b"trainer"]))
+    folder = run("B", [Event(step=0, summary=Summary(value=[text]))])
+    with pytest.raises(rewards.RewardsError, match="hold no summary yet: the first comes after summary_freq"):
+        rewards.read_events(folder, "run")
+
+
+def test_events_of_another_program(run, event):
+    folder = run("B", [event.summary(1, accuracy=0.5, loss=1.0)])
+    with pytest.raises(rewards.RewardsError, match=r"those of another program: accuracy, loss\."):
+        rewards.read_events(folder, "run")
+
+
+def test_read_adds_the_deviations_of_the_log(run, event, tmp_path):
+    run("3DBall", [event.reward(1000, -0.953), event.reward(2000, 1.25), event.reward(3000, 2.0)])
+    (tmp_path / "training.json").write_text(json.dumps({"run_id": "run"}))
+    (tmp_path / "log.txt").write_text(LOG)
+    curve = rewards.read(tmp_path)
+    assert rows(curve[:2], "step", "std_reward") == [(1000, 0.4), (2000, 0.75)]
+    assert math.isnan(curve["std_reward"][2])
+    assert list(curve.columns[:6]) == rewards.COLUMNS
+
+
+def test_a_job_that_never_began(tmp_path):
+    (tmp_path / "training.json").write_text(json.dumps({"run_id": None, "reason": "Unknown hyperparameter."}))
+    with pytest.raises(rewards.RewardsError, match="never began to train: Unknown hyperparameter"):
+        rewards.read(tmp_path)
+
+
+def test_a_folder_without_a_record(tmp_path):
+    with pytest.raises(rewards.RewardsError, match=r"Expected training\.json in .*, found none"):
+        rewards.read(tmp_path)
