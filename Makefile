@@ -44,11 +44,15 @@ lab: setup  ## open the notebooks in JupyterLab
 
 .PHONY: test
 test: setup  ## run all tests that need no Docker engine
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not docker and not slow"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not browser and not docker and not slow"
 
 .PHONY: test-docker
 test-docker: setup  ## run the tests that need a Docker engine: build, push and train in the image
 	@$(BIN)/pytest -m docker tests/docker
+
+.PHONY: test-browser
+test-browser: setup  ## open the executed notebooks, and JupyterLab, in Chromium
+	@$(BIN)/pytest -m browser tests/browser
 
 .PHONY: test-compat
 test-compat: setup  ## run the container's tests in the compat flavour of the trainer too

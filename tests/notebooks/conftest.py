@@ -17,6 +17,7 @@ def project(tmp_path_factory):
     shutil.copy(ROOT / "unity-volume/README.md", home / "unity-volume")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_HOME", str(home / ".embedded"))
+        patch.delenv("MPLBACKEND")  # a kernel chooses its own, which shows pictures
         yield home
         aws.restore_environment()
         embedded.stop()

@@ -1,0 +1,45 @@
+"""The executed notebooks as a site, each page opened in a real browser at the width of a desk and of a telephone."""
+
+import re
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from helpers import tutorial
+
+PAGES = ["index", *(path.stem for path in tutorial.list_notebooks())]
+PICTURES = {"01_check_unity_build": 1, "04_train_on_sagemaker": 1, "05_plot_rewards": 1}  # at least
+ERRORS = re.compile(r"Traceback|Error:|Exception|can't be shown|Could not render|<Figure size")
+
+
+@pytest.fixture(params=PAGES)
+def page(request, site, browser):
+    browser.get((site / f"{request.param}.html").as_uri())
+    return request.param
+
+
+def test_it_shows_what_it_should(page, browser):
+    text = browser.find_element(By.TAG_NAME, "body").text
+    assert len(text) > 300
+    assert not ERRORS.search(text)
+    pictures = browser.find_elements(By.CSS_SELECTOR, "main img, ol.cards img")
+    assert len(pictures) >= PICTURES.get(page, 0)
+    for picture in pictures:
+        assert browser.execute_script("return arguments[0].complete && arguments[0].naturalWidth", picture) > 100
+    complaints = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert complaints == []
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_nothing_sticks_out(page, browser, at_width, width):
+    at_width(width)
+    inside, page_width = browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]")
+    assert (inside, page_width) == (width, width)
+
+
+def test_its_links_lead_to_pages(page, browser, site):
+    links = [link.get_attribute("href") for link in browser.find_elements(By.TAG_NAME, "a")]
+    inside = {link.partition("#")[0] for link in links if link and link.startswith("file:")}
+    assert inside - {browser.current_url}
+    for link in inside:
+        assert (site / link.rpartition("/")[2]).is_file(), link
