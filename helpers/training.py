@@ -131,7 +131,9 @@ class Job:
         if self.ended:
             told += f" after {self.training_seconds} s of training, {self.billable_seconds} s billed"
             if self.spot:
-                told += f" (spot saved {self.saved_percent:.0f} %), interrupted {self.interruptions} times"
+                times = {0: "never interrupted", 1: "interrupted once"}
+                told += f" (spot saved {self.saved_percent:.0f} %), "
+                told += times.get(self.interruptions, f"interrupted {self.interruptions} times")
         return f"{told}\n{self.failure}" if self.failure else told
 
 
@@ -476,7 +478,7 @@ def stop(connection: Connection, name: str) -> None:
 
 
 def interrupt(
-    connection: Connection, name: str, *, after_step: int = 0, seconds: float = 5.0, poll_seconds: float = POLL_SECONDS
+    connection: Connection, name: str, *, after_step: int = 0, seconds: float = 5.0, poll_seconds: float = 0.5
 ) -> None:
     """Practise what AWS does to a spot job at any time: take its instance away.
 

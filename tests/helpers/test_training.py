@@ -218,7 +218,7 @@ def test_a_spot_job_is_interrupted_and_goes_on(connection, volume, capsys):
     assert (job.status, job.spot, job.interruptions) == ("Completed", True, 1)
     assert job.saved_seconds == job.training_seconds - job.billable_seconds
     assert job.saved_percent == pytest.approx(100 * (1 - job.billable_seconds / job.training_seconds))
-    assert f"spot saved {job.saved_percent:.0f} %), interrupted 1 times" in str(job)
+    assert f"spot saved {job.saved_percent:.0f} %), interrupted once" in str(job)
     assert [line for line in read_log(connection, name) if line.startswith("count")] == ["count 1", "count 2"]
 
 
