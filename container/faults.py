@@ -35,7 +35,7 @@ def _words(event: Dict[str, Any], steps: str) -> str:
     kind, text, after = event["kind"], event.get("message", ""), "after %s" % steps
     player = "Player %s" % event.get("player")
     if kind == "player_exit":
-        return "%s %s %s." % (player, ending(event["code"]), after)
+        return "%s %s %s." % (player, _ending(event), after)
     if kind == "player_quit":
         return "%s ended the connection %s." % (player, after)
     if kind == "player_hang":
@@ -58,7 +58,7 @@ def _words(event: Dict[str, Any], steps: str) -> str:
     if kind == "worker_error":
         return "%s could not be driven %s: %s" % (player, after, text)
     if kind == "worker_exit":
-        return "The process that drives player %s %s %s." % (event["player"], ending(event["code"]), after)
+        return "The process that drives player %s %s %s." % (event["player"], _ending(event), after)
     if kind == "refused":
         return text
     if kind == "not_finite":
@@ -69,7 +69,15 @@ def _words(event: Dict[str, Any], steps: str) -> str:
         return "The learner stands still: nothing done for %.0f s, %s." % (event["seconds"], after)
     if kind == "silent":
         return "No sign of life from %s for %.0f s, %s." % (event["who"], event["seconds"], after)
-    return "The learner %s %s, before it reached max_steps." % (ending(event["code"]), after)  # learner_exit
+    return "The learner %s %s, before it reached max_steps." % (_ending(event), after)  # learner_exit
+
+
+def _ending(event: Dict[str, Any]) -> str:
+    if event.get("out_of_memory"):
+        limit = event.get("memory_limit")
+        most = "" if limit is None else ": all processes of this job may have %.0f MB" % (limit / 1e6)
+        return "was killed because memory ran out (SIGKILL%s)" % most
+    return ending(event["code"])
 
 
 def ending(code: Optional[int]) -> str:

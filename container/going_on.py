@@ -16,7 +16,8 @@ log = logging.getLogger("mlagents.trainers")
 
 def find_checkpoints(run: Run) -> None:
     """Find the newest whole checkpoint of each brain, and set newer ones aside that are torn."""
-    for brain in checkpoints.brains(run.folder):
+    run.known = checkpoints.brains(run.folder)
+    for brain in run.known:
         found = checkpoints.of_brain(os.path.join(run.folder, brain))
         for checkpoint in found:
             problem = _problem(checkpoint)
@@ -107,8 +108,8 @@ def note_of(run: Run, brain: str):
 def refuse_other_checkpoints(run: Run, brain: str) -> None:
     """Refuse to go on from what was trained for another environment, brain or network."""
     for found, note in run.notes.items():
-        if note is None:  # saved by plain mlagents-learn: ML-Agents itself will say
-            continue
+        if note is None:  # saved by plain mlagents-learn; `refuse_other_network` looks at the rest
+            note = {"environment": run.environment, "brains": run.known, "shape": run.shapes[brain]}
         if note["environment"] != run.environment:
             raise RefusalError(
                 "The checkpoints were trained in the environment %s, but this job trains in %s. Start without "
@@ -125,6 +126,31 @@ def refuse_other_checkpoints(run: Run, brain: str) -> None:
                 "The checkpoints of brain %s do not fit: %s. Start without checkpoints, or train with what they were "
                 "made with." % (brain, "; ".join(different))
             )
+
+
+def refuse_other_network(run: Run, policy) -> None:
+    """Refuse to load a checkpoint whose variables are not those of the network: what no note told of."""
+    brain = policy.brain.brain_name
+    saved = tf.train.NewCheckpointReader(run.found[brain].prefix).get_variable_to_shape_map()
+    with policy.graph.as_default():
+        wanted = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
+    different = [
+        "%s is %s in the checkpoint, %s now" % (name, _size(saved.get(name)), _size(wanted.get(name)))
+        for name in sorted(set(saved) | set(wanted))
+        if saved.get(name) != wanted.get(name)
+    ]
+    if different:
+        more = "; and %d more" % (len(different) - 3) if len(different) > 3 else ""
+        raise RefusalError(
+            "The checkpoint of brain %s at step %d does not fit the network: %s%s. Start without checkpoints, or train "
+            "with what they were made with." % (brain, run.found[brain].step, "; ".join(different[:3]), more)
+        )
+
+
+def _size(shape) -> str:
+    if shape is None:
+        return "missing"
+    return " x ".join(map(str, shape)) or "a number"
 
 
 def take_up(run: Run, trainer) -> None:

@@ -95,7 +95,7 @@ def _watch_workers(run: Run) -> None:
 
 def _watch_trainers(run: Run) -> None:
     generate, write_summary = TrainerFactory.generate, Trainer.write_summary
-    execute, save = TFPolicy._execute_model, TFPolicy.save_model
+    execute, save, load = TFPolicy._execute_model, TFPolicy.save_model, TFPolicy._load_graph
 
     def watched_generate(self, brain):
         run.shapes[brain.brain_name] = going_on.shape_of(self.trainer_config, brain)
@@ -118,6 +118,10 @@ def _watch_trainers(run: Run) -> None:
         run.marks += 1
         return execute(self, *args, **kwargs)
 
+    def checked_load(self):
+        going_on.refuse_other_network(run, self)
+        load(self)
+
     def noted_save(self, steps):
         name = self.brain.brain_name
         checkpoint = checkpoints.Checkpoint(int(steps), os.path.join(run.folder, name, "model-%d.cptk" % steps))
@@ -126,6 +130,7 @@ def _watch_trainers(run: Run) -> None:
 
     TrainerFactory.generate, Trainer.write_summary = watched_generate, watched_summary
     TFPolicy._execute_model, TFPolicy.save_model = watched_execute, noted_save
+    TFPolicy._load_graph = checked_load
 
 
 def _update_policy(trainer, update) -> None:

@@ -39,6 +39,11 @@ class Outcome:
         brains = self.brains.values()
         return bool(brains) and all(b.max_steps is not None and b.step >= b.max_steps for b in brains)
 
+    def trained_nothing(self) -> bool:
+        """Whether every brain was done when the job began."""
+        begun = self.resumed_from
+        return not self.restarts and all(begun.get(n, 0) >= (b.max_steps or 0) for n, b in self.brains.items())
+
     def holds(self, reward: float, named: Optional[str]) -> bool:
         """Whether the named brain, or every one, had at least this mean reward in its last summaries."""
         judged = [b for name, b in self.brains.items() if named in (None, name)]

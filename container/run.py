@@ -9,6 +9,7 @@ class Run:
         self.environment = settings["environment"]
         self.stall_timeout = settings["stall_timeout"]
         self.trainers = {}
+        self.known = []  # brains that had checkpoints, whole or not
         self.found = {}  # brain -> checkpoint that it goes on from
         self.notes = {}  # brain -> the note beside it
         self.shapes = {}  # brain -> shape of brain and network

@@ -17,6 +17,7 @@ from typing import Any, Dict, Optional
 import checkpoints
 import events
 import faults
+import memory
 import paths
 import process_tree
 from learner_command import LearnerCommand
@@ -28,6 +29,10 @@ STOP_SECONDS = 90  # the same when the job is stopped; SageMaker kills after 120
 LEAVE_SECONDS = 5  # for the players to leave once all is saved, and for a learner that does not move
 TIMERS_SECONDS = 1  # for the learner to write its timers, where a player that failed would keep it from ending
 START_SECONDS = 120  # for a learner to give its first sign of life: it loads TensorFlow before
+ALREADY_THERE = (
+    "Every brain had reached its max_steps already, in the checkpoints: nothing was trained. Raise max_steps to train "
+    "further."
+)
 SILENCE = 10  # seconds on top of stall-timeout before a process that sends nothing counts as lost
 
 
@@ -120,6 +125,7 @@ class Attempt:
         self.fault: Optional[faults.Fault] = None
         self.goal_reached = False
         self.log_starts = dict(_console_sizes())
+        self.memory_kills = memory.kills()
 
     def run(self) -> None:
         """Run the learner to its end; afterwards `fault` is what went wrong, if anything did."""
@@ -157,7 +163,8 @@ class Attempt:
             outcome.status = "completed"
             outcome.reason = "The mean reward held %g over %d summaries." % (self.goal[1], HELD_SUMMARIES)
         elif outcome.reached_max_steps():
-            outcome.status, outcome.reason = "completed", "Every brain reached its max_steps."
+            outcome.status = "completed"
+            outcome.reason = ALREADY_THERE if outcome.trained_nothing() else "Every brain reached its max_steps."
         else:
             outcome.status, outcome.reason = "stopped", "Stopped by %s after %s." % (self.stop.asked, outcome.steps())
 
@@ -228,9 +235,16 @@ class Attempt:
         follows = self.asked or self.outcome.exported  # from what was asked for, or from the end
         if self.fault or (follows and event["kind"] not in ("learner_exit", "trainer_error")):
             return
-        self.fault = faults.Fault(event)
+        self.fault = faults.Fault(self._explain(event))
         say(self.fault.reason(self.outcome.steps()))
         self._interrupt(LEAVE_SECONDS if event["kind"] in ("learner_stall", "silent") else SAVE_SECONDS)
+
+    def _explain(self, event: Dict[str, Any]) -> Dict[str, Any]:
+        """Add to an event of a process that was killed whether the kernel did it because memory ran out."""
+        if event.get("code") != -signal.SIGKILL or self.memory_kills is None:
+            return event
+        rose = (memory.kills() or 0) > self.memory_kills
+        return dict(event, out_of_memory=rose, memory_limit=memory.limit())
 
     def _interrupt(self, patience: float) -> None:
         if self.learner.poll() is None:

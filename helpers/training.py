@@ -6,14 +6,16 @@ import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlparse
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from tqdm import tqdm
 
+from helpers import checkpoints as places
 from helpers import cost, live, rewards
 from helpers.aws import Connection
 from helpers.image import Image
@@ -22,6 +24,8 @@ CHANNEL = "unity-volume"
 JOB_PREFIX = "mlagents"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 ENDED = ("Completed", "Failed", "Stopped")
+# Environment variable of a job: what it was launched to go on from. The container does without it.
+GOES_ON_FROM = "GOES_ON_FROM"
 # Each reads the learner's log line. The sign belongs to the number: without it -0.95 would be read as 0.95.
 METRICS = {
     "mean_reward": r"Mean Reward: (-?[0-9]+\.[0-9]+)",
@@ -38,6 +42,15 @@ LONGEST_PAUSE = 60.0
 
 class TrainingError(RuntimeError):
     """A job that is not there, has left nothing, or cannot be launched as asked."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a job's life: SageMaker's secondary status, when it began and, once it is over, when it ended."""
+
+    name: str
+    start: datetime
+    end: datetime | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,14 @@ class Job:
     instance_type : str
     started : datetime or None
         When the instance was there; billing begins then. None before.
+    spot : bool
+        Whether it runs on spare capacity.
+    checkpoints : str
+        S3 URI of the folder that its checkpoints are kept in; empty if they are not.
+    goes_on_from : str
+        ``"job <name>"`` or ``"run <name>"`` where it was launched to go on from that, else empty.
+    phases : tuple of Phase
+        What it went through, in order.
     """
 
     name: str
@@ -86,6 +107,10 @@ class Job:
     metrics: Mapping[str, float]
     instance_type: str = ""
     started: datetime | None = None
+    spot: bool = False
+    checkpoints: str = ""
+    goes_on_from: str = ""
+    phases: tuple[Phase, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -98,12 +123,31 @@ class Job:
             return float(self.training_seconds)
         return max(0.0, (datetime.now(timezone.utc) - self.started).total_seconds())
 
+    @property
+    def interruptions(self) -> int:
+        """How often its instance was taken away."""
+        return sum(phase.name == "Interrupted" for phase in self.phases)
+
+    @property
+    def saved_seconds(self) -> int:
+        """Seconds of training that were not billed; 0 until it has ended."""
+        return self.training_seconds - self.billable_seconds
+
+    @property
+    def saved_percent(self) -> float:
+        """The same as a share of its training, as SageMaker's console shows it."""
+        return 100 * self.saved_seconds / self.training_seconds if self.training_seconds else 0.0
+
     def __str__(self) -> str:
         told = f"{self.name}: {self.status}"
         if self.status == "InProgress":
             told += f", {self.phase}"
         if self.ended:
             told += f" after {self.training_seconds} s of training, {self.billable_seconds} s billed"
+            if self.spot:
+                times = {0: "never interrupted", 1: "interrupted once"}
+                told += f" (spot saved {self.saved_percent:.0f} %), "
+                told += times.get(self.interruptions, f"interrupted {self.interruptions} times")
         return f"{told}\n{self.failure}" if self.failure else told
 
 
@@ -115,11 +159,17 @@ def launch(
     hyperparameters: Mapping[str, object],
     instance_type: str = "ml.c5.xlarge",
     max_minutes: int = 60,
+    spot: bool = False,
+    max_wait_minutes: int = 0,
+    checkpoints: str = "",
+    start_from: str | Job = "",
 ) -> str:
     """Launch a training job and return its name.
 
-    If the same job (same volume, image and hyperparameters) is running already, that one's name is returned, and no
-    second one is paid for.
+    If the same job (same volume, image, hyperparameters and beginning) is running already, that one's name is returned,
+    and no second one is paid for.
+
+    Every job keeps its checkpoints in S3, so that an interrupted one goes on and a finished one can be trained further.
 
     Parameters
     ----------
@@ -133,18 +183,43 @@ def launch(
         See https://aws.amazon.com/sagemaker/pricing/.
     max_minutes : int
         SageMaker ends the job after this time, whatever it does. It is the most that you can pay for.
+    spot : bool
+        Run on spare capacity, which is cheaper and may be taken away: the job then waits until there is some again and
+        goes on from its checkpoints.
+    max_wait_minutes : int
+        With `spot`: SageMaker ends the job after this time, waiting included. 0 is twice `max_minutes`.
+    checkpoints : str
+        Name of a run, to go on with its checkpoints and keep the new ones with them. The first job with a name begins
+        the run; the same name again, with a higher ``max_steps``, trains further. Empty: a new run.
+    start_from : str or Job
+        An earlier job, to begin a new run with a copy of its checkpoints. ``max_steps`` counts its steps, too.
 
     Raises
     ------
     TrainingError
-        If SageMaker refuses the job.
+        If SageMaker refuses the job, there is nothing to go on from, or another job is writing there.
     """
     values = {
         name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in hyperparameters.items()
     }
-    if running := find_running(connection, volume, image, values):
+    start_from = start_from.name if isinstance(start_from, Job) else start_from
+    limits = _limits(max_minutes, max_wait_minutes, spot)
+    if checkpoints and start_from:
+        raise TrainingError(
+            f"Expected checkpoints or start_from, found both. Leave start_from empty to go on with the run "
+            f"{checkpoints}, or checkpoints to begin a new run from {start_from}."
+        )
+    try:
+        place = places.locate(connection, checkpoints or places.make_name())
+    except places.CheckpointsError as error:
+        raise TrainingError(str(error)) from error
+    goes_on_from = f"run {checkpoints}" if checkpoints else f"job {start_from}" if start_from else ""
+    if running := find_running(connection, volume, image, values, goes_on_from):
         print(f"{running} is running with the same volume, image and hyperparameters. No second job is launched.")
         return running
+    _refuse_second_writer(connection, place)
+    if start_from:
+        _copy_checkpoints(connection, find(connection, start_from), place)
 
     # The SDK would refuse a role that lacks rights to make network interfaces, which only jobs in a VPC use.
     # helpers.preflight looks at the rights that these jobs need.
@@ -152,7 +227,7 @@ def launch(
     # The SDK takes some 8 seconds to import. Only who launches a job waits for it.
     from sagemaker.core.helper.session_helper import Session
     from sagemaker.core.shapes import MetricDefinition, S3DataSource, StoppingCondition, Tag
-    from sagemaker.core.training.configs import Compute, InputData, Networking, OutputDataConfig
+    from sagemaker.core.training.configs import CheckpointConfig, Compute, InputData, Networking, OutputDataConfig
     from sagemaker.train import ModelTrainer
 
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
@@ -163,9 +238,13 @@ def launch(
         role=connection.role,
         base_job_name=JOB_PREFIX,
         hyperparameters=values,
-        compute=Compute(instance_type=instance_type, instance_count=1, volume_size_in_gb=30),
-        stopping_condition=StoppingCondition(max_runtime_in_seconds=60 * max_minutes),
+        environment={GOES_ON_FROM: goes_on_from} if goes_on_from else {},
+        compute=Compute(
+            instance_type=instance_type, instance_count=1, volume_size_in_gb=30, enable_managed_spot_training=spot
+        ),
+        stopping_condition=StoppingCondition(**limits),
         networking=Networking(enable_network_isolation=True),
+        checkpoint_config=CheckpointConfig(s3_uri=place),
         output_data_config=OutputDataConfig(s3_output_path=f"s3://{connection.bucket}/training"),
         tags=[Tag(key="project", value="mlagents"), Tag(key="image", value=image.tag)],
     ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
@@ -177,15 +256,65 @@ def launch(
     return trainer._latest_training_job.training_job_name
 
 
-def find_running(connection: Connection, volume: str, image: Image, hyperparameters: Mapping[str, str]) -> str | None:
-    """Return the name of a running job with these inputs, or None."""
-    pages = connection.client("sagemaker").get_paginator("list_training_jobs")
-    for page in pages.paginate(NameContains=JOB_PREFIX, StatusEquals="InProgress"):
-        for summary in page["TrainingJobSummaries"]:
-            job = find(connection, summary["TrainingJobName"])
-            if (job.volume, job.image, job.hyperparameters) == (volume, image.uri, hyperparameters):
-                return job.name
+def _limits(max_minutes: int, max_wait_minutes: int, spot: bool) -> dict[str, int]:
+    """Return how long a job may take, in seconds."""
+    limits = {"max_runtime_in_seconds": 60 * max_minutes}
+    if spot:
+        wait = max_wait_minutes or 2 * max_minutes
+        if wait < max_minutes:
+            raise TrainingError(
+                f"Expected max_wait_minutes of max_minutes ({max_minutes}) or more, because the training counts in it, "
+                f"found {wait}."
+            )
+        limits["max_wait_time_in_seconds"] = 60 * wait
+    return limits
+
+
+def _refuse_second_writer(connection: Connection, place: str) -> None:
+    """Refuse to train where another job writes its checkpoints: each would spoil the other's."""
+    for status in ("InProgress", "Stopping"):
+        for job in _list(connection, status):
+            if job.checkpoints == place:
+                raise TrainingError(
+                    f"{job.name} is {job.status} and keeps its checkpoints at {place}. Wait for its end, stop it with "
+                    f'training.stop(connection, "{job.name}"), or take another name for the checkpoints.'
+                )
+
+
+def _copy_checkpoints(connection: Connection, job: Job, place: str) -> None:
+    """Copy what an earlier job learned to a new run's place."""
+    if not job.ended:
+        raise TrainingError(f"{job.name} is still {job.status}. Wait for its end, or stop it, to start from it.")
+    if not job.checkpoints:
+        raise TrainingError(
+            f"{job.name} kept no checkpoints, so nothing can start from it. It was not launched by training.launch."
+        )
+    try:
+        count = places.copy(connection, job.checkpoints, place)
+    except places.CheckpointsError as error:
+        raise TrainingError(f"{job.name} ({job.status}) saved nothing to start from. {error}") from error
+    except ClientError as error:
+        raise TrainingError(f"The checkpoints of {job.name} could not be copied to {place}: {error}") from error
+    print(f"Starting from {job.name}: {count} files copied to {place}")
+
+
+def find_running(
+    connection: Connection, volume: str, image: Image, hyperparameters: Mapping[str, str], goes_on_from: str = ""
+) -> str | None:
+    """Return the name of a running job with these inputs and this beginning (`Job.goes_on_from`), or None."""
+    wanted = (volume, image.uri, hyperparameters, goes_on_from)
+    for job in _list(connection, "InProgress"):
+        if (job.volume, job.image, job.hyperparameters, job.goes_on_from) == wanted:
+            return job.name
     return None
+
+
+def _list(connection: Connection, status: str) -> Iterator[Job]:
+    """Yield the jobs that `launch` made and that have this status."""
+    pages = connection.client("sagemaker").get_paginator("list_training_jobs")
+    for page in pages.paginate(NameContains=JOB_PREFIX, StatusEquals=status):
+        for summary in page["TrainingJobSummaries"]:
+            yield find(connection, summary["TrainingJobName"])
 
 
 def find(connection: Connection, name: str = "") -> Job:
@@ -234,6 +363,13 @@ def find(connection: Connection, name: str = "") -> Job:
         metrics={metric["MetricName"]: metric["Value"] for metric in told.get("FinalMetricDataList", [])},
         instance_type=told["ResourceConfig"].get("InstanceType", ""),
         started=told.get("TrainingStartTime"),
+        spot=told.get("EnableManagedSpotTraining", False),
+        checkpoints=told.get("CheckpointConfig", {}).get("S3Uri", ""),
+        goes_on_from=told.get("Environment", {}).get(GOES_ON_FROM, ""),
+        phases=tuple(
+            Phase(phase["Status"], phase["StartTime"], phase.get("EndTime"))
+            for phase in told.get("SecondaryStatusTransitions", [])
+        ),
     )
 
 
@@ -362,6 +498,56 @@ def stop(connection: Connection, name: str) -> None:
         return
     connection.client("sagemaker").stop_training_job(TrainingJobName=name)
     print(f"Stopping {name}. It saves its model first; this can take two minutes.")
+
+
+def interrupt(
+    connection: Connection, name: str, *, after_step: int = 0, seconds: float = 5.0, poll_seconds: float = 0.5
+) -> None:
+    """Practise what AWS does to a spot job at any time: take its instance away.
+
+    On the embedded target this waits until the job has done so many steps, and then takes the instance away. On AWS
+    nobody can ask for that; this says so and changes nothing.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        A running job that was launched with ``spot=True``.
+    after_step : int
+        The first summary at or after this step is waited for.
+    seconds : float
+        How long there is no capacity afterwards.
+    poll_seconds : float
+        Time between two looks, in seconds.
+
+    Raises
+    ------
+    TrainingError
+        If the job ends before, or is none that can be interrupted.
+    """
+    if not connection.endpoint:
+        print("AWS takes spot instances away by itself, when it needs them. It cannot be asked to.")
+        return
+    from helpers import embedded
+
+    log, step = Log(connection, name), 0
+    with tqdm(total=after_step, unit="step", desc="until the interruption") as bar:
+        while True:
+            job = find(connection, name)
+            log.read()
+            curve = rewards.read_log(log.lines)
+            step = int(curve["step"].max()) if len(curve) else 0
+            bar.update(min(step, after_step) - bar.n)
+            if job.ended:
+                raise TrainingError(f"{job}\nIt ended before it could be interrupted after step {after_step}.")
+            if job.phase == "Training" and step >= after_step:
+                break
+            time.sleep(poll_seconds)
+    try:
+        embedded.interrupt(name, seconds)
+    except embedded.EmbeddedError as error:
+        raise TrainingError(str(error)) from error
+    print(f"{name}: the instance was taken away after step {step:,}. There is no other for {seconds:g} s.")
 
 
 def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:

@@ -21,7 +21,10 @@ from helpers import ROOT, gallery
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
 RESULTS = ROOT / "results"
-SHORT = {"04_train_on_sagemaker": {"max_steps": 3000}}
+SHORT = {
+    "04_train_on_sagemaker": {"max_steps": 3000},
+    "06_resume_after_interruption": {"max_steps": 1000, "interrupt_after": 250, "further_steps": 1500},
+}
 
 
 class TutorialError(RuntimeError):

@@ -16,7 +16,7 @@ from helpers.preflight.place import POLICY, Place, code, unanswered
 SAGEMAKER = "sagemaker.amazonaws.com"
 
 AREAS = {
-    "your rights, S3": ("Bucket", "Upload", "Results"),
+    "your rights, S3": ("Bucket", "Upload", "Results", "Checkpoints"),
     "your rights, ECR": ("RegistryLogin", "Registry"),
     "your rights, SageMaker": ("TrainingJobs", "TrainingJobList", "ExecutionRole"),
     "your rights, log": ("Log",),

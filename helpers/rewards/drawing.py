@@ -44,7 +44,7 @@ def plot(
 ) -> Figure:
     """Plot curves against steps, training time or cost; mean rewards with one standard deviation as a band.
 
-    A diamond marks the first summary of a new lesson, a cross the first after an interruption.
+    A diamond marks the first summary of a new lesson, a cross the first after the run went on from a checkpoint.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def _mark(
     """Mark new lessons and interruptions on a line."""
     for column, marker, meaning in (
         ("lesson", "D", "new lesson"),
-        ("attempt", "X", "went on after an interruption"),
+        ("attempt", "X", "went on from a checkpoint"),
     ):
         if column not in rows:
             continue

@@ -17,7 +17,10 @@ from selenium.webdriver.chrome.service import Service
 from helpers import ROOT, aws, embedded, gallery, tutorial
 
 HERE = Path(__file__).parent
-SHORT = {"04_train_on_sagemaker": {"max_steps": 500}}
+SHORT = {
+    "04_train_on_sagemaker": {"max_steps": 500},
+    "06_resume_after_interruption": {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
+}
 
 
 def pytest_collection_modifyitems(items):

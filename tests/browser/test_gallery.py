@@ -8,7 +8,12 @@ from selenium.webdriver.common.by import By
 from helpers import tutorial
 
 PAGES = ["index", *(path.stem for path in tutorial.list_notebooks())]
-PICTURES = {"01_check_unity_build": 1, "04_train_on_sagemaker": 1, "05_plot_rewards": 1}  # at least
+PICTURES = {
+    "01_check_unity_build": 1,
+    "04_train_on_sagemaker": 1,
+    "05_plot_rewards": 1,
+    "06_resume_after_interruption": 2,
+}  # at least
 ERRORS = re.compile(r"Traceback|Error:|Exception|can't be shown|Could not render|<Figure size")
 
 

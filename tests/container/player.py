@@ -157,6 +157,11 @@ class Fault:
             with contextlib.suppress(MemoryError):
                 assert not [bytearray(2**24) for _ in range(100)]
             os.abort()  # as Unity does
+        if self.kind == "hog":  # more and more, until the kernel ends it before the learner
+            Path("/proc/self/oom_score_adj").write_text("1000")
+            hoard = []
+            while True:
+                hoard.append(b"x" * 2**24)
         if self.kind == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.kind == "kill":

@@ -1,9 +1,19 @@
 """Runs that are killed, stopped or extended, and go on from their checkpoints."""
 
 import json
+import os
+import shutil
 import signal
+import subprocess
+from pathlib import Path
 
+import learner_command
 import pytest
+
+from helpers import ROOT
+
+CONTAINER = ROOT / "container"
+PLAYER = Path(__file__).with_name("player.py")
 
 LESSON = {
     "measure": "progress",
@@ -72,6 +82,53 @@ def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
         "checkpoints, or train with what they were made with."
     )
     assert job.saved_steps() == saved
+
+
+def test_a_run_that_had_reached_its_max_steps_says_so(job):
+    assert job.run() == 0
+    assert job.run() == 0
+    assert job.training["status"] == "completed"
+    assert job.training["reason"] == (
+        "Every brain had reached its max_steps already, in the checkpoints: nothing was trained. Raise max_steps to "
+        "train further."
+    )
+    assert (job.root / "model/Test.nn").stat().st_size > 0
+    assert job.curve() == [(20, 0.9), (40, 0.9), (60, 0.9)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_checkpoints_of_plain_mlagents_are_gone_on_from(job, tmp_path):
+    """Train with `mlagents-learn` itself, and go on from what it left."""
+    config = tmp_path / "plain.yaml"
+    config.write_text((CONTAINER / "trainer_config.yaml").read_text().replace("max_steps: 50000", "max_steps: 60"))
+    build = tmp_path / "Test.x86_64"
+    shutil.copy(PLAYER, build)
+    build.chmod(0o755)
+    folder = job.root / "checkpoints"
+    folder.mkdir()
+    (tmp_path / "0").mkdir()
+    python = job.trainer.python
+    if job.trainer.flavour != "exact":
+        pytest.skip("ML-Agents alone needs TensorFlow 1")
+    line = f"--run-id run --train --no-graphics --save-freq 20 --base-port {learner_command.free_ports(1)}"
+    log = tmp_path / "0" / "Player.log"
+    subprocess.run(
+        [python.parent / "mlagents-learn", config, "--env", build, *line.split(), "--env-args", "-logFile", log],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"},
+        check=True,
+    )
+    saved = job.saved_steps()
+    plain = {"max_steps": 100, "summary_freq": 20, "hidden_units": 128, "num_layers": 2, "buffer_size": 10240}
+    assert job.run(**{**plain, "hidden_units": 129}) == 1
+    assert job.failure == ""
+    assert job.run("--brains Other", **plain) == 1
+    assert job.failure.startswith("The checkpoints hold the brains Test, but this build has the brain Other.")
+    assert job.saved_steps() == saved
+    assert job.run(**plain) == 0
+    assert job.training["resumed_from"] == {"Test": saved[-1]}
+    assert job.training["brains"]["Test"]["steps"] == 100
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """What is laid out before the learner starts, and what is refused instead."""
 
 import json
+import re
 
 import cores
 import player_build
@@ -101,6 +102,17 @@ def test_auto_means_the_cores_given(monkeypatch):
     assert cores.given() == 3
     monkeypatch.setattr(cores, "_quota", lambda: 1 << 30)
     assert cores.given() == 8
+
+
+def test_checkpoints_that_cannot_be_written_are_seen_before_anything_is_trained(job):
+    (job.root / "checkpoints").symlink_to("/proc")  # where nobody can write, root neither
+    assert job.run() == 1
+    assert re.fullmatch(
+        rf"Checkpoints cannot be written to {job.root}/checkpoints: .+\. Mount it writable, and with room\.",
+        job.failure,
+    )
+    assert job.training["reason"] == job.failure
+    assert "CommandLineOptions" not in job.log
 
 
 def test_refusals_end_the_job_before_anything_starts(job):

@@ -1,6 +1,9 @@
 """Jobs: launched through the real SDK, found, followed, stopped and fetched."""
 
+import dataclasses
+import re
 import tarfile
+import time
 import uuid
 from dataclasses import replace
 
@@ -32,13 +35,15 @@ def names_of_their_own(monkeypatch):
     )
 
 
-def launch(connection, volume, do, **hyperparameters):
+def launch(connection, volume, do, beginning=None, **hyperparameters):
     hyperparameters = {"do": do, **hyperparameters}
-    return training.launch(connection, volume=volume, image=IMAGE, hyperparameters=hyperparameters, max_minutes=2)
+    return training.launch(
+        connection, volume=volume, image=IMAGE, hyperparameters=hyperparameters, max_minutes=2, **(beginning or {})
+    )
 
 
-def create(connection, volume, do):
-    """Make a job as `launch` makes it, without the seconds that the SDK takes."""
+def create(connection, volume, do, **more):
+    """Make a job as `launch` makes it, without the seconds that the SDK takes and without checkpoints."""
     name = f"mlagents-{uuid.uuid4().hex[:12]}"
     connection.client("sagemaker").create_training_job(
         TrainingJobName=name,
@@ -54,8 +59,29 @@ def create(connection, volume, do):
         OutputDataConfig={"S3OutputPath": f"s3://{connection.bucket}/training"},
         ResourceConfig={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
         StoppingCondition={"MaxRuntimeInSeconds": 120},
+        **more,
     )
     return name
+
+
+def put_checkpoint(connection, job):
+    """Put the file that tells a checkpoint of ML-Agents beside what the job itself has kept."""
+    bucket, _, key = job.checkpoints.removeprefix("s3://").partition("/")
+    key += "models/run-0/3DBall/model-20.cptk.index"
+    connection.client("s3").put_object(Bucket=bucket, Key=key, Body=b"saved")
+
+
+def wait_until_it_waits(connection, name):
+    end = time.monotonic() + 30
+    while "waiting" not in read_log(connection, name):
+        assert time.monotonic() < end
+        time.sleep(0.1)  # the log has no event to wait for
+
+
+def read_log(connection, name):
+    log = training.Log(connection, name)
+    log.read()
+    return log.lines
 
 
 def follow(connection, name):
@@ -71,6 +97,8 @@ def test_a_job_is_what_was_asked_for(connection, volume):
     assert told["AlgorithmSpecification"]["TrainingImage"] == IMAGE.uri
     assert told["EnableNetworkIsolation"] is True
     assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120}
+    assert told["EnableManagedSpotTraining"] is False
+    assert told.get("Environment", {}) == {}
     assert told["ResourceConfig"]["InstanceType"] == "ml.c5.xlarge"
     assert [channel["ChannelName"] for channel in told["InputDataConfig"]] == ["unity-volume"]
     tags = connection.client("sagemaker").list_tags(ResourceArn=told["TrainingJobArn"])["Tags"]
@@ -80,6 +108,9 @@ def test_a_job_is_what_was_asked_for(connection, volume):
     assert job.failure == ""
     assert job.metrics == {"mean_reward": pytest.approx(-0.953), "std_reward": 0.25, "step": 1000.0}
     assert (job.volume, job.image) == (volume, IMAGE.uri)
+    assert re.fullmatch(rf"s3://{connection.bucket}/checkpoints/\d{{8}}-\d{{6}}-[0-9a-f]{{4}}/", job.checkpoints)
+    assert (job.spot, job.interruptions, job.goes_on_from) == (False, 0, "")
+    assert [phase.name for phase in job.phases] == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
 
 
 def test_the_newest_job_is_found_without_a_name(connection, volume):
@@ -96,6 +127,116 @@ def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, ca
     assert other != name
     training.stop(connection, name)
     assert follow(connection, name).status == "Stopped"
+
+
+def test_a_named_run_goes_on_with_its_checkpoints(connection, volume):
+    run = {"checkpoints": f"balance-{uuid.uuid4().hex[:6]}"}
+    first = follow(connection, launch(connection, volume, "count", run))
+    assert first.checkpoints == f"s3://{connection.bucket}/checkpoints/{run['checkpoints']}/"
+    assert first.goes_on_from == f"run {run['checkpoints']}"
+    second = follow(connection, launch(connection, volume, "count", run, max_steps=200))
+    assert second.checkpoints == first.checkpoints
+    assert read_log(connection, first.name) == ["count 1"]
+    assert read_log(connection, second.name) == ["count 2"]
+    fresh = follow(connection, launch(connection, volume, "count"))
+    assert read_log(connection, fresh.name) == ["count 1"]
+
+
+def test_two_jobs_never_write_to_the_same_checkpoints(connection, volume, capsys):
+    run = {"checkpoints": f"balance-{uuid.uuid4().hex[:6]}"}
+    name = launch(connection, volume, "term;wait", run)
+    assert launch(connection, volume, "term;wait", run) == name
+    assert f"{name} is running with the same volume, image and hyperparameters" in capsys.readouterr().out
+    refused = rf"{name} is InProgress and keeps its checkpoints at s3://.*/{run['checkpoints']}/\. Wait for its end"
+    with pytest.raises(training.TrainingError, match=refused):
+        launch(connection, volume, "term;wait", run, max_steps=200)
+    new = launch(connection, volume, "term;wait")  # the same, but from the beginning
+    assert new != name
+    for job in (name, new):
+        training.stop(connection, job)
+        follow(connection, job)
+
+
+def test_a_job_starts_from_an_earlier_one(connection, volume, capsys):
+    first = follow(connection, launch(connection, volume, "count"))
+    put_checkpoint(connection, first)
+    name = launch(connection, volume, "count;term;wait", {"start_from": first})
+    assert launch(connection, volume, "count;term;wait", {"start_from": first.name}) == name
+    told = capsys.readouterr().out
+    assert told.count(f"Starting from {first.name}: 2 files copied to s3://{connection.bucket}/checkpoints/") == 1
+    wait_until_it_waits(connection, name)
+    training.stop(connection, name)
+    second = follow(connection, name)
+    assert second.goes_on_from == f"job {first.name}"
+    assert second.checkpoints != first.checkpoints
+    assert read_log(connection, name)[0] == "count 2"
+    third = follow(connection, launch(connection, volume, "count", {"start_from": first}))
+    assert read_log(connection, third.name) == ["count 2"]  # what the first one kept is as it was
+
+
+def test_nothing_to_start_from(connection, volume):
+    plain = follow(connection, create(connection, volume, "count"))
+    with pytest.raises(training.TrainingError, match=f"{plain.name} kept no checkpoints, so nothing can start from it"):
+        launch(connection, volume, "", {"start_from": plain})
+    empty = follow(connection, launch(connection, volume, "count"))
+    message = rf"{empty.name} \(Completed\) saved nothing to start from. Expected checkpoints at {empty.checkpoints}"
+    with pytest.raises(training.TrainingError, match=message):
+        launch(connection, volume, "", {"start_from": empty})
+    with pytest.raises(training.TrainingError, match="Expected a training job named mlagents-never, found none"):
+        launch(connection, volume, "", {"start_from": "mlagents-never"})
+    running = launch(connection, volume, "term;wait")
+    with pytest.raises(training.TrainingError, match=f"{running} is still InProgress. Wait for its end, or stop it"):
+        launch(connection, volume, "", {"start_from": running})
+    training.stop(connection, running)
+    follow(connection, running)
+
+
+@pytest.mark.parametrize(
+    "beginning, complaint",
+    [
+        ({"checkpoints": "a", "start_from": "b"}, "Expected checkpoints or start_from, found both. Leave start_from"),
+        ({"checkpoints": "a/b"}, "Expected a name of up to 63 letters, digits, dots, dashes and .*, found 'a/b'"),
+        ({"checkpoints": ".."}, "found '..'"),
+        ({"spot": True, "max_wait_minutes": 1}, r"Expected max_wait_minutes of max_minutes \(2\) or more, .* found 1"),
+    ],
+)
+def test_a_beginning_that_cannot_be_is_refused(connection, volume, beginning, complaint):
+    before = training.list_newest(connection.client("sagemaker"), 1)
+    with pytest.raises(training.TrainingError, match=complaint):
+        launch(connection, volume, "", beginning)
+    assert training.list_newest(connection.client("sagemaker"), 1) == before
+
+
+def test_a_spot_job_is_interrupted_and_goes_on(connection, volume, capsys):
+    do = f"count;say {SUMMARY.format(20, '0.5')};wait 0.5;say {SUMMARY.format(40, '0.5')};until 2"
+    name = launch(connection, volume, do, {"spot": True})
+    told = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert told["EnableManagedSpotTraining"] is True
+    assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120, "MaxWaitTimeInSeconds": 240}
+    training.interrupt(connection, name, after_step=40, seconds=0.2, poll_seconds=0.05)
+    assert f"{name}: the instance was taken away after step 40. There is no other for 0.2 s." in capsys.readouterr().out
+    job = follow(connection, name)
+    assert (job.status, job.spot, job.interruptions) == ("Completed", True, 1)
+    assert job.saved_seconds == job.training_seconds - job.billable_seconds
+    assert job.saved_percent == pytest.approx(100 * (1 - job.billable_seconds / job.training_seconds))
+    assert f"spot saved {job.saved_percent:.0f} %), interrupted once" in str(job)
+    assert [line for line in read_log(connection, name) if line.startswith("count")] == ["count 1", "count 2"]
+
+
+def test_what_cannot_be_interrupted(connection, volume, capsys):
+    name = create(connection, volume, "say none;wait 0.1")
+    with pytest.raises(training.TrainingError, match="Completed after .*\nIt ended before it could be interrupted aft"):
+        training.interrupt(connection, name, after_step=40, poll_seconds=0.05)
+    name = create(connection, volume, "term;wait")
+    with pytest.raises(training.TrainingError, match="it was not created with EnableManagedSpotTraining"):
+        training.interrupt(connection, name, poll_seconds=0.05)
+    training.stop(connection, name)
+    follow(connection, name)
+    capsys.readouterr()
+    training.interrupt(dataclasses.replace(connection, target="aws", endpoint=None), name)
+    assert capsys.readouterr().out == (
+        "AWS takes spot instances away by itself, when it needs them. It cannot be asked to.\n"
+    )
 
 
 def test_a_failed_job_says_why(connection, volume):
@@ -269,7 +410,5 @@ def test_fetch_of_a_job_that_left_nothing(connection, volume, tmp_path):
 
 @pytest.mark.parametrize(("metric", "value"), [("mean_reward", "-0.953"), ("std_reward", "0.250"), ("step", "1000")])
 def test_the_metric_patterns_read_the_log_line(metric, value):
-    import re
-
     assert re.search(training.METRICS[metric], SUMMARY.format(1000, "-0.953"))[1] == value
     assert len(training.METRICS[metric]) <= 500

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from helpers import aws, gallery, image, rewards, training, tutorial, volume
+from helpers import aws, gallery, image, interruptions, rewards, training, tutorial, volume
 
 
 def test_1_makes_the_sample_and_finds_it_ready(road, project):
@@ -71,6 +71,58 @@ def test_the_site_has_a_page_for_each_notebook(road, project):
         assert "Traceback" not in page
         assert not re.search(r'href="[^"]+\.ipynb"', page)
         assert not re.search(r"<script[^>]+src=", page)  # nothing of it comes from elsewhere
+
+
+@pytest.fixture(scope="module")
+def spot_jobs(road, result):
+    """Give the two jobs of notebook 6, the interrupted one and the one that trained further."""
+    connection = aws.connect("embedded")
+    names = training.list_newest(connection.client("sagemaker"), 2)
+    assert result.name not in names
+    return training.find(connection, names[1]), training.find(connection, names[0])
+
+
+def test_6_goes_on_where_it_was_interrupted(road, project, spot_jobs):
+    job, _ = spot_jobs
+    assert (job.status, job.spot, job.interruptions) == ("Completed", True, 1)
+    assert [phase.name for phase in job.phases][2:7] == [
+        *("Training", "Interrupted", "Restarting", "Downloading", "Training"),
+    ]
+    record = json.loads((project / "results" / job.name / "training.json").read_text())
+    step = record["resumed_from"]["3DBall"]
+    assert 250 <= step < 600
+    assert record["brains"]["3DBall"]["steps"] == 600
+    assert list(rewards.read(project / "results" / job.name)["step"]) == [250, 500]
+    assert interruptions.read_steps(project / "results" / job.name) == [step]
+    first_life = job_log(job).split("brain 3DBall goes on from step")[0]
+    assert f"train: stopped. Stopped by SIGTERM after step {step} of 3DBall." in first_life
+
+
+def job_log(job):
+    log = training.Log(aws.connect("embedded"), job.name)
+    log.read()
+    return "\n".join(log.lines)
+
+
+def test_6_tells_what_spot_saved(road, spot_jobs):
+    job, _ = spot_jobs
+    saved = job.training_seconds - job.billable_seconds
+    assert saved > 0
+    assert f"trained {job.training_seconds} s, billed {job.billable_seconds} s" in road[6]
+    assert f"saved   {saved} s, {100 * saved / job.training_seconds:.0f} %" in road[6]
+
+
+def test_6_trains_the_model_further(road, project, spot_jobs):
+    first, further = spot_jobs
+    assert (further.status, further.goes_on_from) == ("Completed", f"job {first.name}")
+    folder = project / "results" / further.name
+    record = json.loads((folder / "training.json").read_text())
+    assert record["resumed_from"] == {"3DBall": 601}  # ML-Agents ends one step after max_steps
+    assert record["brains"]["3DBall"]["steps"] == 750
+    assert list(rewards.read(folder)["step"]) == [250, 500, 750]
+    before, after = rewards.read(project / "results" / first.name), rewards.read(folder)
+    assert list(after["mean_reward"][:2]) == list(before["mean_reward"])
+    assert (folder / "3DBall.nn").read_bytes() != (project / "results" / first.name / "3DBall.nn").read_bytes()
 
 
 def test_a_second_upload_sends_nothing(road, run):

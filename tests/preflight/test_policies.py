@@ -10,7 +10,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.stub import Stubber
 
-from helpers import aws, cost, image, policies, preflight, training, volume
+from helpers import aws, checkpoints, cost, image, policies, preflight, training, volume
 from helpers.image import pushing
 from helpers.policies.__main__ import main
 
@@ -20,6 +20,7 @@ IAM_NAMES = {
     "s3:HeadBucket": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:CopyObject": "s3:PutObject",
     "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:UploadPart": "s3:PutObject",
     "s3:CompleteMultipartUpload": "s3:PutObject",
@@ -100,7 +101,7 @@ def recorded(road):
 
 
 def go_down_the_road(folder):
-    """Do what the notebooks do: connect, look, upload, name and push the image, train, stop, fetch, ask the price."""
+    """Do what the notebooks do: connect, look, upload, push the image, train, stop, train on, fetch, ask the price."""
     aws.connect("embedded", bucket="a-new-bucket")
     connection = aws.connect("embedded")
     preflight.check(connection)
@@ -127,6 +128,12 @@ def go_down_the_road(folder):
     job = training.follow(connection, name, poll_seconds=0.1)
     assert job.status == "Stopped"
     training.fetch(connection, job, folder / "results")
+    bucket, _, key = job.checkpoints.removeprefix("s3://").partition("/")
+    connection.client("s3").put_object(Bucket=bucket, Key=f"{key}model-1.cptk.index", Body=b"saved")
+    further = training.launch(
+        connection, volume=uri, image=IMAGE, hyperparameters={"do": ""}, max_minutes=2, start_from=job
+    )
+    assert training.follow(connection, further, poll_seconds=0.1).status == "Completed"
     with Stubber(boto3.client("service-quotas")) as stub:
         stub.add_response("list_service_quotas", {"Quotas": []})
         stub.add_response("list_aws_default_service_quotas", {"Quotas": []})
@@ -176,6 +183,8 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
     [
         ("user", "s3:PutObject", f"{BUCKET}/{volume.PREFIX}/0123/3DBall.x86_64"),
         ("user", "s3:GetObject", f"{BUCKET}/training/job/output/model.tar.gz"),
+        ("user", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
+        ("user", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
         ("user", "ecr:PutImage", REPOSITORY),
         ("user", "sagemaker:CreateTrainingJob", JOB),
         ("user", "sagemaker:StopTrainingJob", JOB),
@@ -183,6 +192,8 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
         ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
         ("execution-role", "s3:GetObject", f"{BUCKET}/{volume.PREFIX}/0123/3DBall.x86_64"),
         ("execution-role", "s3:PutObject", f"{BUCKET}/training/job/output/model.tar.gz"),
+        ("execution-role", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
+        ("execution-role", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
         ("execution-role", "s3:ListBucket", BUCKET),
         ("execution-role", "ecr:BatchGetImage", REPOSITORY),
         ("execution-role", "logs:PutLogEvents", STREAM),

@@ -59,7 +59,7 @@ def test_lessons_and_interruptions_are_marked_where_they_were():
     marks = [(line.get_marker(), list(line.get_xdata())) for line in axes.lines[1:]]
     assert marks == [("D", [3000]), ("X", [4000])]
     told = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert told == ["job", "new lesson", "went on after an interruption"]
+    assert told == ["job", "new lesson", "went on from a checkpoint"]
 
 
 def test_a_curve_without_them_has_no_marks():

@@ -1,0 +1,87 @@
+"""What became of a job that was interrupted: the steps it went on from, and both lines of it in one picture."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helpers import rewards
+from helpers.training import Job
+
+WENT_ON = re.compile(r"^train: brain (?P<brain>.+) goes on from step (?P<step>[0-9]+)$")
+# Okabe and Ito's, as in helpers.rewards. What is not named here is waiting.
+COLOURS = {"Training": "#0072B2", "Downloading": "#56B4E9", "Uploading": "#56B4E9", "Interrupted": "#D55E00"}
+WAITING = "#BBBBBB"
+MARK = "#D55E00"
+
+
+def find_steps(lines: Iterable[str]) -> list[int]:
+    """Return the steps that training went on from, in order; one each time, that of the brain furthest on.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        A job's log. Brains of one start are logged one after another.
+    """
+    found: list[dict[str, int]] = []
+    for line in lines:
+        if told := WENT_ON.match(line):
+            if not found or told["brain"] in found[-1]:
+                found.append({})
+            found[-1][told["brain"]] = int(told["step"])
+    return [max(steps.values()) for steps in found]
+
+
+def read_steps(folder: str | Path) -> list[int]:
+    """Return the same for a job that was fetched to `folder`."""
+    return find_steps(Path(folder, "log.txt").read_text(errors="replace").splitlines())
+
+
+def plot(job: Job, folder: str | Path) -> Figure:
+    """Draw the reward curve with the steps that it goes on from, and below it how the job spent its time.
+
+    Parameters
+    ----------
+    job : Job
+        One that has ended.
+    folder : str or Path
+        Where `helpers.training.fetch` brought it.
+    """
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(8, 5.6), dpi=120, layout="constrained", gridspec_kw={"height_ratios": [5, 1]}
+    )
+    plt.close(figure)  # a notebook would show an open figure a second time
+    rewards.plot({job.name: rewards.read(folder)}, ax=above)
+    above.legend(loc="upper left", frameon=False)  # where no rising curve is
+    for step in read_steps(folder):
+        above.axvline(step, color=MARK, linestyle=(0, (4, 3)), linewidth=1.2)
+        above.annotate(
+            f"goes on from step {step:,}", (step, 1.01), xycoords=("data", "axes fraction"), color=MARK, ha="center"
+        )
+    _draw_phases(below, job)
+    return figure
+
+
+def _draw_phases(ax: Axes, job: Job) -> None:
+    """Draw the phases as one bar, in seconds."""
+    spans = [(phase.name, _seconds(job, phase.start), _seconds(job, phase.end)) for phase in job.phases if phase.end]
+    seen: set[str] = set()
+    for name, start, end in spans:
+        kind = name if name in COLOURS else "Waiting"
+        kind = "Downloading, Uploading" if kind in ("Downloading", "Uploading") else kind
+        label = None if kind in seen else kind
+        seen.add(kind)
+        ax.barh(0, end - start, left=start, height=0.6, color=COLOURS.get(name, WAITING), label=label)
+    ax.set_yticks([])
+    ax.set_xlim(0, max((end for _, _, end in spans), default=1))
+    ax.set_xlabel("seconds since the launch")
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(seen) or 1, frameon=False)
+
+
+def _seconds(job: Job, moment: datetime | None) -> float:
+    return (moment - job.created).total_seconds() if moment else 0.0

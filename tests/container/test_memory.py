@@ -1,0 +1,149 @@
+"""Memory that ran out, told from the counters of the control group."""
+
+import os
+import re
+import signal
+import time
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import faults
+import memory
+import pytest
+import supervisor
+
+SMALL = {"summary_freq": 20, "save-freq": 20, "buffer_size": 32, "batch_size": 16, "hidden_units": 8, "num_layers": 1}
+# What the kernel writes into these files, version 2 and version 1.
+EVENTS = "low 0\nhigh 0\nmax 318\noom 2\noom_kill {}\noom_group_kill 0\n"
+OOM_CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
+
+
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """Give a function that writes a control group's file, in the place of /sys/fs/cgroup."""
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", str(tmp_path))
+    monkeypatch.setattr(memory, "OWN_GROUPS", str(tmp_path / "own"))
+
+    def write(name, content):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    return write
+
+
+def test_where_nothing_tells(groups):
+    assert (memory.kills(), memory.limit()) == (None, None)
+    groups("memory.events", "oom_kill many\n")
+    groups("own", "0::/\n")
+    assert memory.kills() is None
+
+
+def test_version_2(groups):
+    groups("memory.events", EVENTS.format(3))
+    groups("memory.max", "536870912\n")
+    assert (memory.kills(), memory.limit()) == (3, 536870912)
+    groups("memory.max", "max\n")
+    assert memory.limit() is None
+
+
+def test_version_1(groups):
+    groups("memory/memory.oom_control", OOM_CONTROL.format(4))
+    groups("memory/memory.limit_in_bytes", "1073741824\n")
+    assert (memory.kills(), memory.limit()) == (4, 1073741824)
+    groups("memory/memory.limit_in_bytes", "9223372036854771712\n")
+    assert memory.limit() is None
+
+
+def test_the_own_group_comes_before_the_root(groups):
+    groups("own", "9:name=systemd:/\n4:memory:/jobs/a\n0::/jobs/b\n")
+    groups("memory/memory.oom_control", OOM_CONTROL.format(4))
+    assert memory.kills() == 4  # in a container /proc names the host's path, which is not there
+    groups("memory/jobs/a/memory.oom_control", OOM_CONTROL.format(7))
+    assert memory.kills() == 7
+
+
+@pytest.mark.parametrize(
+    "event, told",
+    [
+        (
+            {"kind": "player_exit", "player": 1, "code": -9},
+            "Player 1 was killed because memory ran out (SIGKILL: all processes of this job may have 537 MB) after x.",
+        ),
+        (
+            {"kind": "worker_exit", "player": 1, "code": -9},
+            "The process that drives player 1 was killed because memory ran out (SIGKILL: all processes of this job "
+            "may have 537 MB) after x.",
+        ),
+        (
+            {"kind": "learner_exit", "code": -9},
+            "The learner was killed because memory ran out (SIGKILL: all processes of this job may have 537 MB) after "
+            "x, before it reached max_steps.",
+        ),
+        ({"kind": "player_exit", "player": 1, "code": -11}, "Player 1 was killed (SIGSEGV) after x."),
+        ({"kind": "player_exit", "player": 1, "code": 9}, "Player 1 exited (code 9) after x."),
+    ],
+)
+def test_a_kill_is_told_as_what_the_counter_says(groups, event, told):
+    groups("memory.max", "536870912\n")
+    attempt = SimpleNamespace(memory_kills=2)
+    groups("memory.events", EVENTS.format(3))
+    assert faults.Fault(supervisor.Attempt._explain(attempt, event)).reason("x") == told
+
+
+@pytest.mark.parametrize("before, now", [(3, 3), (None, 3), (3, None)])
+def test_a_kill_that_no_counter_tells_of_is_no_proof(groups, before, now):
+    if now is not None:
+        groups("memory.events", EVENTS.format(now))
+    event = {"kind": "player_exit", "player": 0, "code": -signal.SIGKILL}
+    told = faults.Fault(supervisor.Attempt._explain(SimpleNamespace(memory_kills=before), event)).reason("x")
+    assert told == "Player 0 was killed (SIGKILL, as Linux does when memory runs out) after x."
+
+
+@pytest.fixture
+def group():
+    """Give a control group of this machine with a limit of 1.5 GB; skip where none can be made."""
+    for folder, version in memory._folders():
+        place = Path(folder, f"mlagents-{uuid.uuid4().hex[:8]}")
+        limit = "memory.max" if version == 2 else "memory.limit_in_bytes"
+        try:
+            place.mkdir()
+        except OSError:
+            continue
+        try:
+            (place / limit).write_text("1500000000")
+        except OSError:  # no controller of memory there
+            place.rmdir()
+            continue
+        break
+    else:
+        pytest.skip("no control group can be made here")
+    yield place
+    end = time.monotonic() + 10
+    while (place / "cgroup.procs").read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    place.rmdir()
+
+
+@pytest.mark.slow
+def test_memory_that_really_runs_out(job, group, record_property):
+    """Run in a group of its own, in which the player takes more and more until the kernel kills it."""
+    job.start_with(
+        {**SMALL, "max_steps": 100000, "max-restarts": 0, "env-args": "--fault hog --at 30"},
+        before=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
+    )
+    assert job.finish() == 1
+    began = job.fault_began()
+    ended = time.time()
+    reason = job.training["reason"]
+    assert re.fullmatch(
+        r"Player 0 was killed because memory ran out \(SIGKILL: all processes of this job may have 1500 MB\) after "
+        r"step \d+ of Test\.",
+        reason,
+    )
+    assert job.failure.splitlines()[0] == reason
+    assert (job.root / "model/Test.nn").exists()
+    assert job.processes() == []
+    row = {"what": "player out of memory (killed by the kernel)", "when": "mid-run", "players": 1, "status": "failed"}
+    rest = {"reason": reason, "model": "yes", "restarts": 0, "left": 0, "seen": "", "gone": f"{ended - began:.1f}"}
+    record_property("fault", {**row, **rest})
