@@ -21,13 +21,27 @@ def collect(outcome: Outcome, run_id: str) -> None:
         for name in os.listdir(run_folder):
             if name.endswith(".nn"):
                 shutil.copy(os.path.join(run_folder, name), paths.MODEL)
-    summaries = os.path.join(paths.CHECKPOINTS, "summaries")
-    if os.path.isdir(summaries):
+    if os.path.isdir(paths.LEARNER_SUMMARIES):
         shutil.rmtree(paths.SUMMARIES, ignore_errors=True)
-        shutil.copytree(summaries, paths.SUMMARIES, ignore=shutil.ignore_patterns("*.json", "*.csv"))
+        shutil.copytree(paths.LEARNER_SUMMARIES, paths.SUMMARIES, ignore=shutil.ignore_patterns("*.json", "*.csv"))
+    share_summaries()
     timers = os.path.join(paths.CHECKPOINTS, paths.run_timers(run_id))
     if os.path.exists(timers):
         shutil.copy(timers, paths.TIMERS)
+
+
+def share_summaries() -> None:
+    """Copy event files that have grown to where SageMaker takes them up while the job runs."""
+    for folder, _, names in os.walk(paths.LEARNER_SUMMARIES):
+        target = os.path.join(paths.TENSORBOARD, os.path.relpath(folder, paths.LEARNER_SUMMARIES))
+        for name in names:
+            source, shared = os.path.join(folder, name), os.path.join(target, name)
+            unchanged = os.path.exists(shared) and os.path.getsize(shared) == os.path.getsize(source)
+            if ".tfevents." not in name or unchanged:
+                continue
+            os.makedirs(target, exist_ok=True)
+            shutil.copy(source, shared + ".part")
+            os.replace(shared + ".part", shared)
 
 
 def describe(outcome: Outcome, **facts: Any) -> Dict[str, Any]:

@@ -21,10 +21,13 @@ OUTPUT_DATA = os.path.join(BASE, "output", "data")
 SUMMARIES = os.path.join(OUTPUT_DATA, "summaries")
 TIMERS = os.path.join(OUTPUT_DATA, "timers.json")
 PLAYER_LOGS = os.path.join(OUTPUT_DATA, "players")
+# What SageMaker copies to S3 while the job runs, where it was launched with a TensorBoardOutputConfig.
+TENSORBOARD = os.path.join(BASE, "output", "tensorboard")
 FAILURE = os.path.join(BASE, "output", "failure")
 
 # The learner's working directory: what it saves is a checkpoint, which SageMaker syncs to S3 while the job runs.
 CHECKPOINTS = os.path.join(BASE, "checkpoints")
+LEARNER_SUMMARIES = os.path.join(CHECKPOINTS, "summaries")
 
 CONTAINER = os.path.dirname(os.path.abspath(__file__))
 SHIPPED_TRAINER_CONFIG = os.path.join(CONTAINER, "trainer_config.yaml")

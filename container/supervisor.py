@@ -18,6 +18,7 @@ import checkpoints
 import events
 import faults
 import memory
+import outputs
 import paths
 import process_tree
 from learner_command import LearnerCommand
@@ -33,6 +34,7 @@ ALREADY_THERE = (
     "Every brain had reached its max_steps already, in the checkpoints: nothing was trained. Raise max_steps to train "
     "further."
 )
+SHARE_SECONDS = 5  # between two looks at whether there are summaries to share
 SILENCE = 10  # seconds on top of stall-timeout before a process that sends nothing counts as lost
 
 
@@ -126,6 +128,7 @@ class Attempt:
         self.goal_reached = False
         self.log_starts = dict(_console_sizes())
         self.memory_kills = memory.kills()
+        self.unshared = 0.0  # seconds since summaries were shared
 
     def run(self) -> None:
         """Run the learner to its end; afterwards `fault` is what went wrong, if anything did."""
@@ -216,6 +219,11 @@ class Attempt:
     def _tick(self, seconds: float) -> None:
         """Look after what only time tells."""
         process_tree.reap(keep=self.learner.pid)
+        self.unshared += seconds
+        if self.unshared > SHARE_SECONDS:
+            self.unshared = 0.0
+            with contextlib.suppress(OSError):  # at the end they are shared once more, and then it counts
+                outputs.share_summaries()
         if self.patience is not None:
             self.patience -= seconds
             if self.patience < 0:

@@ -90,6 +90,8 @@ class Job:
         ``"job <name>"`` or ``"run <name>"`` where it was launched to go on from that, else empty.
     phases : tuple of Phase
         What it went through, in order.
+    tensorboard : str
+        S3 URI of the summaries, copied there while it runs; empty if they are not.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Job:
     checkpoints: str = ""
     goes_on_from: str = ""
     phases: tuple[Phase, ...] = ()
+    tensorboard: str = ""
 
     @property
     def ended(self) -> bool:
@@ -226,12 +229,20 @@ def launch(
     os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
     # The SDK takes some 8 seconds to import. Only who launches a job waits for it.
     from sagemaker.core.helper.session_helper import Session
-    from sagemaker.core.shapes import MetricDefinition, S3DataSource, StoppingCondition, Tag
+    from sagemaker.core.shapes import (
+        MetricDefinition,
+        S3DataSource,
+        StoppingCondition,
+        Tag,
+        TensorBoardOutputConfig,
+    )
     from sagemaker.core.training.configs import CheckpointConfig, Compute, InputData, Networking, OutputDataConfig
     from sagemaker.train import ModelTrainer
 
     logging.getLogger("sagemaker").setLevel(logging.WARNING)
     session = Session(boto_session=connection.session, default_bucket=connection.bucket)
+    metrics = [MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()]
+    output = f"s3://{connection.bucket}/training"
     trainer = ModelTrainer(
         sagemaker_session=session,
         training_image=image.uri,
@@ -245,9 +256,12 @@ def launch(
         stopping_condition=StoppingCondition(**limits),
         networking=Networking(enable_network_isolation=True),
         checkpoint_config=CheckpointConfig(s3_uri=place),
-        output_data_config=OutputDataConfig(s3_output_path=f"s3://{connection.bucket}/training"),
+        output_data_config=OutputDataConfig(s3_output_path=output),
         tags=[Tag(key="project", value="mlagents"), Tag(key="image", value=image.tag)],
-    ).with_metric_definitions([MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()])
+    )
+    trainer = trainer.with_metric_definitions(metrics).with_tensorboard_output_config(
+        TensorBoardOutputConfig(s3_output_path=output)
+    )
     source = S3DataSource(s3_data_type="S3Prefix", s3_uri=volume, s3_data_distribution_type="FullyReplicated")
     try:
         trainer.train(input_data_config=[InputData(channel_name=CHANNEL, data_source=source)], wait=False, logs=False)
@@ -347,6 +361,7 @@ def find(connection: Connection, name: str = "") -> Job:
             f"Expected a training job named {name}, found none on {connection.target}. The newest there: {newest}."
         ) from error
     channel = next((c for c in told.get("InputDataConfig", []) if c["ChannelName"] == CHANNEL), None)
+    board = told.get("TensorBoardOutputConfig", {}).get("S3OutputPath", "")
     return Job(
         name=name,
         status=told["TrainingJobStatus"],
@@ -370,6 +385,7 @@ def find(connection: Connection, name: str = "") -> Job:
             Phase(phase["Status"], phase["StartTime"], phase.get("EndTime"))
             for phase in told.get("SecondaryStatusTransitions", [])
         ),
+        tensorboard=f"{board.rstrip('/')}/{name}/tensorboard-output" if board else "",
     )
 
 

@@ -1,0 +1,116 @@
+"""What it takes to train a job again, written beside what it left: `README.md` and `curve.csv`."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.training import Job
+
+FILES = {
+    "*.nn": "the model, for Unity's Model field",
+    "trainer_config.yaml": "the trainer's settings as they were used",
+    "training.json": "versions, steps, last rewards, and why the training ended",
+    "curve.csv": "every summary: one row a brain and step",
+    "rewards.png": "the reward curve",
+    "rewards.svg": "the same, for print",
+    "summaries": "TensorBoard's event files",
+    "log.txt": "the job's log",
+    "players": "the players' logs",
+    "timers.json": "where ML-Agents spent its time",
+}
+REPRODUCE = """\
+training.launch(
+    connection,
+    volume={volume!r},
+    image=image.read(connection),
+    hyperparameters={hyperparameters!r},
+    instance_type={instance_type!r},
+)
+"""
+
+
+def write_readme(job: Job, folder: str | Path, curve: pd.DataFrame) -> Path:
+    """Write `README.md` and `curve.csv` beside what a job left.
+
+    Parameters
+    ----------
+    job : Job
+    folder : str or Path
+        Where `helpers.training.fetch` brought it.
+    curve : pandas.DataFrame
+        See `helpers.rewards.table`.
+
+    Returns
+    -------
+    Path
+        The README.
+    """
+    folder = Path(folder)
+    curve.to_csv(folder / "curve.csv", index=False)
+    readme = folder / "README.md"
+    readme.write_text(_write_text(job, folder, json.loads((folder / "training.json").read_text()), curve))
+    return readme
+
+
+def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> str:
+    facts = [
+        ("status", f"{job.status}. {record['reason']}"),
+        ("created", f"{job.created:%Y-%m-%d %H:%M %Z}"),
+        ("build", f"content hash {job.volume.rstrip('/').rpartition('/')[2]}"),
+        ("image", job.image),
+        ("instance", f"{job.instance_type}, {job.training_seconds} s of training, {job.billable_seconds} s billed"),
+        ("trainer", f"ML-Agents {record['mlagents']}, TensorFlow {record['tensorflow']}, Python {record['python']}"),
+        ("went on from", job.goes_on_from or "nothing"),
+        ("interruptions", str(max(job.interruptions, len(record["restarts"])))),
+    ]
+    there = [
+        (path.name, meaning)
+        for pattern, meaning in FILES.items()
+        for path in sorted(folder.glob(pattern))
+        if path.name != "README.md"
+    ]
+    code = REPRODUCE.format(
+        volume=job.volume, hyperparameters=dict(job.hyperparameters), instance_type=job.instance_type
+    )
+    return "\n".join(
+        [
+            f"# {job.name}",
+            "",
+            *_table(("", ""), facts),
+            "## How far it came",
+            "",
+            *_table(("brain", "steps", "mean reward"), _brains(record["brains"], curve)),
+            "## Hyperparameters",
+            "",
+            *_table(("name", "value"), sorted(job.hyperparameters.items())),
+            "## To train it again",
+            "",
+            "Take the same folder `unity-volume/`: notebook 2 prints its content hash, which must be the one above.",
+            "Take the `container/` of which notebook 3 prints the image named above. Then, after `aws.connect`:",
+            "",
+            "```python",
+            code + "```",
+            "",
+            "Two trainings with one seed come close and are not equal to the last digit: TensorFlow adds up in the",
+            "order in which its threads finish.",
+            "",
+            "## Files",
+            "",
+            *_table(("file", "what it is"), there),
+        ]
+    )
+
+
+def _brains(brains: dict, curve: pd.DataFrame) -> Iterable[tuple[str, ...]]:
+    for name, told in sorted(brains.items()):
+        reward = told["mean_reward"]
+        trained = (curve["brain"] == name).any()
+        last = "no episode ended" if reward is None else f"{reward:.3f}"
+        yield name, f"{told['steps']:,}", last if trained else "never trained"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [header, ("---",) * len(header), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines] + [""]
