@@ -1,5 +1,7 @@
 """A training job on SageMaker: launch it, find it, follow it, stop it, fetch what it left."""
 
+import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -217,13 +219,36 @@ def launch(
     except places.CheckpointsError as error:
         raise TrainingError(str(error)) from error
     goes_on_from = f"run {checkpoints}" if checkpoints else f"job {start_from}" if start_from else ""
-    if running := find_running(connection, volume, image, values, goes_on_from):
-        print(f"{running} is running with the same volume, image and hyperparameters. No second job is launched.")
-        return running
-    _refuse_second_writer(connection, place)
-    if start_from:
-        _copy_checkpoints(connection, find(connection, start_from), place)
+    with _alone():
+        if running := find_running(connection, volume, image, values, goes_on_from):
+            print(f"{running} is running with the same volume, image and hyperparameters. No second job is launched.")
+            return running
+        _refuse_second_writer(connection, place)
+        if start_from:
+            _copy_checkpoints(connection, find(connection, start_from), place)
+        compute = {"instance_type": instance_type, "enable_managed_spot_training": spot}
+        return _create(connection, volume, image, values, compute, limits, place, goes_on_from)
 
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let one launch at a time look for running jobs and add one, so that two notebooks at once do not double it."""
+    with Path(tempfile.gettempdir(), f"mlagents-launch-{os.getuid()}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _create(
+    connection: Connection,
+    volume: str,
+    image: Image,
+    values: dict[str, str],
+    compute: dict[str, object],
+    limits: dict[str, int],
+    place: str,
+    goes_on_from: str,
+) -> str:
+    """Create the job through the SDK and return its name."""
     # The SDK would refuse a role that lacks rights to make network interfaces, which only jobs in a VPC use.
     # helpers.preflight looks at the rights that these jobs need.
     os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
@@ -250,9 +275,7 @@ def launch(
         base_job_name=JOB_PREFIX,
         hyperparameters=values,
         environment={GOES_ON_FROM: goes_on_from} if goes_on_from else {},
-        compute=Compute(
-            instance_type=instance_type, instance_count=1, volume_size_in_gb=30, enable_managed_spot_training=spot
-        ),
+        compute=Compute(instance_count=1, volume_size_in_gb=30, **compute),
         stopping_condition=StoppingCondition(**limits),
         networking=Networking(enable_network_isolation=True),
         checkpoint_config=CheckpointConfig(s3_uri=place),

@@ -19,7 +19,7 @@ PLAYER = Path(__file__).with_name("player.py")
 sys.path.insert(0, str(CONTAINER))  # its modules import one another by plain name
 
 FAULT_COLUMNS = [
-    *("fault", "when", "players", "status", "reason", "model", "restarts"),
+    *("fault", "when", "players", "status", "reason", "model", "restarts", "went on from step"),
     *("processes left", "seconds until seen", "seconds until gone"),
 ]
 SMALL = {

@@ -1,5 +1,8 @@
 """What goes wrong while training, and what comes out of it. The whole matrix is in `test_matrix.py`."""
 
+import outcome
+import pytest
+
 
 def test_a_crash_costs_nothing_but_a_restart(job, tmp_path):
     crash = f"--fault crash --at 25 --times 1 --counter {tmp_path / 'count'}"
@@ -43,3 +46,23 @@ def test_a_loss_that_is_no_number_is_not_saved(job):
     assert job.run("--fault infinite --at 30", max_steps=100000, save__freq=10) == 1
     assert "became " in job.failure and "Loss" in job.failure, job.failure
     assert job.training["restarts"] == []
+
+
+@pytest.mark.parametrize(
+    "rewards, named, held",
+    [
+        ({"A": [1, 2, 3], "B": [1, 1, 1]}, None, True),
+        ({"A": [1, 2, 3], "B": [1, 0.9, 1]}, None, False),
+        ({"A": [1, 2, 3], "B": [1, 1]}, None, False),
+        ({"A": [1, 2, 3], "B": [0]}, "A", True),
+        ({"A": [1, 2, 3], "B": [0]}, "B", False),
+        ({"A": [0, 1, 2, 3]}, None, True),  # the last three
+        ({}, None, False),
+    ],
+)
+def test_a_goal_is_held_by_every_brain_or_the_named_one(rewards, named, held):
+    known = outcome.Outcome()
+    for name, values in rewards.items():
+        known.brains[name] = outcome.Brain()
+        known.brains[name].recent.extend(values)
+    assert known.holds(1, named) is held

@@ -93,7 +93,7 @@ def test_a_run_that_had_reached_its_max_steps_says_so(job):
         "train further."
     )
     assert (job.root / "model/Test.nn").stat().st_size > 0
-    assert job.curve() == [(20, 0.9), (40, 0.9), (60, 0.9)]
+    assert [step for step, _ in job.curve()] == [20, 40, 60]
 
 
 @pytest.mark.slow
@@ -122,7 +122,11 @@ def test_checkpoints_of_plain_mlagents_are_gone_on_from(job, tmp_path):
     saved = job.saved_steps()
     plain = {"max_steps": 100, "summary_freq": 20, "hidden_units": 128, "num_layers": 2, "buffer_size": 10240}
     assert job.run(**{**plain, "hidden_units": 129}) == 1
-    assert job.failure == ""
+    assert job.failure == (
+        "The checkpoint of brain Test at step 61 does not fit the network: dense/kernel is 128 x 2 in the checkpoint, "
+        "129 x 2 now; dense_1/kernel is 128 x 1 in the checkpoint, 129 x 1 now; main_graph_0/hidden_0/bias is 128 in "
+        "the checkpoint, 129 now; and 9 more. Start without checkpoints, or train with what they were made with."
+    )
     assert job.run("--brains Other", **plain) == 1
     assert job.failure.startswith("The checkpoints hold the brains Test, but this build has the brain Other.")
     assert job.saved_steps() == saved

@@ -5,6 +5,7 @@ until every process is gone.
 """
 
 import contextlib
+import ctypes
 import os
 import random
 import re
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +131,30 @@ CASES = [
         "in a save",
         rf"Player 0 was killed \(SIGSEGV\) {AT}",
         "--fault crash --at 10 --delay 1",
+        hyperparameters={"save-freq": 1},
+    ),
+    Case(
+        "player crashes",
+        "in an update",
+        rf"Player 2 was killed \(SIGSEGV\) {AT}",
+        "--fault crash --at 40 --delay 1 --player 2",
+        3,
+        hyperparameters=LONG_UPDATE,
+    ),
+    Case(
+        "player hangs",
+        "in a save",
+        rf"Player 0 hangs: no answer for 3 s, {AT}",
+        "--fault hang --at 10 --delay 1",
+        seconds=HANG,
+        hyperparameters={"save-freq": 1},
+    ),
+    Case(
+        "player crashes",
+        "in a save",
+        rf"Player 1 was killed \(SIGSEGV\) {AT}",
+        "--fault crash --at 10 --delay 1 --player 1",
+        3,
         hyperparameters={"save-freq": 1},
     ),
     Case("NaN reward", "mid-run", rf"Player 0 sent a reward that is not a number {AT}", "--fault nan-reward --at 30"),
@@ -279,6 +305,9 @@ def test_fault(job, case, tmp_path, record_property):
     assert (job.root / "output/failure").exists() == (case.status == "failed")
     assert (job.root / "model/Test.nn").exists() == case.model
     assert len(training["restarts"]) == case.restarts
+    if case.restarts:  # what was told is at most half a second old
+        told = re.search(r"after step (\d+) of Test", training["restarts"][0])
+        assert training["resumed_from"]["Test"] >= int(told[1])
     assert left == []
     if seen is not None:
         assert seen - began <= case.seconds
@@ -291,6 +320,7 @@ def test_fault(job, case, tmp_path, record_property):
         reason=training["reason"],
         model="yes" if case.model else "no",
         restarts=case.restarts,
+        step=training["resumed_from"].get("Test", ""),
         left=len(left),
         seen="" if seen is None else f"{seen - began:.1f}",
         gone="" if case.status == "completed" else f"{ended - began:.1f}",
@@ -337,6 +367,7 @@ def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, record_propert
         reason=reason,
         model="yes",
         restarts=0,
+        step="",
         left=0,
         seen="",
         gone="",
@@ -368,6 +399,72 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(job, record_property):
         reason=reason,
         model="no",
         restarts=0,
+        step="",
+        left=0,
+        seen="",
+        gone="",
+    )
+
+
+def test_checkpoints_that_may_not_be_read_are_not_left_out(job, record_property):
+    assert job.run() == 0
+    saved = job.saved_steps()
+    newest = job.run_folder / f"Test/model-{saved[-1]}.cptk.index"
+    newest.chmod(0)
+    assert job.run(before=read_as_others_do, max_steps=100) == 1
+    reason = job.failure.splitlines()[0]
+    assert reason == f"The checkpoint {Path('models/run-0/Test', newest.name)} may not be read. Change its permissions."
+    assert job.saved_steps() == saved
+    newest.chmod(0o644)
+    assert job.run(max_steps=100) == 0
+    assert job.training["resumed_from"] == {"Test": saved[-1]}
+    tell(
+        record_property,
+        what="a checkpoint that may not be read",
+        when="start",
+        players=1,
+        status="failed",
+        reason=reason,
+        model="no",
+        restarts=0,
+        step="",
+        left=0,
+        seen="",
+        gone="",
+    )
+
+
+def read_as_others_do():
+    """Give up what lets root read every file, for all that is started from here."""
+    pr_capbset_drop, cap_dac_override, cap_dac_read_search = 24, 1, 2  # linux/prctl.h, linux/capability.h
+    for capability in (cap_dac_override, cap_dac_read_search):
+        ctypes.CDLL(None).prctl(pr_capbset_drop, capability, 0, 0, 0)
+
+
+def test_a_job_that_is_paused_for_longer_than_a_stall_loses_nothing(job, record_property):
+    """A laptop that sleeps, `docker pause`: everything stands still, and nobody hangs."""
+    run = {"max_steps": 100, "stall-timeout": 1}
+    job.start("--pause 0.02", **run)
+    job.wait_for(r"Step: 40\.")
+    paused = job.processes()
+    for pid in paused:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(15)  # longer than stall-timeout and all that comes on top; there is no event of nothing
+    for pid in paused:
+        os.kill(pid, signal.SIGCONT)
+    assert job.finish() == 0
+    assert job.training["restarts"] == []
+    assert [step for step, _ in job.curve()] == [20, 40, 60, 80, 100]
+    tell(
+        record_property,
+        what="none: the whole job paused for 15 s",
+        when="mid-run",
+        players=1,
+        status="completed",
+        reason=job.training["reason"],
+        model="yes",
+        restarts=0,
+        step="",
         left=0,
         seen="",
         gone="",

@@ -145,5 +145,13 @@ def test_memory_that_really_runs_out(job, group, record_property):
     assert (job.root / "model/Test.nn").exists()
     assert job.processes() == []
     row = {"what": "player out of memory (killed by the kernel)", "when": "mid-run", "players": 1, "status": "failed"}
-    rest = {"reason": reason, "model": "yes", "restarts": 0, "left": 0, "seen": "", "gone": f"{ended - began:.1f}"}
+    rest = {
+        "reason": reason,
+        "model": "yes",
+        "restarts": 0,
+        "step": "",
+        "left": 0,
+        "seen": "",
+        "gone": f"{ended - began:.1f}",
+    }
     record_property("fault", {**row, **rest})

@@ -2,9 +2,12 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 import tarfile
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -125,6 +128,26 @@ def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, ca
     assert "No second job is launched" in capsys.readouterr().out
     other = launch(connection, volume, "say other")
     assert other != name
+    training.stop(connection, name)
+    assert follow(connection, name).status == "Stopped"
+
+
+def test_two_launches_at_once_are_one_job(connection, volume):
+    with ThreadPoolExecutor(2) as pool:
+        names = set(pool.map(lambda _: launch(connection, volume, "term;wait", max_steps=7), range(2)))
+    (name,) = names
+    training.stop(connection, name)
+    follow(connection, name)
+
+
+def test_a_kernel_that_is_killed_while_it_follows_leaves_the_job_running(connection, volume):
+    name = create(connection, volume, "term;wait")
+    code = "import sys; from helpers import aws, training; training.follow(aws.connect('embedded'), sys.argv[1])"
+    with subprocess.Popen([sys.executable, "-c", code, name], stdout=subprocess.PIPE) as kernel:
+        while b"waiting" not in kernel.stdout.readline():
+            assert kernel.poll() is None
+        kernel.kill()
+    assert training.find(connection, name).status == "InProgress"
     training.stop(connection, name)
     assert follow(connection, name).status == "Stopped"
 
