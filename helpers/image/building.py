@@ -145,7 +145,7 @@ def context(folder: Path) -> io.BytesIO:
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in {**files, **pip_files(pip_settings(), os.environ)}.items():
             about = tarfile.TarInfo(name)
-            about.size, about.mode = len(content), 0o755 if name.startswith("train") and "." not in name else 0o644
+            about.size, about.mode = len(content), 0o755 if name == "train" else 0o644
             archive.addfile(about, io.BytesIO(content))
     packed.seek(0)
     return packed
