@@ -235,6 +235,8 @@ def build_error(error: Exception, last: deque[str]) -> ImageError:
     lines = "\n".join(line for line in last if line.strip())
     if isinstance(error, APIError) and re.search(r"DO NOT MATCH THE HASHES|--require-hashes", lines):
         problem += " A package is not the one in requirements.lock: ask for another index, or run `make lock`."
+    elif "no space left" in lines.lower() and engine.FULL not in problem:
+        problem += f" {engine.FULL}"
     elif re.search(r"Max retries exceeded|Temporary failure in name resolution|CERTIFICATE_VERIFY_FAILED", lines):
         problem += (
             " The build could not reach pip's index. It was given this machine's pip settings, CA bundle and "

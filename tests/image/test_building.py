@@ -125,6 +125,7 @@ def test_a_failed_build_shows_its_last_lines(connection, answers, docker, folder
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
+        ("OSError: [Errno 28] No space left on device", "docker system prune"),
         ("THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", "make lock"),
         ("Temporary failure in name resolution", "could not reach pip's index"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED]", "could not reach pip's index"),
