@@ -112,7 +112,7 @@ def test_a_full_disk(connection, answers, docker, folder, when):
 
 
 def test_a_failed_build_shows_its_last_lines(connection, answers, docker, folder):
-    lines = ["Step 1/2 : FROM x\n", *(f"line {number}\n" for number in range(30))]
+    lines = ["Step 1/2 : FROM x\n", *(f"\x1b[91mline {number}\n\x1b[0m" for number in range(30))]
     docker.build_events = [*({"stream": line} for line in lines), {"error": "returned a non-zero code: 1"}]
     answers.absent()
     with pytest.raises(image.ImageError) as failed:
