@@ -23,11 +23,10 @@ def plays(given: Dict[str, Any]) -> bool:
     A channel of another name is a mistake in the name, not a wish for the Editor. SageMaker's jobs, which have
     TRAINING_JOB_NAME, and containers without a network have no Editor.
     """
-    if "env" in given or "TRAINING_JOB_NAME" in os.environ or not _has_network():
+    if "env" in given or "TRAINING_JOB_NAME" in os.environ:
         return False
-    if os.path.isdir(paths.CHANNEL):
-        return not player_build.traces(paths.CHANNEL)
-    return not paths.channels()
+    there = player_build.traces(paths.CHANNEL) if os.path.isdir(paths.CHANNEL) else paths.channels()
+    return not there and _has_network()
 
 
 def check(options: Dict[str, Any]) -> None:
