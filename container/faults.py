@@ -33,13 +33,19 @@ class Fault:
 
 def _words(event: Dict[str, Any], steps: str) -> str:
     kind, text, after = event["kind"], event.get("message", ""), "after %s" % steps
-    player = "Player %s" % event.get("player")
+    player = "The Unity Editor" if event.get("editor") else "Player %s" % event.get("player")
     if kind == "player_exit":
         return "%s %s %s." % (player, _ending(event), after)
     if kind == "player_quit":
         return "%s ended the connection %s." % (player, after)
     if kind == "player_hang":
         return "%s hangs: no answer for %.0f s, %s." % (player, event["seconds"], after)
+    if kind == "no_connection" and event["editor"]:
+        return (
+            "The Unity Editor did not connect to port %d within %.0f s. Run this once more and press Play when "
+            "ML-Agents asks for it; docker run must publish the port. To train a build, put it into the channel "
+            "unity-volume." % (event["port"], event["seconds"])
+        )
     if kind == "no_connection":
         return (
             "%s started but did not connect within %.0f s. Is it an ML-Agents 0.11 build, and can it start without a "

@@ -11,7 +11,7 @@ import math
 import os
 import shlex
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from refusal import RefusalError
 
@@ -114,7 +114,8 @@ OPTIONS = (
     Hyperparameter("seed", whole, -1, "random seed; -1 draws one", least=-1, most=2**31 - 1),
     Hyperparameter("save-freq", whole, 50000, "steps between checkpoints", least=1),
     Hyperparameter("keep-checkpoints", whole, 5, "checkpoints kept; two at least, should the newest be torn", least=2),
-    Hyperparameter("base-port", count_or_auto, None, "first port the players connect to; auto finds free ones",
+    Hyperparameter("base-port", count_or_auto, None, "first port the players connect to; auto finds free ones, "
+                   "for the Unity Editor 5004",
                    least=1024, most=65000),
     Hyperparameter("no-graphics", switch, True, "start the players with -nographics -batchmode"),
     Hyperparameter("slow", switch, False, "run the players at the speed of play instead of training speed"),
@@ -209,6 +210,20 @@ def load(path: str) -> Dict[str, Any]:
             "%s should hold a JSON object of hyperparameters, but holds %s." % (path, type(found).__name__)
         )
     return found
+
+
+def read_words(words: Sequence[str]) -> Dict[str, str]:
+    """Read hyperparameters from the command line, where they stand as NAME=VALUE.
+
+    Raises
+    ------
+    RefusalError
+        A word is something else.
+    """
+    for word in words:
+        if "=" not in word:
+            raise RefusalError("Expected NAME=VALUE after train, such as max_steps=50000, found %s." % word)
+    return dict(word.split("=", 1) for word in words)
 
 
 def parse(given: Dict[str, Any]) -> Settings:

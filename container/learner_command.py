@@ -14,7 +14,7 @@ import paths
 class LearnerCommand:
     """How the learner is started; asked again for each attempt, because ports and checkpoints change."""
 
-    executable: str
+    executable: Optional[str]  # None: the Unity Editor plays
     trainer_config: str
     run_id: str
     options: Dict[str, Any]
@@ -30,13 +30,16 @@ class LearnerCommand:
     @property
     def environment(self) -> str:
         """Name of the build."""
+        if self.executable is None:
+            return "Editor"
         return os.path.splitext(os.path.basename(self.executable))[0]
 
     def line(self) -> List[str]:
         """Return the command line of the next attempt."""
         options = self.options
         line = [sys.executable, "-u", paths.LEARNER, self.trainer_config, "--train"]
-        line += ["--env", self.executable, "--run-id", self.run_id, "--num-envs", str(self.num_envs)]
+        line += ["--env", self.executable] if self.executable else []
+        line += ["--run-id", self.run_id, "--num-envs", str(self.num_envs)]
         line += ["--base-port", str(options["base-port"] or free_ports(self.num_envs))]
         for name in ("lesson", "seed", "save-freq", "keep-checkpoints"):
             line += ["--" + name, str(options[name])]

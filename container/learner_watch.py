@@ -19,6 +19,7 @@ import events
 import going_on
 import player_watch
 from mlagents.envs import subprocess_env_manager
+from mlagents.trainers import learn
 from mlagents.trainers.tf_policy import TFPolicy
 from mlagents.trainers.trainer import Trainer
 from mlagents.trainers.trainer_controller import TrainerController
@@ -44,6 +45,7 @@ def install() -> None:
     _watch_workers(run)
     _watch_trainers(run)
     _watch_controller(run)
+    _watch_port()
     going_on.restore_lessons(run)
     threading.Thread(target=_tick, args=(run, settings["supervisor"]), daemon=True).start()
 
@@ -188,6 +190,17 @@ def _watch_controller(run: Run) -> None:
     controller._save_model_when_interrupted, controller._export_graph = watched_interrupted, watched_export
     controller._should_save_model, controller.write_to_tensorboard = should_save, summarise
     controller.reset_env_if_ready = reset_if_ready
+
+
+def _watch_port() -> None:
+    create = learn.create_environment_factory
+
+    def at_base_port(env_path, docker_target_name, no_graphics, seed, start_port, env_args):
+        # Without a build ML-Agents takes 5004, whatever was asked for.
+        start_port = learn.parse_command_line().base_port
+        return create(env_path, docker_target_name, no_graphics, seed, start_port, env_args)
+
+    learn.create_environment_factory = at_base_port
 
 
 def _tick(run: Run, supervisor: int) -> None:

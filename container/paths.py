@@ -34,6 +34,12 @@ SHIPPED_TRAINER_CONFIG = os.path.join(CONTAINER, "trainer_config.yaml")
 LEARNER = os.path.join(CONTAINER, "learner.py")
 
 
+def channels():
+    """Name the input channels that this job has."""
+    folder = os.path.dirname(CHANNEL)
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
 def run_folder(run_id):
     """Folder of a run's models, relative to `CHECKPOINTS`; ML-Agents appends the `-0`."""
     return os.path.join("models", run_id + "-0")

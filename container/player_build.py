@@ -2,12 +2,23 @@
 
 import os
 import shutil
-from typing import Optional
+from typing import List, Optional
 
 from refusal import RefusalError
 
 SUFFIX = ".x86_64"
+TRACES = (SUFFIX, ".x86", ".exe", ".app", "_Data", "UnityPlayer.so")  # ends of names that only a build has
 REMOVED_BY_MLAGENTS = (".x86_64", ".x86", ".app", ".exe")  # wherever they stand in the path of --env
+
+
+def traces(channel: str) -> List[str]:
+    """List what belongs to a build, whole or not, for this system or another."""
+    return sorted(
+        os.path.relpath(os.path.join(folder, name), channel)
+        for folder, folders, files in os.walk(channel)
+        for name in folders + files
+        if name.endswith(TRACES) and not name.startswith("._")  # which macOS leaves beside files
+    )
 
 
 def find(channel: str, named: Optional[str]) -> str:
@@ -25,18 +36,15 @@ def find(channel: str, named: Optional[str]) -> str:
     RefusalError
         There is none, or more than one to choose from.
     """
-    found = sorted(
-        os.path.relpath(os.path.join(folder, file), channel)
-        for folder, _, files in os.walk(channel)
-        for file in files
-        if file.endswith(SUFFIX) and not file.startswith("._")
-    )
+    there = traces(channel)
+    found = [name for name in there if name.endswith(SUFFIX) and os.path.isfile(os.path.join(channel, name))]
     if named is None:
         if len(found) == 1:
             return os.path.join(channel, found[0])
+        told = ", ".join(found) or " but ".join(["none", *there[:1]])
         raise RefusalError(
             "Expected one *.x86_64 in the channel unity-volume, found %s. Build for Linux x86_64 in Unity, or say "
-            "which with the hyperparameter env." % (", ".join(found) or "none")
+            "which with the hyperparameter env." % told
         )
     wanted = os.path.normpath(named if named.endswith(SUFFIX) else named + SUFFIX)
     if wanted not in found:

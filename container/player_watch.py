@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 
+import editor
 import events
 import process_tree
 from mlagents.envs import rpc_communicator, subprocess_env_manager
@@ -29,7 +30,7 @@ run_worker_of_mlagents = subprocess_env_manager.worker
 class Player:
     """What is known of this worker's player."""
 
-    process = None
+    process = None  # none of ours where the Unity Editor plays
     closing = False
     waited = None  # seconds it has owed an answer, or None
     reported = False
@@ -41,7 +42,7 @@ class Player:
         """Report a fault; what follows from the first one is not reported."""
         if not self.reported and not self.closing:
             self.reported = True
-            events.send("fault", kind=kind, player=self.number, **fields)
+            events.send("fault", kind=kind, player=self.number, editor=self.process is None, **fields)
 
 
 def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None:
@@ -54,7 +55,7 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     logs = os.path.join(settings["player_logs"], str(worker_id))
     os.makedirs(logs, exist_ok=True)
     _watch_launch(player, logs)
-    _watch_messages(player)
+    _watch_messages(player, settings["stall_timeout"])
     logging.getLogger("mlagents.envs").addFilter(functools.partial(_report_nan, player))
     threading.Thread(target=_tick, args=(player, settings["learner"], settings["stall_timeout"]), daemon=True).start()
     try:
@@ -96,15 +97,17 @@ def _watch_launch(player: Player, logs: str) -> None:
     UnityEnvironment.executable_launcher, UnityEnvironment._close = watched_launch, watched_close
 
 
-def _watch_messages(player: Player) -> None:
+def _watch_messages(player: Player, stall_timeout: float) -> None:
     initialize = rpc_communicator.RpcCommunicator.initialize
     exchange = rpc_communicator.RpcCommunicator.exchange
 
     def watched_initialize(self, inputs):
+        if player.process is None:
+            self.timeout_wait = min(stall_timeout, editor.PLAY_SECONDS)
         try:
             output = initialize(self, inputs)
         except UnityTimeOutException:
-            player.fault("no_connection", seconds=self.timeout_wait)
+            player.fault("no_connection", seconds=self.timeout_wait, port=self.port)
             raise
         version = output.rl_initialization_output.version
         if version != UnityEnvironment.API_VERSION:
@@ -117,7 +120,9 @@ def _watch_messages(player: Player) -> None:
             output = exchange(self, inputs)
         finally:
             player.waited = None
-        if output is None:  # the player has said goodbye; its exit code says more, if it comes soon
+        if output is None and player.process is None:
+            events.send("editor_stopped")
+        elif output is None:  # the player has said goodbye; its exit code says more, if it comes soon
             try:
                 player.fault("player_exit", code=player.process.wait(2))
             except subprocess.TimeoutExpired:

@@ -193,6 +193,8 @@ class Attempt:
             say(
                 "the checkpoint of brain %(brain)s at step %(step)d cannot be read and is left out: %(message)s" % event
             )
+        elif kind == "editor_stopped":  # by who sits before it; what follows from that is no fault
+            self.stop.asked, self.asked = self.stop.asked or "the Unity Editor", True
         elif kind == "interrupted":
             self.interrupted = True
         elif kind == "exported":

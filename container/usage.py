@@ -9,12 +9,13 @@ Trains a Unity ML-Agents v0.11.0 build as an Amazon SageMaker training job does.
 
   docker run --rm --network none --volume FOLDER:/opt/ml IMAGE train
 
-  docker run --rm --publish 127.0.0.1:5004:5004 --volume FOLDER:/opt/ml IMAGE train-from-editor max_steps=50000
+Where FOLDER holds no build, the scene that is open in the Unity Editor on this machine is trained. It connects to the
+port that is published here; press Play when ML-Agents asks for it:
 
-does so with the scene that is open in the Unity Editor on this machine: press Play once ML-Agents' banner shows.
+  docker run --rm --publish 127.0.0.1:5004:5004 --volume FOLDER:/opt/ml IMAGE train max_steps=50000
 
 FOLDER/input/data/unity-volume/                   the build, and trainer_config.yaml if it has one
-FOLDER/input/config/hyperparameters.json          such as {"max_steps": "15000", "num-envs": "2"}
+FOLDER/input/config/hyperparameters.json          such as {"max_steps": "15000", "num-envs": "2"}; or as above
 FOLDER/model/, FOLDER/output/, FOLDER/checkpoints/  what it leaves: .nn files; summaries and logs; checkpoints
 
 Hyperparameters with dashes are options, those with underscores (max_steps, reward_signals.extrinsic.gamma) keys of the

@@ -136,7 +136,7 @@ class DockerRunner:
                 environment={"HOME": "/tmp", **environment},  # noqa: S108  the container's own
                 mounts=[Mount(f"/opt/ml/{path.name}", str(path), type="bind") for path in folders],
                 security_opt=["no-new-privileges"],
-                **caller(machine.get("SecurityOptions") or []),
+                **engine.caller(machine.get("SecurityOptions") or []),
             )
             try:
                 return ContainerRun(container, base, limits)
@@ -149,14 +149,6 @@ class DockerRunner:
     def sweep(self, name: str, base: Path) -> int:
         """Remove the containers that a killed server left of a job; give their number."""
         return remove_all(self.client, base)
-
-
-def caller(security: list[str]) -> dict[str, str]:
-    """Say as whom a container must run, so that what it writes belongs to who runs this."""
-    if any("name=rootless" in option for option in security):
-        return {"user": "0:0"}  # root in there is the caller out here
-    host = {"userns_mode": "host"} if any("name=userns" in option for option in security) else {}
-    return {"user": f"{os.getuid()}:{os.getgid()}", **host}
 
 
 def remove_all(client: docker.DockerClient, base: Path) -> int:

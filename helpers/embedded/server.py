@@ -69,7 +69,7 @@ def allow_many_files() -> None:
 
 
 def listen(home: Path) -> socket.socket:
-    """Listen where the last server of this folder did, so that who knew it finds this one; else where it is free."""
+    """Listen where this folder's last server did, so that those who knew it find this one; else where it is free."""
     remembered = home / "port"
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -27,6 +27,7 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "defaul
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 LAST_LINES = 15
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the engine's mark of what a step writes to stderr
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def context(folder: Path) -> io.BytesIO:
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in {**files, **pip_files(pip_settings(), os.environ)}.items():
             about = tarfile.TarInfo(name)
-            about.size, about.mode = len(content), 0o755 if name.startswith("train") and "." not in name else 0o644
+            about.size, about.mode = len(content), 0o755 if name == "train" else 0o644
             archive.addfile(about, io.BytesIO(content))
     packed.seek(0)
     return packed
@@ -212,7 +213,7 @@ def run_build(client: docker.DockerClient, packed: io.BytesIO, arguments: Mappin
                 decode=True,
             )
             for event in engine.events(stream):
-                for line in event.get("stream", "").splitlines():
+                for line in COLOUR.sub("", event.get("stream", "")).splitlines():
                     show_line(bar, line)
                     last.append(line)
             bar.update((bar.total or 0) - bar.n)
@@ -234,10 +235,12 @@ def build_error(error: Exception, last: deque[str]) -> ImageError:
     problem = str(engine.explain(error, "The build"))
     lines = "\n".join(line for line in last if line.strip())
     if isinstance(error, APIError) and re.search(r"DO NOT MATCH THE HASHES|--require-hashes", lines):
-        problem += " A package is not the one in requirements.lock: ask for another index, or run `make lock`."
+        problem += ". A package is not the one in requirements.lock: ask for another index, or run `make lock`."
+    elif "no space left" in lines.lower() and engine.FULL not in problem:
+        problem += f". {engine.FULL}"
     elif re.search(r"Max retries exceeded|Temporary failure in name resolution|CERTIFICATE_VERIFY_FAILED", lines):
         problem += (
-            " The build could not reach pip's index. It was given this machine's pip settings, CA bundle and "
+            ". The build could not reach pip's index. It was given this machine's pip settings, CA bundle and "
             "proxies; check that containers may use the network."
         )
     return ImageError(f"{problem}\n{lines}" if lines else problem)

@@ -56,6 +56,14 @@ def addresses() -> Iterator[str]:
                 yield f"unix://{folder / 'docker.sock'}"
 
 
+def caller(security: list[str]) -> dict[str, str]:
+    """Say as whom a container must run, so that what it writes belongs to who runs this."""
+    if any("name=rootless" in option for option in security):
+        return {"user": "0:0"}  # root in there is the caller out here
+    host = {"userns_mode": "host"} if any("name=userns" in option for option in security) else {}
+    return {"user": f"{os.getuid()}:{os.getgid()}", **host}
+
+
 def events(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Pass the engine's events on until one is an error.
 

@@ -42,7 +42,7 @@ def main():
     fault.before_connecting()
     channel = grpc.insecure_channel(f"localhost:{options.port}")
     grpc.channel_ready_future(channel).result(30)
-    exchange = UnityToExternalProtoStub(channel).Exchange
+    exchange = fault.exchange = UnityToExternalProtoStub(channel).Exchange
     rng = np.random.RandomState(0)
 
     message = UnityMessageProto()
@@ -167,6 +167,11 @@ class Fault:
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.kind == "exit":
+            os._exit(0)
+        if self.kind == "say-goodbye":  # as the Unity Editor does when it is stopped
+            goodbye = UnityMessageProto()
+            goodbye.header.status = 400
+            self.exchange(goodbye, timeout=30)
             os._exit(0)
         if self.kind == "hang":
             if os.fork() == 0:  # a child of its own, which must go as well

@@ -131,3 +131,13 @@ def test_the_file_is_optional_but_must_be_an_object(tmp_path):
     file.write_text("[]")
     with pytest.raises(RefusalError, match="but holds list"):
         hyperparameters.load(str(file))
+
+
+def test_words_of_the_command_line():
+    assert hyperparameters.read_words(["max_steps=5", "env-args=--name=a"]) == {
+        "max_steps": "5",
+        "env-args": "--name=a",
+    }
+    assert hyperparameters.read_words([]) == {}
+    with pytest.raises(RefusalError, match="Expected NAME=VALUE after train, such as max_steps=50000, found 50000."):
+        hyperparameters.read_words(["seed=1", "50000"])

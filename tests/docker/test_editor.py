@@ -24,15 +24,15 @@ def wait_until_it_listens(container, seconds=120):
 
 
 def test_the_editor_trains_through_the_published_port(client, pushed, tmp_path):
+    """What notebook 03 prints, but for the port on this side, which may be taken."""
     folder = tmp_path / "opt-ml"
-    (folder / "model").mkdir(parents=True)
+    folder.mkdir()
     container = client.containers.run(
         pushed.image.local,
-        ["train-from-editor", *SHORT],
+        ["train", *SHORT],
         ports={"5004/tcp": ("127.0.0.1", None)},
         volumes={str(folder): {"bind": "/opt/ml", "mode": "rw"}},
         user=f"{os.getuid()}:{os.getgid()}",
-        environment={"HOME": "/tmp"},
         detach=True,
     )
     try:
@@ -50,15 +50,19 @@ def test_the_editor_trains_through_the_published_port(client, pushed, tmp_path):
         assert player.wait(60) == 0
     finally:
         container.remove(force=True)
-    assert "train: waiting for the Unity Editor on port 5004" in said
+    assert said.splitlines()[0] == (
+        "train: no hyperparameter env and no build in /opt/ml/input/data/unity-volume: the Unity Editor plays. It "
+        "connects to port 5004; press Play within 300 s once ML-Agents asks for it"
+    )
+    assert "Start training by pressing the Play button in the Unity Editor." in said
     assert json.loads((folder / "model/training.json").read_text())["status"] == "completed"
     assert (folder / "model/3DBall.nn").stat().st_size > 1000
+    assert {path.stat().st_uid for path in folder.rglob("*")} == {os.getuid()}
 
 
-def test_it_is_refused_on_sagemaker(client, pushed):
+@pytest.mark.parametrize("where", [{"environment": {"TRAINING_JOB_NAME": "job"}}, {"network_mode": "none"}])
+def test_it_is_refused_where_no_editor_can_come(client, pushed, where):
     with pytest.raises(ContainerError) as refused:
-        client.containers.run(
-            pushed.image.local, ["train-from-editor"], environment={"TRAINING_JOB_NAME": "job"}, remove=True
-        )
+        client.containers.run(pushed.image.local, "train", remove=True, **where)
     assert refused.value.exit_status == 1
-    assert b"which no Unity Editor can reach" in refused.value.stderr
+    assert b"Expected a channel unity-volume at /opt/ml/input/data/unity-volume, found none." in refused.value.stderr

@@ -93,12 +93,6 @@ def test_without_a_word_it_prints_usage(client, pushed):
     assert "stop-at-reward" in said
 
 
-def test_train_is_on_the_path_and_says_what_is_missing(client, pushed):
-    with pytest.raises(ContainerError) as failed:
-        run(client, pushed, "train")
-    assert failed.value.exit_status == 1
-
-
 def test_building_and_pushing_the_same_again_does_nothing(connection, client, container, pushed):
     identity = client.images.get(pushed.image.local).id
     again = image.build(connection, container)

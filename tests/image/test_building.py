@@ -112,7 +112,7 @@ def test_a_full_disk(connection, answers, docker, folder, when):
 
 
 def test_a_failed_build_shows_its_last_lines(connection, answers, docker, folder):
-    lines = ["Step 1/2 : FROM x\n", *(f"line {number}\n" for number in range(30))]
+    lines = ["Step 1/2 : FROM x\n", *(f"\x1b[91mline {number}\n\x1b[0m" for number in range(30))]
     docker.build_events = [*({"stream": line} for line in lines), {"error": "returned a non-zero code: 1"}]
     answers.absent()
     with pytest.raises(image.ImageError) as failed:
@@ -125,6 +125,7 @@ def test_a_failed_build_shows_its_last_lines(connection, answers, docker, folder
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
+        ("OSError: [Errno 28] No space left on device", "docker system prune"),
         ("THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", "make lock"),
         ("Temporary failure in name resolution", "could not reach pip's index"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED]", "could not reach pip's index"),
@@ -246,7 +247,7 @@ def test_settings_reach_the_packages_stage_alone():
     copies = [line for line in last.splitlines() if line.startswith(("COPY", "ADD"))]
     assert copies == [
         "COPY --from=packages /packages/installed /usr/local",
-        "COPY train train-from-editor *.py trainer_config.yaml /opt/mlagents/",
+        "COPY train *.py trainer_config.yaml /opt/mlagents/",
     ]
     assert json.loads(last[last.index("\nCMD ") + 5 :]) == ["python", "/opt/mlagents/usage.py"]
     assert "--require-hashes --no-deps" in dockerfile

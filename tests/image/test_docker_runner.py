@@ -43,7 +43,7 @@ def test_a_small_machine_bounds_every_job():
     ],
 )
 def test_files_belong_to_the_caller_whatever_the_engine(security, expected):
-    assert docker_runner.caller(security) == expected
+    assert engine.caller(security) == expected
 
 
 class Images:

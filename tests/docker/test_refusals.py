@@ -1,0 +1,157 @@
+"""What an engine and a registry really say when they refuse, and what comes of it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from helpers import image
+from helpers.embedded import registry
+from helpers.image import building, engine, name, pushing
+
+RIGHT = "$2b$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC"  # bcrypt of the password "right"
+INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+
+@pytest.fixture
+def small(client, tmp_path):
+    """Return a function that builds a small image for a platform; it and its names go again."""
+    made = []
+
+    def build(tag, platform="linux/amd64"):
+        (tmp_path / "part").write_bytes(os.urandom(100_000))
+        (tmp_path / "Dockerfile").write_text('FROM scratch\nCOPY part /\nCMD ["none"]\n')
+        client.images.build(path=str(tmp_path), tag=tag, platform=platform, rm=True)
+        made.append(client.images.get(tag).id)
+
+    yield build
+    for identity in made:
+        client.images.remove(identity, force=True)
+
+
+def test_a_base_that_cannot_be_pulled(client):
+    with pytest.raises(image.UnavailableError) as failed:
+        building.pull_base(client, "127.0.0.1:1/python:3.7")
+    said = str(failed.value)
+    assert said.startswith("Pulling the base image 127.0.0.1:1/python:3.7 failed: ")
+    assert "connection refused" in said
+    assert "`docker pull 127.0.0.1:1/python:3.7`" in said
+    assert "TRAINING_BASE_IMAGE" in said
+
+
+def test_a_base_for_another_platform_only(connection, client, pushed, small):
+    base = f"{pushed.image.registry}/base:arm64"
+    small(base, "linux/arm64")
+    list(engine.events(client.api.push(base, stream=True, decode=True, auth_config=pushing.log_in(connection))))
+    with pytest.raises(image.ImageError, match=r"linux/amd64"):
+        building.pull_base(client, base)
+
+
+def test_an_image_for_another_platform_is_not_pushed(connection, client, pushed, small):
+    other = image.Image(pushed.image.registry, "arm64")
+    small(other.local, "linux/arm64")
+    with pytest.raises(image.ImageError, match="for linux/amd64 in the Docker engine, found none"):
+        image.push(connection, image.Build(other, "built", "", 0.0))
+    assert name.look_up(connection, other).digest == ""
+
+
+def test_an_index_of_several_images_under_the_tag(connection, container, pushed, tmp_path):
+    folder = tmp_path / "container"
+    shutil.copytree(container, folder)
+    (folder / "train").write_text("# pushed by buildx\n")
+    tag = name.read(connection, folder).tag
+    part = {"mediaType": name.MANIFESTS[0], "digest": pushed.image.digest, "size": 1}
+    part["platform"] = {"os": "linux", "architecture": "amd64"}
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [part]}).encode()
+    url = f"http://{pushed.image.registry}/v2/{name.REPOSITORY}/manifests/{tag}"
+    urllib.request.urlopen(
+        urllib.request.Request(url, index, {"Content-Type": INDEX}, method="PUT"), timeout=30
+    ).close()
+    with pytest.raises(image.ImageError, match="SageMaker refuses an index of several images.* Delete it"):
+        image.build(connection, folder)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "dd if=/dev/zero of=/dev/shm/full bs=1M",
+        """python -c 'open("/dev/shm/full", "wb").write(bytes(100_000_000))'""",
+    ],
+)
+def test_a_build_for_which_the_disk_is_too_small(client, tmp_path, step):
+    (tmp_path / "train").touch()
+    (tmp_path / "Dockerfile").write_text(f"FROM {os.environ[name.BASE_VARIABLE]}\nRUN {step}\n")
+    with pytest.raises(image.ImageError, match=r"The disk is full where Docker keeps its images\. Free some"):
+        building.run_build(client, building.context(tmp_path), {}, "mlagents-too-large:1")
+    assert not building.has_image(client, "mlagents-too-large:1")
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """Run a registry that asks for a password."""
+    program = shutil.which("docker-registry") or shutil.which("registry")
+    if not program:
+        pytest.skip("no registry program is installed")
+    (tmp_path / "htpasswd").write_text(f"AWS:{RIGHT}\n")
+    config = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "data")}},
+        "http": {"addr": "127.0.0.1:0"},
+        "auth": {"htpasswd": {"realm": "ECR", "path": str(tmp_path / "htpasswd")}},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with subprocess.Popen(
+        [program, "serve", tmp_path / "config.json"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as running:
+        for line in running.stderr:
+            if found := registry.LISTENING.search(line):
+                break
+        yield f"127.0.0.1:{int(found[1])}"
+        running.kill()
+
+
+@pytest.fixture
+def passwords(monkeypatch):
+    """Return the passwords that ECR gives, one after another; those that were asked for go."""
+    left = []
+    monkeypatch.setattr(pushing, "log_in", lambda connection: {"username": "AWS", "password": left.pop(0)})
+    return left
+
+
+def manifest(address, tag):
+    """Ask the registry for a manifest; return its status."""
+    login = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    login.add_password(None, f"http://{address}", "AWS", "right")
+    opener = urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(login))
+    try:
+        return opener.open(f"http://{address}/v2/{name.REPOSITORY}/manifests/{tag}", timeout=30).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_token_that_has_expired_is_renewed(connection, client, locked, passwords, small):
+    made = image.Image(locked, "renewed")
+    small(made.local)
+    passwords += ["expired", "right"]
+    sent, kept, digest = pushing.push_once_more(connection, client, made)
+    assert (sent, kept, passwords) == (1, 0, [])
+    assert re.fullmatch("sha256:[0-9a-f]{64}", digest)
+    assert manifest(locked, "renewed") == 200
+
+
+def test_a_registry_that_refuses_every_token(connection, client, locked, passwords, small):
+    made = image.Image(locked, "refused")
+    small(made.local)
+    passwords += ["expired", "wrong", "right"]
+    with pytest.raises(image.ImageError) as failed:
+        pushing.push_once_more(connection, client, made)
+    assert passwords == ["right"]  # once more and no further
+    assert str(failed.value).startswith(f"Pushing to {locked} failed: ")
+    assert "Nothing counts as pushed" in str(failed.value)
+    assert "wrong" not in str(failed.value)
+    assert manifest(locked, "refused") == 404

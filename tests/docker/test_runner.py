@@ -1,0 +1,85 @@
+"""Programs that misbehave, run in a container as the embedded AWS runs a job's."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from helpers.embedded import docker_runner
+from helpers.image import name
+
+TRAIN = """\
+#!/usr/bin/env python3
+import os, signal, time
+exec(os.environ["DO"])
+"""
+STUBBORN = """
+signal.signal(signal.SIGTERM, lambda *_: print("asked", flush=True))
+print("ready", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def runner(client, connection, tmp_path_factory):
+    """Give the way to run an image whose `train` does what the environment variable DO says."""
+    folder = tmp_path_factory.mktemp("misbehaving")
+    (folder / "train").write_text(TRAIN)
+    (folder / "train").chmod(0o755)
+    (folder / "Dockerfile").write_text(f"FROM {os.environ[name.BASE_VARIABLE]}\nCOPY train /usr/local/bin/\n")
+    client.images.build(path=str(folder), tag="mlagents-misbehaving:1", rm=True)
+    yield docker_runner.find("mlagents-misbehaving:1")
+    client.images.remove("mlagents-misbehaving:1", force=True)
+
+
+@pytest.fixture
+def base(tmp_path):
+    """Lay out a job's folder."""
+    for folder in ("input/config", "model", "output"):
+        (tmp_path / folder).mkdir(parents=True)
+    resources = {"current_instance_type": "ml.m5.large"}
+    (tmp_path / "input/config/resourceconfig.json").write_text(json.dumps(resources))
+    return tmp_path
+
+
+def test_who_does_not_heed_sigterm_is_killed(client, runner, base):
+    run = runner.start("job", base, {"DO": STUBBORN})
+    assert run.output.readline() == b"ready\n"
+    run.terminate()
+    assert run.output.readline() == b"asked\n"
+    run.kill()
+    assert run.wait() == 137
+    assert run.output.read() == b""
+    assert docker_runner.remove_all(client, base) == 0
+
+
+def test_who_takes_too_much_memory_is_told(runner, base, monkeypatch):
+    monkeypatch.setattr(docker_runner, "bounds", lambda *_: docker_runner.Bounds(1, 64 * 2**20))
+    run = runner.start("job", base, {"DO": "bytearray(2**30)"})
+    assert run.wait() == 137
+    assert (base / "output/failure").read_text() == (
+        "Out of memory: the job was allowed 1 cores, 0.1 GiB. Take a larger instance type."
+    )
+
+
+def test_what_it_writes_belongs_to_who_runs_it(runner, base, monkeypatch):
+    if os.getuid() == 0:  # root would own it in any case: be somebody else
+        monkeypatch.setattr(os, "getuid", lambda: 4321)
+        monkeypatch.setattr(os, "getgid", lambda: 4321)
+        for path in [base, *base.rglob("*")]:
+            os.chown(path, 4321, 4321)
+    made = "os.makedirs('/opt/ml/model/a'); open('/opt/ml/model/a/b', 'w').close()"
+    assert runner.start("job", base, {"DO": made}).wait() == 0
+    written = [base / "model/a", base / "model/a/b"]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in written} == {(os.getuid(), os.getgid())}
+
+
+def test_a_container_that_a_killed_server_left_is_removed(client, runner, base):
+    run = runner.start("job", base, {"DO": STUBBORN})
+    assert run.output.readline() == b"ready\n"
+    assert runner.sweep("job", base) == 1
+    assert run.output.read() == b""
+    assert client.containers.list(all=True, filters={"label": f"{docker_runner.LABEL}={base}"}) == []
+    assert Path(base / "output").is_dir()
