@@ -96,7 +96,7 @@ class BuildReport(Report):
     others
         What else the folder holds: trainer config, curricula, demonstrations, samplers, an earlier model.
     listing
-        Every file with size and time of change, to compare a later check with (``check(folder, since=report.listing)``).
+        Every file with size and time of change, to compare a later check with: ``check(folder, since=listing)``.
     """
 
     error_type: ClassVar[type[CheckError]] = UnityBuildError
