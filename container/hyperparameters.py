@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from refusal import RefusalError
 
+NEAREST = 5  # names that are shown where one is not known
 IGNORED_PREFIXES = ("sagemaker_", "_tuning_")  # added by SageMaker's own tools, not meant for the trainer
 
 
@@ -294,7 +295,14 @@ def _check_run_id(run_id: str) -> None:
 
 
 def _unknown(names) -> str:
+    """Say it in few words: SageMaker keeps no more than 1,024 characters of them."""
     name = names[0]
-    nearest = sorted(KNOWN, key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio())
-    others = " (nor are %s)" % ", ".join(names[1:]) if len(names) > 1 else ""
-    return "Hyperparameter %s is not known%s. Known names, nearest first: %s." % (name, others, ", ".join(nearest))
+    nearest = sorted(KNOWN, key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio())[:NEAREST]
+    shown = [other if len(other) <= 60 else other[:60] + "..." for other in names[: 1 + NEAREST]]
+    more = ", %d more" % (len(names) - len(shown)) if len(names) > len(shown) else ""
+    others = " (nor %s %s%s)" % ("is" if len(names) == 2 else "are", ", ".join(shown[1:]), more) if shown[1:] else ""
+    return (
+        "Hyperparameter %s is not known%s. The nearest names: %s. There are %d others; container/hyperparameters.py "
+        "lists all of them, and `docker run IMAGE` prints those with dashes."
+        % (shown[0], others, ", ".join(nearest), len(KNOWN) - len(nearest))
+    )

@@ -66,13 +66,17 @@ class Finding:
 class CheckError(ValueError):
     """A check found errors; the text holds all of them."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Show the text alone in a notebook: where it was raised tells nothing of what was checked."""
+        return str(self).splitlines()
+
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sort findings, errors first; within a level their order stays, and what was said of a file is said once."""
+    """Sort findings, errors first; within a level their order stays. What is said twice of a place counts once."""
     first: dict[tuple[str, str], Finding] = {}
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: _ORDER[finding.level]):
         first.setdefault((finding.what, finding.place), finding)
-    return tuple(sorted(first.values(), key=lambda finding: _ORDER[finding.level]))
+    return tuple(first.values())
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ class Report:
         """
         if self.errors:
             lines = [f"{self.subject} is not ready:", *(f"- {finding}" for finding in self.errors)]
+            if self.errors[1:]:
+                lines.append(f"First: {self.errors[0]}")
             raise self.error_type("\n".join(lines))
 
     def __str__(self) -> str:

@@ -5,7 +5,6 @@ place, a changed file makes a new one, and nothing is ever overwritten under a j
 """
 
 import base64
-import fnmatch
 import hashlib
 import os
 import sys
@@ -20,10 +19,9 @@ from s3transfer.subscribers import BaseSubscriber
 from tqdm import tqdm
 
 from helpers.aws import Connection
+from helpers.unity_build.listing import is_left_out
 
 PREFIX = "unity-volume"
-LEFT_OUT = (".DS_Store", "__MACOSX", "._*", "*_BackUpThisFolder_*", "Thumbs.db", ".git", ".ipynb_checkpoints")
-LEFT_OUT_AT_TOP = ("README*", ".gitignore")
 TRANSFER = TransferConfig(multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=16)
 
 
@@ -130,12 +128,6 @@ def list_files(folder: Path) -> Iterator[Path]:
                 )
             if name in names:
                 yield path
-
-
-def is_left_out(name: str, at_top: bool) -> bool:
-    """Tell whether a file or folder of this name stays behind."""
-    patterns = LEFT_OUT + (LEFT_OUT_AT_TOP if at_top else ())
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def read_file(folder: Path, path: Path) -> VolumeFile:

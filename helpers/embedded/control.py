@@ -84,12 +84,12 @@ def start() -> Server:
     Raises
     ------
     EmbeddedError
-        If it does not start.
+        If it does not start, or its folder can't be made.
     """
     if server := find():
         return server
     home = home_folder()
-    home.mkdir(parents=True, exist_ok=True)
+    _make(home)
     with _only_one(home):
         if server := find():
             return server
@@ -153,13 +153,25 @@ def interrupt(job_name: str, seconds: float = 5.0) -> None:
         raise EmbeddedError(json.loads(error.read())["message"]) from None
 
 
+def _make(home: Path) -> None:
+    """Make the folder, and see that files can be written to it."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "start.lock").open("a").close()
+    except OSError as error:
+        raise EmbeddedError(
+            f"Expected {home} to be a folder for the embedded AWS's files, but it can't be made or written to "
+            f"({error.strerror}). Set EMBEDDED_HOME to another folder, or unset it to take {ROOT / '.embedded'}."
+        ) from error
+
+
 def _alive(home: Path) -> bool:
     """Say whether a server holds the lock that it holds as long as it lives."""
     try:
         with (home / "alive.lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except BlockingIOError:
         return True

@@ -9,10 +9,11 @@ from typing import Any
 
 from helpers.findings import Finding, Level
 from helpers.trainer_config import keys
+from helpers.trainer_config.brain import Brain
 from helpers.trainer_config.document import Document
 from helpers.trainer_config.report import BrainSettings
 
-Demo = Callable[[str, str, int | None], Iterator[Finding]]
+Demo = Callable[[str, str, int | None, Brain | None, bool], Iterator[Finding]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Source:
     overrides
         Hyperparameters of the job by their path of keys.
     check_demo
-        Called with a demonstration's path, the config's path and the line.
+        Called with a demonstration's path, the config's path and the line, the brain that is to learn from it, and
+        whether it must be that very brain's.
     """
 
     path: str
@@ -93,7 +95,7 @@ def _put(settings: dict, path: tuple[str, ...], value: Any) -> None:
     settings[path[-1]] = value
 
 
-def examine(brain: BrainSettings, source: Source, cameras: tuple[tuple[int, int, int], ...] = ()) -> Iterator[Finding]:
+def examine(brain: BrainSettings, source: Source, described: Brain | None = None) -> Iterator[Finding]:
     """Judge a brain's settings as its trainer would use them.
 
     Parameters
@@ -102,8 +104,8 @@ def examine(brain: BrainSettings, source: Source, cameras: tuple[tuple[int, int,
         The settings.
     source
         Where they come from.
-    cameras
-        Height, width and channels of the brain's visual observations, where known.
+    described
+        What the brain sees and does, where known.
     """
     settings, trainer = brain.settings, brain.trainer
 
@@ -165,12 +167,16 @@ def examine(brain: BrainSettings, source: Source, cameras: tuple[tuple[int, int,
             bad |= {key} if judged[0] == "error" else set()
 
     yield from _together(settings, trainer, bad, finding)
-    yield from _cameras(settings, trainer, cameras, finding)
+    yield from _cameras(settings, trainer, described.cameras if described else (), finding)
+
+    def check_demo(named: str, *path: str) -> Iterator[Finding]:
+        return source.check_demo(named, *place(*path), described, trainer == "offline_bc")
+
     if trainer != "offline_bc":
-        yield from _signals(settings, trainer, source, finding, place)
-        yield from _pretraining(settings, trainer, source, finding, place)
+        yield from _signals(settings, trainer, finding, check_demo)
+        yield from _pretraining(settings, trainer, finding, check_demo)
     elif "demo_path" not in bad and "demo_path" in settings:
-        yield from source.check_demo(settings["demo_path"], *place("demo_path"))
+        yield from check_demo(settings["demo_path"], "demo_path")
 
 
 def _together(settings: Mapping[str, Any], trainer: str, bad: set[str], finding: Callable) -> Iterator[Finding]:
@@ -239,9 +245,7 @@ def _cameras(settings: Mapping[str, Any], trainer: str, cameras: tuple, finding:
             yield finding("error", what, todo, "vis_encode_type")
 
 
-def _signals(
-    settings: Mapping[str, Any], trainer: str, source: Source, finding: Callable, place: Callable
-) -> Iterator[Finding]:
+def _signals(settings: Mapping[str, Any], trainer: str, finding: Callable, check_demo: Callable) -> Iterator[Finding]:
     signals = settings.get("reward_signals")
     if not isinstance(signals, dict):
         return
@@ -265,16 +269,16 @@ def _signals(
         elif not isinstance(values, dict):
             yield finding("error", f"{name} holds no settings.", "It needs strength and gamma.", *path)
         else:
-            yield from _group(path, values, *keys.REWARD_SIGNALS[name], source, finding, place)
+            yield from _group(path, values, *keys.REWARD_SIGNALS[name], finding, check_demo)
 
 
 def _pretraining(
-    settings: Mapping[str, Any], trainer: str, source: Source, finding: Callable, place: Callable
+    settings: Mapping[str, Any], trainer: str, finding: Callable, check_demo: Callable
 ) -> Iterator[Finding]:
     values = settings.get("pretraining")
     if not isinstance(values, dict):
         return
-    yield from _group(("pretraining",), values, *keys.PRETRAINING, source, finding, place)
+    yield from _group(("pretraining",), values, *keys.PRETRAINING, finding, check_demo)
     if trainer == "sac" and "samples_per_update" in values:
         todo = "SAC sets it itself and fails if it is given. Delete it."
         yield finding("error", "samples_per_update is set for SAC.", todo, "pretraining", "samples_per_update")
@@ -294,9 +298,8 @@ def _group(
     values: Mapping,
     required: frozenset,
     optional: frozenset,
-    source: Source,
     finding: Callable,
-    place: Callable,
+    check_demo: Callable,
 ) -> Iterator[Finding]:
     name = path[-1]
     for key in sorted(required - values.keys()):
@@ -310,4 +313,4 @@ def _group(
         elif judged := keys.judge(key, value, _GROUP_RULES[key]):
             yield finding(*judged, *path, key)
         elif key == "demo_path":
-            yield from source.check_demo(value, *place(*path, key))
+            yield from check_demo(value, *path, key)

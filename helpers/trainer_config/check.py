@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from helpers import ROOT
 from helpers.findings import Finding, ordered
 from helpers.trainer_config import keys
+from helpers.trainer_config.brain import Brain
 from helpers.trainer_config.brain_settings import AliasError, Source, examine
 from helpers.trainer_config.demonstrations import check_demonstration, kind_of
 from helpers.trainer_config.document import Document, UnreadableError, read_document, repeated_keys
@@ -19,13 +20,6 @@ from helpers.trainer_config.lessons import check_curriculum, check_sampler
 from helpers.trainer_config.report import BrainSettings, ConfigReport
 
 SHIPPED = ROOT / "container" / "trainer_config.yaml"
-
-
-class Brain(Protocol):
-    """A brain as a smoke start describes it."""
-
-    name: str
-    cameras: tuple[tuple[int, int, int], ...]
 
 
 def check_folder(
@@ -114,8 +108,8 @@ def check(
         findings += outer
         if not any(finding.level == "error" for finding in outer):
             source = Source(shown, document, overrides, partial(check_demonstration, folder))
-            cameras = {b.name: b.cameras for b in brains or () if not isinstance(b, str)}
-            settings = tuple(_brains(source, known, cameras, findings))
+            described = {brain.name: brain for brain in brains or () if not isinstance(brain, str)}
+            settings = tuple(_brains(source, known, described, findings))
     return ConfigReport(subject, ordered(findings), path, settings)
 
 
@@ -149,7 +143,7 @@ def _outer(document: Document, shown: str) -> Iterator[Finding]:
 
 
 def _brains(
-    source: Source, known: Collection[str] | None, cameras: Mapping[str, tuple], findings: list[Finding]
+    source: Source, known: Collection[str] | None, described: Mapping[str, Brain], findings: list[Finding]
 ) -> Iterator[BrainSettings]:
     sections = [name for name in source.document.value if name != "default"]
     for brain in known if known is not None else [name for name in sections if isinstance(name, str)] or ["default"]:
@@ -163,7 +157,7 @@ def _brains(
             close = keys.nearest(brain, sections).replace("Did you mean", "Is it meant by")
             level, todo = ("warning", close.strip()) if close else ("note", f"Add a section {brain}: for its own.")
             findings.append(Finding(level, f"{brain} has no section: it is trained with default:.", todo, source.path))
-        findings += examine(settings, source, cameras.get(brain, ()))
+        findings += examine(settings, source, described.get(brain))
         yield settings
     if known is not None:
         used = set(known)

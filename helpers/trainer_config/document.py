@@ -57,23 +57,36 @@ def read_document(text: str) -> Document:
         loader = LOADER(text)
         try:
             node = loader.get_single_node()
+            # Before merge keys are followed: what a mapping takes from another and sets anew does not stand twice.
+            repeated = tuple(_repeated(node))
             value = None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise UnreadableError(str(error.problem or error.context or "not valid YAML"), line) from error
+        raise UnreadableError(_problem(error), line) from error
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError, AttributeError, TypeError) as error:
         raise UnreadableError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
     if _contains_itself(value, set(), set()):
         raise UnreadableError("an anchor contains itself")
-    lines: dict[tuple, int] = {}
-    repeated = []
+    return Document(value, dict(_keys(node, ())), repeated)
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    problem = str(error.problem or error.context or "not valid YAML")
+    if problem.startswith("but "):
+        problem = f"{error.context}, {problem}"
+    if "'\\t'" in problem:
+        problem += " (indent with spaces, never with tabs)"
+    return problem
+
+
+def _repeated(node: Any) -> Iterator[tuple[tuple, int]]:
+    seen = set()
     for keys, line in _keys(node, ()):
-        if keys in lines:
-            repeated.append((keys, line))
-        lines[keys] = line
-    return Document(value, lines, tuple(repeated))
+        if keys in seen:
+            yield keys, line
+        seen.add(keys)
 
 
 def _keys(node: Any, above: tuple) -> Iterator[tuple[tuple, int]]:

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
+import yaml
+
+from helpers.trainer_config.document import LOADER
+
 TRAINERS = ("ppo", "sac", "offline_bc")
 
 _COMMON_RL = ("batch_size", "buffer_size", "hidden_units", "learning_rate", "max_steps", "normalize", "num_layers")
@@ -161,7 +165,7 @@ def judge(key: str, value: Any, rule: Rule) -> tuple[Literal["error", "warning"]
 
 def _judge_number(found: str, value: Any, rule: Rule) -> tuple[Literal["error", "warning"], str, str] | None:
     expected = "a whole number" if rule.kind in ("whole", "int()") else "a number"
-    hint = " YAML takes a number like 1e-4 for text: write 1.0e-4." if isinstance(value, str) else ""
+    hint = _quoted_hint(value) if isinstance(value, str) else ""
     number = as_number(value, rule.kind)
     if number is None:
         return "error", f"{found}.", f"It must be {expected}.{hint}"
@@ -178,6 +182,19 @@ def _judge_number(found: str, value: Any, rule: Rule) -> tuple[Literal["error", 
     if rule.kind == "int()" and number != value and not isinstance(value, str):
         return "warning", f"{found}.", f"It counts as {number:g}. Write a whole number."
     return None
+
+
+def _quoted_hint(text: str) -> str:
+    """Say why YAML took a number for text: quotes around it, or a form that it does not know, such as 1e-4."""
+    try:
+        if isinstance(LOADER(text).get_single_data(), (int, float)):
+            return " The quotes make a text of it: take them away."
+        number = float(text)
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return ""
+    plain = f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
+    plain = plain if "." in plain or "e" not in plain else plain.replace("e", ".0e")
+    return f" YAML takes a number like {text} for text: write {plain}."
 
 
 def as_number(value: Any, kind: Kind) -> float | None:

@@ -5,11 +5,13 @@
 >>> report.ok, report.verdict  # doctest: +SKIP
 (True, 'The build is ready to train.')
 
-`check` reads files; it starts and writes nothing. `smoke_start` starts the build once. The layouts and traps that are
-looked for come from real players, Unity 2017.2 to 2020.3.
+`check` reads files; it starts and writes nothing. `check_since_last` remembers what it saw, and says what changed.
+`smoke_start` starts the build once. The layouts and traps that are looked for come from real players, Unity 2017.2 to
+2020.3.
 """
 
 from helpers.unity_build.check import check
+from helpers.unity_build.last_check import check_since_last
 from helpers.unity_build.locate import has_build
 from helpers.unity_build.picture import plot
 from helpers.unity_build.report import BuildReport, Other, UnityBuild, UnityBuildError
@@ -23,6 +25,7 @@ __all__ = [
     "UnityBuild",
     "UnityBuildError",
     "check",
+    "check_since_last",
     "has_build",
     "plot",
     "smoke_start",

@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", help="the folder that holds the build, e.g. unity-volume")
     parser.add_argument("--start", action="store_true", help="also start the build once, for some seconds")
     arguments = parser.parse_args(argv)
-    reports: list[findings.Report] = [unity_build.check(arguments.folder)]
+    reports: list[findings.Report] = [unity_build.check_since_last(arguments.folder)]
     build = reports[0].build
     if build:
         brains, reset_parameters = build.brains, None

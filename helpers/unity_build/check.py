@@ -14,7 +14,7 @@ from helpers.unity_build.report import BuildReport, UnityBuild
 from helpers.unity_build.traps import traps
 
 
-def check(folder: str | Path, since: BuildReport | None = None) -> BuildReport:
+def check(folder: str | Path, since: Listing | None = None) -> BuildReport:
     """Check whether a folder holds a Unity build that ML-Agents 0.11.0 can train.
 
     Reads headers, code and names, some MB of a build of any size; writes and starts nothing.
@@ -24,7 +24,7 @@ def check(folder: str | Path, since: BuildReport | None = None) -> BuildReport:
     folder
         The folder of the build, `unity-volume` in the notebooks.
     since
-        An earlier report on the same folder: files that changed since then become a finding.
+        What an earlier report listed (`BuildReport.listing`): files that changed since then become a finding.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def check(folder: str | Path, since: BuildReport | None = None) -> BuildReport:
         findings += contents.findings
         build = _describe(player, contents, listing)
     if since is not None:
-        findings += _changes(since.listing, listing)
+        findings += _changes(since, listing)
     return BuildReport(subject, ordered(findings), folder, build, others(listing, player), listing)
 
 
@@ -94,5 +94,5 @@ def _changes(before: Listing, now: Listing) -> list[Finding]:
     said = [f"{len(paths)} {how} ({paths[0]}{', …' if paths[1:] else ''})" for how, paths in groups.items() if paths]
     if not said:
         return []
-    todo = "What was uploaded before is no longer what lies here: upload again before you train."
+    todo = "What was checked, started or uploaded before is no longer what lies here: do it again before you train."
     return [Finding("note", f"Since the last check: {', '.join(said)}.", todo)]

@@ -50,12 +50,14 @@ def examine(player: Player, listing: Listing) -> Contents:
     if f"{player.data}/sample_env.json" in listing.files:
         return _sample(player, listing)
     inside = {path.removeprefix(player.data + "/") for path in listing.files if path.startswith(player.data + "/")}
+    if not inside and listing.read(player.executable, 2) == b"#!":
+        return Contents(None, None, None, None, None, ())  # said already, with what it lacks
     findings = list(_executable(player, listing))
     if not inside:
         return Contents(None, None, None, None, None, tuple(findings))
 
     backend = _backend(player, listing, inside)
-    spoken = None
+    spoken, readable = None, True
     if backend == "Mono":
         findings += _mono(player, listing, inside)
         spoken = protocol.in_managed(listing, f"{player.data}/Managed")
@@ -65,12 +67,13 @@ def examine(player: Player, listing: Listing) -> Contents:
             spoken = protocol.in_metadata(listing.read(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat"))
         except ValueError as error:
             findings.append(_broken(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat", str(error)))
+            readable = False
     else:
         what = f"{player.data}/ holds neither Managed/ (Mono) nor il2cpp_data/ (IL2CPP)."
         findings.append(Finding("error", what, f"The game's code is missing. {REBUILD}", player.data))
     findings += _grpc(player, listing)
-    if backend:
-        findings += _protocol(spoken, player)
+    if backend and readable:
+        findings += _protocol(spoken, player, "Managed/Assembly-CSharp.dll" in inside or backend != "Mono")
     findings += _scenes(player, listing, inside)
     findings += _other_libraries(player, listing)
     return Contents(backend, spoken, _unity_version(player, listing), _headless(player, listing), None, tuple(findings))
@@ -187,8 +190,10 @@ def _grpc(player: Player, listing: Listing) -> Iterator[Finding]:
             yield _broken(path, str(error), f"{meaning} {REBUILD}")
 
 
-def _protocol(spoken: str | None, player: Player) -> Iterator[Finding]:
-    if spoken is None:
+def _protocol(spoken: str | None, player: Player, has_code: bool = True) -> Iterator[Finding]:
+    if spoken is None and not has_code:
+        yield _missing(f"{player.data}/Managed/Assembly-CSharp.dll", "It holds the game's code, and ML-Agents in it.")
+    elif spoken is None:
         what = "No ML-Agents protocol version was found in the build's code."
         todo = "The build seems to hold no ML-Agents. Put its SDK of release 0.11.0 into the Unity project"
         todo += f" (Academy and Agent in the scene); it speaks {protocol.WANTED}."

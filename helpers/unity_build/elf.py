@@ -69,6 +69,8 @@ def read_elf(path: Path) -> Elf:
             return _read(stream, size)
     except BrokenElfError:
         raise
+    except OSError as error:
+        raise BrokenElfError(f"not readable ({error.strerror})") from error
     except Exception as error:  # a damaged file makes the library raise nearly anything
         raise BrokenElfError(f"cut short or damaged (its ELF headers can't be read: {type(error).__name__})") from error
 
@@ -97,18 +99,24 @@ def _read(stream, size: int) -> Elf:
     if max(ends) > size:
         raise BrokenElfError(f"cut short: {size:,} bytes are left of at least {max(ends):,}")
 
+    # A file whose copying stopped may have its full length and nothing but zeros at its end, where this table lies.
+    if header.e_shnum and elf.get_section(header.e_shstrndx)["sh_type"] != "SHT_STRTAB":
+        raise BrokenElfError("damaged (its table of sections is not there)")
     kinds = {segment["p_type"] for segment in segments}
     if not {"PT_LOAD", "PT_DYNAMIC"} <= kinds:
         raise BrokenElfError("damaged (nothing in it can be loaded)")
-    needs, looks_in, loader = [], [], ""
+    needs, looks_in, loader, tags = [], [], "", set()
     for segment in segments:
         if isinstance(segment, InterpSegment):
             loader = segment.get_interp_name()
         elif isinstance(segment, DynamicSegment):
             # The list should end with DT_NULL; in a damaged file it may never end.
             for tag in islice(segment.iter_tags(), 10_000):
+                tags.add(tag.entry.d_tag)
                 if tag.entry.d_tag == "DT_NEEDED":
                     needs.append(tag.needed)
                 elif tag.entry.d_tag in ("DT_RUNPATH", "DT_RPATH"):
                     looks_in += (tag.runpath if tag.entry.d_tag == "DT_RUNPATH" else tag.rpath).split(":")
+    if not {"DT_STRTAB", "DT_SYMTAB", "DT_NULL"} <= tags:
+        raise BrokenElfError("damaged (what it links to can't be read)")
     return Elf(header.e_type, loader, tuple(needs), tuple(looks_in))

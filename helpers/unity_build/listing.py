@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
+
+# What systems, editors and Unity leave for themselves, by the name of a file or folder.
+LEFT_OUT = (
+    "*_BackUpThisFolder_*",
+    "*_BurstDebugInformation_DoNotShip",
+    ".DS_Store",
+    "._*",
+    ".git",
+    ".ipynb_checkpoints",
+    "Thumbs.db",
+    "__MACOSX",
+    "desktop.ini",
+)
+LEFT_OUT_AT_TOP = ("README*", ".gitignore", ".gitkeep")
 
 Kind = Literal["file", "link", "special", "unreadable"]
 
@@ -20,7 +36,7 @@ class Entry:
     path
         Relative to the folder, with forward slashes.
     kind
-        ``special`` is a socket, pipe or device; ``unreadable`` a folder that may not be listed.
+        ``special`` is a socket, pipe or device; ``unreadable`` a file or folder that may not be read.
     size
         Bytes; 0 for anything but a file.
     changed
@@ -43,7 +59,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """All files of a folder.
+    """All files of a folder that are uploaded.
 
     Parameters
     ----------
@@ -53,13 +69,16 @@ class Listing:
         In the order of their paths.
     folders
         Paths of all folders in it, relative.
+    left_out
+        Paths of files and folders that an upload leaves out; what lies in such a folder is not listed.
     """
 
     root: Path
     entries: tuple[Entry, ...]
     folders: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def files(self) -> dict[str, Entry]:
         """The plain files by path."""
         return {entry.path: entry for entry in self.entries if entry.kind == "file"}
@@ -73,10 +92,17 @@ class Listing:
             return b""
 
 
+def is_left_out(name: str, at_top: bool) -> bool:
+    """Tell whether a file or folder of this name stays behind when the folder is uploaded."""
+    patterns = LEFT_OUT + (LEFT_OUT_AT_TOP if at_top else ())
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def walk(root: Path) -> Listing:
     """List a folder without following links (one may lead out of the folder, or round in it)."""
     entries: list[Entry] = []
     folders: list[str] = []
+    left_out: list[str] = []
     pending = [""]
     while pending:
         prefix = pending.pop()
@@ -88,6 +114,9 @@ def walk(root: Path) -> Listing:
             continue
         for item in items:
             path = prefix + item.name
+            if is_left_out(item.name, at_top=not prefix):
+                left_out.append(path)
+                continue
             try:
                 status = item.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
@@ -96,9 +125,11 @@ def walk(root: Path) -> Listing:
                 elif stat.S_ISLNK(status.st_mode):
                     entries.append(Entry(path, "link", 0, status.st_mtime_ns, str(Path(item.path).readlink())))
                 elif stat.S_ISREG(status.st_mode):
-                    entries.append(Entry(path, "file", status.st_size, status.st_mtime_ns))
+                    kind: Kind = "file" if os.access(item.path, os.R_OK) else "unreadable"
+                    entries.append(Entry(path, kind, status.st_size, status.st_mtime_ns))
                 else:
                     entries.append(Entry(path, "special", 0, status.st_mtime_ns))
             except OSError:
                 entries.append(Entry(path, "unreadable"))
-    return Listing(root, tuple(sorted(entries, key=lambda entry: entry.path)), tuple(sorted(folders)))
+    entries.sort(key=lambda entry: entry.path)
+    return Listing(root, tuple(entries), tuple(sorted(folders)), tuple(sorted(left_out)))

@@ -17,6 +17,8 @@ _STRIPPED = (".app", ".exe", ".x86_64", ".x86")
 # Matched by mlagents-learn 0.11.0 with glob, so a file of such a name is not found.
 _WILD = set("*?[")
 
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
+
 
 @dataclass(frozen=True)
 class Player:
@@ -44,7 +46,7 @@ class Player:
 
 def locate(listing: Listing) -> tuple[Player | None, list[Finding]]:
     """Find the one player at the top of a folder; say what is wrong where there is none, or several."""
-    top = [path for path in listing.files if "/" not in path and not path.startswith("._")]
+    top = [path for path in listing.files if "/" not in path]
     players = [path for path in top if path.endswith(".x86_64")]
     if len(players) == 1:
         name = players[0].removesuffix(".x86_64")
@@ -58,51 +60,92 @@ def locate(listing: Listing) -> tuple[Player | None, list[Finding]]:
                 "Nobody can tell which one to train. Keep one build with its _Data folder and move the rest elsewhere.",
             )
         ]
-    return None, [_instead(top, listing)]
-
-
-def _instead(top: list[str], listing: Listing) -> Finding:
+    if any(entry.kind != "file" and _is_player(entry.path) for entry in listing.entries):
+        return None, []  # a link, or not readable, which is said wherever it lies
     wanted = f"Expected one *.x86_64 in {listing.root.name or listing.root}/"
-    rebuild = f"Build again in Unity: {IN_UNITY}."
-    deeper = [path for path in listing.files if path.count("/") == 1 and path.endswith(".x86_64")]
-    deeper = [path for path in deeper if "/._" not in path and not path.startswith("__MACOSX/")]
-    if deeper:
-        folder = deeper[0].split("/")[0]
-        return Finding(
-            "error",
-            f"{wanted}, found {deeper[0]}.",
-            f"The build lies one folder too deep. Move what is in {folder}/ one level up.",
-            deeper[0],
-        )
-    for path in top:
-        if path.endswith(".x86"):
-            return Finding(
-                "error", f"{wanted}, found the 32-bit {path}.", f"The trainer needs 64 bits. {rebuild}", path
-            )
-    for path in top:
-        if path.lower().endswith(".exe"):
-            return Finding(
-                "error", f"{wanted}, found the Windows build {path}.", f"Training runs on Linux. {rebuild}", path
-            )
-    for path in listing.folders:
-        if "/" not in path and path.lower().endswith(".app"):
-            return Finding(
-                "error", f"{wanted}, found the macOS build {path}.", f"Training runs on Linux. {rebuild}", path
-            )
-    for path in top:
-        stem = path[: -len(".x86_64")] if path.lower().endswith(".x86_64") else path
-        if stem + "_Data" in listing.folders and listing.read(path, 4) == b"\x7fELF":
-            return Finding(
-                "error",
-                f"{wanted}, found {path}.",
-                f"mlagents-learn looks for a name that ends in .x86_64. Rename it to {stem}.x86_64.",
-                path,
-            )
-    return Finding(
-        "error",
-        f"{wanted}, found none.",
-        f"Build for Linux x86_64 in Unity ({IN_UNITY}), or run make_sample_build('{listing.root}').",
+    if instead := _instead(listing):
+        found, todo, path = instead
+        return None, [Finding("error", f"{wanted}, found {found}.", todo, path)]
+    todo = f"Build for Linux x86_64 in Unity ({IN_UNITY}), or run make_sample_build('{listing.root}')."
+    return None, [Finding("error", f"{wanted}, found none.", todo)]
+
+
+def _instead(listing: Listing) -> tuple[str, str, str] | None:
+    """Say what a folder without a player at its top holds: what was found, what to do, and its path."""
+    top = [path for path in listing.files if "/" not in path]
+    return (
+        _too_deep(listing)
+        or _other_system(listing)
+        or next((found for path in top if (found := _other_name(path, listing))), None)
+        or next((_folder(path) for path in listing.folders if _is_player(path)), None)
+        or next((_alone(path, listing) for path in listing.folders if _is_top(path, "_Data")), None)
+        or next((_archive(path) for path in top if path.lower().endswith(_ARCHIVES)), None)
     )
+
+
+def _is_player(path: str) -> bool:
+    return _is_top(path, ".x86_64")
+
+
+def _is_top(path: str, ending: str) -> bool:
+    return "/" not in path and path.endswith(ending)
+
+
+def _too_deep(listing: Listing) -> tuple[str, str, str] | None:
+    found = sorted((path for path in listing.files if path.endswith(".x86_64")), key=lambda path: path.count("/"))
+    if not found:
+        return None
+    if len({path.rpartition("/")[0] for path in found}) > 1:
+        todo = f"Keep one build, and move what is in its folder into {listing.root.name}/ itself."
+        return f"{len(found)} deeper in it: {', '.join(found[:5])}", todo, found[0]
+    folder, depth = found[0].rpartition("/")[0], found[0].count("/")
+    deep = "one folder" if depth == 1 else f"{depth} folders"
+    todo = f"The build lies {deep} too deep. Move what is in {folder}/ into {listing.root.name}/ itself."
+    return found[0], todo, found[0]
+
+
+def _other_system(listing: Listing) -> tuple[str, str, str] | None:
+    rebuild = f"Build again in Unity: {IN_UNITY}."
+    files = sorted(listing.files, key=lambda path: path.count("/"))
+    folders = sorted(listing.folders, key=lambda path: path.count("/"))
+    data = {path.removesuffix("_Data") for path in folders if path.endswith("_Data")}
+    for path in files:
+        if path.endswith(".x86") and ("/" not in path or path[:-4] in data):
+            return f"the 32-bit {path}", f"The trainer needs 64 bits. {rebuild}", path
+    windows = [path for path in files if path.lower().endswith(".exe")]
+    # The player comes first; Unity puts a program that reports crashes beside it.
+    windows = [path for path in windows if path[:-4] in data] or [path for path in windows if "/" not in path]
+    if windows:
+        return f"the Windows build {windows[0]}", f"Training runs on Linux. {rebuild}", windows[0]
+    for path in folders:
+        if path.lower().endswith(".app"):
+            return f"the macOS build {path}", f"Training runs on Linux. {rebuild}", path
+    return None
+
+
+def _other_name(path: str, listing: Listing) -> tuple[str, str, str] | None:
+    stem = path[: -len(".x86_64")] if path.lower().endswith(".x86_64") else path
+    if stem + "_Data" in listing.folders and listing.read(path, 4) == b"\x7fELF":
+        todo = f"mlagents-learn looks for a name that ends in .x86_64. Rename it to {stem}.x86_64."
+        return path, todo, path
+    return None
+
+
+def _alone(path: str, listing: Listing) -> tuple[str, str, str]:
+    executable = path.removesuffix("_Data") + ".x86_64"
+    todo = f"The data alone is no build. Copy {executable} from where Unity built it too."
+    if f"{path}/sample_env.json" in listing.files:
+        todo = f"It is of the sample environment. Make it whole: make_sample_build('{listing.root}')."
+    return f"{path}/ alone", todo, path
+
+
+def _folder(path: str) -> tuple[str, str, str]:
+    todo = "The executable is a file. Delete the folder and copy the build again from where Unity made it."
+    return f"{path}/, a folder", todo, path
+
+
+def _archive(path: str) -> tuple[str, str, str]:
+    return f"the archive {path}", "If the build is in it, unpack it there and delete the archive.", path
 
 
 def _wrong_name(player: Player) -> Iterator[Finding]:
@@ -131,15 +174,29 @@ def _wrong_name(player: Player) -> Iterator[Finding]:
 
 
 def _wrong_data(player: Player, listing: Listing) -> Iterator[Finding]:
+    copy = f"Copy {player.data}/ from where Unity built it too."
+    if any(entry.path == player.data for entry in listing.entries):
+        return  # a link, which is said wherever it lies
     if player.data in listing.folders:
+        if not any(entry.path.startswith(player.data + "/") for entry in listing.entries):
+            yield Finding(
+                "error", f"{player.data}/ is empty.", f"The executable alone is no build. {copy}", player.data
+            )
         return
-    others = [path for path in listing.folders if "/" not in path and path.endswith("_Data")]
-    found = f"found {others[0]}/" if others else "found none"
-    todo = (
-        f"Executable and data folder belong together. Rename one of them: {player.executable} and {player.data}."
-        if others
-        else f"The executable alone is no build. Copy {player.data}/ from where Unity built it too."
-    )
+    if listing.read(player.executable, 2) == b"#!":
+        what = f"{player.executable} is a script, and no {player.data}/ lies beside it."
+        todo = "A Unity build is a program with its _Data folder: put it there in place of the script. If it is what is"
+        todo += f" left of the sample, delete it and run make_sample_build('{listing.root}')."
+        yield Finding("error", what, todo, player.executable)
+        return
+    others = [path for path in listing.folders if _is_top(path, "_Data")]
+    others.sort(key=lambda path: path.casefold() != player.data.casefold())
+    found, todo = "found none", f"The executable alone is no build. {copy}"
+    if others:
+        name = others[0].removesuffix("_Data")
+        todo = "They belong together by their names. "
+        todo += f"Rename {others[0]}/ to {player.data}/, or {player.executable} to {name}.x86_64."
+        found = f"found {others[0]}/"
     yield Finding("error", f"Expected {player.data}/ beside {player.executable}, {found}.", todo, player.data)
 
 
@@ -156,9 +213,7 @@ def _strangers(player: Player, top: list[str], listing: Listing) -> Iterator[Fin
 
 def has_build(folder: str | Path) -> bool:
     """Whether a folder holds a build, be it a wrong one or a part of one: a sample must not be put beside it."""
-    listing = walk(Path(folder)) if Path(folder).is_dir() else None
-    if listing is None:
+    if not Path(folder).is_dir():
         return False
-    signs = (".x86_64", ".x86", ".exe", ".app", "_Data")
-    names = [path.rpartition("/")[2] for path in (*listing.files, *listing.folders) if path.count("/") < 2]
-    return any(name.endswith(signs) and not name.startswith("._") for name in names)
+    listing = walk(Path(folder))
+    return any(_is_player(entry.path) for entry in listing.entries) or _instead(listing) is not None

@@ -7,7 +7,6 @@ import re
 from helpers.unity_build.listing import Listing
 from helpers.unity_build.locate import Player
 from helpers.unity_build.report import Other
-from helpers.unity_build.traps import is_left_out
 
 _SAMPLER = re.compile(rb"^resampling-interval\s*:", re.MULTILINE)
 _CONFIG = re.compile(rb"^['\"]?(default|behaviors|[A-Za-z0-9_ -]+)['\"]?\s*:\s*(#.*)?\r?$", re.MULTILINE)
@@ -18,7 +17,7 @@ def others(listing: Listing, player: Player | None) -> tuple[Other, ...]:
     """Name the kind of every file that does not belong to the build and is uploaded with it."""
     found: dict[Other, None] = {}
     for path, entry in listing.files.items():
-        if is_left_out(path) or (player and player.owns(path)):
+        if player and player.owns(path):
             continue
         folder, _, name = path.rpartition("/")
         suffix = name.lower().rpartition(".")[2]

@@ -96,7 +96,7 @@ class BuildReport(Report):
     others
         What else the folder holds: trainer config, curricula, demonstrations, samplers, an earlier model.
     listing
-        Every file with size and time of change, to compare a later check with (``check(folder, since=report)``).
+        Every file with size and time of change, to compare a later check with: ``check(folder, since=listing)``.
     """
 
     error_type: ClassVar[type[CheckError]] = UnityBuildError
@@ -112,13 +112,15 @@ class BuildReport(Report):
         """What is known about the build and the other files."""
         facts = []
         if build := self.build:
-            kind = "sample environment (no Unity inside)" if build.is_sample else f"Unity {build.unity_version or '?'}"
+            made = [f"Unity {build.unity_version}" if build.unity_version else "", build.backend or ""]
+            if build.is_sample:
+                made = ["sample environment (no Unity inside)"]
             facts = [
                 ("build", build.name),
-                ("made with", kind if build.is_sample or not build.backend else f"{kind}, {build.backend}"),
+                ("made with", ", ".join(filter(None, made)) or "unknown"),
                 ("ML-Agents protocol", build.protocol or "unknown"),
                 ("graphics", {True: "server build", False: "with graphics", None: "unknown"}[build.headless]),
-                ("size", f"{shown_size(build.size)} in {build.files:,} files"),
+                ("size", f"{shown_size(build.size)} in {build.files:,} file{'s' if build.files != 1 else ''}"),
             ]
             if build.brains:
                 facts.append(("brains", ", ".join(build.brains)))

@@ -12,18 +12,6 @@ from helpers.unity_build.listing import Listing
 _KEY_LIMIT = 1024  # bytes in an S3 key
 
 
-def is_left_out(path: str) -> bool:
-    """Whether an upload leaves a file out: what systems and Unity write for themselves."""
-    parts = path.split("/")
-    return any(
-        part in (".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini", ".gitignore", ".gitkeep")
-        or part.startswith("._")
-        or "_BackUpThisFolder_" in part
-        or part.endswith("_BurstDebugInformation_DoNotShip")
-        for part in parts
-    ) or ("/" not in path and path.lower().startswith("readme"))
-
-
 def traps(listing: Listing) -> Iterator[Finding]:
     """Look for what never belongs in an upload, wherever it lies."""
     yield from _lfs_pointers(listing)
@@ -40,13 +28,9 @@ def _lfs_pointers(listing: Listing) -> Iterator[Finding]:
 
 
 def _apple_files(listing: Listing) -> Iterator[Finding]:
-    found = [
-        path
-        for path in listing.files
-        if path.startswith("__MACOSX/") or "/__MACOSX/" in path or path.rpartition("/")[2].startswith("._")
-    ]
+    found = [path for path in listing.left_out if path.rpartition("/")[2].startswith(("._", "__MACOSX"))]
     if found:
-        what = f"macOS left {len(found)} files of its own ({found[0]}{', …' if found[1:] else ''})."
+        what = f"macOS left files of its own ({', '.join(found[:3])}{', …' if found[3:] else ''})."
         yield Finding(
             "warning",
             what,
@@ -75,14 +59,14 @@ def _links_and_others(listing: Listing) -> Iterator[Finding]:
                 )
             else:
                 yield Finding(
-                    "warning",
+                    "error",
                     f"{entry.path} is a link to {entry.target}.",
-                    "S3 keeps no links. Put the file itself there.",
+                    "S3 keeps no links, so the folder can't be uploaded. Put the file itself there.",
                     entry.path,
                 )
         elif entry.kind == "special":
             yield Finding(
-                "warning",
+                "error",
                 f"{entry.path} is no file but a pipe, socket or device.",
                 "It can't be uploaded. Delete it.",
                 entry.path,

@@ -117,9 +117,20 @@ def test_wrong_values_are_refused(name, given, complaint):
 def test_unknown_names_are_refused_with_the_nearest():
     with pytest.raises(RefusalError) as refusal:
         hyperparameters.parse({"max-steps": "10", "turbo": "1"})
-    assert str(refusal.value).startswith(
-        "Hyperparameter max-steps is not known (nor are turbo). Known names, nearest first: max_steps, "
-    )
+    told = str(refusal.value)
+    assert told.startswith("Hyperparameter max-steps is not known (nor is turbo). The nearest names: max_steps, ")
+    nearest = told.partition("names: ")[2].partition(". ")[0].split(", ")
+    assert len(nearest) == 5 and set(nearest) <= set(hyperparameters.KNOWN)
+    assert f"There are {len(hyperparameters.KNOWN) - 5} others; container/hyperparameters.py lists all" in told
+
+
+def test_the_message_of_unknown_names_is_never_cut():
+    """SageMaker takes 100 hyperparameters, with names of 256 characters, and 1,024 characters of a failure's reason."""
+    names = {f"{number:03d}" + "x" * 253: "1" for number in range(100)}
+    with pytest.raises(RefusalError) as refusal:
+        hyperparameters.parse(names)
+    told = str(refusal.value)
+    assert len(told) < 1024 and ", 94 more). The nearest names: " in told and told.endswith("with dashes.")
 
 
 def test_the_file_is_optional_but_must_be_an_object(tmp_path):

@@ -123,9 +123,7 @@ def test_refusals_end_the_job_before_anything_starts(job):
         assert job.training["brains"] == {}
         return job.failure
 
-    assert refused(bacth_size=3).startswith(
-        "Hyperparameter bacth_size is not known. Known names, nearest first: batch_size,"
-    )
+    assert refused(bacth_size=3).startswith("Hyperparameter bacth_size is not known. The nearest names: batch_size,")
     assert refused(curriculum="lessons").startswith(
         "Hyperparameter curriculum names lessons, which is not in the channel"
     )

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from boto3.s3.transfer import TransferConfig
 
-from helpers import embedded
+from helpers import aws, embedded
 from helpers.embedded import record
 
 FIND = "from helpers import embedded; server = embedded.start(); print(server.url, server.pid)"
@@ -85,6 +85,18 @@ def test_a_server_that_cannot_start_says_why(own):
     with pytest.raises(embedded.EmbeddedError, match=r"(?s)Expected the embedded AWS to start .*FileExistsError"):
         embedded.start()
     assert embedded.find() is None
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_home_that_can_be_no_folder(tmp_path, monkeypatch, below):
+    (tmp_path / "file").touch()
+    home = tmp_path / "file" / below
+    monkeypatch.setenv("EMBEDDED_HOME", str(home))
+    with pytest.raises(embedded.EmbeddedError, match=f"^Expected {home} to be a folder for .* Set EMBEDDED_HOME to"):
+        embedded.start()
+    with pytest.raises(aws.ConnectError, match="Set EMBEDDED_HOME to another folder"):
+        aws.connect("embedded")
+    assert embedded.find() is None and not embedded.stop()
 
 
 def snapshot(aws):

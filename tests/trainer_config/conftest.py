@@ -81,22 +81,24 @@ def varint(number):
     return data + bytes([number])
 
 
-def demo(steps=30, brain="Ball", observations=4, actions=(2,), promised=None):
-    """Bytes of a demonstration as ML-Agents 0.11.0 records it, for a brain with continuous actions."""
+def demo(steps=30, brain="Ball", observations=4, actions=(2,), promised=None, stacked=1, continuous=True, cameras=()):
+    """Bytes of a demonstration as ML-Agents 0.11.0 records it; cameras are height, width and channels."""
 
     def message(data):
         return varint(len(data)) + data
 
     header = b"\x08\x01" + b"\x12" + message(b"Ball") + b"\x18" + varint(steps if promised is None else promised)
     data = message(header).ljust(33, b"\0")
-    brain_parameters = b"\x08" + varint(observations) + b"\x10\x01" + b"\x1a" + message(bytes(actions))
-    brain_parameters += (b"\x2a" + message(b"")) * actions[0] + b"\x30\x01" + b"\x3a" + message(brain.encode())
+    width = actions[0] if continuous else len(actions)
+    brain_parameters = b"\x08" + varint(observations) + b"\x10" + varint(stacked) + b"\x1a" + message(bytes(actions))
+    brain_parameters += (b"\x2a" + message(b"")) * width + bytes([0x30, continuous]) + b"\x3a" + message(brain.encode())
     data += message(brain_parameters)
+    images = b"".join(b"\x6a" + message(b"\x0a" + message(bytes(camera))) for camera in cameras)
     for step in range(steps):
-        floats = struct.pack(f"<{observations}f", *[0.1 * step] * observations)
-        taken = struct.pack(f"<{actions[0]}f", *[0.5] * actions[0])
+        floats = struct.pack(f"<{observations * stacked}f", *[0.1 * step] * observations * stacked)
+        taken = struct.pack(f"<{width}f", *[0.5 if continuous else 1] * width)
         info = b"\x0a" + message(floats) + b"\x22" + message(taken)
-        info += b"\x3d" + struct.pack("<f", 0.1) + b"\x40" + (b"\x01" if step % 10 == 9 else b"\x00")
+        info += b"\x3d" + struct.pack("<f", 0.1) + b"\x40" + (b"\x01" if step % 10 == 9 else b"\x00") + images
         data += message(info)
     return data
 

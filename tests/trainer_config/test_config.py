@@ -139,6 +139,8 @@ def test_merge_keys_are_followed(write, parts):
     text = yaml.safe_dump({"default": parts.PPO}) + "A: &a\n  num_epoch: 0\nBall:\n  <<: *a\n  beta: 0.1\n"
     report = check(write, text)
     assert [(f.what, f.line) for f in report.errors] == [("num_epoch is 0.", 24)]
+    report = check(write, text.replace("beta: 0.1", "num_epoch: 3"))
+    assert [finding.level for finding in report.findings] == ["note"]  # what is set anew does not stand twice
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,32 @@ def test_sac_has_its_own_rules(write, parts):
     assert found(check(write, {"default": late, "Ball": {}})) == [
         "max_steps 1000 is not more than buffer_init_steps 1000."
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("'16'", "The quotes make a text of it: take them away."),
+        ("1e2", "YAML takes a number like 1e2 for text: write 100."),
+        ("5.0e4", "YAML takes a number like 5.0e4 for text: write 50000."),
+        ("1e-7", "YAML takes a number like 1e-7 for text: write 1.0e-07."),
+        ("many", "It must be a number."),
+        ("[", None),
+    ],
+)
+def test_numbers_that_yaml_takes_for_text(write, parts, written, hint):
+    text = yaml.safe_dump({"default": parts.PPO}) + f"Ball:\n  buffer_size: {written}\n"
+    report = check(write, text)
+    (finding,) = report.errors
+    assert finding.todo.endswith(hint or "Mend it there.")
+    if hint and "write " in hint:
+        assert isinstance(yaml.safe_load(hint.rpartition("write ")[2].rstrip(".")), (int, float))
+
+
+def test_what_a_buffer_without_an_end_means(write, parts):
+    report = check(write, {"default": parts.PPO, "Ball": {"buffer_size": float("inf")}})
+    assert found(report) == ["buffer_size is inf."]
+    assert report.errors[0].todo == "It is never full, so nothing is learnt."
 
 
 def test_pretraining_needs_a_learning_rate_that_is_a_number(write, parts):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from helpers import trainer_config
+from helpers.unity_build import Brain
 
 CURRICULUM = {
     "measure": "progress",
@@ -27,9 +28,9 @@ RESET = ("mass", "gravity", "scale")
 def found(write, parts, tmp_path):
     """Check a folder with a config, and give the findings' texts and places of a level."""
 
-    def check(level="error", settings=None, **hyperparameters):
+    def check(level="error", settings=None, brains=("Ball",), **hyperparameters):
         write({"default": settings or parts.PPO, "Ball": {}})
-        report = trainer_config.check_folder(tmp_path, ["Ball"], hyperparameters, RESET)
+        report = trainer_config.check_folder(tmp_path, brains, hyperparameters, RESET)
         assert str(report) and report._repr_html_()
         return [(f.what, f.place) for f in report.findings if f.level == level]
 
@@ -149,6 +150,55 @@ def test_demonstrations_of_gail_and_pretraining(write, parts, found):
     write(parts.demo(), "a.demo")
     write(parts.demo(), "b.demo")
     assert found(settings=settings) == []
+
+
+BRAIN = Brain("Ball", 4, 1, (), "continuous", (2,), 1)
+RECORDED = [  # what differs from BRAIN; what is said, and its level for a trainer that wants the very same, or not
+    ({}, None, None, None),
+    ({"brain": "Other"}, None, None, None),
+    ({"observations": 5}, "5 observations, but brain Ball has 4 observations", "error", "error"),
+    ({"observations": 2, "stacked": 2}, "2 observations x 2, but brain Ball has 4 observations", "error", None),
+    ({"actions": (3,)}, "3 continuous actions, but brain Ball has 2 continuous actions", "error", "error"),
+    (
+        {"actions": (3, 2), "continuous": False},
+        "3 x 2 discrete actions, but brain Ball has 2 continuous actions",
+        "error",
+        "warning",
+    ),
+    ({"actions": (3,), "continuous": False}, "3 discrete actions, but brain Ball has 2 continuous", "error", "error"),
+    ({"cameras": [(30, 40, 3)]}, "camera 40 x 30 x 3, but brain Ball has no camera", "error", None),
+]
+
+
+@pytest.mark.parametrize(("recorded", "said", "exact", "else_"), RECORDED)
+def test_demonstrations_of_another_brain(write, parts, found, recorded, said, exact, else_):
+    write(parts.demo(**recorded), "Ball.demo")
+    gail = {"strength": 1, "gamma": 0.9, "demo_path": "Ball.demo"}
+    for settings, level in ((parts.BC, exact), (parts.changed("ppo", ("reward_signals.gail", gail)), else_)):
+        for other in {"error", "warning"} - {level}:
+            assert found(other, settings=settings, brains=[BRAIN]) == []
+        if level:
+            ((what, place),) = found(level, settings=settings, brains=[BRAIN])
+            assert what.startswith(f"Ball.demo holds {said}") and place.startswith("trainer_config.yaml:")
+        else:
+            ((what, _),) = found("note", settings=settings, brains=[BRAIN])
+            assert what == f"Ball.demo: 30 steps of brain {recorded.get('brain', 'Ball')}."
+
+
+def test_demonstration_without_the_cameras_of_the_brain(write, parts, found):
+    brain = Brain("Ball", 4, 1, ((30, 40, 3), (20, 20, 1)), "continuous", (2,), 1)
+    write(parts.demo(cameras=[(30, 40, 3)]), "Ball.demo")
+    ((what, _),) = found(settings=parts.BC, brains=[brain])
+    assert what == "Ball.demo holds camera 40 x 30 x 3, but brain Ball has cameras 40 x 30 x 3, 20 x 20 x 1."
+    write(parts.demo(cameras=brain.cameras), "Ball.demo")
+    assert found(settings=parts.BC, brains=[brain]) == []
+
+
+def test_demonstrations_in_a_folder_fit_each_other(write, parts, found):
+    write(parts.demo(), "demos/a.demo")
+    write(parts.demo(observations=5), "demos/b.demo")
+    ((what, _),) = found(settings=with_demo(parts, "demos"))
+    assert what == "demos/b.demo holds 5 observations, but demos/a.demo has 4 observations."
 
 
 def test_wrong_demonstrations(write, parts, found):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from helpers import sample_env, unity_build
-from helpers.findings import Finding, Report, join, ordered
+from helpers.findings import CheckError, Finding, Report, join, ordered
 from helpers.unity_build.__main__ import main
 from helpers.unity_build.report import shown_size
 
@@ -85,7 +85,8 @@ def test_command_line(build):
     (build / "Game.x86_64").unlink()
     bad = run(build)
     assert (bad.returncode, bad.stderr) == (1, "")
-    assert "Expected one *.x86_64 in unity-volume/, found none." in " ".join(bad.stdout.split())
+    assert "Expected one *.x86_64 in unity-volume/, found Game_Data/ alone." in " ".join(bad.stdout.split())
+    assert "Since the last check: 1 gone (Game.x86_64)." in " ".join(bad.stdout.split())
 
 
 def test_command_line_in_a_terminal_without_unicode(build):
@@ -105,6 +106,23 @@ def test_large_build_is_checked_quickly(formats, build):
     report = unity_build.check(build)
     assert time.process_time() - start < 2
     assert report.ok and report.build.size > 1e9 and report.build.files > 5000
+
+
+def test_what_is_said_twice_counts_as_the_worse():
+    worse, better = (Finding(level, "It is broken.", level, "file") for level in ("error", "warning"))
+    assert ordered([better, worse]) == ordered([worse, better]) == (worse,)
+
+
+def test_a_notebook_shows_the_errors_and_no_traceback():
+    errors = tuple(Finding("error", f"{what} is broken.", "Mend it.") for what in ("A", "B"))
+    with pytest.raises(CheckError) as caught:
+        Report("The folder", errors).raise_for_errors()
+    assert caught.value._render_traceback_() == [
+        "The folder is not ready:",
+        "- A is broken. Mend it.",
+        "- B is broken. Mend it.",
+        "First: A is broken. Mend it.",
+    ]
 
 
 def test_reports_together():

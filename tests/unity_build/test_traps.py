@@ -1,11 +1,13 @@
 """Each trap that was seen in real folders is found, with what to do."""
 
 import os
+import shutil
 import socket
 
 import pytest
 
-from helpers import unity_build
+from helpers import unity_build, volume
+from helpers.unity_build import last_check, listing
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 14000000\n"
 
@@ -51,6 +53,10 @@ def test_two_builds(formats, build):
         ("Game", "found Game."),
         ("Game.X86_64", "found Game.X86_64."),
         ("Inner/Game.x86_64", "found Inner/Game.x86_64."),
+        ("of/many/Game.x86_64", "found of/many/Game.x86_64."),
+        ("Game.zip", "found Game_Data/ alone."),
+        ("Game.x86_64.d/x", "found Game_Data/ alone."),
+        ("Inner/Game.exe", "found Game_Data/ alone."),
     ],
 )
 def test_something_else_in_place_of_a_build(build, rename, said):
@@ -60,6 +66,55 @@ def test_something_else_in_place_of_a_build(build, rename, said):
     assert report.build is None
     assert errors(build) == [f"Expected one *.x86_64 in unity-volume/, {said}"]
     assert unity_build.has_build(build)  # so no sample is put beside it
+
+
+@pytest.mark.parametrize(
+    ("files", "said", "todo"),
+    [
+        (["Win/Game.exe", "Win/Game_Data/x"], "found the Windows build Win/Game.exe.", "Training runs on Linux."),
+        (
+            ["Game.exe", "A.exe", "Game_Data/x", "UnityPlayer.dll"],
+            "found the Windows build Game.exe.",
+            "Training runs on Linux.",
+        ),
+        (["mac/Game.app/Contents/x"], "found the macOS build mac/Game.app.", "Training runs on Linux."),
+        (["old/Game.x86", "old/Game_Data/x"], "found the 32-bit old/Game.x86.", "The trainer needs 64 bits."),
+        (["Game.tar.gz"], "found the archive Game.tar.gz.", "If the build is in it, unpack it there"),
+        (["Game.x86_64/x"], "found Game.x86_64/, a folder.", "The executable is a file."),
+        (
+            ["a/G.x86_64", "b/G.x86_64"],
+            "found 2 deeper in it: a/G.x86_64, b/G.x86_64.",
+            "Keep one build, and move what is in its folder",
+        ),
+        (
+            ["3DBall_Data/sample_env.json"],
+            "found 3DBall_Data/ alone.",
+            "It is of the sample environment. Make it whole",
+        ),
+    ],
+)
+def test_what_no_sample_may_be_put_beside(tmp_path, files, said, todo):
+    folder = tmp_path / "unity-volume"
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(b"MZ")
+    (finding,) = unity_build.check(folder).errors
+    assert finding.what == f"Expected one *.x86_64 in unity-volume/, {said}"
+    assert finding.todo.startswith(todo) and unity_build.has_build(folder)
+
+
+def test_how_deep_it_lies(formats, tmp_path):
+    formats.write(tmp_path / "unity-volume/of/many")
+    (finding,) = unity_build.check(tmp_path / "unity-volume").errors
+    assert finding.todo == ("The build lies 2 folders too deep. Move what is in of/many/ into unity-volume/ itself.")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "trainer_config.yaml", "tools/python.exe", "README.md", "._Game.x86_64"])
+def test_a_sample_may_be_put_beside_other_files(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("x")
+    assert not unity_build.has_build(tmp_path)
+    assert "found none." in errors(tmp_path)[0]
 
 
 def test_second_build_merged_into_the_folder(build):
@@ -72,13 +127,25 @@ def test_second_build_merged_into_the_folder(build):
 
 
 def test_data_folder_of_another_name(build):
-    (build / "Game_Data").rename(build / "Spiel_Data")
-    assert errors(build) == ["Expected Game_Data/ beside Game.x86_64, found Spiel_Data/."]
+    (build / "Alt_Data").mkdir()
+    (build / "Game_Data").rename(build / "game_Data")
+    (finding,) = unity_build.check(build).errors
+    assert finding.what == "Expected Game_Data/ beside Game.x86_64, found game_Data/."
+    assert finding.todo.endswith("Rename game_Data/ to Game_Data/, or Game.x86_64 to game.x86_64.")
 
 
 def test_no_data_folder(formats, tmp_path):
     (tmp_path / "Game.x86_64").write_bytes(formats.elf())
     assert errors(tmp_path) == ["Expected Game_Data/ beside Game.x86_64, found none."]
+    (tmp_path / "Game_Data").mkdir()
+    assert errors(tmp_path) == ["Game_Data/ is empty."]
+
+
+def test_a_script_without_a_data_folder(tmp_path):
+    (tmp_path / "Game.x86_64").write_text("#!/bin/sh\n")
+    (finding,) = unity_build.check(tmp_path).errors
+    assert finding.what == "Game.x86_64 is a script, and no Game_Data/ lies beside it."
+    assert "put it there in place of the script" in finding.todo and "make_sample_build" in finding.todo
 
 
 @pytest.mark.parametrize(
@@ -126,6 +193,9 @@ def test_grpc_library(formats, build):
     assert errors(build) == ["libgrpc_csharp_ext.x64.so is a Git LFS pointer, not the file itself."]
     path.write_bytes(formats.library()[:-1])
     assert "libgrpc_csharp_ext.x64.so is cut short" in errors(build)[0]
+    whole = formats.library(padding=10_000)
+    path.write_bytes(whole[:5000] + bytes(len(whole) - 5000))  # what some tools leave where a copy was broken off
+    assert errors(build) == ["libgrpc_csharp_ext.x64.so is damaged (its table of sections is not there)."]
     path.write_bytes(formats.elf())
     assert errors(build) == ["libgrpc_csharp_ext.x64.so is not a library."]
     path.rename(build / "Game_Data/libgrpc_csharp_ext.x64.so")
@@ -171,9 +241,15 @@ def test_il2cpp_without_its_code(formats, tmp_path):
     assert "global-metadata.dat is missing." in errors(tmp_path)
 
 
-def test_build_without_any_code(build):
-    import shutil
+def test_code_that_cannot_be_read_is_not_said_to_lack_mlagents(formats, tmp_path, build):
+    metadata = formats.write(tmp_path / "il2cpp", "il2cpp") / "Game_Data/il2cpp_data/Metadata/global-metadata.dat"
+    metadata.write_bytes(metadata.read_bytes()[:-1])
+    assert errors(tmp_path / "il2cpp") == ["global-metadata.dat is cut short or damaged."]
+    (build / "Game_Data/Managed/Assembly-CSharp.dll").unlink()
+    assert errors(build) == ["Assembly-CSharp.dll is missing."]
 
+
+def test_build_without_any_code(build):
     shutil.rmtree(build / "Game_Data/Managed")
     assert errors(build) == ["Game_Data/ holds neither Managed/ (Mono) nor il2cpp_data/ (IL2CPP)."]
 
@@ -204,7 +280,7 @@ def test_what_macos_leaves(build):
     (build / ".DS_Store").write_bytes(b"x")
     report = unity_build.check(build)
     assert report.ok and report.build is not None
-    assert [finding.what for finding in report.warnings] == ["macOS left 2 files of its own (._Game.x86_64, …)."]
+    assert [finding.what for finding in report.warnings] == ["macOS left files of its own (._Game.x86_64, __MACOSX)."]
     assert report.others == ()
 
 
@@ -247,10 +323,34 @@ def test_links(build, tmp_path):
     (build / "round").symlink_to(".")
     (build / "inside").symlink_to("Game_Data/boot.config")
     assert errors(build) == [
+        "inside is a link to Game_Data/boot.config.",
         "The link lost -> nothing leads nowhere.",
         f"The link out -> {tmp_path}/outside leads out of the folder.",
+        "round is a link to ..",
     ]
-    assert found(build, "warning") == ["inside is a link to Game_Data/boot.config.", "round is a link to .."]
+
+
+@pytest.mark.parametrize("part", ["Game.x86_64", "Game_Data"])
+def test_a_link_in_place_of_a_part(build, tmp_path, part):
+    (build / part).rename(tmp_path / "elsewhere")
+    (build / part).symlink_to(tmp_path / "elsewhere")
+    assert errors(build) == [f"The link {part} -> {tmp_path}/elsewhere leads out of the folder."]
+    assert unity_build.has_build(build)
+
+
+def test_the_check_and_the_upload_leave_out_and_refuse_the_same(build):
+    for name in listing.LEFT_OUT + listing.LEFT_OUT_AT_TOP:
+        name = name.replace("*", "x")
+        for folder in (build, build / "Game_Data"):
+            (folder / name).mkdir()
+            (folder / name / "file").write_text("x")
+    taken = {file.name for file in volume.read(build).files}
+    assert taken == unity_build.check(build).listing.files.keys()
+    assert [name for name in taken if name.endswith("/file")]  # in the data folder a README is the build's own
+    (build / "link").symlink_to("Game.x86_64")
+    assert errors(build) == ["link is a link to Game.x86_64."]
+    with pytest.raises(volume.VolumeError, match="symbolic link"):
+        volume.read(build)
 
 
 def test_pipes_and_sockets_are_never_opened(build):
@@ -258,7 +358,7 @@ def test_pipes_and_sockets_are_never_opened(build):
     os.mkfifo(build / "config.yaml")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(build / "s"))
-        assert [finding.path for finding in unity_build.check(build).warnings] == [
+        assert [finding.path for finding in unity_build.check(build).errors] == [
             "Game_Data/pipe.dll",
             "config.yaml",
             "s",
@@ -298,16 +398,57 @@ def test_folder_that_cannot_be_read(build):
         (build / "Game_Data/Managed").chmod(0o755)
 
 
+@pytest.mark.parametrize("part", ["Game.x86_64", "Game_Data/level0", "trainer_config.yaml"])
+def test_file_that_cannot_be_read(build, monkeypatch, part):
+    (build / part).touch()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and not str(path).endswith(part))
+    assert f"{part} can't be read." in errors(build)
+    assert unity_build.has_build(build)
+
+
 def test_changes_since_an_earlier_check(build):
     before = unity_build.check(build)
-    assert unity_build.check(build, since=before).findings == ()
+    assert unity_build.check(build, since=before.listing).findings == ()
     (build / "Game_Data/level0").write_bytes(b"other level")
     (build / "Game_Data/level1").write_bytes(b"new")
     (build / "Game_Data/resources.assets").unlink()
-    (finding,) = [finding for finding in unity_build.check(build, since=before).findings if finding.level == "note"]
+    (finding,) = [
+        finding for finding in unity_build.check(build, since=before.listing).findings if finding.level == "note"
+    ]
     assert finding.what == (
         "Since the last check: 1 new (Game_Data/level1), 1 changed (Game_Data/level0), 1 gone (Game_Data/resources.assets)."
     )
+
+
+def test_a_build_that_is_replaced_between_two_notebooks(formats, build, tmp_path, monkeypatch):
+    monkeypatch.setattr(last_check, "KEPT", tmp_path / "kept")
+    monkeypatch.chdir(tmp_path)
+    assert unity_build.check_since_last("unity-volume").findings == ()
+    assert unity_build.check_since_last(build).findings == ()
+    shutil.rmtree(build)
+    formats.write(build, "stub")
+    (finding,) = unity_build.check_since_last(build).findings
+    assert finding.what.startswith("Since the last check: 1 new (UnityPlayer.so), ")
+    assert "19 changed (Game.x86_64, …)" in finding.what
+    assert unity_build.check_since_last(build).findings == ()
+
+
+def test_what_the_last_check_saw_may_be_lost(build, tmp_path, monkeypatch):
+    monkeypatch.setattr(last_check, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(last_check, "_MOST", 2)
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        unity_build.check_since_last(tmp_path / name)
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    for content in ("", "[[1]]", "[3]", "{}"):
+        unity_build.check_since_last(build)
+        for path in (tmp_path / "kept").iterdir():
+            path.write_text(content)
+        assert unity_build.check_since_last(build).build.protocol == "API-11"
+    monkeypatch.setattr(last_check, "KEPT", build / "Game.x86_64" / "no folder")
+    assert unity_build.check_since_last(build).findings == ()
+    assert not unity_build.check_since_last(tmp_path / "nowhere").ok
 
 
 def test_all_findings_are_shown_at_once(formats, build):
