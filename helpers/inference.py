@@ -1,7 +1,7 @@
 """Run a trained model as Unity's ML-Agents does, in NumPy: what decides here is the file itself.
 
-`Network` computes what the layers say, `Policy` makes decisions of it. As in Unity, a policy draws its actions: continuous
-ones from the Gaussian, and discrete ones from the probabilities, that the network gives.
+`Network` computes what the layers say, `Policy` makes decisions of it. As in Unity, a policy draws its actions:
+continuous ones from the Gaussian, discrete ones from the probabilities that the network gives.
 """
 
 from __future__ import annotations

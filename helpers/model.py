@@ -12,6 +12,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -254,9 +255,7 @@ def parse(
     if used != len(weights):
         how = "is cut off" if used > len(weights) else "is spoilt"
         raise SpoiltError(f"{how}: its layers have {used:,} weights, the file {len(weights):,}")
-    layers = tuple(
-        Layer(*head, {name: cut(weights, *where) for name, *where in tensors}) for head, tensors in heads
-    )
+    layers = tuple(Layer(*head, {name: cut(weights, *where) for name, *where in tensors}) for head, tensors in heads)
     check_names(inputs, outputs, memories, layers)
     return inputs, outputs, memories, layers
 
@@ -363,7 +362,7 @@ def branches(layers: tuple[Layer, ...], choices: int) -> tuple[int, ...]:
     """Give the number of choices in each branch of discrete actions: the network cuts its masks there."""
     ends = {layer.pool_size[-1] for layer in layers if layer.inputs == (MASKS,) and layer.pool_size}
     edges = sorted({0, *(end for end in ends if 0 < end < choices), choices})
-    return tuple(b - a for a, b in zip(edges, edges[1:], strict=False))
+    return tuple(end - begin for begin, end in pairwise(edges))
 
 
 def training_of(path: Path) -> Mapping[str, Any]:
