@@ -13,7 +13,11 @@ import numpy as np
 from helpers.model import ACTION, LOAD, MASKS, VECTOR, VISUAL, Layer, Model, ModelError
 
 EPSILON = "epsilon"
+NOISE = 64
+"""Type of the layers that draw from the normal distribution, as many numbers as they take in."""
 PREVIOUS = "prev_action"
+RECURRENT = "recurrent_in"
+"""A memory in one piece, as TensorFlow has it; nothing depends on it, for the layers take in Barracuda's memories."""
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -102,7 +106,7 @@ def slices(layer: Layer, x: np.ndarray) -> np.ndarray:
 def one_hot(layer: Layer, x: np.ndarray) -> np.ndarray:
     """Turn numbers of choices into a row of which one element is on."""
     on = x == np.arange(layer.pool_size[0])
-    return np.where(on, layer.alpha, layer.beta)
+    return np.where(on, np.float32(layer.alpha), np.float32(layer.beta))
 
 
 LAYERS: dict[int, Callable[..., np.ndarray]] = {
@@ -128,6 +132,8 @@ class Network:
     Parameters
     ----------
     model
+    random
+        What its layers draw from; those of SAC do, with continuous actions.
 
     Raises
     ------
@@ -135,14 +141,16 @@ class Network:
         When it has a layer that is not known here; Unity may know it.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, random: np.random.Generator | None = None) -> None:
         self.model = model
+        self.random = random or np.random.default_rng(0)
+        self.kinds = {**LAYERS, NOISE: lambda _, x: self.random.standard_normal(x.shape, np.float32)}
         self.constants = {
             name: tensor for layer in model.layers if layer.type == LOAD for name, tensor in layer.tensors.items()
         }
         self.layers = [layer for layer in model.layers if layer.type != LOAD]
         for layer in self.layers:
-            if layer.type not in LAYERS or (layer.type == 50 and layer.activation not in ACTIVATIONS):
+            if layer.type not in self.kinds or (layer.type == 50 and layer.activation not in ACTIVATIONS):
                 raise ModelError(
                     f"Expected layers that can be run here, found {layer.name} (type {layer.type}, activation "
                     f"{layer.activation}) in {model.path}. Watch this model in Unity."
@@ -154,7 +162,8 @@ class Network:
         Parameters
         ----------
         inputs
-            By name, with four axes: those of `Model.inputs` and, for each memory, what it was before.
+            By name, with four axes: those of `Model.inputs` and, for each memory, what it was before. What is given
+            under the name of a layer is taken in place of what that layer would give.
 
         Returns
         -------
@@ -169,8 +178,10 @@ class Network:
         values = {**self.constants, **{name: np.asarray(value, np.float32) for name, value in inputs.items()}}
         wanted = (*self.model.outputs, *(memory.after for memory in self.model.memories))
         for layer in self.layers:
+            if layer.name in inputs:
+                continue
             try:
-                values[layer.name] = LAYERS[layer.type](layer, *(values[name] for name in layer.inputs))
+                values[layer.name] = self.kinds[layer.type](layer, *(values[name] for name in layer.inputs))
             except (ValueError, TypeError, IndexError, KeyError) as error:
                 raise ModelError(
                     f"Expected {self.model.path.name} to run, but its layer {layer.name} does not: {error}. "
@@ -191,8 +202,8 @@ class Policy:
 
     def __init__(self, model: Model, seed: int = 0) -> None:
         self.model = model
-        self.network = Network(model)
         self.random = np.random.default_rng(seed)
+        self.network = Network(model, self.random)
         self.memories: dict[str, np.ndarray] = {}
         self.previous: np.ndarray | None = None
 
@@ -232,7 +243,12 @@ class Policy:
         outputs = self.network.run(inputs)
         for memory in self.model.memories:
             self.memories[memory.before] = outputs[memory.after]
-        action = outputs[ACTION].reshape(agents, -1)
+        action = outputs[ACTION]
+        if action.shape != (agents, 1, 1, sum(self.model.actions)):
+            raise ModelError(
+                f"Expected {self.model.path.name} to act as {self.model.actions} says, got {action.shape}."
+            )
+        action = action.reshape(agents, -1)
         if not self.model.continuous:
             action = self.draw(action)
         self.previous = action
@@ -255,7 +271,7 @@ class Policy:
                 inputs[name] = self.random.standard_normal((agents, 1, 1, shape[-1]))
             elif name == MASKS:
                 inputs[name] = (np.ones((agents, shape[-1])) if masks is None else masks).reshape(agents, 1, 1, -1)
-            elif name == PREVIOUS:
+            elif name in (PREVIOUS, RECURRENT):
                 inputs[name] = np.zeros((agents, 1, 1, shape[-1]))
             elif name in ("sequence_length", "batch_size"):
                 inputs[name] = np.ones((1, 1, 1, 1))

@@ -28,6 +28,8 @@ CONSTANTS = ("version_number", "is_continuous_control", "memory_size", "action_o
 """What Unity's ML-Agents 0.11.0 asks a model for before it uses it."""
 VERSION = 2
 """The `version_number` that it takes."""
+MOST_NUMBERS = 10_000_000
+"""In one input; a camera of 1,920 by 1,080 has 6 million."""
 ACTION = "action"
 VECTOR = "vector_observation"
 VISUAL = "visual_observation_"
@@ -328,8 +330,9 @@ def describe(
     lacking += [] if any(name == VECTOR or name.startswith(VISUAL) for name in inputs) else ["observation"]
     if lacking:
         raise SpoiltError(f"has no {', no '.join(lacking)}, which Unity's ML-Agents asks for")
-    if any(len(shape) != 4 or min(shape[1:]) < 1 for shape in inputs.values()):
-        raise SpoiltError("is spoilt: an input has no proper shape")
+    for shape in (*inputs.values(), *(memory.shape for memory in memories)):
+        if len(shape) != 4 or min(shape[1:]) < 1 or math.prod(shape[1:]) > MOST_NUMBERS:
+            raise SpoiltError(f"is spoilt: an input can't have the shape {shape}")
     version, continuous, _, width = (float(loads[name].flat[0]) for name in CONSTANTS)
     if version != VERSION:
         raise SpoiltError(f"has version_number {version:g} where Unity's ML-Agents 0.11.0 takes {VERSION}")

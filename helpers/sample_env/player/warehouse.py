@@ -21,7 +21,7 @@ It fetches a parcel and takes it to the gate.
   units above. Whether it carries the parcel, 0 or 1.
 * Actions, two branches: 5 as above, then 2: leave the gripper alone, use it. It first drives, then grips.
 * The gripper takes the parcel up in its cell, and puts it down in the cell of the gate alone.
-* Reward: -0.01 a decision, a further -0.03 for using the gripper in vain, 0.5 for taking the parcel up, 0.5 for
+* Reward: -0.01 a decision, a further -0.01 for using the gripper in vain, 0.5 for taking the parcel up, 0.5 for
   delivering it, which ends the episode. From `n` steps away, the gate `m` steps from the parcel, the best is
   `1 - 0.01 (n + m)`.
 * Reset parameter `parcel_distance`, 14 by default: at most so many steps to the parcel, and from there to the gate.
@@ -44,7 +44,7 @@ from .scene import Behaviour, Group
 SIZE = 8
 FARTHEST = 2 * (SIZE - 1)
 STEP_REWARD = -0.01
-VAIN_GRIP_REWARD = -0.03
+VAIN_GRIP_REWARD = -0.01
 PARCEL_REWARD = 0.5
 MOVES = np.array([[0, -1, 1, 0, 0], [0, 0, 0, -1, 1]])
 """In x and y: stay, left, right, down, up."""
