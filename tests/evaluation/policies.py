@@ -4,12 +4,11 @@ Usage: ``python policies.py FOLDER KIND…``. For each kind `FOLDER/<kind>/Brain
 inputs of two decisions in a row and the action that the frozen graph, from which the `.nn` was made, gives for each.
 """
 
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "container"))
-if sys.version_info >= (3, 8):
+if sys.version_info >= (3, 8):  # noqa: UP036
     import tf1_compat
 
     tf1_compat.install()
@@ -68,9 +67,9 @@ def make(kind, folder):
     brain = BrainParameters(
         "Brain", OBSERVATIONS // 2, 2, [CameraResolution(44, 40, 3)] * cameras, sizes, [""] * len(sizes), action_type
     )
-    path = os.path.join(folder, kind, "Brain")
-    os.makedirs(path)
-    parameters = dict(PARAMETERS, model_path=path, **changes)
+    path = Path(folder, kind, "Brain")
+    path.mkdir(parents=True)
+    parameters = dict(PARAMETERS, model_path=str(path), **changes)
     tf.reset_default_graph()
     policy = policy_class(1, brain, parameters, *([True, False] if policy_class is not BCPolicy else [False]))
     random = np.random.RandomState(2)
@@ -94,7 +93,7 @@ def expected(kind, folder):
     with tf.Session(graph=graph) as session:
         for decision in range(2):
             masks = (random.uniform(size=(AGENTS, sum(sizes))) < 0.8).astype(float)
-            masks[:, np.cumsum([0] + list(sizes[:-1]))] = 1  # never all choices of a branch
+            masks[:, np.cumsum([0, *sizes[:-1]])] = 1  # never all choices of a branch
             feed = {
                 "vector_observation": random.normal(1, 3, (AGENTS, OBSERVATIONS)),
                 "epsilon": random.normal(size=(AGENTS, sizes[0])),
@@ -107,15 +106,15 @@ def expected(kind, folder):
             # What the graph draws itself is drawn here for it.
             feed.update({name: random.normal(size=(AGENTS, sizes[0])) for name in noise})
             for number in range(cameras):
-                feed["visual_observation_%d" % number] = random.uniform(size=(AGENTS, 44, 40, 3))
+                feed[f"visual_observation_{number}"] = random.uniform(size=(AGENTS, 44, 40, 3))
             fed = {name + ":0": value for name, value in feed.items() if name in there or name in noise}
             fetch = ["action:0"] + (["recurrent_out:0"] if policy.use_recurrent else [])
             result = session.run(fetch, fed)
             memory = result[-1] if policy.use_recurrent else memory
-            kept.update({"in/%d/%s" % (decision, name): value for name, value in feed.items() if name + ":0" in fed})
-            kept["out/%d" % decision] = result[0]
+            kept.update({f"in/{decision}/{name}": value for name, value in feed.items() if name + ":0" in fed})
+            kept[f"out/{decision}"] = result[0]
             previous = random.randint(0, 2, size=previous.shape)
-    np.savez(os.path.join(folder, kind, "expected.npz"), **kept)
+    np.savez(str(Path(folder, kind, "expected.npz")), **kept)
 
 
 if __name__ == "__main__":

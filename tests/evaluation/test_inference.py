@@ -16,7 +16,7 @@ def compare(folder):
     """Run both decisions; a recurrent network takes its own memory from the first into the second."""
     read = model.read(folder / "Brain.nn")
     network, expected, memories = Network(read), np.load(folder / "expected.npz"), {}
-    assert not read.memories == ("recurrent" in folder.name)
+    assert bool(read.memories) == ("recurrent" in folder.name)
     for decision in range(2):
         given = {name.split("/", 2)[2]: expected[name] for name in expected if name.startswith(f"in/{decision}/")}
         agents = len(given["vector_observation"])
