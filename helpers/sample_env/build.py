@@ -7,6 +7,8 @@ from pathlib import Path
 from .player.scenes import API_VERSION, SCENES
 
 PLAYER = Path(__file__).parent / "player"
+BESIDE = Path(__file__).parent / "beside"
+"""What comes with a scene's build and lies beside it: trainer config and curriculum, in a folder for each scene."""
 MARKER = "sample_env.json"
 """In `<scene>_Data/`: says that a build is a sample."""
 LAUNCHER = "launch.py"
@@ -23,6 +25,9 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
 
     The files are the same, byte for byte, each time. Where they lie already nothing is written; an older version of
     the same sample is replaced. The executable comes last, so that a build is there either completely or not at all.
+
+    Warehouse comes with a `trainer_config.yaml` and a `curriculum/`. Where the folder holds one of these files, it may
+    be the reader's own and stays as it is.
 
     Parameters
     ----------
@@ -49,6 +54,7 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
     refuse_other_build(folder, scene)
     executable, data = folder / f"{scene}.x86_64", folder / f"{scene}_Data"
     folder.mkdir(parents=True, exist_ok=True)
+    put_beside(folder, scene)
     with tempfile.TemporaryDirectory(prefix=".sample_env-", dir=folder) as scratch:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
         new.mkdir()
@@ -90,17 +96,19 @@ def write_build(folder: Path, scene: str) -> None:
     for source in PLAYER.glob("*.py"):
         if source.name != LAUNCHER:
             write(player / source.name, source.read_bytes())
-    behaviour = SCENES[scene].behaviour
-    description = {
-        "scene": scene,
-        "protocol": API_VERSION,
-        "brain": behaviour.name,
-        "observations": behaviour.observations,
-        "actions": list(behaviour.actions),
-        "continuous": behaviour.continuous,
-    }
+    brains = [kind.behaviour.name for kind in SCENES[scene]]
+    description = {"scene": scene, "protocol": API_VERSION, "brains": brains}
     write(data / MARKER, (json.dumps(description, indent=2) + "\n").encode())
     write(folder / f"{scene}.x86_64", (PLAYER / LAUNCHER).read_bytes(), mode=0o755)
+
+
+def put_beside(folder: Path, scene: str) -> None:
+    """Write what comes with a scene's build, but nothing that is there already."""
+    for source in sorted(path for path in (BESIDE / scene).rglob("*") if path.is_file()):
+        target = folder / source.relative_to(BESIDE / scene)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(target, source.read_bytes())
 
 
 def write(file: Path, content: bytes, mode: int = 0o644) -> None:

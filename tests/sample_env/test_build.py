@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers import trainer_config, unity_build
 from helpers.sample_env import SampleEnvError, make_sample_build
+from helpers.sample_env.player.scenes import SCENES
 
 
 def files(folder):
@@ -33,10 +35,7 @@ def test_a_build_is_an_executable_and_its_data(tmp_path):
     assert json.loads((executable.parent / "3DBall_Data" / "sample_env.json").read_text()) == {
         "scene": "3DBall",
         "protocol": "API-11",
-        "brain": "3DBall",
-        "observations": 8,
-        "actions": [2],
-        "continuous": True,
+        "brains": ["3DBall"],
     }
 
 
@@ -128,7 +127,7 @@ def test_an_interrupted_making_leaves_no_executable_and_can_be_repeated(sample, 
 
 
 def test_an_unknown_scene_is_named(tmp_path):
-    with pytest.raises(SampleEnvError, match="Expected a scene out of 3DBall, got 'Walker'"):
+    with pytest.raises(SampleEnvError, match="Expected a scene out of 3DBall, Warehouse, got 'Walker'"):
         make_sample_build(tmp_path, "Walker")
     assert list(tmp_path.iterdir()) == []
 
@@ -137,3 +136,40 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "unity-volume").write_text("")
     with pytest.raises(SampleEnvError, match="Expected a folder, found the file .*unity-volume"):
         make_sample_build(tmp_path / "unity-volume")
+
+
+def test_the_warehouse_comes_with_config_and_curriculum(tmp_path):
+    assert make_sample_build(tmp_path, "Warehouse") == tmp_path / "Warehouse.x86_64"
+    assert {name.split("/")[0] for name in files(tmp_path)} == {
+        *("Warehouse.x86_64", "Warehouse_Data", "curriculum", "trainer_config.yaml")
+    }
+    before = files(tmp_path)
+    build = unity_build.check(tmp_path)
+    assert build.ok and build.build.is_sample and build.build.brains == ("Seeker", "Carrier")
+    assert {(other.kind, other.path) for other in build.others} == {
+        *(("trainer config", "trainer_config.yaml"), ("curriculum", "curriculum"))
+    }
+    known = [name for kind in SCENES["Warehouse"] for name in kind.parameters]
+    settings = trainer_config.check_folder(
+        tmp_path, build.build.brains, {"curriculum": "curriculum"}, reset_parameters=known
+    )
+    assert settings.findings == ()
+    make_sample_build(tmp_path, "Warehouse")
+    assert files(tmp_path) == before
+
+
+def test_the_readers_own_config_and_lessons_stay(tmp_path):
+    (tmp_path / "curriculum").mkdir()
+    (tmp_path / "curriculum/Seeker.json").write_text("mine")
+    (tmp_path / "trainer_config.yaml").write_text("mine too")
+    make_sample_build(tmp_path, "Warehouse")
+    assert (tmp_path / "curriculum/Seeker.json").read_text() == "mine"
+    assert (tmp_path / "trainer_config.yaml").read_text() == "mine too"
+    assert (tmp_path / "curriculum/Carrier.json").is_file()
+
+
+def test_one_scene_is_not_put_beside_another(sample):
+    before = files(sample)
+    with pytest.raises(SampleEnvError, match=r"the sample Warehouse, found 3DBall\.x86_64 of another build"):
+        make_sample_build(sample, "Warehouse")
+    assert files(sample) == before

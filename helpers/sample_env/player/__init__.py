@@ -6,7 +6,9 @@ and finds it as `python3` on PATH: whoever starts it puts that environment's `bi
 Options, after `--env-args` of mlagents-learn:
 
 `--agents N`
-    How many agents act at once; 12 by default, as in Unity's scene.
+    How many agents of each brain act at once; 12 by default, as in Unity's 3DBall.
+`--brains NAME,NAME`
+    Which of the scene's brains take part; all of them by default.
 `--seed N`
     In place of the seed that the trainer sends.
 `-logFile FILE`

@@ -45,7 +45,7 @@ import math
 
 import numpy as np
 
-from .scene import Behaviour, Scene
+from .scene import Behaviour, Group
 
 PHYSICS_STEP = 0.02
 STEPS_PER_DECISION = 5
@@ -61,7 +61,7 @@ FALL_DEPTH = 2.0
 FALL_DISTANCE = 3.0
 
 
-class Ball3D(Scene):
+class Ball3D(Group):
     """A number of independent cubes with a ball on each.
 
     Attributes
@@ -87,7 +87,7 @@ class Ball3D(Scene):
         self.reset({})
 
     def reset(self, parameters: dict[str, float]) -> None:
-        """Begin an episode for every agent; see `Scene`."""
+        """Begin an episode for every agent; see `Group`."""
         super().reset(parameters)
         self.radius = self.current["scale"] / 2
         self.fall = self.current["gravity"] * PHYSICS_STEP

@@ -10,6 +10,7 @@ The messages are those of `mlagents_envs` 0.11.0 (`mlagents.envs.communicator_ob
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 import grpc
 import numpy as np
@@ -20,7 +21,7 @@ from mlagents.envs.communicator_objects.unity_message_pb2 import UnityMessagePro
 from mlagents.envs.communicator_objects.unity_rl_input_pb2 import UnityRLInputProto
 from mlagents.envs.communicator_objects.unity_to_external_pb2_grpc import UnityToExternalProtoStub
 
-from .scene import Behaviour, Scene
+from .scene import Behaviour, Group, Scene
 from .scenes import API_VERSION
 
 CONNECT_SECONDS = 30
@@ -58,8 +59,17 @@ class Communicator:
         """Close the connection."""
         self._channel.close()
 
-    def introduce(self, scene: type[Scene], log_path: str) -> int:
+    def introduce(self, name: str, kinds: Sequence[type[Group]], log_path: str) -> int:
         """Wait for the trainer and tell it who is there; give the seed it sends.
+
+        Parameters
+        ----------
+        name
+            Of the scene.
+        kinds
+            Its groups' classes.
+        log_path
+            Where the player logs.
 
         Raises
         ------
@@ -75,44 +85,46 @@ class Communicator:
             ) from None
         message = UnityMessageProto()
         hello = message.unity_output.rl_initialization_output
-        hello.name = f"{scene.behaviour.name}Academy"
+        hello.name = f"{name}Academy"
         hello.version = API_VERSION
         hello.log_path = log_path
-        hello.brain_parameters.add().CopyFrom(brain_parameters(scene.behaviour))
-        hello.environment_parameters.float_parameters.update(scene.parameters)
+        for kind in kinds:
+            hello.brain_parameters.add().CopyFrom(brain_parameters(kind.behaviour))
+            hello.environment_parameters.float_parameters.update(kind.parameters)
         return self._send(message).unity_input.rl_initialization_input.seed
 
     def first_wish(self) -> UnityRLInputProto:
         """Give what the trainer wants first."""
         return self._send(UnityMessageProto()).unity_input.rl_input
 
-    def report(self, scene: Scene, *, with_brain: bool) -> UnityRLInputProto:
+    def report(self, scene: Scene, *, with_brains: bool) -> UnityRLInputProto:
         """Tell what the agents see and got; give what the trainer wants next.
 
         Parameters
         ----------
         scene
             After its last decision.
-        with_brain
-            Whether to describe the brain as well, as is due after a reset.
+        with_brains
+            Whether to describe the brains as well, as is due after a reset.
         """
         message = UnityMessageProto()
-        if with_brain:
-            introduction = message.unity_output.rl_initialization_output
-            introduction.brain_parameters.add().CopyFrom(brain_parameters(scene.behaviour))
-        agents = message.unity_output.rl_output.agentInfos[scene.behaviour.name].value
-        # Python's own numbers go into messages several times as fast as NumPy's.
-        observations, actions, rewards = scene.observe().tolist(), scene.actions.tolist(), scene.rewards.tolist()
-        done, max_step_reached = scene.done.tolist(), scene.max_step_reached.tolist()
-        for agent in range(scene.agents):
-            agents.add(
-                stacked_vector_observation=observations[agent],
-                stored_vector_actions=actions[agent],
-                reward=rewards[agent],
-                done=done[agent],
-                max_step_reached=max_step_reached[agent],
-                id=agent,
-            )
+        for group in scene.groups:
+            if with_brains:
+                introduction = message.unity_output.rl_initialization_output
+                introduction.brain_parameters.add().CopyFrom(brain_parameters(group.behaviour))
+            agents = message.unity_output.rl_output.agentInfos[group.behaviour.name].value
+            # Python's own numbers go into messages several times as fast as NumPy's.
+            observations, actions, rewards = group.observe().tolist(), group.actions.tolist(), group.rewards.tolist()
+            done, max_step_reached = group.done.tolist(), group.max_step_reached.tolist()
+            for agent in range(group.agents):
+                agents.add(
+                    stacked_vector_observation=observations[agent],
+                    stored_vector_actions=actions[agent],
+                    reward=rewards[agent],
+                    done=done[agent],
+                    max_step_reached=max_step_reached[agent],
+                    id=agent,
+                )
         return self._send(message).unity_input.rl_input
 
     def fail(self, reason: str) -> None:
@@ -146,7 +158,7 @@ def brain_parameters(behaviour: Behaviour) -> BrainParametersProto:
     )
 
 
-def wanted_actions(wish: UnityRLInputProto, scene: Scene) -> np.ndarray:
+def wanted_actions(wish: UnityRLInputProto, group: Group) -> np.ndarray:
     """Give the actions in the trainer's answer, or the last ones again when it sent none for this brain.
 
     Raises
@@ -154,16 +166,16 @@ def wanted_actions(wish: UnityRLInputProto, scene: Scene) -> np.ndarray:
     ValueError
         When they do not fit the agents.
     """
-    name = scene.behaviour.name
+    name = group.behaviour.name
     if name not in wish.agent_actions:
-        return scene.actions
+        return group.actions
     values: list[float] = []
     for action in wish.agent_actions[name].value:
         values.extend(action.vector_actions)
-    if len(values) != scene.actions.size:
+    if len(values) != group.actions.size:
         raise ValueError(
-            f"Expected {scene.actions.size} action values for brain {name} "
-            f"({scene.agents} agents, {scene.behaviour.action_values} each), got {len(values)}. "
+            f"Expected {group.actions.size} action values for brain {name} "
+            f"({group.agents} agents, {group.behaviour.action_values} each), got {len(values)}. "
             "Is the model trained for another brain?"
         )
-    return np.array(values).reshape(scene.actions.shape)
+    return np.array(values).reshape(group.actions.shape)

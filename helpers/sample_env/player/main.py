@@ -8,11 +8,12 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from . import trainer_watch
 from .communicator import QUIT, RESET, Communicator, NoTrainerError, TrainerGoneError, wanted_actions
-from .scene import Scene
+from .scene import Group, Scene
 from .scenes import SCENES
 
 log = logging.getLogger("player")
@@ -40,7 +41,7 @@ def main(scene_name: str, arguments: list[str]) -> int:
     trainer_watch.start()
     communicator = Communicator(options.port)
     try:
-        play(communicator, SCENES[scene_name], options, log_path)
+        play(communicator, scene_name, options, log_path)
     except TrainerGoneError as gone:
         log.info("Ends: %s", gone)
     except NoTrainerError as error:
@@ -62,7 +63,15 @@ def command_line(scene_name: str) -> argparse.ArgumentParser:
         f"{scene_name}.x86_64", allow_abbrev=False, description="Sample player for ML-Agents 0.11.0."
     )
     parser.add_argument("--port", type=int, required=True, help="where the trainer listens; mlagents-learn gives it")
-    parser.add_argument("--agents", type=at_least_one, default=12, help="how many act at once (12)")
+    parser.add_argument("--agents", type=at_least_one, default=12, help="how many of each brain act at once (12)")
+    names = [kind.behaviour.name for kind in SCENES[scene_name]]
+    parser.add_argument(
+        "--brains",
+        type=brains_of(scene_name),
+        default=SCENES[scene_name],
+        metavar=",".join(names),
+        help="which brains take part (all)",
+    )
     parser.add_argument("--seed", type=int, help="in place of the seed that the trainer sends")
     parser.add_argument("-logFile", "-logfile", help="where the log goes; - is standard output")
     parser.add_argument("-batchmode", action="store_true", help="has no effect, as there is no window")
@@ -75,6 +84,19 @@ def at_least_one(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
     return int(text)
+
+
+def brains_of(scene_name: str) -> Callable[[str], tuple[type[Group], ...]]:
+    """Give a reader of brains' names, separated by commas."""
+
+    def read(text: str) -> tuple[type[Group], ...]:
+        kinds = {kind.behaviour.name: kind for kind in SCENES[scene_name]}
+        wanted = text.split(",")
+        if not set(wanted) <= set(kinds):
+            raise argparse.ArgumentTypeError(f"expected brains out of {','.join(kinds)}, got {text}")
+        return tuple(kind for name, kind in kinds.items() if name in wanted)
+
+    return read
 
 
 def default_log(scene_name: str) -> str:
@@ -98,7 +120,7 @@ def start_log(file: str, port: int) -> str:
     return "" if file == "-" else str(Path(file).absolute())
 
 
-def play(communicator: Communicator, scene_type: type[Scene], options: argparse.Namespace, log_path: str) -> None:
+def play(communicator: Communicator, scene_name: str, options: argparse.Namespace, log_path: str) -> None:
     """Do what the trainer wants until it says that it is enough.
 
     Raises
@@ -108,10 +130,10 @@ def play(communicator: Communicator, scene_type: type[Scene], options: argparse.
     ValueError
         When the trainer wants what cannot be.
     """
-    seed = communicator.introduce(scene_type, log_path)
+    seed = communicator.introduce(scene_name, options.brains, log_path)
     if options.seed is not None:
         seed = options.seed
-    scene = scene_type(options.agents, seed)
+    scene = Scene(options.brains, options.agents, seed)
     log.info("Connected; %d agents, seed %d", options.agents, seed)
     wish = communicator.first_wish()
     real_time = False
@@ -124,12 +146,13 @@ def play(communicator: Communicator, scene_type: type[Scene], options: argparse.
                 real_time = not wish.is_training
                 log.info("Reset; %s%s", scene.current, ", in real time" if real_time else "")
             else:
-                scene.step(wanted_actions(wish, scene))
+                for group in scene.groups:
+                    group.step(wanted_actions(wish, group))
                 decisions += 1
             if real_time:
                 time.sleep(max(0, due - time.monotonic()))
                 due = time.monotonic() + scene.decision_seconds
-            wish = communicator.report(scene, with_brain=wish.command == RESET)
+            wish = communicator.report(scene, with_brains=wish.command == RESET)
         log.info("Ends: the trainer quits")
     finally:
         log.info("%d decisions of each agent, %d episodes in all", decisions, scene.episodes)

@@ -1,8 +1,9 @@
-"""What every sample scene has in common: a behaviour, agents that act at the same time, episodes, reset parameters."""
+"""What every sample scene is made of: groups of agents, one for each brain, with episodes and reset parameters."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +24,8 @@ class Behaviour(NamedTuple):
         return self.actions[0] if self.continuous else len(self.actions)
 
 
-class Scene:
-    """A number of agents with one behaviour; a subclass gives them their world.
+class Group:
+    """A number of agents with one behaviour, acting at the same time; a subclass gives them their world.
 
     Parameters
     ----------
@@ -80,12 +81,8 @@ class Scene:
             When a parameter is unknown, not finite, or refused by `check`. Nothing has changed then.
         """
         wanted = {**self.current, **parameters}
+        refuse_unknown(parameters, self.parameters)
         for name, value in parameters.items():
-            if name not in self.parameters:
-                raise ValueError(
-                    f"Expected reset parameters out of {', '.join(self.parameters)}, got {name}. "
-                    "Take it out of the curriculum or sampler."
-                )
             if not math.isfinite(value):
                 raise ValueError(
                     f"Expected a finite reset parameter {name}, got {value}. Correct the curriculum or sampler."
@@ -105,9 +102,9 @@ class Scene:
         """
         self.actions = np.where(np.isnan(actions), 0, actions)
         self.decisions += 1
-        self.rewards, failed = self.act(self.actions)
-        self.max_step_reached = ~failed & (self.decisions >= self.decisions_per_episode)
-        self.done = failed | self.max_step_reached
+        self.rewards, over = self.act(self.actions)
+        self.max_step_reached = ~over & (self.decisions >= self.decisions_per_episode)
+        self.done = over | self.max_step_reached
         if self.done.any():
             ended = np.flatnonzero(self.done)
             self.episodes += len(ended)
@@ -122,9 +119,60 @@ class Scene:
         raise NotImplementedError
 
     def act(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Carry out a decision; give the rewards and whether each agent has failed, which ends its episode."""
+        """Carry out a decision; give the rewards, and which agents' episodes it ends by the rules of the scene."""
         raise NotImplementedError
 
     def observe(self) -> np.ndarray:
         """Give what the agents see now, shape (agents, observations)."""
         raise NotImplementedError
+
+
+class Scene:
+    """All groups of a scene together.
+
+    Parameters
+    ----------
+    kinds
+        The groups' classes; those of one scene have the same `decision_seconds`.
+    agents
+        How many in each group.
+    seed
+        Of all that is drawn; the groups' own seeds follow one another.
+    """
+
+    def __init__(self, kinds: Sequence[type[Group]], agents: int, seed: int) -> None:
+        self.groups = [kind(agents, seed + number) for number, kind in enumerate(kinds)]
+        self.decision_seconds = kinds[0].decision_seconds
+
+    def reset(self, parameters: dict[str, float]) -> None:
+        """Begin an episode for every agent; each group takes the reset parameters that are its own.
+
+        Raises
+        ------
+        ValueError
+            As `Group.reset` does.
+        """
+        refuse_unknown(parameters, self.current)
+        for group in self.groups:
+            group.reset({name: value for name, value in parameters.items() if name in group.parameters})
+
+    @property
+    def current(self) -> dict[str, float]:
+        """The reset parameters in force."""
+        return {name: value for group in self.groups for name, value in group.current.items()}
+
+    @property
+    def episodes(self) -> int:
+        """Ended so far, of all agents together."""
+        return sum(group.episodes for group in self.groups)
+
+
+def refuse_unknown(parameters: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ValueError when there is a reset parameter that the scene does not know."""
+    known = list(known)
+    for name in parameters:
+        if name not in known:
+            raise ValueError(
+                f"Expected reset parameters out of {', '.join(known)}, got {name}. "
+                "Take it out of the curriculum or sampler."
+            )

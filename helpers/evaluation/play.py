@@ -1,0 +1,83 @@
+"""Run by the trainer environment's Python (3.7 and up): start a player as mlagents-learn does, and step it.
+
+Usage: ``python play.py REQUEST.json``. Actions come on standard input, what the agents see goes to standard output, as
+`frames`. The player is started by `mlagents.envs` of the unmodified wheel.
+"""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import frames
+import numpy as np
+from mlagents.envs import environment
+
+
+class WatchedEnvironment(environment.UnityEnvironment):
+    """ML-Agents' environment, but one that ends with its player."""
+
+    def executable_launcher(self, file_name, docker_training, no_graphics, args):
+        """Start the player, and a thread that waits for its end."""
+        super().executable_launcher(file_name, docker_training, no_graphics, args)
+        threading.Thread(target=self._watch, args=(self.proc1,), daemon=True).start()
+
+    def _watch(self, player):
+        player.wait()
+        sys.stderr.flush()
+        os._exit(3)
+
+
+def describe(brain):
+    """Say what a brain does."""
+    return {
+        "continuous": brain.vector_action_space_type == "continuous",
+        "actions": list(brain.vector_action_space_size),
+    }
+
+
+def tell(pipe, infos, **values):
+    """Tell what the agents of every brain see and got."""
+    arrays = {}
+    for name, info in infos.items():
+        values.setdefault("agents", {})[name] = list(info.agents)
+        arrays[name + "/vector"] = info.vector_observations.astype("<f4")
+        arrays[name + "/reward"] = np.array(info.rewards, "<f8")
+        arrays[name + "/done"] = np.array(info.local_done, "?")
+        if info.action_masks is not None:
+            arrays[name + "/masks"] = np.array(info.action_masks, "<f4")
+        for number, picture in enumerate(info.visual_observations):
+            arrays[f"{name}/visual/{number}"] = np.array(picture, "<f4")
+    frames.write(pipe, values, arrays)
+
+
+def main():
+    """Step until the input ends."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    # What the player prints must not get into what is told.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    if sys.platform == "darwin":
+        environment.platform = "linux"  # so that it looks for NAME.x86_64 there too, which the sample is
+    env = WatchedEnvironment(
+        file_name=request["file_name"],
+        base_port=request["port"],
+        no_graphics=request["no_graphics"],
+        args=request["args"],
+        seed=request["seed"],
+    )
+    infos = env.reset(train_mode=True)
+    tell(out, infos, brains={name: describe(env.brains[name]) for name in env.external_brain_names})
+    while True:
+        try:
+            _, actions = frames.read(sys.stdin.buffer)
+        except EOFError:
+            break
+        tell(out, env.step(actions))
+    sys.stderr.flush()
+    os._exit(0)  # the player ends with its trainer; the server's threads may keep a plain exit waiting
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The check of a model file: what it says of good ones, and that it finds every spoilt one."""
+
+import json
+import random
+import struct
+
+import numpy as np
+import pytest
+
+from helpers import model
+from helpers.inference import Network, Policy
+from helpers.model import ModelError
+
+
+@pytest.fixture
+def whole(exported, tmp_path):
+    """Give a copy of a model."""
+    path = tmp_path / "Brain.nn"
+    path.write_bytes((exported / "ppo_discrete/Brain.nn").read_bytes())
+    return path
+
+
+def test_a_model_of_continuous_actions_is_described(exported):
+    read = model.read(exported / "ppo_continuous/Brain.nn")
+    assert (read.brain, read.continuous, read.actions, read.observations) == ("Brain", True, (3,), 6)
+    assert read.inputs == {"vector_observation": (-1, 1, 1, 6), "epsilon": (-1, 1, 1, 3)}
+    assert read.outputs == ("action", "action_probs")
+    assert read.size == (exported / "ppo_continuous/Brain.nn").stat().st_size
+    # Two hidden layers of 24, and the means; the deviations are constants.
+    assert read.weights == (6 + 1) * 24 + (24 + 1) * 24 + (24 + 1) * 3
+    assert (read.memories, read.trained) == ((), {})
+
+
+def test_a_model_of_discrete_actions_is_described(whole):
+    read = model.read(whole)
+    assert (read.continuous, read.actions) == (False, (5, 2, 3))
+    assert read.inputs == {"vector_observation": (-1, 1, 1, 6), "action_masks": (-1, 1, 1, 10)}
+    assert str(read).splitlines()[:6] == [
+        "Model Brain.nn",
+        "  brain                     Brain",
+        f"  file                      {whole.stat().st_size / 1e3:,.1f} kB, Barracuda format 16",
+        "  input vector_observation  agents x 6",
+        "  input action_masks        agents x 10",
+        "  output action             5 + 2 + 3 choices",
+    ]
+    assert str(read).endswith("The model is whole, and has what Unity's ML-Agents 0.11.0 asks for.")
+
+
+def test_in_a_notebook_it_is_a_table(whole):
+    html = model.read(whole)._repr_html_()
+    assert html.startswith("<table")
+    for text in ("Model Brain.nn", "input action_masks", "agents x 10", "5 + 2 + 3 choices", "The model is whole"):
+        assert text in html
+
+
+def test_what_the_training_says_is_shown(whole):
+    record = {"brains": {"Brain": {"steps": 12500, "mean_reward": 0.75}, "Other": {"steps": 3, "mean_reward": None}}}
+    whole.with_name("training.json").write_text(json.dumps(record))
+    assert dict(model.read(whole).facts)["trained for"] == "12,500 steps, last mean reward 0.750"
+    other = whole.rename(whole.with_name("Other.nn"))
+    assert dict(model.read(other).facts)["trained for"] == "3 steps"
+
+
+def test_a_model_of_another_training_is_refused(whole):
+    whole.with_name("training.json").write_text('{"brains": {"Walker": {"steps": 1, "mean_reward": 1.0}}}')
+    with pytest.raises(ModelError, match=r"one of the brains Walker, .* found Brain\.nn\. Was it renamed"):
+        model.read(whole)
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"brains": {"Brain": {}}}', '{"brains": 3}', "\xff"])
+def test_a_spoilt_record_is_named(whole, record):
+    whole.with_name("training.json").write_bytes(record.encode("latin-1"))
+    with pytest.raises(ModelError, match=r"Expected the record of a training in .*training\.json, but it can't be"):
+        model.read(whole)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"but it can't be read: No such file or directory\."),
+        (b"", r"found the empty file .*\. The job did not get as far as its export\."),
+        (b"\x10", r"Brain\.nn is cut off\."),
+        (b"PK\x03\x04" + bytes(100), r"Brain\.nn does not begin with Barracuda's format number 16\."),
+        (struct.pack("<q", 17) + bytes(100), r"does not begin with Barracuda's format number 16\."),
+        (struct.pack("<qi", 16, 2**31 - 1), r"is spoilt: it announces 2147483647 items where there is no room"),
+        (struct.pack("<qi", 16, -1), r"is spoilt: it announces -1 items"),
+        (
+            struct.pack("<qiiii", 16, 0, 0, 0, 0),
+            r"has no version_number, no is_continuous_control, no memory_size, no action_output_shape, no output action, "
+            r"no observation, which Unity's ML-Agents asks for\.",
+        ),
+    ],
+    ids=["none", "empty", "a byte", "zip", "format 17", "huge", "negative", "nothing in it"],
+)
+def test_what_is_no_model_is_refused_in_words(tmp_path, content, message):
+    path = tmp_path / "Brain.nn"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        model.read(path)
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="can't be read: Is a directory"):
+        model.read(tmp_path)
+
+
+def changed(path, old, new):
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+
+
+def test_a_model_without_its_action_is_refused(whole):
+    changed(whole, b"\x06\0\0\0action", b"\x06\0\0\0Action")
+    with pytest.raises(ModelError, match=r"has no output action, which Unity's ML-Agents asks for\."):
+        model.read(whole)
+
+
+def test_a_model_without_a_constant_is_refused(whole):
+    changed(whole, b"memory_size", b"memory-size")
+    with pytest.raises(ModelError, match=r"has no memory_size, which"):
+        model.read(whole)
+
+
+def test_a_layer_without_its_input_is_refused(whole):
+    changed(whole, b"\x01\0\0\0\x12\0\0\0vector_observation\x02", b"\x01\0\0\0\x12\0\0\0vector_obserxation\x02")
+    with pytest.raises(ModelError, match=r"takes in vector_obserxation, which there is none of"):
+        model.read(whole)
+
+
+def test_weights_that_are_no_numbers_tell_of_a_diverged_training(whole):
+    content = bytearray(whole.read_bytes())
+    content[-4:] = struct.pack("<f", np.nan)
+    whole.write_bytes(content)
+    with pytest.raises(ModelError, match=r"that are no numbers: the training diverged\. Lower its learning_rate\."):
+        model.read(whole)
+
+
+def test_every_truncation_is_refused(whole):
+    content = whole.read_bytes()
+    for length in range(len(content)):
+        if length < 1500 or length % 97 < 3:
+            whole.write_bytes(content[:length])
+            with pytest.raises(ModelError):
+                model.read(whole)
+    whole.write_bytes(content + b"\0\0\0\0")
+    with pytest.raises(ModelError, match="is spoilt: its layers have"):
+        model.read(whole)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # spoilt weights overflow
+@pytest.mark.parametrize("flips", [1, 20])
+def test_spoilt_bits_raise_nothing_else(whole, flips):
+    content, draw = whole.read_bytes(), random.Random(flips)
+    head = len(content) - 4 * sum(t.size for layer in model.read(whole).layers for t in layer.tensors.values())
+    refused = 0
+    for number in range(1500):
+        spoilt = bytearray(content)
+        for _ in range(flips):
+            # Every other time in the head, where it can do the most.
+            spoilt[draw.randrange(head if number % 2 else len(content))] ^= 1 << draw.randrange(8)
+        whole.write_bytes(spoilt)
+        try:
+            read = model.read(whole)
+            str(read), read._repr_html_()
+            Network(read)
+            Policy(read).decide(np.zeros((3, read.observations)))
+        except ModelError:
+            refused += 1
+    assert refused > 500
