@@ -9,7 +9,7 @@ import traceback
 from typing import Any, Dict
 
 import paths
-from outcome import Outcome
+from job_outcome import Outcome
 
 FAILURE_CHARACTERS = 1024  # SageMaker takes no more into FailureReason
 

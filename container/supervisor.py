@@ -21,8 +21,8 @@ import memory
 import outputs
 import paths
 import process_tree
+from job_outcome import HELD_SUMMARIES, Brain, Outcome
 from learner_command import LearnerCommand
-from outcome import HELD_SUMMARIES, Brain, Outcome
 
 TICK = 0.5  # seconds
 SAVE_SECONDS = 60  # for a learner to save and export after a fault

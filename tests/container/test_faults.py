@@ -1,6 +1,6 @@
 """What goes wrong while training, and what comes out of it. The whole matrix is in `test_matrix.py`."""
 
-import outcome
+import job_outcome
 import pytest
 
 
@@ -61,8 +61,8 @@ def test_a_loss_that_is_no_number_is_not_saved(job):
     ],
 )
 def test_a_goal_is_held_by_every_brain_or_the_named_one(rewards, named, held):
-    known = outcome.Outcome()
+    known = job_outcome.Outcome()
     for name, values in rewards.items():
-        known.brains[name] = outcome.Brain()
+        known.brains[name] = job_outcome.Brain()
         known.brains[name].recent.extend(values)
     assert known.holds(1, named) is held

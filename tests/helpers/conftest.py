@@ -10,7 +10,7 @@ from helpers import aws, embedded
 PROGRAM = Path(__file__).parents[1] / "embedded" / "program.py"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def connection(tmp_path_factory):
     home = str(tmp_path_factory.mktemp("helpers-embedded"))
     with pytest.MonkeyPatch.context() as patch:

@@ -46,7 +46,7 @@ def test_what_spot_saved(job):
 
 def test_the_picture_shows_where_and_when(job, tmp_path, monkeypatch):
     (tmp_path / "log.txt").write_text("train: brain 3DBall goes on from step 120\nlast line\n")
-    rows = [("3DBall", step, step / 100, 0.5, 1.0) for step in (100, 200)]
+    rows = [("3DBall", attempt, 100 * attempt, 1.0, 0.5, 0.1) for attempt in (1, 2)]
     monkeypatch.setattr(rewards, "read", lambda folder: pd.DataFrame(rows, columns=rewards.COLUMNS))
     above, below = interruptions.plot(job, tmp_path).axes
     assert [line.get_xdata()[0] for line in above.lines if line.get_linestyle() == "--"] == [120]

@@ -7,7 +7,7 @@ import pytest
 from helpers import ROOT, aws, embedded, tutorial
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Give a folder with notebooks/, container/ and an empty unity-volume/, as after a clone."""
     home = tmp_path_factory.mktemp("project")
@@ -23,7 +23,7 @@ def project(tmp_path_factory):
         embedded.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def run(project):
     """Give a function that runs a notebook by its number and returns the text that its cells put out."""
 
@@ -45,14 +45,14 @@ def read_output(executed):
     return "\n".join(texts)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def road(run):
     """Run all notebooks in their order with their own defaults, but for trainings of some hundred steps."""
     short = {4: {"max_steps": 500}, 6: {"max_steps": 600, "interrupt_after": 250, "further_steps": 750}}
     return {number: run(number, **short.get(number, {})) for number in range(1, 7)}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def result(project, road):
     """Give the folder that notebook 5 wrote."""
     (picture,) = (project / "results").glob("*/rewards.png")

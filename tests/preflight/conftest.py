@@ -21,7 +21,7 @@ USER = f"arn:aws:iam::{ACCOUNT}:user/reader"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/mlagents-training"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def connection(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_HOME", str(tmp_path_factory.mktemp("preflight-embedded")))
