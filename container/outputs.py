@@ -40,8 +40,9 @@ def share_summaries() -> None:
             if ".tfevents." not in name or unchanged:
                 continue
             os.makedirs(target, exist_ok=True)
-            shutil.copy(source, shared + ".part")
-            os.replace(shared + ".part", shared)
+            part = os.path.join(target, ".part")  # TensorBoard reads whatever has tfevents in its name
+            shutil.copy(source, part)
+            os.replace(part, shared)
 
 
 def describe(outcome: Outcome, **facts: Any) -> Dict[str, Any]:

@@ -23,7 +23,7 @@ BUILD = ROOT / "build"
 RESULTS = ROOT / "results"
 SHORT = {
     "04_train_on_sagemaker": {"max_steps": 3000},
-    "06_resume_after_interruption": {"max_steps": 1000, "interrupt_after": 250, "further_steps": 1500},
+    "07_resume_after_interruption": {"max_steps": 1000, "interrupt_after": 250, "further_steps": 1500},
 }
 
 

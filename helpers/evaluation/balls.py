@@ -29,7 +29,7 @@ def draw(policies: Mapping[str, Policy], seed: int) -> tuple[Figure, Iterator[No
     figure = plt.figure(figsize=(6.4, 3.6), dpi=100, facecolor=PAPER)
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set_axis_off()
-    ax.set(xlim=(-4.6, 37.6), ylim=(-6.8, 16.9), aspect="equal")
+    ax.set(xlim=(-5.5, 41.5), ylim=(-7.4, 19.04), aspect="equal")
     layers = [balls(ax, 1), PolyCollection([], zorder=2, linewidths=0.5), balls(ax, 4)]
     shadows = PolyCollection([], zorder=3, facecolor=SHADOW, alpha=0.45, linewidth=0)
     ax.add_collection(layers[1])
@@ -74,7 +74,7 @@ def camera() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     down, aside = CAMERA
     right = np.array([np.cos(aside), 0, np.sin(aside)])
     towards = np.array([np.sin(aside) * np.cos(down), np.sin(down), -np.cos(aside) * np.cos(down)])
-    return right, np.cross(right, towards) * -1, towards
+    return right, np.cross(right, towards), towards
 
 
 def cubes(

@@ -37,8 +37,8 @@ def draw(policies: Mapping[str, Policy], seed: int) -> tuple[Figure, Iterator[No
             [[GAP + column * (SIZE + GAP), GAP / 2 + number * (SIZE + GAP)] for column in range(COLUMNS)]
         )
         name = kind.behaviour.name
-        for x, text, weight in ((0, kind.behaviour.name, "bold"), (3.3, TASKS[kind], "normal")):
-            ax.text(GAP + x, corners[0, 1] + SIZE + 0.45, text, color=INK, fontsize=10, weight=weight)
+        title = ax.text(GAP, corners[0, 1] + SIZE + 0.45, f"{name}: ", color=INK, fontsize=10, weight="bold")
+        ax.annotate(TASKS[kind], (1, 0), xycoords=title, va="bottom", color=INK, fontsize=10)
         floors(ax, corners)
         rows.append((kind(COLUMNS, seed + number), policies[name], Row(ax, corners, kind)))
     return figure, play(rows)

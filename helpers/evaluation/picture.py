@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import animation
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -30,7 +31,7 @@ PICTURES: dict[str, Callable] = {"3DBall": balls.draw, "Warehouse": floors.draw}
 
 @dataclass(frozen=True)
 class Film:
-    """A moving picture. In a notebook it is shown with buttons.
+    """A moving picture. A notebook shows it moving.
 
     Attributes
     ----------
@@ -41,31 +42,28 @@ class Film:
 
     def save(self, path: str | Path) -> None:
         """Write it as a GIF that goes round and round."""
+        Path(path).write_bytes(self._encode())
+
+    def _encode(self) -> bytes:
         first, *rest = [picture.quantize(COLOURS, dither=Image.Dither.NONE) for picture in self.pictures]
         duration = round(1000 / FRAMES_PER_SECOND)
-        first.save(path, save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
-
-    def animate(self) -> animation.FuncAnimation:
-        """Give it as an animation of matplotlib."""
-        width, height = self.pictures[0].size
-        figure = plt.figure(figsize=(width / 100, height / 100), dpi=100)
-        plt.close(figure)
-        shown = figure.figimage(np.asarray(self.pictures[0]))
-
-        def show(number: int) -> list:
-            shown.set_data(np.asarray(self.pictures[number]))
-            return [shown]
-
-        return animation.FuncAnimation(
-            figure, show, frames=len(self.pictures), interval=1000 / FRAMES_PER_SECOND, blit=True
-        )
+        buffer = io.BytesIO()
+        first.save(buffer, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
+        return buffer.getvalue()
 
     def _repr_html_(self) -> str:
-        return self.animate().to_jshtml(default_mode="loop")
+        gif = base64.b64encode(self._encode()).decode()
+        width, height = self.pictures[0].size
+        return f'<img src="data:image/gif;base64,{gif}" width="{width}" height="{height}" alt="The agents at work">'
 
 
 def film(
-    models: Iterable[str | Path | Model], unity_volume: str | Path, *, seconds: float = 10, seed: int = 0
+    models: Iterable[str | Path | Model],
+    unity_volume: str | Path,
+    *,
+    seconds: float = 10,
+    seed: int = 0,
+    gif: str | Path | None = None,
 ) -> Film | Report:
     """Show models at work in the sample environment.
 
@@ -79,6 +77,8 @@ def film(
         How long it lasts.
     seed
         The same seed gives the same picture.
+    gif
+        File to write it to, too.
 
     Returns
     -------
@@ -107,7 +107,10 @@ def film(
         )
     figure, steps = PICTURES[scene](policies, seed)
     plt.close(figure)
-    return Film(tuple(shoot(figure, steps, round(seconds * FRAMES_PER_SECOND))))
+    made = Film(tuple(shoot(figure, steps, round(seconds * FRAMES_PER_SECOND))))
+    if gif is not None:
+        made.save(gif)
+    return made
 
 
 def shoot(figure: Figure, steps: Iterator[None], count: int) -> Iterator[Image.Image]:

@@ -142,14 +142,14 @@ def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[st
     """
     with tempfile.TemporaryDirectory(prefix="watch-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        smoke._lay_out(build, folder / "build")
+        smoke.lay_out(build, folder / "build")
         log = folder / "Player.log"
         request = folder / "request.json"
         request.write_text(
             json.dumps(
                 {
                     "file_name": str(folder / "build" / build.name),
-                    "port": smoke._free_port(),
+                    "port": smoke.free_port(),
                     "no_graphics": True,
                     "args": ["-logFile", str(log), *env_args],
                     "seed": seed,
@@ -164,7 +164,7 @@ def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[st
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=console,
-                env={**os.environ, smoke._MARK: mark, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+                env={**os.environ, smoke.MARK: mark, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
                 cwd=folder,
                 start_new_session=True,
             )
@@ -173,7 +173,7 @@ def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[st
             finally:
                 process.kill()
                 process.wait()
-                smoke._end_all(mark)
+                smoke.end_all(mark)
                 process.stdout.close()
                 with contextlib.suppress(OSError):
                     process.stdin.close()

@@ -24,7 +24,7 @@ from helpers.unity_build.report import UnityBuild, UnityBuildError
 
 _OVERHEAD = 60  # seconds for the trainer environment's own start
 _SCRIPT = Path(__file__).with_name("ask_player.py")
-_MARK = "SMOKE_START"  # environment variable by which every process of one smoke start is known
+MARK = "SMOKE_START"  # environment variable by which every process of one smoke start is known
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def smoke_start(
         return SmokeReport(subject, (Finding("warning", "Only Linux can start a build for Linux.", todo),))
     with tempfile.TemporaryDirectory(prefix="smoke-start-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
-        _lay_out(build, folder / "build")
+        lay_out(build, folder / "build")
         _write_request(build, folder, timeout, env_args, no_graphics, seconds)
         if image:
             answer = _ask_in_image(build, folder, image, timeout + seconds + _OVERHEAD)
@@ -194,7 +194,8 @@ def _judge(brains: Sequence[Brain], steps: int) -> list[Finding]:
     return findings if steps else [*findings, Finding("error", "The player made no step.", todo)]
 
 
-def _lay_out(build: UnityBuild, folder: Path) -> None:
+def lay_out(build: UnityBuild, folder: Path) -> None:
+    """Copy the executable to a folder, where it may be made executable, and link what belongs to it."""
     folder.mkdir()
     source = build.executable.resolve()
     for path in source.parent.iterdir():
@@ -211,7 +212,7 @@ def _write_request(
         json.dumps(
             {
                 "file_name": str(folder / "build" / build.name),
-                "port": _free_port(),
+                "port": free_port(),
                 "no_graphics": no_graphics,
                 "timeout": max(1, int(timeout)),
                 "args": ["-logFile", str(folder / "Player.log"), *env_args],
@@ -224,7 +225,7 @@ def _write_request(
 def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
     mark = uuid.uuid4().hex
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
-    environment = {**os.environ, _MARK: mark, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, MARK: mark, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "console.log").open("wb") as console:
         try:
             asker = subprocess.Popen(
@@ -245,7 +246,7 @@ def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
         finally:
             asker.kill()
             asker.wait()
-            _end_all(mark)
+            end_all(mark)
     return _read_answer(folder, ended=asker.returncode not in (None, -signal.SIGKILL))
 
 
@@ -271,13 +272,14 @@ def _read_answer(folder: Path, ended: bool) -> dict[str, Any]:
     return {"error": "AskerFailed" if ended else "TimedOut", "message": ""}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         return listener.getsockname()[1]
 
 
-def _end_all(mark: str, patience: float = 10) -> None:
+def end_all(mark: str, patience: float = 10) -> None:
     """Kill every process that inherited the mark, however it was started, and wait until it is gone."""
     give_up = time.monotonic() + patience
     while (left := _marked(mark)) and time.monotonic() < give_up:
@@ -288,7 +290,7 @@ def _end_all(mark: str, patience: float = 10) -> None:
 
 
 def _marked(mark: str) -> list[int]:
-    wanted = f"{_MARK}={mark}"
+    wanted = f"{MARK}={mark}"
     if not Path("/proc/self/environ").exists():
         # macOS: ps shows the environment of one's own processes.
         table = subprocess.run(["ps", "-Axwwe", "-o", "pid=,command="], capture_output=True, text=True, check=False)

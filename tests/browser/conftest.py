@@ -19,7 +19,7 @@ from helpers import ROOT, aws, embedded, gallery, tutorial
 HERE = Path(__file__).parent
 SHORT = {
     "04_train_on_sagemaker": {"max_steps": 500},
-    "06_resume_after_interruption": {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
+    "07_resume_after_interruption": {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
 }
 
 

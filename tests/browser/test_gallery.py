@@ -11,8 +11,9 @@ PAGES = ["index", *(path.stem for path in tutorial.list_notebooks())]
 PICTURES = {
     "01_check_unity_build": 1,
     "04_train_on_sagemaker": 1,
-    "05_plot_rewards": 1,
-    "06_resume_after_interruption": 2,
+    "05_plot_rewards": 3,
+    "06_watch_the_agent": 1,
+    "07_resume_after_interruption": 2,
 }  # at least
 ERRORS = re.compile(r"Traceback|Error:|Exception|can't be shown|Could not render|<Figure size")
 

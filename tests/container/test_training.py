@@ -71,6 +71,11 @@ def test_a_training_leaves_what_sagemaker_takes_up(job):
         "trainer_config.yaml",
         "training.json",
     ]
+    shared, summaries = (
+        {path.name: path.read_bytes() for path in (job.root / folder / "first_Test").iterdir()}
+        for folder in ("output/tensorboard", "output/data/summaries")
+    )
+    assert len(shared) == 1 and shared == summaries
     used = yaml.safe_load((job.root / "model/trainer_config.yaml").read_text())
     assert used["default"]["reward_signals"] == {"extrinsic": {"strength": 1.0, "gamma": 0.9}}
     assert used["default"]["max_steps"] == 60

@@ -31,3 +31,9 @@ def exported_too(tmp_path_factory):
     kinds = ["ppo_one_branch", "sac_discrete", "bc_continuous", "bc_discrete", "ppo_cameras", "ppo_nature_cnn"]
     kinds += ["ppo_resnet", "ppo_recurrent", "ppo_recurrent_discrete"]
     return export(tmp_path_factory.mktemp("policies"), *kinds)
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory):
+    """Give a folder with a model for each brain of the sample environment, which has learned nothing."""
+    return export(tmp_path_factory.mktemp("untrained"), "3DBall", "Seeker", "Carrier")

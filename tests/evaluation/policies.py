@@ -1,7 +1,8 @@
 """Run in the trainer's environment: ML-Agents' own policies, exported by ML-Agents, and what TensorFlow makes of them.
 
 Usage: ``python policies.py FOLDER KIND…``. For each kind `FOLDER/<kind>/Brain.nn` and `FOLDER/<kind>/expected.npz`: the
-inputs of two decisions in a row and the action that the frozen graph, from which the `.nn` was made, gives for each.
+inputs of two decisions in a row and the action that the frozen graph, from which the `.nn` was made, gives for each. For
+a brain of the sample environment `FOLDER/<brain>.nn` alone: a policy that has learned nothing.
 """
 
 import sys
@@ -60,6 +61,16 @@ KINDS = {
     "ppo_recurrent": (PPOPolicy, CONTINUOUS, {"use_recurrent": True}, 0),
     "ppo_recurrent_discrete": (PPOPolicy, DISCRETE, {"use_recurrent": True}, 0),
 }
+SAMPLE = {"3DBall": (8, [[2], 1]), "Seeker": (4, [[5], 0]), "Carrier": (7, [[5, 2], 0])}
+
+
+def make_untrained(name, folder):
+    observations, (sizes, action_type) = SAMPLE[name]
+    brain = BrainParameters(name, observations, 1, [], sizes, [""] * len(sizes), action_type)
+    path = Path(folder, name)
+    path.mkdir(parents=True)
+    tf.reset_default_graph()
+    PPOPolicy(1, brain, dict(PARAMETERS, model_path=str(path)), True, False).export_model()
 
 
 def make(kind, folder):
@@ -119,4 +130,4 @@ def expected(kind, folder):
 
 if __name__ == "__main__":
     for wanted in sys.argv[2:]:
-        expected(wanted, sys.argv[1])
+        (make_untrained if wanted in SAMPLE else expected)(wanted, sys.argv[1])

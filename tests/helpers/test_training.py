@@ -101,6 +101,7 @@ def test_a_job_is_what_was_asked_for(connection, volume):
     assert told["EnableNetworkIsolation"] is True
     assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120}
     assert told["EnableManagedSpotTraining"] is False
+    assert told["TensorBoardOutputConfig"]["S3OutputPath"] == f"s3://{connection.bucket}/training"
     assert told.get("Environment", {}) == {}
     assert told["ResourceConfig"]["InstanceType"] == "ml.c5.xlarge"
     assert [channel["ChannelName"] for channel in told["InputDataConfig"]] == ["unity-volume"]
@@ -113,6 +114,7 @@ def test_a_job_is_what_was_asked_for(connection, volume):
     assert (job.volume, job.image) == (volume, IMAGE.uri)
     assert re.fullmatch(rf"s3://{connection.bucket}/checkpoints/\d{{8}}-\d{{6}}-[0-9a-f]{{4}}/", job.checkpoints)
     assert (job.spot, job.interruptions, job.goes_on_from) == (False, 0, "")
+    assert job.tensorboard == f"s3://{connection.bucket}/training/{name}/tensorboard-output"
     assert [phase.name for phase in job.phases] == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
 
 

@@ -4,9 +4,11 @@ import json
 import re
 import struct
 
+import pandas as pd
 import pytest
+from PIL import Image
 
-from helpers import aws, gallery, image, interruptions, rewards, training, tutorial, volume
+from helpers import aws, evaluation, gallery, image, interruptions, model, rewards, training, tutorial, volume
 
 
 def test_1_makes_the_sample_and_finds_it_ready(road, project):
@@ -58,6 +60,25 @@ def test_5_leaves_model_and_pictures(road, result):
     assert b"<svg" in (result / "rewards.svg").read_bytes()
 
 
+def test_5_keeps_what_it_takes_to_train_again(result):
+    table = pd.read_csv(result / "curve.csv")
+    pd.testing.assert_frame_equal(table, rewards.read(result))
+    told = (result / "README.md").read_text()
+    assert "hyperparameters={'max_steps': '500', 'seed': '1', 'env-args': '--agents 48'}" in told
+    assert volume.read(result.parents[1] / "unity-volume").digest in told
+
+
+def test_6_checks_the_model_and_measures_it(road, project):
+    newest = max((project / "results").glob("*/watch.gif"), key=lambda path: path.stat().st_mtime).parent
+    found = model.read(newest / "3DBall.nn")
+    assert f"{len(found.layers)} layers" in road[6]
+    score = evaluation.evaluate([found], project / "unity-volume").scores["3DBall"]
+    assert len(score.rewards) == 100
+    assert str(score) in road[6]
+    with Image.open(newest / "watch.gif") as gif:
+        assert gif.n_frames == 100
+
+
 def test_the_site_has_a_page_for_each_notebook(road, project):
     executed = sorted((project / "executed").glob("*.ipynb"))
     overview = gallery.write(executed, project / "site")
@@ -75,14 +96,14 @@ def test_the_site_has_a_page_for_each_notebook(road, project):
 
 @pytest.fixture(scope="module")
 def spot_jobs(road, result):
-    """Give the two jobs of notebook 6, the interrupted one and the one that trained further."""
+    """Give the two jobs of notebook 7, the interrupted one and the one that trained further."""
     connection = aws.connect("embedded")
     names = training.list_newest(connection.client("sagemaker"), 2)
     assert result.name not in names
     return training.find(connection, names[1]), training.find(connection, names[0])
 
 
-def test_6_goes_on_where_it_was_interrupted(road, project, spot_jobs):
+def test_7_goes_on_where_it_was_interrupted(road, project, spot_jobs):
     job, _ = spot_jobs
     assert (job.status, job.spot, job.interruptions) == ("Completed", True, 1)
     assert [phase.name for phase in job.phases][2:7] == [
@@ -104,15 +125,15 @@ def job_log(job):
     return "\n".join(log.lines)
 
 
-def test_6_tells_what_spot_saved(road, spot_jobs):
+def test_7_tells_what_spot_saved(road, spot_jobs):
     job, _ = spot_jobs
     saved = job.training_seconds - job.billable_seconds
     assert saved > 0
-    assert f"trained {job.training_seconds} s, billed {job.billable_seconds} s" in road[6]
-    assert f"saved   {saved} s, {100 * saved / job.training_seconds:.0f} %" in road[6]
+    assert f"trained {job.training_seconds} s, billed {job.billable_seconds} s" in road[7]
+    assert f"saved   {saved} s, {100 * saved / job.training_seconds:.0f} %" in road[7]
 
 
-def test_6_trains_the_model_further(road, project, spot_jobs):
+def test_7_trains_the_model_further(road, project, spot_jobs):
     first, further = spot_jobs
     assert (further.status, further.goes_on_from) == ("Completed", f"job {first.name}")
     folder = project / "results" / further.name
