@@ -75,7 +75,14 @@ def _words(event: Dict[str, Any], steps: str) -> str:
         return "The learner stands still: nothing done for %.0f s, %s." % (event["seconds"], after)
     if kind == "silent":
         return "No sign of life from %s for %.0f s, %s." % (event["who"], event["seconds"], after)
-    return "The learner %s %s, before it reached max_steps." % (_ending(event), after)  # learner_exit
+    # learner_exit
+    advice = " TensorFlow needs AVX, which this processor, or its emulation, lacks." if _lacks_avx(event) else ""
+    return "The learner %s %s, before it reached max_steps.%s" % (_ending(event), after, advice)
+
+
+def _lacks_avx(event: Dict[str, Any]) -> bool:
+    """Whether a learner ended as it does when it loads TensorFlow where AVX is missing."""
+    return event["code"] == -signal.SIGILL
 
 
 def _ending(event: Dict[str, Any]) -> str:

@@ -27,6 +27,12 @@ SPOT_SAVES = 0.9
 STOP_SECONDS = 120
 """What a job that reaches its maximum still gets to save its model."""
 
+GPU = re.compile(r"ml\.[gp]\d")
+NO_CUDA = (
+    "You would pay for a GPU that idles: the image's TensorFlow, 1.15.5 from PyPI, is built without CUDA. The networks "
+    "of ML-Agents are small, and players need cores: take an instance without a GPU."
+)
+
 
 class CostError(ValueError):
     """The cost of something that cannot be: no time, no steps, or no speed."""
@@ -129,8 +135,9 @@ class Estimate:
     @property
     def notes(self) -> tuple[str, ...]:
         """Source and date of the price, and what the numbers leave out."""
+        gpu = (NO_CUDA,) if GPU.match(self.instance_type) else ()
         if self.price is None:
-            return (f"{self.why} See {PAGE}",)
+            return (f"{self.why} See {PAGE}", *gpu)
         price = self.price
         source = f"{price.instance_type} in {price.region}: {price.usd_per_hour:.3f} USD an hour. "
         source += f"Source: {price.source}, {price.date}."
@@ -138,7 +145,7 @@ class Estimate:
             f"Spot saves up to {SPOT_SAVES:.0%}, how much is known afterwards. Disk, S3 and ECR come to less than a "
             f"cent an hour. A job that reaches its maximum has up to {STOP_SECONDS / 60:.0f} minutes more to save."
         )
-        return (f"{source} {self.why}".strip(), left_out)
+        return (f"{source} {self.why}".strip(), left_out, *gpu)
 
     @property
     def _chosen(self) -> str:

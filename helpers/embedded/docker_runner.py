@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import ImageNotFound, NotFound
 from docker.types import Mount
+from urllib3.exceptions import HTTPError
 
 from helpers.embedded.runner import RunnerError
 from helpers.image import engine
@@ -22,6 +23,9 @@ from helpers.image.name import UnavailableError
 
 LABEL = "mlagents.embedded.job"
 """A container's label: the folder of the job that it runs."""
+LOST = (*engine.FAILURES, HTTPError)
+"""What the SDK raises when the engine goes away; while it reads a stream, urllib3's own."""
+KILLED = 128 + 9
 LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost):\d+/")
 CORES = {"medium": 1, "large": 2, "xlarge": 4}
 GIB_PER_CORE = {"c": 2, "t": 2, "m": 4, "g": 4, "p": 8, "r": 8}
@@ -77,28 +81,33 @@ class ContainerRun:
         self._signal("SIGKILL")
 
     def wait(self) -> int:
-        """Wait for the end, remove the container, and give the exit code."""
-        code = self.container.wait()["StatusCode"]
-        self.container.reload()
-        if self.container.attrs["State"]["OOMKilled"]:
-            self._note_lack_of_memory()
-        self.copier.join()
-        self.container.remove(force=True)
+        """Wait for the end, remove the container, and give the exit code; 137 where the engine goes away meanwhile."""
+        try:
+            code = self.container.wait()["StatusCode"]
+            self.container.reload()
+            if self.container.attrs["State"]["OOMKilled"]:
+                self._note(f"Out of memory: the job was allowed {self.limits}. Take a larger instance type.")
+            self.copier.join()
+            self.container.remove(force=True)
+        except LOST as error:
+            self._note(f"The Docker engine went away while the job ran ({error}). Start it, and launch the job again.")
+            return KILLED
         return code
 
     def _signal(self, name: str) -> None:
-        with contextlib.suppress(APIError):  # it has ended already
+        with contextlib.suppress(*LOST):  # it has ended already, or the engine has
             self.container.kill(signal=name)
 
-    def _note_lack_of_memory(self) -> None:
+    def _note(self, reason: str) -> None:
+        """Give the reason of a failure, where the program did not."""
         failure = self.base / "output" / "failure"
         if not failure.exists():
-            failure.write_text(f"Out of memory: the job was allowed {self.limits}. Take a larger instance type.")
+            failure.write_text(reason)
 
 
 def _copy(said: Any, writer: int) -> None:
-    """Copy what a container says into a pipe, until it ends."""
-    with os.fdopen(writer, "wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError, DockerException):
+    """Copy what a container says into a pipe, until it or the engine ends."""
+    with os.fdopen(writer, "wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError, *LOST):
         for chunk in said:
             pipe.write(chunk)
 
@@ -122,6 +131,8 @@ class DockerRunner:
         machine = self.client.info()
         instance = json.loads((base / "input" / "config" / "resourceconfig.json").read_text())
         limits = bounds(instance["current_instance_type"], machine["NCPU"], machine["MemTotal"])
+        # The caller, as whom it runs, could not make it there; SageMaker's containers run as root.
+        (base / "checkpoints").mkdir(exist_ok=True)
         folders = sorted(path for path in base.iterdir() if path.is_dir())
         try:
             container = self.client.containers.create(

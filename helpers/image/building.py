@@ -238,6 +238,11 @@ def build_error(error: Exception, last: deque[str]) -> ImageError:
         problem += ". A package is not the one in requirements.lock: ask for another index, or run `make lock`."
     elif "no space left" in lines.lower() and engine.FULL not in problem:
         problem += f". {engine.FULL}"
+    elif "exec format error" in lines.lower():
+        problem += (
+            f". This machine cannot run {PLATFORM} programs. With Docker Desktop, switch on Rosetta in its settings; "
+            "on Linux, `docker run --privileged --rm tonistiigi/binfmt --install amd64`, or build on another machine."
+        )
     elif re.search(r"Max retries exceeded|Temporary failure in name resolution|CERTIFICATE_VERIFY_FAILED", lines):
         problem += (
             ". The build could not reach pip's index. It was given this machine's pip settings, CA bundle and "

@@ -1,5 +1,8 @@
 """What goes wrong while training, and what comes out of it. The whole matrix is in `test_matrix.py`."""
 
+import signal
+
+import faults
 import job_outcome
 import pytest
 
@@ -46,6 +49,23 @@ def test_a_loss_that_is_no_number_is_not_saved(job):
     assert job.run("--fault infinite --at 30", max_steps=100000, save__freq=10) == 1
     assert "became " in job.failure and "Loss" in job.failure, job.failure
     assert job.training["restarts"] == []
+
+
+@pytest.mark.parametrize(
+    "code, told",
+    [
+        (
+            -signal.SIGILL,
+            "The learner was killed (SIGILL) after no step, before it reached max_steps. TensorFlow needs AVX, which "
+            "this processor, or its emulation, lacks.",
+        ),
+        (-signal.SIGSEGV, "The learner was killed (SIGSEGV) after no step, before it reached max_steps."),
+        (None, "The learner ended after no step, before it reached max_steps."),
+        (1, "The learner exited (code 1) after no step, before it reached max_steps."),
+    ],
+)
+def test_a_learner_that_ends_at_once_is_told_with_what_is_known(code, told):
+    assert faults.Fault({"kind": "learner_exit", "code": code}).reason("no step") == told
 
 
 @pytest.mark.parametrize(

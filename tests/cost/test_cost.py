@@ -1,6 +1,7 @@
 """What a job will cost: the sums, the table, and what the AWS Price List answers."""
 
 import json
+import re
 from datetime import date
 
 import boto3
@@ -8,7 +9,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
-from helpers import cost
+from helpers import ROOT, cost
 from helpers.aws import Connection
 
 
@@ -182,3 +183,28 @@ def test_the_embedded_aws_is_not_asked():
     price, why = cost.find_price(connection(session=None), "ml.c5.xlarge")
     assert (price.usd_per_hour, price.date) == (0.204, "2026-09-25")
     assert why == "The embedded AWS costs nothing; this is what AWS would ask."
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "told"),
+    [
+        ("ml.g4dn.xlarge", True),
+        ("ml.p3.2xlarge", True),  # of no known price
+        ("ml.c5.xlarge", False),
+        ("ml.m5.large", False),
+        ("ml.c6g.xlarge", False),
+    ],
+)
+def test_a_gpu_that_would_idle_is_told(instance_type, told):
+    estimate = cost.estimate(connection(), instance_type=instance_type, max_minutes=30)
+    assert (estimate.notes[-1] == cost.NO_CUDA) is told
+    assert ("built without CUDA" in str(estimate)) is told
+
+
+def test_the_locked_tensorflow_is_built_without_cuda():
+    """As the note says; what comes with CUDA is another version or package."""
+    lock = (ROOT / "container/requirements.lock").read_text()
+    assert re.findall(r"^tensorflow\S*==\S+", lock, re.MULTILINE) == [
+        "tensorflow==1.15.5",
+        "tensorflow-estimator==1.15.1",
+    ]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,20 @@ def test_a_build_for_which_the_disk_is_too_small(client, tmp_path, step):
     with pytest.raises(image.ImageError, match=r"The disk is full where Docker keeps its images\. Free some"):
         building.run_build(client, building.context(tmp_path), {}, "mlagents-too-large:1")
     assert not building.has_image(client, "mlagents-too-large:1")
+
+
+def test_a_build_on_a_machine_that_cannot_run_amd64(client, tmp_path):
+    """What an arm64 machine without emulation sees, the other way round: a shell for arm64 in an amd64 image."""
+    shell = bytearray(Path("/bin/sh").read_bytes())
+    shell[18:20] = (183).to_bytes(2, "little")  # ELF's number of AArch64
+    (tmp_path / "sh").write_bytes(shell)
+    (tmp_path / "sh").chmod(0o755)
+    (tmp_path / "train").touch()
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY sh /bin/sh\nRUN true\n")
+    with pytest.raises(image.ImageError, match="cannot run linux/amd64 programs") as failed:
+        building.run_build(client, building.context(tmp_path), {}, "mlagents-foreign:1")
+    assert "exec format error" in str(failed.value)
+    assert not building.has_image(client, "mlagents-foreign:1")
 
 
 @pytest.fixture

@@ -129,6 +129,10 @@ def test_a_failed_build_shows_its_last_lines(connection, answers, docker, folder
         ("THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE", "make lock"),
         ("Temporary failure in name resolution", "could not reach pip's index"),
         ("[SSL: CERTIFICATE_VERIFY_FAILED]", "could not reach pip's index"),
+        (
+            "exec /bin/sh: exec format error",
+            "cannot run linux/amd64 programs. With Docker Desktop, switch on Rosetta",
+        ),
     ],
 )
 def test_known_failures_of_pip_come_with_advice(connection, answers, docker, folder, line, advice):

@@ -1,10 +1,13 @@
 """Which way a job runs, within which bounds and as whom; with an engine that is a stand-in."""
 
 import os
+import threading
 from types import SimpleNamespace
 
 import pytest
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
+from requests.exceptions import ConnectionError
+from urllib3.exceptions import ProtocolError
 
 from helpers.embedded import docker_runner, runner
 from helpers.image import UnavailableError, engine
@@ -108,11 +111,59 @@ def test_without_an_engine_a_job_runs_as_a_process_and_says_so(monkeypatch):
     assert way.description.endswith("), for no Docker engine answers")
 
 
-def test_a_lack_of_memory_is_the_failure_reason(tmp_path):
-    (tmp_path / "output").mkdir()
+def run_of(container, base):
+    """Give a run of a container that is a stand-in."""
+    (base / "output").mkdir()
     run = docker_runner.ContainerRun.__new__(docker_runner.ContainerRun)
-    run.base, run.limits = tmp_path, docker_runner.Bounds(2, 4 * GIB)
-    run._note_lack_of_memory()
+    run.container, run.base, run.limits = container, base, docker_runner.Bounds(2, 4 * GIB)
+    run.copier = threading.Thread(target=int)
+    run.copier.start()
+    return run
+
+
+class Ended:
+    """A container that has ended."""
+
+    def __init__(self, code, oom_killed):
+        self.code, self.attrs, self.removed = code, {"State": {"OOMKilled": oom_killed}}, False
+
+    def wait(self):
+        return {"StatusCode": self.code}
+
+    def reload(self):
+        pass
+
+    def remove(self, force):
+        self.removed = force
+
+
+@pytest.mark.parametrize(
+    ("oom_killed", "said", "told"),
+    [
+        (True, None, "Out of memory: the job was allowed 2 cores, 4.0 GiB. Take a larger instance type."),
+        (True, "the program's own reason", "the program's own reason"),
+        (False, None, None),
+    ],
+)
+def test_a_lack_of_memory_is_the_failure_reason(tmp_path, oom_killed, said, told):
+    container = Ended(137, oom_killed)
+    run = run_of(container, tmp_path)
+    failure = tmp_path / "output/failure"
+    if said:
+        failure.write_text(said)
+    assert run.wait() == 137
+    assert (failure.read_text() if failure.exists() else None) == told
+    assert container.removed is True
+
+
+@pytest.mark.parametrize("lost", [ConnectionError("gone"), DockerException("gone"), ProtocolError("gone")])
+def test_an_engine_that_goes_away_is_the_failure_reason(tmp_path, lost):
+    def gone(*_, **__):
+        raise lost
+
+    run = run_of(SimpleNamespace(wait=gone, kill=gone), tmp_path)
+    run.terminate()
+    assert run.wait() == 137
     assert (tmp_path / "output/failure").read_text() == (
-        "Out of memory: the job was allowed 2 cores, 4.0 GiB. Take a larger instance type."
+        "The Docker engine went away while the job ran (gone). Start it, and launch the job again."
     )
