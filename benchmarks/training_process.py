@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -166,10 +167,12 @@ def watch(
         held = processes.memory(family)
         asked = time.monotonic()
         process.send_signal(stop)
-        psutil.wait_procs(family, timeout=120)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(120)
+        psutil.wait_procs(family, timeout=10)
         stopped = time.monotonic()
-        if process.poll() is None or processes.find(mark):
-            raise TrainingFailedError(f"something of it still ran 120 s after {stop.name}")
+        if process.returncode != 0 or processes.find(mark) or not any(place.rglob("3DBall.nn")):
+            raise TrainingFailedError(f"it did not save its model and end within 130 s of {stop.name}")
     (first_at, first_step), (last_at, last_step) = summaries[0], summaries[-1]
     steps = last_step - first_step
     return {
