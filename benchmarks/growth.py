@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import multiprocessing
 import shutil
@@ -27,7 +28,9 @@ from helpers import aws, embedded, rewards
 PLAYERS, AGENTS = (1, 2, 4, 8), (1, 4, 16, 64)
 FILES = (10, 100, 1000, 10_000)
 POINTS = (100, 1000, 10_000, 100_000, 1_000_000)
+OBJECTS = (10, 100, 1000, 10_000)
 JOBS = (1, 10, 100, 1000, 2000)
+BUCKET = "benchmark"
 STEEP = 1.15
 """Cost grows worse than linearly when its exponent is above this; what is below is the measurement's own scatter."""
 READER, ACCUMULATOR = "helpers.rewards", "TensorBoard's EventAccumulator"
@@ -36,7 +39,7 @@ EMBEDDED, MOTO = "the embedded AWS", "moto alone"
 
 def comparisons(quick: bool = False) -> list[Comparison]:
     """Give the comparisons of this group."""
-    return [*trainings(), uploads(), curves(), jobs()]
+    return [*trainings(), uploads(), curves(), starts(), jobs()]
 
 
 def trainings() -> list[Comparison]:
@@ -141,6 +144,70 @@ def read_accumulated(folder: Path) -> int:
     events = EventAccumulator(str(folder / "run_3DBall"), size_guidance={"scalars": 0})
     events.Reload()
     return len(events.Scalars("Environment/Cumulative Reward"))
+
+
+def starts() -> Comparison:
+    """Compare starts of the embedded AWS, which keeps what it was given, with those of moto, which does not."""
+    rows = [
+        Row(f"{n}", f"start with {n:,} objects of earlier, to the first answer", "s", EMBEDDED, MOTO, f"{n}")
+        for n in OBJECTS
+    ]
+    rows += [
+        Row(f"all {n}", f"start with {n:,} objects, to a listing of all", "s", EMBEDDED, "", f"all {n}")
+        for n in OBJECTS
+    ]
+    return Comparison(
+        "growth.start",
+        {EMBEDDED: start_embedded, MOTO: start_moto},
+        tuple(rows),
+        conclude=lambda result: growth_of(result, EMBEDDED, "all ", "a start to a listing of all"),
+    )
+
+
+def start_embedded(run: int) -> Measurements:
+    """Start the embedded AWS on objects of earlier, ask who one is, then for all objects."""
+    times = {}
+    for count in OBJECTS:
+        with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+            home = Path(scratch) / "home"
+            shutil.copytree(Path(objects_of_earlier(count).name), home / "s3")
+            start = time.monotonic()
+            with own_embedded(home):
+                url = embedded.find().url
+                client(url, "sts").get_caller_identity()
+                times[f"{count}"] = time.monotonic() - start
+                pages = client(url, "s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+                found = sum(page["KeyCount"] for page in pages)
+                times[f"all {count}"] = time.monotonic() - start
+                if found != count:
+                    raise RuntimeError(f"Expected {count} objects, listed {found}.")
+    return times
+
+
+def start_moto(run: int) -> Measurements:
+    """Start moto's server and ask who one is; it has nothing of earlier, so once does for all sizes."""
+    start = time.monotonic()
+    with moto_server() as url:
+        client(url, "sts").get_caller_identity()
+        return dict.fromkeys(map(str, OBJECTS), time.monotonic() - start)
+
+
+@functools.cache
+def objects_of_earlier(count: int) -> tempfile.TemporaryDirectory:
+    """Give a folder that an embedded AWS with so many objects of 1 kB has left as its ``s3/``."""
+    from moto.server import create_backend_app
+    from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+    from helpers.embedded.store import SIGNED, Store
+
+    folder = tempfile.TemporaryDirectory(prefix="bench-")
+    app = Store(Path(folder.name), create_backend_app("s3"))
+    for path in (f"/{BUCKET}", *(f"/{BUCKET}/{index}" for index in range(count))):
+        asked = EnvironBuilder(method="PUT", path=path, headers={"Authorization": SIGNED}, data=b"x" * 1000)
+        _, status, _ = run_wsgi_app(app, asked.get_environ(), buffered=True)
+        if not status.startswith("2"):
+            raise RuntimeError(f"{path} could not be made: {status}")
+    return folder
 
 
 def jobs() -> Comparison:
@@ -262,10 +329,11 @@ def write_job(folder: Path, index: int) -> None:
     (folder / "job.json").write_text(json.dumps(record))
 
 
-def client(url: str):
-    """Give a client of SageMaker at an address, with made-up keys."""
+def client(url: str, service: str = "sagemaker"):
+    """Give a client of a server on this machine, with made-up keys."""
     session = boto3.Session("BENCH", "bench", region_name="us-east-1")
-    return session.client("sagemaker", endpoint_url=url, config=Config(proxies={}, retries={"total_max_attempts": 1}))
+    config = Config(proxies={}, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    return session.client(service, endpoint_url=url, config=config)
 
 
 @contextlib.contextmanager

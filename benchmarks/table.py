@@ -46,6 +46,8 @@ def notes(result: Result) -> list[str]:
 
 def render(results: Sequence[Result]) -> str:
     """Write all results as one table in Markdown, what is to be known of each below it."""
+    if not results:
+        return "Nothing was measured."
     rows = [HEADER]
     below = []
     for result in results:

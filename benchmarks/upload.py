@@ -38,8 +38,8 @@ def comparisons(quick: bool = False) -> list[Comparison]:
             },
             tuple(Row(row.name, row.title.format(size=size), row.unit, OURS, OTHER, row.measure) for row in ROWS),
             "To an embedded AWS of its own, on this machine. Ours hashes every file and has S3 check the hashes; sync "
-            "goes by sizes and times, and has S3 check CRCs. The start of the CLI's process is in its time; ours runs in a "
-            "notebook's kernel, which is there already.",
+            "goes by sizes and times, and has S3 check CRCs. The start of the CLI's process is in its time; ours runs "
+            "in a notebook's kernel, which is there already.",
         )
         for size, shape in SIZES.items()
     ]

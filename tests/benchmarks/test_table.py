@@ -86,3 +86,7 @@ def test_the_table_is_markdown_with_notes_below(make):
 def test_nothing_is_concluded_from_nothing(make):
     comparison = replace(make(ours=[1.0]), conclude=lambda result: result.runs[0]["ours"])
     assert table.notes(Result(comparison)) == []
+
+
+def test_nothing_measured():
+    assert table.render([]) == "Nothing was measured."
