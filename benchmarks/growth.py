@@ -202,8 +202,9 @@ def objects_of_earlier(count: int) -> tempfile.TemporaryDirectory:
 
     folder = tempfile.TemporaryDirectory(prefix="bench-")
     app = Store(Path(folder.name), create_backend_app("s3"))
-    for path in (f"/{BUCKET}", *(f"/{BUCKET}/{index}" for index in range(count))):
-        asked = EnvironBuilder(method="PUT", path=path, headers={"Authorization": SIGNED}, data=b"x" * 1000)
+    objects = {f"/{BUCKET}/{index}": b"x" * 1000 for index in range(count)}
+    for path, content in {f"/{BUCKET}": b"", **objects}.items():
+        asked = EnvironBuilder(method="PUT", path=path, headers={"Authorization": SIGNED}, data=content)
         _, status, _ = run_wsgi_app(app, asked.get_environ(), buffered=True)
         if not status.startswith("2"):
             raise RuntimeError(f"{path} could not be made: {status}")
