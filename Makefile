@@ -63,6 +63,14 @@ test-compat: setup  ## run the container's tests in the compat flavour of the tr
 faults: setup  ## break trainings and configs in every known way; prints what came out and how soon (15 minutes)
 	@$(BIN)/pytest -n 2 -m slow tests/container tests/trainer_config
 
+.PHONY: bench
+bench: setup  ## measure against stock ML-Agents, the AWS CLI and others; ROWS=upload one group, RUNS=3 fewer runs
+	@$(BIN)/python -m benchmarks $(ROWS) $(if $(RUNS),--runs $(RUNS))
+
+.PHONY: bench-quick
+bench-quick: setup  ## measure the training alone, in under 5 minutes
+	@$(BIN)/python -m benchmarks --quick $(if $(RUNS),--runs $(RUNS))
+
 .PHONY: lint
 lint: .venv/stamp  ## check style and format, notebooks too
 	@$(BIN)/ruff check .

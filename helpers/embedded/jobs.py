@@ -10,9 +10,11 @@ import os
 import re
 import threading
 import time
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -44,6 +46,8 @@ class Jobs:
         self.folder, self.client = folder, client
         self.at_once = at_once or int(os.environ.get("EMBEDDED_MAX_JOBS") or max(1, (os.cpu_count() or 2) // 2))
         self.records: dict[str, Record] = {}
+        # Sorted as they come, so that a page costs no more with many jobs: (what it is sorted by, name of the job).
+        self.orders: dict[str, list[tuple[Any, str]]] = {"Name": [], "CreationTime": []}
         self.living: dict[str, Training] = {}
         self.running: set[str] = set()
         self.waiting: deque[str] = deque()
@@ -64,7 +68,7 @@ class Jobs:
             except (OSError, ValueError, TypeError) as error:
                 logging.warning("%s holds no job that can be read: %s", place, error)
                 continue
-            self.records[found.name] = found
+            self._remember(found)
             self.unsent.add(found.name)
         left = [job for job in self.records.values() if job.status not in ENDED]
         for job in sorted(left, key=lambda job: job.created):
@@ -186,34 +190,35 @@ class Jobs:
 
         The token names the last job of the page before, so that jobs created meanwhile shift nothing.
         """
-        orders: dict[str, Callable[[Record], Any]] = {
-            "Name": lambda job: job.name,
-            "CreationTime": lambda job: job.created,
-            "Status": lambda job: job.status,
-        }
-        by = orders[query.get("SortBy", "CreationTime")]
-        backwards = query.get("SortOrder", "Ascending") == "Descending"
-        chosen = sorted(
-            ((by(job), job.name, job) for job in list(self.records.values()) if _matches(job, query)),
-            key=lambda item: item[:2],
-            reverse=backwards,
-        )
+        by = query.get("SortBy", "CreationTime")
         same = {key: query[key] for key in sorted(query) if key not in ("NextToken", "MaxResults")}
         mark = hashlib.sha256(json.dumps(same, default=str).encode()).hexdigest()[:16]
-        if token := query.get("NextToken"):
-            last = _read_token(token, mark)
-            chosen = [item for item in chosen if (list(item[:2]) < last if backwards else list(item[:2]) > last)]
+        last = tuple(_read_token(query["NextToken"], mark)) if "NextToken" in query else None
         size = query.get("MaxResults", 10)
-        answer: dict[str, Any] = {"TrainingJobSummaries": [job.summary() for _, _, job in chosen[:size]]}
-        if len(chosen) > size:
-            last = [mark, *chosen[size - 1][:2]]
-            answer["NextToken"] = base64.urlsafe_b64encode(json.dumps(last).encode()).decode()
+        with self.lock:
+            order = self.orders.get(by) or sorted((job.status, job.name) for job in self.records.values())
+            if query.get("SortOrder", "Ascending") == "Descending":
+                places = range(len(order) if last is None else bisect_left(order, last))[::-1]
+            else:
+                places = range(0 if last is None else bisect_right(order, last), len(order))
+            matching = (order[place] for place in places if _matches(self.records[order[place][1]], query))
+            found = list(islice(matching, size + 1))  # one more says whether there is another page
+        answer: dict[str, Any] = {"TrainingJobSummaries": [self.records[name].summary() for _, name in found[:size]]}
+        if len(found) > size:
+            answer["NextToken"] = base64.urlsafe_b64encode(json.dumps([mark, *found[size - 1]]).encode()).decode()
         return answer
+
+    def _remember(self, job: Record) -> None:
+        """Add a job to the records, and to the orders in which they are listed."""
+        if job.name not in self.records:  # one that waited when the server ended is loaded, then admitted
+            self.records[job.name] = job
+            insort(self.orders["Name"], (job.name, job.name))
+            insort(self.orders["CreationTime"], (job.created, job.name))
 
     def _admit(self, job: Record) -> None:
         """Let a job begin its life, at the end of the queue."""
         with self.lock:
-            self.records[job.name] = job
+            self._remember(job)
             training = self.living[job.name] = Training(job, self.client, self._done)
             self.waiting.append(job.name)
             training.start()

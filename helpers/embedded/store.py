@@ -58,17 +58,21 @@ class Store:
     def __init__(self, folder: Path, moto: WsgiApp):
         self.folder, self.moto = folder, moto
         self.locks = [threading.Lock() for _ in range(STRIPES)]
+        self.restoring = threading.Lock()
+        self.left: dict[Path, list[Path]] = {}  # objects not yet restored: the file, and it with those of its tags
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one S3 request."""
         method = environ["REQUEST_METHOD"]
+        bucket, _, key = _path(environ).lstrip("/").partition("/")
+        if self.left:
+            self._restore_for(environ, bucket, key)
         if method not in ("PUT", "POST", "DELETE"):
             return self.moto(environ, start_response)
         body = _body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
-        bucket, _, key = _path(environ).lstrip("/").partition("/")
         with self.locks[hash((bucket, key)) % STRIPES]:
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             content = b"".join(answer)
@@ -82,19 +86,67 @@ class Store:
 
     def restore(self) -> int:
         """Send everything on disk to moto again; give the number of objects."""
-        count = 0
+        return self.restore_buckets().finish()
+
+    def restore_buckets(self) -> Store:
+        """Send the buckets on disk to moto again, and take note of their objects; see `restore_meanwhile`."""
         for folder in sorted(self.folder.iterdir()):
             shutil.rmtree(folder / "uploads", ignore_errors=True)  # an upload that was never finished
             _remove(folder.glob("*/*.new"))  # a file that was never finished
-            files = sorted((folder / "bucket").glob("*"), key=lambda path: (path.name != "create", path.name))
-            for file in [*files, *sorted((folder / "objects").glob("*"))]:  # "<hash>" before "<hash>.tagging"
-                try:
-                    self._replay(file)
-                except (OSError, ValueError, KeyError) as error:  # one broken file is no reason to lose the others
-                    logging.error("S3: %s can't be restored: %s", file, error)
-                else:
-                    count += file.parent.name == "objects" and not file.suffix
+            for file in sorted((folder / "bucket").glob("*"), key=lambda path: (path.name != "create", path.name)):
+                self._try_to_replay(file)
+            for file in sorted((folder / "objects").glob("*")):  # "<hash>" before "<hash>.tagging"
+                self.left.setdefault(file.with_suffix(""), []).append(file)
+        return self
+
+    def restore_meanwhile(self) -> int:
+        """Restore the buckets now, and the objects in the background; give the number of these.
+
+        Thousands of objects take seconds, for which nobody has to wait: a request for one that is not there yet has it
+        restored first. Only what is about all of a bucket's objects, such as a listing, waits for all.
+        """
+        count = len(self.restore_buckets().left)
+        threading.Thread(target=self.finish, daemon=True).start()
         return count
+
+    def finish(self) -> int:
+        """Restore the objects that are left; give the number of those restored here."""
+        count = 0
+        for file in list(self.left):
+            count += self._restore_object(file)
+        return count
+
+    def _restore_for(self, environ: dict[str, Any], bucket: str, key: str) -> None:
+        """Restore what a request is about, before it is answered."""
+        if not key:
+            if environ["REQUEST_METHOD"] not in ("HEAD", "PUT"):  # these two are about the bucket itself
+                self.finish()
+            return
+        self._restore_object(self._file(bucket, key))
+        if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
+            self._restore_object(self._file(*_source(source).lstrip("/").partition("/")[::2]))
+
+    def _restore_object(self, file: Path) -> bool:
+        """Restore an object unless somebody else has; tell whether it was restored here, and whole."""
+        with self.restoring:  # who finds an object missing from `left` may count on its being there
+            if file not in self.left:
+                return False
+            restored = [self._try_to_replay(part) for part in self.left[file]]
+            del self.left[file]
+        return restored[0]
+
+    def _try_to_replay(self, file: Path) -> bool:
+        """Replay a file, and tell whether it could be: one broken file is no reason to lose the others."""
+        try:
+            self._replay(file)
+        except (OSError, ValueError, KeyError) as error:
+            logging.error("S3: %s can't be restored: %s", file, error)
+            return False
+        return True
+
+    def _file(self, bucket: str, key: str) -> Path:
+        """Give the file of an object."""
+        return self.folder / quote(bucket, safe="") / "objects" / hashlib.sha256(key.encode()).hexdigest()
 
     def _keep(self, environ: dict[str, Any], bucket: str, key: str, body: bytes, answer: bytes) -> Path | None:
         """Do on disk what a request has done in moto; give the file of the object that it made, if it made one."""
@@ -104,7 +156,7 @@ class Store:
         if not key:
             self._keep_bucket(environ, place, query, body)
             return None
-        file = place / "objects" / hashlib.sha256(key.encode()).hexdigest()
+        file = self._file(bucket, key)
         upload = place / "uploads" / query["uploadId"] if "uploadId" in query else None
         if method == "DELETE" and upload:
             shutil.rmtree(upload, ignore_errors=True)
@@ -158,7 +210,7 @@ class Store:
 
     def _copied(self, environ: dict[str, Any], source: str) -> tuple[bytes, dict[str, str]]:
         """Fetch what a copy copied, for its source may be deleted later: the bytes and the headers they came with."""
-        path = "/" + unquote(source.partition("?versionId=")[0]).lstrip("/")
+        path = _source(source)
         asked = {"Authorization": SIGNED, "x-amz-checksum-mode": "ENABLED"}
         if ranges := environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE"):
             asked["Range"] = ranges
@@ -209,6 +261,11 @@ def _time(file: Path) -> datetime:
 
 def _path(environ: dict[str, Any]) -> str:
     return environ["PATH_INFO"].encode("latin-1").decode("utf-8")  # WSGI hands bytes over as Latin-1
+
+
+def _source(header: str) -> str:
+    """Give the path that a copy's source names."""
+    return "/" + unquote(header.partition("?versionId=")[0]).lstrip("/")
 
 
 def _body(environ: dict[str, Any]) -> bytes:

@@ -232,6 +232,26 @@ def test_listing_two_thousand_jobs(many):
         many.list({"NextToken": "rubbish"})
 
 
+@pytest.mark.parametrize("by", ["Name", "CreationTime", "Status"])
+@pytest.mark.parametrize("order", ["Ascending", "Descending"])
+def test_pages_in_every_order_hold_each_job_once(many, by, order):
+    many.load()
+    key = {"Name": "name", "CreationTime": "created", "Status": "status"}[by]
+    wanted = sorted(
+        (job for job in many.records.values() if "00" in job.name), key=lambda job: (getattr(job, key), job.name)
+    )
+    seen, query = [], {"NameContains": "00", "SortBy": by, "SortOrder": order, "MaxResults": 7}
+    while True:
+        page = many.list(query)
+        assert len(page["TrainingJobSummaries"]) <= 7
+        seen += names(page)
+        if "NextToken" not in page:
+            break
+        query["NextToken"] = page["NextToken"]
+    assert len(wanted) > 50
+    assert seen == [job.name for job in (wanted if order == "Ascending" else wanted[::-1])]
+
+
 def test_listing_through_boto3(aws):
     wanted = [aws.create(TrainingJobName=f"listed-{letter}") for letter in "cab"]
     pages = aws.sm.get_paginator("list_training_jobs").paginate(

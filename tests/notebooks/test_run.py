@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers import aws, evaluation, gallery, image, interruptions, model, rewards, training, tutorial, volume
+from helpers import advice, aws, evaluation, gallery, image, interruptions, model, rewards, training, tutorial, volume
 
 
 def test_1_makes_the_sample_and_finds_it_ready(road, project):
@@ -35,6 +35,14 @@ def test_4_trains_to_the_end(road, result):
     assert 'value="500" max="500"' in road[4]
     assert job.hyperparameters == {"max_steps": "500", "seed": "1", "env-args": "--agents 48", "no-graphics": "true"}
     assert job.metrics["step"] == 500.0
+
+
+def test_4_prices_a_million_steps_by_the_speed_of_this_very_job(road, result):
+    job = training.find(aws.connect("embedded"), result.name)
+    speed = 500 / advice.training_seconds(job)
+    assert f"<td>{speed:.1f}</td>" in road[4]
+    assert f"measured: step 500 after {advice.training_seconds(job):.0f} s of {job.name}" in road[4]
+    assert "extrapolated: as fast, for 1 player and the trainer keep 2 cores busy" in road[4]
 
 
 def test_5_shows_what_the_job_did(road, result):

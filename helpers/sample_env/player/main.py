@@ -149,6 +149,8 @@ def play(communicator: Communicator, scene_name: str, options: argparse.Namespac
                 for group in scene.groups:
                     group.step(wanted_actions(wish, group))
                 decisions += 1
+                if decisions == 1:
+                    log.info("First decision")
             if real_time:
                 time.sleep(max(0, due - time.monotonic()))
                 due = time.monotonic() + scene.decision_seconds

@@ -1,0 +1,116 @@
+"""Rows about the image, against one made with a plain `pip install` over the same base."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import docker
+
+from benchmarks.comparison import AbsentError, Comparison, Measurements, Row
+from benchmarks.upload import own_embedded
+from helpers import aws
+from helpers import image as images
+from helpers.image import building, engine, pushing
+from helpers.image.name import CONTAINER, Image, base_image, content_hash, registry_address
+
+OURS, OTHER = "container/", "pip install"
+PLAIN = """\
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+COPY requirements.txt pip.con[f] ca.pe[m] /packages/
+ENV PIP_CONFIG_FILE=/packages/pip.conf
+RUN pip install --requirement /packages/requirements.txt
+COPY train /opt/train
+"""
+REQUIREMENTS = "mlagents==0.11.0\nprotobuf<3.21\n"  # without the second it can't be imported
+ROWS = (
+    Row("build", "image: build, nothing cached", "s", OURS, OTHER, "build"),
+    Row("rebuild", "image: build again, the entrypoint changed", "s", OURS, OTHER, "rebuild"),
+    Row("push", "image: push", "s", OURS, OTHER, "push"),
+    Row("push again", "image: push again", "s", OURS, OTHER, "push again"),
+    Row("size", "image: size", "MB", OURS, OTHER, "size"),
+)
+
+
+def comparisons(quick: bool = False) -> list[Comparison]:
+    """Give the comparisons of this group."""
+    sides = {OURS: lambda run: measure(copy_container, push_ours), OTHER: lambda run: measure(write_plain, push_plain)}
+    return [
+        Comparison("image.image", sides, ROWS, "Pushed to the registry of an embedded AWS of its own, on this machine.")
+    ]
+
+
+def measure(prepare: Callable[[Path], str], push: Callable[[aws.Connection, str], None]) -> Measurements:
+    """Build, build again after a change, push and push again; take the images away afterwards."""
+    try:
+        client = engine.connect()
+        building.pull_base(client, base_image(CONTAINER))
+    except images.UnavailableError as error:
+        raise AbsentError(str(error)) from error
+    times = {}
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, own_embedded(Path(scratch) / "home"):
+        connection, folder = aws.connect("embedded"), Path(scratch) / "context"
+        made = []
+        try:
+            lock = folder / prepare(folder)
+            for name, changed in (("build", lock), ("rebuild", folder / "train")):
+                with changed.open("a") as file:  # what the engine has cached is of no use from here on
+                    file.write(f"# {uuid.uuid4()}\n")
+                tag = f"{images.REPOSITORY}:{content_hash(folder)}"
+                made.append(tag)
+                start = time.monotonic()
+                arguments = {"BASE_IMAGE": base_image(CONTAINER), "GRAPHICS": "0", **building.proxies()}
+                building.run_build(client, building.context(folder), arguments, tag)
+                times[name] = time.monotonic() - start
+            for name in ("push", "push again"):
+                start = time.monotonic()
+                push(connection, content_hash(folder))
+                times[name] = time.monotonic() - start
+            times["size"] = client.images.get(made[-1]).attrs["Size"] / 1e6
+        finally:
+            remove(client, made)
+    return times
+
+
+def copy_container(folder: Path) -> str:
+    """Copy `container/`; name the file that the packages depend on."""
+    shutil.copytree(CONTAINER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return "requirements.lock"
+
+
+def write_plain(folder: Path) -> str:
+    """Write the context of the plain image; name the file that the packages depend on."""
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(PLAIN)
+    (folder / "requirements.txt").write_text(REQUIREMENTS)
+    (folder / "train").write_text("#!/bin/sh\nexec mlagents-learn /opt/ml/input/data/config.yaml --train\n")
+    return "requirements.txt"
+
+
+def push_ours(connection: aws.Connection, tag: str) -> None:
+    """Push as notebook 3 does."""
+    built = building.Build(Image(registry_address(connection), tag), "built", "", 0.0)
+    told = images.push(connection, built)
+    if not told.image.digest:
+        raise AbsentError(told.reason)
+
+
+def push_plain(connection: aws.Connection, tag: str) -> None:
+    """Push as `docker push` does, whatever the registry holds."""
+    try:
+        registry = pushing.make_repository(connection, images.REPOSITORY)
+        pushing.push_once_more(connection, engine.connect(), Image(registry, tag))
+    except images.UnavailableError as error:
+        raise AbsentError(str(error)) from error
+
+
+def remove(client: docker.DockerClient, made: list[str]) -> None:
+    """Remove images and what they were tagged as for the push."""
+    for image in client.images.list(all=False):
+        if any(tag.rpartition("/")[2] in made for tag in image.tags):
+            client.images.remove(image.id, force=True)

@@ -1,0 +1,59 @@
+"""Processes that a measurement starts: found by a mark in their environment, so that none is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+
+import psutil
+
+MARK = "BENCHMARK_PROCESS"
+
+
+def new_mark() -> dict[str, str]:
+    """Give an environment variable that tells the processes of one measurement from all others."""
+    return {MARK: uuid.uuid4().hex}
+
+
+def find(mark: dict[str, str]) -> list[psutil.Process]:
+    """Find the processes that bear a mark. Players are in sessions of their own, so no group has them all."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARK) == mark[MARK]:
+                found.append(process)
+    return found
+
+
+@contextlib.contextmanager
+def none_left(mark: dict[str, str]) -> Iterator[None]:
+    """End every process that bears the mark, whatever happens in between."""
+    try:
+        yield
+    finally:
+        while left := find(mark):
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=10)
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """Give the processor time that these have taken so far; what has ended counts as nothing."""
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def memory(processes: list[psutil.Process]) -> float:
+    """Give the bytes that these hold; what several share counts once, where the system can tell (Linux)."""
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            told = process.memory_full_info()
+            total += getattr(told, "pss", told.rss)
+    return total

@@ -1,0 +1,216 @@
+"""One training, ours or stock's, started, watched by its log, and stopped; nothing of it is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import yaml
+
+from benchmarks import processes
+from benchmarks.comparison import AbsentError
+from helpers import ROOT, trainer_env
+from helpers.sample_env import make_sample_build
+
+CONFIG = Path(__file__).with_name("3dball.yaml")
+SUMMARY = re.compile(r"Step: (\d+)(?:\.\d*)?\. (?:.*?Mean Reward: (-?\d+\.\d+))?")
+FIRST = re.compile(r"^\d+ (\S+ \S+) INFO First decision$", re.MULTILINE)
+LONGEST = 900.0  # seconds until a training is given up
+
+
+class TrainingFailedError(Exception):
+    """A training ended, or took too long, before it came to what was to be measured."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What both sides train.
+
+    Attributes
+    ----------
+    agents : int
+        In each player.
+    reward : float or None
+        Stop when a summary has this mean reward.
+    steps : int or None
+        Stop at a summary with so many steps, or more.
+    settings : mapping
+        Keys of the trainer configuration that replace those of `CONFIG`.
+    seed : int
+    """
+
+    agents: int = 48
+    reward: float | None = None
+    steps: int | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    seed: int = 1
+
+    def config(self) -> dict[str, object]:
+        """Give the trainer configuration."""
+        config = yaml.safe_load(CONFIG.read_text())
+        config["3DBall"].update(self.settings)
+        return config
+
+    def done(self, step: int, reward: float | None) -> bool:
+        """Say whether a summary is the last one wanted."""
+        far_enough = self.steps is not None and step >= self.steps
+        return far_enough or (self.reward is not None and reward is not None and reward >= self.reward)
+
+
+def stock(task: Task, num_envs: int = 1) -> dict[str, float]:
+    """Train with `mlagents-learn` of the trainer environment, at its defaults. See `watch`."""
+    trainer = find_trainer()
+    if trainer.flavour != "exact":
+        raise AbsentError(f"stock mlagents-learn 0.11.0 needs TensorFlow 1.15; the trainer here is {trainer}.")
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        place = Path(scratch)
+        build = make_sample_build(place / "build")
+        (place / "config.yaml").write_text(yaml.safe_dump(task.config()))
+        command = [trainer.python.with_name("mlagents-learn"), "config.yaml", "--train", "--no-graphics"]
+        command += ["--env", build, "--run-id", "run", "--num-envs", num_envs, "--seed", task.seed]
+        command += ["--base-port", free_port(num_envs)]
+        command += ["--env-args", "--agents", task.agents, "-logFile", place / "player.log"]
+        return watch(command, {}, place, ["player.log"], task, signal.SIGINT)
+
+
+def ours(task: Task, **hyperparameters: object) -> dict[str, float]:
+    """Train with `container/train` as SageMaker starts it, with these hyperparameters on top. See `watch`."""
+    trainer = find_trainer()
+    given = {"seed": task.seed, "env-args": f"--agents {task.agents}", **hyperparameters}
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        place = Path(scratch)
+        channel = place / "input" / "data" / "unity-volume"
+        make_sample_build(channel)
+        (channel / "trainer_config.yaml").write_text(yaml.safe_dump(task.config()))
+        (place / "input" / "config").mkdir()
+        strings = {name: str(value) for name, value in given.items()}
+        (place / "input" / "config" / "hyperparameters.json").write_text(json.dumps(strings))
+        environment = {"SAGEMAKER_BASE_DIR": str(place)}
+        logs = ["output/data/players/*/Player.log"]
+        return watch([trainer.python, ROOT / "container" / "train"], environment, place, logs, task, signal.SIGTERM)
+
+
+def find_trainer() -> trainer_env.TrainerEnv:
+    """Give the trainer environment. Raises `AbsentError`."""
+    try:
+        return trainer_env.find()
+    except trainer_env.TrainerEnvError as error:
+        raise AbsentError(str(error)) from error
+
+
+def free_port(count: int) -> int:
+    """Give the first of some free ports in a row, as `container/train` finds them."""
+    code = f"import learner_command; print(learner_command.free_ports({count}))"
+    command = [sys.executable, "-c", code]
+    return int(subprocess.run(command, cwd=ROOT / "container", capture_output=True, text=True, check=True).stdout)
+
+
+def watch(
+    command: list[object], environment: dict[str, str], place: Path, logs: list[str], task: Task, stop: signal.Signals
+) -> dict[str, float]:
+    """Run a training until its task is done, stop it, and say how it went.
+
+    Returns
+    -------
+    dict of str to float
+        ``start`` (seconds from the process's start to the first step), ``steps_per_second`` and ``cpu`` (processor
+        seconds for 1,000 steps; both between the first and the last summary), ``seconds`` (from the process's start to
+        the last summary), ``steps`` (until then), ``memory`` (bytes then, in all processes) and ``stop`` (seconds from
+        the signal until no process is left).
+
+    Raises
+    ------
+    TrainingFailedError
+    """
+    mark = processes.new_mark()
+    # Players are scripts for python3, and are to run on the trainer's.
+    path = os.pathsep.join([str(Path(str(command[0])).parent), os.environ.get("PATH", "")])
+    variables = {**os.environ, "PATH": path, **mark, **environment}
+    lines: queue.SimpleQueue[tuple[float, str | None]] = queue.SimpleQueue()
+    with processes.none_left(mark):
+        wall, began = time.time(), time.monotonic()
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=place,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C is for the one who measures, who then ends this
+        )
+        threading.Thread(target=stamp, args=(process.stdout, lines), daemon=True).start()
+        summaries, family, spent = [], [], 0.0
+        for at, step, reward in follow(lines, began + LONGEST):
+            summaries.append((at, step))
+            if len(summaries) == 1:
+                family = processes.find(mark)
+                spent = processes.cpu_seconds(family)
+            if task.done(step, reward) and len(summaries) > 1:
+                break
+        spent = processes.cpu_seconds(family) - spent
+        held = processes.memory(family)
+        asked = time.monotonic()
+        process.send_signal(stop)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(120)
+        psutil.wait_procs(family, timeout=10)
+        stopped = time.monotonic()
+        if process.returncode != 0 or processes.find(mark) or not any(place.rglob("3DBall.nn")):
+            raise TrainingFailedError(f"it did not save its model and end within 130 s of {stop.name}")
+    (first_at, first_step), (last_at, last_step) = summaries[0], summaries[-1]
+    steps = last_step - first_step
+    return {
+        "start": first_step_at(place, logs) - wall,
+        "steps_per_second": steps / (last_at - first_at),
+        "cpu": spent / steps * 1000,
+        "seconds": last_at - began,
+        "steps": float(last_step),
+        "memory": held,
+        "stop": stopped - asked,
+    }
+
+
+def stamp(stream, lines: queue.SimpleQueue) -> None:
+    """Note when each line came; None at the end."""
+    for line in stream:
+        lines.put((time.monotonic(), line))
+    lines.put((time.monotonic(), None))
+
+
+def follow(lines: queue.SimpleQueue, deadline: float):
+    """Yield (time, step, mean reward or None) of each summary. Raises `TrainingFailedError` at an early end."""
+    told: list[str] = []
+    while True:
+        try:
+            at, line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise TrainingFailedError(f"not done after {LONGEST:.0f} s; it said last: {told[-1:]}") from None
+        if line is None:
+            raise TrainingFailedError("it ended early:\n" + "".join(told[-15:]))
+        told.append(line)
+        if "mlagents.trainers" in line and (found := SUMMARY.search(line)):
+            yield at, int(found[1]), None if found[2] is None else float(found[2])
+
+
+def first_step_at(place: Path, logs: list[str]) -> float:
+    """Give the time of day of the first step of all players, as the first of them logged it."""
+    found = [time for log in logs for file in place.glob(log) for time in FIRST.findall(file.read_text())]
+    if not found:
+        raise TrainingFailedError("no player logged its first decision")
+    return min(datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").timestamp() for text in found)

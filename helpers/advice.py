@@ -1,0 +1,198 @@
+"""Which instance to take: what a million steps cost on each, from the speed of a job that was measured.
+
+One speed was measured, on one machine. What other instances would reach is worked out from their cores alone, and
+says so in every row: nothing here knows how fast a core of theirs is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from helpers import cost
+from helpers.aws import Connection
+from helpers.training import Job
+
+CORES = {
+    "ml.m5.large": 2,
+    "ml.m5.xlarge": 4,
+    "ml.c5.xlarge": 4,
+    "ml.c5.2xlarge": 8,
+    "ml.c5.4xlarge": 16,
+    "ml.g4dn.xlarge": 4,
+}
+"""The types that are compared, with their vCPUs (https://aws.amazon.com/ec2/instance-types/)."""
+HERE = "this machine"
+HEADER = ("instance", "vCPUs", "USD an hour", "steps a second", "hours", "USD", "measured or extrapolated")
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Option:
+    """A machine, and what a million steps take on it.
+
+    Attributes
+    ----------
+    machine : str
+        An instance type, or `HERE`.
+    cores : int
+    steps_per_second : float
+    how : str
+        ``"measured …"`` or ``"extrapolated …"``, and from what.
+    price : cost.Price or None
+        None where it costs nothing, or no price is known.
+    """
+
+    machine: str
+    cores: int
+    steps_per_second: float
+    how: str
+    price: cost.Price | None = None
+
+    @property
+    def hours(self) -> float:
+        """For a million steps."""
+        return MILLION / self.steps_per_second / 3600
+
+    @property
+    def usd(self) -> float | None:
+        """For a million steps, on demand."""
+        return None if self.price is None else self.hours * self.price.usd_per_hour
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table."""
+        price = "" if self.price is None else f"{self.price.usd_per_hour:.3f}"
+        usd = "" if self.usd is None else f"{self.usd:.2f}"
+        return (
+            self.machine,
+            f"{self.cores}",
+            price,
+            f"{self.steps_per_second:.1f}",
+            f"{self.hours:.1f}",
+            usd,
+            self.how,
+        )
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The options, the measured one first and then from cheap to dear, and what to know of them."""
+
+    options: tuple[Option, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rows = [HEADER, *(option.cells for option in self.options)] if self.options else []
+        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))] if rows else []
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        if not self.options:
+            return notes
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADER)
+        rows = ["".join(f"<td>{escape(cell)}</td>" for cell in option.cells) for option in self.options]
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+
+
+def compare(connection: Connection, job: Job, types: Sequence[str] = tuple(CORES)) -> Advice:
+    """Say what a million steps of a job's training cost on its own machine and on others.
+
+    The measured speed is the job's last step over the seconds that it was Training, the trainer's start included. A job
+    on the embedded target was measured on this machine, one on AWS on its instance.
+
+    Parameters
+    ----------
+    connection : Connection
+    job : Job
+        That has ended.
+    types : sequence of str
+        Instance types to compare, out of `CORES`.
+
+    Raises
+    ------
+    cost.CostError
+        If a type is not in `CORES`.
+    """
+    if unknown := sorted(set(types) - set(CORES)):
+        raise cost.CostError(f"Expected instance types out of {', '.join(CORES)}, found {', '.join(unknown)}.")
+    seconds = training_seconds(job)
+    steps = job.metrics.get("step", 0.0)
+    if not (seconds > 0 and steps > 0):
+        return Advice((), (f"{job.name} was {job.status} without a summary, so no speed was measured.",))
+    speed = steps / seconds
+    embedded = connection.target == "embedded"
+    machine = HERE if embedded else job.instance_type
+    cores = cores_here() if embedded else CORES.get(machine, 0)
+    how = f"measured: step {steps:.0f} after {seconds:.0f} s of {job.name}"
+    measured = Option(machine, cores, speed, how, None if embedded else cost.find_price(connection, machine)[0])
+    players = job.hyperparameters.get("num-envs", "1")
+    others = []
+    for name in types if cores else ():
+        if name != machine:
+            share, how = scale(cores, CORES[name], players)
+            others.append(Option(name, CORES[name], speed * share, how, cost.find_price(connection, name)[0]))
+    others.sort(key=lambda option: (option.usd is None, option.usd, option.machine))
+    return Advice((measured, *others), notes(connection, measured, others))
+
+
+def scale(measured: int, other: int, players: str) -> tuple[float, str]:
+    """Work out what share of the measured speed a machine with another number of cores reaches, and say how.
+
+    A training keeps one core busy for the trainer and one for each player at most, and waits for cores that are not
+    there.
+
+    Parameters
+    ----------
+    measured, other : int
+        Cores of the machine that was measured, and of the other.
+    players : str
+        The hyperparameter ``num-envs``.
+
+    Returns
+    -------
+    share : float
+    how : str
+    """
+    if players == "auto":
+        told = f"extrapolated: times {other}/{measured} by cores, at most, for players are as many"
+        return other / measured, told
+    busy = int(float(players)) + 1
+    share = min(other, busy) / min(measured, busy)
+    keeps = f"{busy - 1} player{'s' * (busy > 2)} and the trainer keep {busy} cores busy"
+    if share == 1:
+        return share, f"extrapolated: as fast, for {keeps}"
+    return share, f"extrapolated: times {min(other, busy)}/{min(measured, busy)}, for {keeps}"
+
+
+def training_seconds(job: Job) -> float:
+    """Give how long a job was Training, its download and upload left out; 0 while it still is."""
+    phases = [phase for phase in job.phases if phase.name == "Training" and phase.end is not None]
+    return sum((phase.end - phase.start).total_seconds() for phase in phases)
+
+
+def cores_here() -> int:
+    """Give the cores that a job on this machine may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def notes(connection: Connection, measured: Option, others: Sequence[Option]) -> tuple[str, ...]:
+    """Say what the table leaves out."""
+    told = [
+        "Hours and USD are for a million steps, on demand. Extrapolated rows take every core for as fast as a measured "
+        "one, and a GPU for no help. A short job there gives the measured number."
+    ]
+    if not others and not measured.cores:
+        told.append(f"The cores of {measured.machine} are not in this project's table, so nothing is extrapolated.")
+    prices = [option.price for option in (measured, *others) if option.price]
+    if prices:
+        dates = " to ".join(sorted({min(price.date for price in prices), max(price.date for price in prices)}))
+        regions = sorted({price.region for price in prices})
+        other = "" if regions == [connection.region] else f" Prices in {connection.region} differ."
+        told.append(f"Prices of {dates} in {', '.join(regions)}.{other}")
+    return tuple(told)

@@ -1,0 +1,47 @@
+"""What a notebook's first cell imports: nothing heavy that the notebook does not use."""
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+
+from helpers import ROOT, tutorial
+
+HEAVY = (
+    "boto3",
+    "docker",
+    "matplotlib",
+    "moto",
+    "pandas",
+    "sagemaker",
+    "scipy",
+    "tensorboard",
+    "papermill",
+    "requests",
+)
+USED = {
+    "01": set(),
+    "02": {"boto3", "docker", "requests"},  # preflight looks for a Docker engine
+    "03": {"boto3"},  # Docker's client is loaded by the cell that builds
+    "04": {"boto3", "matplotlib", "pandas"},  # the curve that grows; the SDK is loaded by the cell that launches
+    "05": {"boto3", "matplotlib", "pandas"},
+    "06": {"boto3", "matplotlib", "pandas"},
+}
+
+
+def imports(notebook):
+    """Give the import lines of a notebook."""
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    nodes = [node for cell in cells for node in ast.walk(ast.parse("".join(cell["source"])))]
+    return [ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
+@pytest.mark.parametrize("notebook", tutorial.list_notebooks(), ids=lambda path: path.stem)
+def test_a_notebook_imports_what_it_uses(notebook):
+    lines = imports(notebook)
+    assert lines
+    code = "; ".join([*lines, f"import sys; print(*sorted(set({HEAVY}) & set(sys.modules)))"])
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(told.stdout.split()) == USED[notebook.stem[:2]]
