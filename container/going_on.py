@@ -3,6 +3,7 @@
 import logging
 import os
 
+import brain_settings
 import checkpoints
 import events
 import h5py
@@ -68,11 +69,7 @@ def _point_to(checkpoint: checkpoints.Checkpoint) -> None:
 
 def shape_of(config, brain):
     """Describe brain and network: all that a checkpoint must fit."""
-    parameters = dict(config["default"])
-    section = config.get(brain.brain_name, {})
-    while isinstance(section, str):
-        section = config[section]
-    parameters.update(section)
+    parameters = brain_settings.find(config, brain.brain_name)
     recurrent = bool(parameters.get("use_recurrent"))
     shape = {
         "vector_observations": brain.vector_observation_space_size * brain.num_stacked_vector_observations,

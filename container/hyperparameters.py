@@ -16,6 +16,10 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 from refusal import RefusalError
 
 NEAREST = 5  # names that are shown where one is not known
+MOST_OF_RUN_ID = 60  # letters: the longest name of a file may have 255 bytes, and brains add theirs
+MOST_OF_TEXT = 400  # characters, so that what is said of it is not cut
+SHOWN = 60  # characters of a value or a name that is shown
+LARGEST = 2**31 - 1  # what ML-Agents and TensorFlow count with
 IGNORED_PREFIXES = ("sagemaker_", "_tuning_")  # added by SageMaker's own tools, not meant for the trainer
 
 
@@ -40,7 +44,9 @@ class Settings(NamedTuple):
 
 
 def text(raw: str) -> str:
-    """Read a text."""
+    """Read a text that can be the name of something."""
+    if not raw or "\0" in raw or len(raw) > MOST_OF_TEXT:
+        raise ValueError("a name")
     return raw
 
 
@@ -49,6 +55,8 @@ def whole(raw: str) -> int:
     value = number(raw)
     if value != int(value):
         raise ValueError("a whole number")
+    if value > LARGEST:
+        raise ValueError("a whole number of at most %d" % LARGEST)
     return int(value)
 
 
@@ -80,6 +88,8 @@ def count_or_auto(raw: str) -> Optional[int]:
 
 def words(raw: str) -> Tuple[str, ...]:
     """Read an argument list, as a shell would split it or as a JSON list."""
+    if "\0" in raw:
+        raise ValueError("words without the character 0, which no program can be given")
     try:
         decoded = json.loads(raw)
     except ValueError:
@@ -258,21 +268,27 @@ def parse(given: Dict[str, Any]) -> Settings:
 
 def _value(entry: Hyperparameter, given: Any) -> Any:
     raw = _plain(given)
+    shown = _short(raw)
     try:
         value = entry.read(raw)
     except (ValueError, OverflowError) as error:
         raise RefusalError(
-            "Hyperparameter %s should be %s (%s), but is %r." % (entry.name, error, entry.meaning, raw)
+            "Hyperparameter %s should be %s (%s), but is %r." % (entry.name, error, entry.meaning, shown)
         ) from None
     if entry.choices and value not in entry.choices:
         raise RefusalError(
-            "Hyperparameter %s should be one of %s, but is %r." % (entry.name, ", ".join(entry.choices), raw)
+            "Hyperparameter %s should be one of %s, but is %r." % (entry.name, ", ".join(entry.choices), shown)
         )
     if entry.least is not None and value is not None and value < entry.least:
-        raise RefusalError("Hyperparameter %s should be at least %g, but is %s." % (entry.name, entry.least, raw))
+        raise RefusalError("Hyperparameter %s should be at least %g, but is %s." % (entry.name, entry.least, shown))
     if entry.most is not None and value is not None and value > entry.most:
-        raise RefusalError("Hyperparameter %s should be at most %g, but is %s." % (entry.name, entry.most, raw))
+        raise RefusalError("Hyperparameter %s should be at most %g, but is %s." % (entry.name, entry.most, shown))
     return value
+
+
+def _short(raw: str) -> str:
+    """Cut what is only shown: SageMaker takes values of 2,500 characters, and 1,024 of what is said of them."""
+    return raw if len(raw) <= SHOWN else raw[:SHOWN] + "..."
 
 
 def _plain(given: Any) -> str:
@@ -287,10 +303,12 @@ def _plain(given: Any) -> str:
 
 
 def _check_run_id(run_id: str) -> None:
-    if not run_id or not all(letter.isalnum() or letter in "._-" for letter in run_id) or run_id.startswith("."):
+    good = all(letter.isalnum() or letter in "._-" for letter in run_id) and not run_id.startswith((".", "-"))
+    if not good or len(run_id) > MOST_OF_RUN_ID:
         raise RefusalError(
-            "Hyperparameter run-id becomes the name of a folder and may hold letters, digits, dots, dashes and "
-            "underscores, but is %r." % run_id
+            "Hyperparameter run-id becomes the name of a folder and may hold %d letters, digits, dots, dashes and "
+            "underscores, beginning with a letter, a digit or an underscore, but is %r."
+            % (MOST_OF_RUN_ID, _short(run_id))
         )
 
 
@@ -298,7 +316,7 @@ def _unknown(names) -> str:
     """Say it in few words: SageMaker keeps no more than 1,024 characters of them."""
     name = names[0]
     nearest = sorted(KNOWN, key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio())[:NEAREST]
-    shown = [other if len(other) <= 60 else other[:60] + "..." for other in names[: 1 + NEAREST]]
+    shown = [_short(other) for other in names[: 1 + NEAREST]]
     more = ", %d more" % (len(names) - len(shown)) if len(names) > len(shown) else ""
     others = " (nor %s %s%s)" % ("is" if len(names) == 2 else "are", ", ".join(shown[1:]), more) if shown[1:] else ""
     return (

@@ -14,6 +14,7 @@ class Brain:
     step: int = 0
     max_steps: Optional[int] = None
     mean_reward: Optional[float] = None  # of the last summary
+    updated: bool = False  # its network was, at least once in this job
     recent: deque = field(default_factory=lambda: deque(maxlen=HELD_SUMMARIES))  # of the last summaries
 
 
@@ -43,6 +44,10 @@ class Outcome:
         """Whether every brain was done when the job began."""
         begun = self.resumed_from
         return not self.restarts and all(begun.get(n, 0) >= (b.max_steps or 0) for n, b in self.brains.items())
+
+    def untrained(self) -> List[str]:
+        """Name the brains whose network is still as it was made: neither loaded nor ever updated."""
+        return sorted(n for n, b in self.brains.items() if not b.updated and n not in self.resumed_from)
 
     def holds(self, reward: float, named: Optional[str]) -> bool:
         """Whether the named brain, or every one, had at least this mean reward in its last summaries."""

@@ -14,6 +14,7 @@ import threading
 import time
 from multiprocessing import connection
 
+import brain_settings
 import checkpoints
 import events
 import going_on
@@ -100,11 +101,14 @@ def _watch_trainers(run: Run) -> None:
     execute, save, load = TFPolicy._execute_model, TFPolicy.save_model, TFPolicy._load_graph
 
     def watched_generate(self, brain):
+        settings = brain_settings.find(self.trainer_config, brain.brain_name)
+        brain_settings.refuse_what_learns_nothing(settings, brain.brain_name)
+        brain_settings.refuse_curriculum(self.meta_curriculum, brain.brain_name, learn.parse_command_line().lesson)
         run.shapes[brain.brain_name] = going_on.shape_of(self.trainer_config, brain)
         going_on.refuse_other_checkpoints(run, brain.brain_name)
         self.load_model = brain.brain_name in run.found
         trainer = generate(self, brain)
-        trainer.update_policy = functools.partial(_update_policy, trainer, trainer.update_policy)
+        trainer.update_policy = functools.partial(_update_policy, run, trainer, trainer.update_policy)
         if self.load_model:
             going_on.take_up(run, trainer)
         return trainer
@@ -135,13 +139,17 @@ def _watch_trainers(run: Run) -> None:
     TFPolicy._load_graph = checked_load
 
 
-def _update_policy(trainer, update) -> None:
+def _update_policy(run: Run, trainer, update) -> None:
     update()
-    for name, values in trainer.stats.items():
-        if "Loss" in name and len(values) and not math.isfinite(values[-1]):
+    losses = {name: values[-1] for name, values in trainer.stats.items() if "Loss" in name and len(values)}
+    for name, loss in losses.items():
+        if not math.isfinite(loss):
             raise NotFiniteError(
-                "%s of brain %s became %s after step %d" % (name, trainer.brain_name, values[-1], trainer.get_step)
+                "%s of brain %s became %s after step %d" % (name, trainer.brain_name, loss, trainer.get_step)
             )
+    if losses and trainer.brain_name not in run.updated:
+        run.updated.add(trainer.brain_name)
+        events.send("updated", brain=trainer.brain_name)
 
 
 def _watch_controller(run: Run) -> None:

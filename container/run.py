@@ -14,6 +14,7 @@ class Run:
         self.notes = {}  # brain -> the note beside it
         self.shapes = {}  # brain -> shape of brain and network
         self.curricula = {}
+        self.updated = set()  # brains whose network was updated in this process
         self.first_step = 0
         self.summarised = None  # step of this process whose summary is written before its save
         self.ending = False

@@ -34,6 +34,10 @@ ALREADY_THERE = (
     "Every brain had reached its max_steps already, in the checkpoints: nothing was trained. Raise max_steps to train "
     "further."
 )
+UNTRAINED = (
+    " But the network of %s was never updated: the run ended before the first update was due (buffer_size). Raise "
+    "max_steps, or lower buffer_size."
+)
 SHARE_SECONDS = 5  # between two looks at whether there are summaries to share
 SILENCE = 10  # seconds on top of stall-timeout before a process that sends nothing counts as lost
 
@@ -168,6 +172,8 @@ class Attempt:
         elif outcome.reached_max_steps():
             outcome.status = "completed"
             outcome.reason = ALREADY_THERE if outcome.trained_nothing() else "Every brain reached its max_steps."
+            if outcome.untrained():
+                outcome.reason += UNTRAINED % ", ".join(outcome.untrained())
         else:
             outcome.status, outcome.reason = "stopped", "Stopped by %s after %s." % (self.stop.asked, outcome.steps())
 
@@ -185,6 +191,8 @@ class Attempt:
             brain.mean_reward = event["mean_reward"]
             brain.recent.append(event["mean_reward"])
             self._judge_goal()
+        elif kind == "updated":
+            brains.setdefault(event["brain"], Brain()).updated = True
         elif kind == "resumed":
             self.outcome.resumed_from.setdefault(event["brain"], event["step"])
             say("brain %(brain)s goes on from step %(step)d" % event)

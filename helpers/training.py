@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 from tqdm import tqdm
 
 from helpers import checkpoints as places
-from helpers import cost, live, rewards
+from helpers import cost, job_request, live, rewards
 from helpers.aws import Connection
 from helpers.image import Image
 
@@ -163,9 +163,9 @@ def launch(
     image: Image,
     hyperparameters: Mapping[str, object],
     instance_type: str = "ml.c5.xlarge",
-    max_minutes: int = 60,
+    max_minutes: float = 60,
     spot: bool = False,
-    max_wait_minutes: int = 0,
+    max_wait_minutes: float = 0,
     checkpoints: str = "",
     start_from: str | Job = "",
 ) -> str:
@@ -186,12 +186,12 @@ def launch(
         Options of `mlagents-learn` (with dashes) and keys of the trainer config (with underscores).
     instance_type : str
         See https://aws.amazon.com/sagemaker/pricing/.
-    max_minutes : int
+    max_minutes : float
         SageMaker ends the job after this time, whatever it does. It is the most that you can pay for.
     spot : bool
         Run on spare capacity, which is cheaper and may be taken away: the job then waits until there is some again and
         goes on from its checkpoints.
-    max_wait_minutes : int
+    max_wait_minutes : float
         With `spot`: SageMaker ends the job after this time, waiting included. 0 is twice `max_minutes`.
     checkpoints : str
         Name of a run, to go on with its checkpoints and keep the new ones with them. The first job with a name begins
@@ -202,18 +202,25 @@ def launch(
     Raises
     ------
     TrainingError
-        If SageMaker refuses the job, there is nothing to go on from, or another job is writing there.
+        If an argument cannot be meant, SageMaker refuses the job, there is nothing to go on from, or another job is
+        writing there.
     """
-    values = {
-        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in hyperparameters.items()
-    }
     start_from = start_from.name if isinstance(start_from, Job) else start_from
+    problems = job_request.find_problems(
+        volume=volume,
+        image=image,
+        hyperparameters=hyperparameters,
+        instance_type=instance_type,
+        max_minutes=max_minutes,
+        spot=spot,
+        max_wait_minutes=max_wait_minutes,
+        checkpoints=checkpoints,
+        start_from=start_from,
+    )
+    if problems:
+        raise TrainingError("\n".join(problems))
+    values = job_request.encode(hyperparameters)
     limits = _limits(max_minutes, max_wait_minutes, spot)
-    if checkpoints and start_from:
-        raise TrainingError(
-            f"Expected checkpoints or start_from, found both. Leave start_from empty to go on with the run "
-            f"{checkpoints}, or checkpoints to begin a new run from {start_from}."
-        )
     try:
         place = places.locate(connection, checkpoints or places.make_name())
     except places.CheckpointsError as error:
@@ -289,21 +296,17 @@ def _create(
     try:
         trainer.train(input_data_config=[InputData(channel_name=CHANNEL, data_source=source)], wait=False, logs=False)
     except ClientError as error:
-        raise TrainingError(f"SageMaker refused the job, nothing was started: {error}") from error
+        told = job_request.explain_refusal(connection, compute["instance_type"], error)
+        raise TrainingError(f"SageMaker refused the job, nothing was started: {told}") from error
     return trainer._latest_training_job.training_job_name
 
 
-def _limits(max_minutes: int, max_wait_minutes: int, spot: bool) -> dict[str, int]:
+def _limits(max_minutes: float, max_wait_minutes: float, spot: bool) -> dict[str, int]:
     """Return how long a job may take, in seconds."""
-    limits = {"max_runtime_in_seconds": 60 * max_minutes}
+    limits = {"max_runtime_in_seconds": round(60 * max_minutes)}
     if spot:
-        wait = max_wait_minutes or 2 * max_minutes
-        if wait < max_minutes:
-            raise TrainingError(
-                f"Expected max_wait_minutes of max_minutes ({max_minutes}) or more, because the training counts in it, "
-                f"found {wait}."
-            )
-        limits["max_wait_time_in_seconds"] = 60 * wait
+        wait = max_wait_minutes or min(2 * max_minutes, job_request.MOST_MINUTES)
+        limits["max_wait_time_in_seconds"] = round(60 * wait)
     return limits
 
 
@@ -531,6 +534,8 @@ def stop(connection: Connection, name: str) -> None:
     TrainingError
         If there is no such job. One that has ended already is left as it is.
     """
+    if not name:
+        raise TrainingError("Expected the name of the job to stop, found none. Name it, so that no other is stopped.")
     job = find(connection, name)
     if job.ended:
         print(f"{job.name} has ended already: {job.status}.")
@@ -564,6 +569,8 @@ def interrupt(
     TrainingError
         If the job ends before, or is none that can be interrupted.
     """
+    if not isinstance(after_step, int) or after_step < 0:
+        raise TrainingError(f"Expected after_step to be a whole number of steps, 0 or more, found {after_step!r}.")
     if not connection.endpoint:
         print("AWS takes spot instances away by itself, when it needs them. It cannot be asked to.")
         return

@@ -16,6 +16,8 @@ from helpers.findings import Finding
 from helpers.trainer_config import keys
 
 IGNORED_PREFIXES = ("sagemaker_", "_tuning_")
+LARGEST = 2**31 - 1
+MOST_OF_RUN_ID = 60
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,20 @@ class Option:
     most: float = math.inf
 
 
+def _text(text: str) -> str:
+    if not text or "\0" in text or len(text) > 400:
+        raise ValueError
+    return text
+
+
+def _words(text: str) -> str:
+    if "\0" in text:
+        raise ValueError
+    return text
+
+
 def _whole(text: str) -> int:
-    if (value := float(text)) != int(value):
+    if (value := float(text)) != int(value) or value > LARGEST:
         raise ValueError
     return int(value)
 
@@ -52,11 +66,11 @@ def _goal(text: str) -> float:
 
 
 OPTIONS: Mapping[str, Option] = {
-    "env": Option(str),
-    "run-id": Option(str),
-    "trainer-config": Option(str),
-    "curriculum": Option(str),
-    "sampler": Option(str),
+    "env": Option(_text),
+    "run-id": Option(_text),
+    "trainer-config": Option(_text),
+    "curriculum": Option(_text),
+    "sampler": Option(_text),
     "lesson": Option(_whole, 0),
     "num-envs": Option(_count_or_auto, 1, 512),
     "seed": Option(_whole, -1, 2**31 - 1),
@@ -65,7 +79,7 @@ OPTIONS: Mapping[str, Option] = {
     "base-port": Option(_count_or_auto, 1024, 65000),
     "no-graphics": Option(_switch),
     "slow": Option(_switch),
-    "env-args": Option(str),
+    "env-args": Option(_words),
     "debug": Option(_switch),
     "stop-at-reward": Option(_goal),
     "stall-timeout": Option(_finite, 1),
@@ -74,12 +88,12 @@ OPTIONS: Mapping[str, Option] = {
 
 # Trainer keys that a job may override. Stricter than the config itself, where text may stand for a number.
 _KEYS: Mapping[str, Option] = {
-    "trainer": Option(str),
+    "trainer": Option(_text),
     "max_steps": Option(_whole, 1),
     "batch_size": Option(_whole, 1),
     "buffer_size": Option(_whole, 1),
     "learning_rate": Option(_finite, 1e-12, 1),
-    "learning_rate_schedule": Option(str),
+    "learning_rate_schedule": Option(_text),
     "beta": Option(_finite, 0),
     "epsilon": Option(_finite, 0),
     "lambd": Option(_finite, 0, 1),
@@ -92,7 +106,7 @@ _KEYS: Mapping[str, Option] = {
     "use_recurrent": Option(_switch),
     "memory_size": Option(_whole, 4),
     "sequence_length": Option(_whole, 1),
-    "vis_encode_type": Option(str),
+    "vis_encode_type": Option(_text),
     "buffer_init_steps": Option(_whole, 0),
     "init_entcoef": Option(_finite, 0),
     "num_update": Option(_whole, 1),
@@ -100,9 +114,9 @@ _KEYS: Mapping[str, Option] = {
     "tau": Option(_finite, 0, 1),
     "save_replay_buffer": Option(_switch),
     "batches_per_epoch": Option(_whole, 1),
-    "demo_path": Option(str),
+    "demo_path": Option(_text),
     "pretraining.strength": Option(_finite, 0),
-    "pretraining.demo_path": Option(str),
+    "pretraining.demo_path": Option(_text),
     "pretraining.steps": Option(_whole, 0),
     "pretraining.batch_size": Option(_whole, 1),
     "pretraining.num_epoch": Option(_whole, 1),
@@ -114,7 +128,7 @@ _SIGNAL_KEYS: Mapping[str, Option] = {
     "gamma": Option(_finite, 0, 1),
     "encoding_size": Option(_whole, 1),
     "learning_rate": Option(_finite, 1e-12, 1),
-    "demo_path": Option(str),
+    "demo_path": Option(_text),
     "use_actions": Option(_switch),
     "use_vail": Option(_switch),
 }
@@ -128,7 +142,9 @@ TRAINER_KEYS: Mapping[str, Option] = {
 }
 
 _EXPECTED = {
-    _whole: "a whole number",
+    _text: "a name",
+    _words: "words without the character 0",
+    _whole: f"a whole number of at most {LARGEST}",
     _count_or_auto: "a whole number or auto",
     _switch: "true or false",
     _finite: "a number",
@@ -189,7 +205,15 @@ def _read(name: str, option: Option, text: str, place: str) -> Finding | None:
     if isinstance(value, (int, float)) and not option.least <= value <= option.most:
         bounds = f"{option.least:g} or more" if math.isinf(option.most) else f"{option.least:g} to {option.most:g}"
         return Finding("error", f"{name} is {text}.", f"It must be {bounds}.", place)
-    if name == "run-id" and not (text and all(sign.isalnum() or sign in "._-" for sign in text) and text[0] != "."):
-        todo = "It becomes a folder's name: letters, digits, dots, dashes and underscores."
+    if name == "run-id" and not _can_be_folder(text):
+        todo = (
+            f"It becomes a folder's name: {MOST_OF_RUN_ID} letters, digits, dots, dashes and underscores, beginning "
+            "with none of the dots and dashes."
+        )
         return Finding("error", f"run-id is {text!r}.", todo, place)
     return None
+
+
+def _can_be_folder(text: str) -> bool:
+    good = all(sign.isalnum() or sign in "._-" for sign in text)
+    return good and text[0] not in ".-" and len(text) <= MOST_OF_RUN_ID

@@ -106,6 +106,19 @@ def test_what_sagemakers_tools_add_is_ignored():
         ("env-args", "--name 'a", "Hyperparameter env-args should be words as a shell would split them ("),
         ("stop-at-reward", "high", "Hyperparameter stop-at-reward should be a reward such as 80, or a brain and its"),
         ("run-id", "../x", "Hyperparameter run-id becomes the name of a folder"),
+        ("run-id", "-1", "Hyperparameter run-id becomes the name of a folder"),
+        ("run-id", "x" * 61, "Hyperparameter run-id becomes the name of a folder"),
+        ("run-id", "", "Hyperparameter run-id should be a name (name of the run, in its checkpoints and summaries), "),
+        ("env", " ", "Hyperparameter env should be a name ("),
+        ("curriculum", '""', "Hyperparameter curriculum should be a name ("),
+        (
+            "demo_path",
+            "a\0b",
+            "Hyperparameter demo_path should be a name (demonstration in the channel (offline_bc)), b",
+        ),
+        ("env-args", "a\0b", "Hyperparameter env-args should be words without the character 0, which no program"),
+        ("max_steps", "3e9", "Hyperparameter max_steps should be a whole number of at most 2147483647 (steps in all, "),
+        ("hidden_units", "1e300", "Hyperparameter hidden_units should be a whole number of at most 2147483647 ("),
     ],
 )
 def test_wrong_values_are_refused(name, given, complaint):
@@ -131,6 +144,18 @@ def test_the_message_of_unknown_names_is_never_cut():
         hyperparameters.parse(names)
     told = str(refusal.value)
     assert len(told) < 1024 and ", 94 more). The nearest names: " in told and told.endswith("with dashes.")
+
+
+@pytest.mark.parametrize("name", sorted(hyperparameters.KNOWN))
+def test_what_is_said_of_a_long_value_is_never_cut(name):
+    """SageMaker takes values of 2,500 characters."""
+    try:
+        hyperparameters.parse({name: "x" * 2500})
+    except RefusalError as refusal:
+        told = str(refusal)
+        assert len(told) < 1024 and told.endswith("'%s...'." % ("x" * 60))
+    else:
+        assert name == "env-args"  # words, as many as there may be
 
 
 def test_the_file_is_optional_but_must_be_an_object(tmp_path):

@@ -127,6 +127,7 @@ def test_refusals_end_the_job_before_anything_starts(job):
     assert refused(curriculum="lessons").startswith(
         "Hyperparameter curriculum names lessons, which is not in the channel"
     )
+    assert refused(lesson=1).startswith("Hyperparameter lesson is 1, but there is no curriculum. Name its folder in")
     (job.run_folder.with_name("earlier-0") / "Test").mkdir(parents=True)
     (job.run_folder.with_name("earlier-0") / "Test/model-5.cptk.index").touch()
     assert refused().startswith("The checkpoints hold the run earlier, but run-id is run.")

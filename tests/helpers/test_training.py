@@ -223,6 +223,10 @@ def test_nothing_to_start_from(connection, volume):
         ({"checkpoints": "a/b"}, "Expected a name of up to 63 letters, digits, dots, dashes and .*, found 'a/b'"),
         ({"checkpoints": ".."}, "found '..'"),
         ({"spot": True, "max_wait_minutes": 1}, r"Expected max_wait_minutes of max_minutes \(2\) or more, .* found 1"),
+        (
+            {"spot": "False", "checkpoints": 5},
+            r"^Expected spot to be True or False, found 'False'\.\nExpected checkpoints",
+        ),
     ],
 )
 def test_a_beginning_that_cannot_be_is_refused(connection, volume, beginning, complaint):
@@ -255,6 +259,8 @@ def test_what_cannot_be_interrupted(connection, volume, capsys):
     name = create(connection, volume, "term;wait")
     with pytest.raises(training.TrainingError, match="it was not created with EnableManagedSpotTraining"):
         training.interrupt(connection, name, poll_seconds=0.05)
+    with pytest.raises(training.TrainingError, match="whole number of steps, 0 or more, found -1"):
+        training.interrupt(connection, name, after_step=-1)
     training.stop(connection, name)
     follow(connection, name)
     capsys.readouterr()
@@ -282,8 +288,17 @@ def test_an_unknown_job_names_the_newest(connection, volume):
 
 
 def test_a_refused_job_is_an_error(connection, volume):
-    with pytest.raises(training.TrainingError, match="SageMaker refused the job, nothing was started"):
+    with pytest.raises(training.TrainingError) as error:
         training.launch(connection, volume=volume, image=IMAGE, hyperparameters={"do": ""}, instance_type="ml.c5.xlarg")
+    assert str(error.value).startswith(
+        "SageMaker refused the job, nothing was started: it does not know the instance type ml.c5.xlarg. The nearest: "
+        "ml.c5.xlarge, "
+    )
+
+
+def test_no_name_stops_no_job(connection):
+    with pytest.raises(training.TrainingError, match="Expected the name of the job to stop, found none"):
+        training.stop(connection, "")
 
 
 def test_interrupting_leaves_the_job_running(connection, volume, monkeypatch, capsys):

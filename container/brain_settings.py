@@ -1,0 +1,77 @@
+"""The settings that hold for one brain, and those with which it would learn nothing without a word."""
+
+from typing import Any, Dict
+
+from refusal import RefusalError
+
+
+def find(config: Dict[str, Any], brain: str) -> Dict[str, Any]:
+    """Return what ML-Agents takes for a brain: `default`, with the brain's own section on top."""
+    section = config.get(brain, {})
+    while isinstance(section, str):
+        section = config[section]
+    return dict(config["default"], **section)
+
+
+def refuse_what_learns_nothing(settings: Dict[str, Any], brain: str) -> None:
+    """Refuse settings with which ML-Agents would run to the end and never change the network.
+
+    Raises
+    ------
+    RefusalError
+        A batch is larger than the buffer that it is drawn from, or SAC ends before its first update.
+    """
+    trainer = settings.get("trainer")
+    batch, buffer = _number(settings, "batch_size"), _number(settings, "buffer_size")
+    if trainer in ("ppo", "sac") and 0 < buffer < batch:
+        raise RefusalError(
+            "Brain %s would learn nothing: batch_size is %g and buffer_size %g, so that no batch is ever full. Make "
+            "buffer_size some 10 times batch_size." % (brain, batch, buffer)
+        )
+    end, start = _number(settings, "max_steps"), _number(settings, "buffer_init_steps")
+    if trainer == "sac" and 0 < end <= start:
+        raise RefusalError(
+            "Brain %s would learn nothing: max_steps is %g, and its first update comes at buffer_init_steps, which is "
+            "%g. Raise the one or lower the other." % (brain, end, start)
+        )
+
+
+def refuse_curriculum(meta, brain: str, lesson: int) -> None:
+    """Refuse curricula that say nothing of a brain, or a first lesson that its curriculum has not.
+
+    Parameters
+    ----------
+    meta
+        ML-Agents' curricula of all brains, or None.
+    brain
+        The brain.
+    lesson
+        The hyperparameter `lesson`.
+
+    Raises
+    ------
+    RefusalError
+        ML-Agents would fail with the brain's name alone, or quietly take the last lesson.
+    """
+    if meta is None:
+        return
+    curricula = meta.brains_to_curriculums
+    if brain not in curricula:
+        raise RefusalError(
+            "Expected a curriculum for each brain, found none for %s; the folder has: %s. Add %s.json to it."
+            % (brain, ", ".join(sorted(curricula)) or "no *.json", brain)
+        )
+    last = curricula[brain].max_lesson_num
+    if lesson > last:
+        raise RefusalError(
+            "Hyperparameter lesson is %d, but the curriculum of brain %s has the lessons 0 to %d."
+            % (lesson, brain, last)
+        )
+
+
+def _number(settings: Dict[str, Any], key: str) -> float:
+    """Return a setting as a number; 0 where it is none, of which ML-Agents complains itself."""
+    try:
+        return float(settings.get(key) or 0)
+    except (TypeError, ValueError):
+        return 0.0
