@@ -72,7 +72,7 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
         if path.name != "README.md"
     ]
     code = REPRODUCE.format(
-        volume=job.volume, hyperparameters=dict(job.hyperparameters), instance_type=job.instance_type
+        volume=job.volume, hyperparameters=dict(sorted(job.hyperparameters.items())), instance_type=job.instance_type
     )
     return "\n".join(
         [

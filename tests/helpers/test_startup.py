@@ -28,6 +28,7 @@ USED = {
     "04": {"boto3", "matplotlib", "pandas"},  # the curve that grows; the SDK is loaded by the cell that launches
     "05": {"boto3", "matplotlib", "pandas"},
     "06": {"boto3", "matplotlib", "pandas"},
+    "07": {"boto3", "matplotlib", "pandas"},
 }
 
 

@@ -75,6 +75,7 @@ def test_stock_ml_agents_sees_what_the_scene_computes(trainer_side, player_log):
         "3DBall",
         "Connected; 3 agents",
         "Reset; {'mass': 1.0",
+        "First decision",
         "Reset; {'mass': 2.0",
         "30 decisions of each agent",
         lines[-1].split(" INFO ")[1],
