@@ -70,7 +70,8 @@ def _words(event: Dict[str, Any], steps: str) -> str:
     if kind == "not_finite":
         return "%s. The network is lost from there on; the last checkpoint is not." % text
     if kind == "trainer_error":
-        return "The trainer failed %s with %s: %s" % (after, event["error"], text)
+        advice = ". The disk is full: ask for a larger volume" if "No space left on device" in text else ""
+        return "The trainer failed %s with %s: %s%s" % (after, event["error"], text, advice)
     if kind == "learner_stall":
         return "The learner stands still: nothing done for %.0f s, %s." % (event["seconds"], after)
     if kind == "silent":

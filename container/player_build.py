@@ -10,6 +10,10 @@ SUFFIX = ".x86_64"
 TRACES = (SUFFIX, ".x86", ".exe", ".app", "_Data", "UnityPlayer.so")  # ends of names that only a build has
 REMOVED_BY_MLAGENTS = (".x86_64", ".x86", ".app", ".exe")  # wherever they stand in the path of --env
 
+ELSEWHERE = (
+    "Name another folder for temporary files in TMPDIR, or mount one with room (`docker run --tmpfs /tmp:exec`)."
+)
+
 
 def traces(channel: str) -> List[str]:
     """List what belongs to a build, whole or not, for this system or another."""
@@ -68,7 +72,7 @@ def copy(executable: str, folder: str) -> str:
     Raises
     ------
     RefusalError
-        ML-Agents would not find the copy again.
+        ML-Agents would not find the copy again, there is no room for it, or it may not be started there.
     """
     target = os.path.join(folder, os.path.basename(executable))
     for suffix in REMOVED_BY_MLAGENTS:
@@ -77,6 +81,13 @@ def copy(executable: str, folder: str) -> str:
                 "ML-Agents 0.11 removes %s wherever it stands in a path, and %s has it before its end. Rename the "
                 "build, or set TMPDIR to a folder without it." % (suffix, target)
             )
-    shutil.copytree(os.path.dirname(executable), folder)
+    try:
+        shutil.copytree(os.path.dirname(executable), folder)
+    except (OSError, shutil.Error) as error:
+        # Of several, one line of each is more than a reason can hold: the first tells.
+        told = error.args[0][0][2] if isinstance(error, shutil.Error) else error
+        raise RefusalError("The build could not be copied to %s: %s. %s" % (folder, told, ELSEWHERE)) from None
     os.chmod(target, 0o700)
+    if not os.access(target, os.X_OK):  # so it says of a file system that is mounted noexec, to root too
+        raise RefusalError("No program may be started from %s, which is mounted noexec. %s" % (folder, ELSEWHERE))
     return target

@@ -30,7 +30,8 @@ run_worker_of_mlagents = subprocess_env_manager.worker
 class Player:
     """What is known of this worker's player."""
 
-    process = None  # none of ours where the Unity Editor plays
+    ours = False  # started by this worker; else the Unity Editor plays
+    process = None
     closing = False
     waited = None  # seconds it has owed an answer, or None
     reported = False
@@ -42,7 +43,7 @@ class Player:
         """Report a fault; what follows from the first one is not reported."""
         if not self.reported and not self.closing:
             self.reported = True
-            events.send("fault", kind=kind, player=self.number, editor=self.process is None, **fields)
+            events.send("fault", kind=kind, player=self.number, editor=not self.ours, **fields)
 
 
 def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None:
@@ -71,6 +72,7 @@ def _watch_launch(player: Player, logs: str) -> None:
     launch, close = UnityEnvironment.executable_launcher, UnityEnvironment._close
 
     def watched_launch(self, file_name, docker_training, no_graphics, args):
+        player.ours = True
         if not any(word.lower() == "-logfile" for word in args):
             args = ["-logFile", os.path.join(logs, "Player.log"), *args]
         with open(os.path.join(logs, "console.log"), "ab") as console:
@@ -102,7 +104,7 @@ def _watch_messages(player: Player, stall_timeout: float) -> None:
     exchange = rpc_communicator.RpcCommunicator.exchange
 
     def watched_initialize(self, inputs):
-        if player.process is None:
+        if not player.ours:
             self.timeout_wait = min(stall_timeout, editor.PLAY_SECONDS)
         try:
             output = initialize(self, inputs)
@@ -120,7 +122,7 @@ def _watch_messages(player: Player, stall_timeout: float) -> None:
             output = exchange(self, inputs)
         finally:
             player.waited = None
-        if output is None and player.process is None:
+        if output is None and not player.ours:
             events.send("editor_stopped")
         elif output is None:  # the player has said goodbye; its exit code says more, if it comes soon
             try:

@@ -37,7 +37,8 @@ MEDIA_TYPES = (
 )
 HOW_TO_GET_ONE = (
     "Expected a registry program for the embedded AWS, found none. On Debian or Ubuntu: `sudo apt-get install "
-    "docker-registry`. Elsewhere: `docker pull registry:2`. Until then jobs run as processes, without an image."
+    "docker-registry`. Elsewhere: `docker pull registry:2`. Until then nothing can be pushed; a job runs in the image "
+    "where this machine's engine holds it, else as a process."
 )
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

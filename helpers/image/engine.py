@@ -1,5 +1,6 @@
 """The Docker engine on this machine, and its errors in words that say what to do."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,8 +53,9 @@ def addresses() -> Iterator[str]:
     yield ""
     if not os.environ.get("DOCKER_HOST"):
         for folder in (Path.home() / ".docker" / "run", Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")):
-            if (folder / "docker.sock").exists():
-                yield f"unix://{folder / 'docker.sock'}"
+            with contextlib.suppress(PermissionError):  # `su` leaves another's folders in the environment
+                if (folder / "docker.sock").exists():
+                    yield f"unix://{folder / 'docker.sock'}"
 
 
 def caller(security: list[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What goes wrong while training, and what comes out of it. The whole matrix is in `test_matrix.py`."""
 
+import re
 import signal
 
 import faults
@@ -34,6 +35,14 @@ def test_what_would_come_again_is_not_tried_again(job):
     assert job.run("--fault exit-early") == 1
     assert job.failure.splitlines()[0] == "Player 0 exited (code 3) after no step."
     assert job.training["restarts"] == []
+
+
+def test_a_player_that_is_no_program_is_not_taken_for_the_editor(job):
+    player = job.channel / "Test.x86_64"
+    player.chmod(0o644)
+    player.write_bytes(b"\x7fELF and nothing more")
+    assert job.run() == 1
+    assert re.match(r"Player 0 could not be driven after no step: OSError: .*Exec format error", job.failure)
 
 
 def test_an_error_of_the_trainer_is_a_failure(job):

@@ -1,13 +1,18 @@
 """What is laid out before the learner starts, and what is refused instead."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 
 import cores
 import player_build
 import pytest
 import trainer_config
 from refusal import RefusalError
+
+from helpers import ROOT
 
 
 def test_an_override_reaches_every_brain_and_hides_nothing():
@@ -94,6 +99,53 @@ def test_no_build_two_builds_and_names_that_mlagents_garbles_are_refused(tmp_pat
         player_build.find(str(tmp_path), "C")
     with pytest.raises(RefusalError, match=r"removes .app wherever it stands"):
         player_build.copy(str(tmp_path / "B.app.x86_64"), str(tmp_path / "work"))
+
+
+def test_a_copy_that_fails_is_told_in_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "Ball.x86_64").touch()
+    work = tmp_path / "work"
+    full = "[Errno 28] No space left on device"
+    for error in (OSError(28, "No space left on device"), shutil.Error([("a", "b", full), ("c", "d", full)])):
+        monkeypatch.setattr(player_build.shutil, "copytree", raiser(error))
+        with pytest.raises(RefusalError) as refused:
+            player_build.copy(str(tmp_path / "Ball.x86_64"), str(work))
+        assert str(refused.value) == f"The build could not be copied to {work}: {full}. {player_build.ELSEWHERE}"
+
+
+def raiser(error):
+    def raise_it(*_):
+        raise error
+
+    return raise_it
+
+
+def test_where_no_program_may_be_started_no_player_is(tmp_path, monkeypatch):
+    (tmp_path / "channel").mkdir()
+    (tmp_path / "channel/Ball.x86_64").touch()
+    monkeypatch.setattr(player_build.os, "access", lambda path, mode: mode != os.X_OK)
+    with pytest.raises(RefusalError, match=r"No program may be started from .+/work, which is mounted noexec\. Name"):
+        player_build.copy(str(tmp_path / "channel/Ball.x86_64"), str(tmp_path / "work"))
+
+
+def test_no_place_for_temporary_files(job):
+    """As on a disk that is read-only."""
+    code = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']\n"
+    program = f"{code}import runpy; runpy.run_path({str(ROOT / 'container/train')!r}, run_name='__main__')"
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(job.root), "PYTHONPATH": str(ROOT / "container")}
+    done = subprocess.run([job.trainer.python, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert job.failure.startswith("No folder for temporary files can be written to: No usable temporary directory")
+    assert job.training["status"] == "failed"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reason_that_cannot_be_written_is_in_the_log(job):
+    (job.root / "output").symlink_to("/proc")  # where nobody can write, root neither
+    assert job.run() == 1
+    assert "Traceback" not in job.log
+    first, second = job.log.splitlines()
+    assert first.startswith("train: failed. A file or a process of this job could not be used: ")
+    assert second.startswith(f"train: this could not be written to {job.root}/output/failure: ")
 
 
 def test_auto_means_the_cores_given(monkeypatch):

@@ -72,9 +72,13 @@ def container(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def pushed(connection, container):
-    """Build and push the image."""
-    return image.push(connection, image.build(connection, container))
+def pushed(client, connection, container):
+    """Build and push the image. It stays in the engine; the names that these tests' registry gave go."""
+    done = image.push(connection, image.build(connection, container))
+    yield done
+    for tag in [tag for found in client.images.list() for tag in found.tags]:
+        if tag.startswith(f"{done.image.registry}/"):
+            client.images.remove(tag)
 
 
 @pytest.fixture(scope="session")

@@ -96,10 +96,8 @@ def test_a_build_on_a_machine_that_cannot_run_amd64(client, tmp_path):
     """What an arm64 machine without emulation sees, the other way round: a shell for arm64 in an amd64 image."""
     shell = bytearray(Path("/bin/sh").read_bytes())
     shell[18:20] = (183).to_bytes(2, "little")  # ELF's number of AArch64
-    (tmp_path / "sh").write_bytes(shell)
-    (tmp_path / "sh").chmod(0o755)
-    (tmp_path / "train").touch()
-    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY sh /bin/sh\nRUN true\n")
+    (tmp_path / "train").write_bytes(shell)  # the one file that is sent as a program
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY train /bin/sh\nRUN true\n")
     with pytest.raises(image.ImageError, match="cannot run linux/amd64 programs") as failed:
         building.run_build(client, building.context(tmp_path), {}, "mlagents-foreign:1")
     assert "exec format error" in str(failed.value)

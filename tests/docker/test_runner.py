@@ -86,7 +86,7 @@ class Cable:
     """A socket that leads to the engine's, until it is cut."""
 
     def __init__(self, near, far):
-        self.ends, self.far = [], far
+        self.ends, self.far, self.waited_for = [], far, threading.Event()
         self.door = socket.socket(socket.AF_UNIX)
         self.door.bind(str(near))
         self.door.listen()
@@ -107,6 +107,8 @@ class Cable:
         with contextlib.suppress(OSError):
             while data := one.recv(65536):
                 other.sendall(data)
+                if b"/wait" in data:
+                    self.waited_for.set()
             other.shutdown(socket.SHUT_WR)
 
     def cut(self):
@@ -126,8 +128,9 @@ def test_an_engine_that_goes_away_ends_the_job(client, runner, base, tmp_path):
     run = through.start("job", base, {"DO": STUBBORN})
     assert run.output.readline() == b"ready\n"
     waited = []
-    waiting = threading.Thread(target=lambda: waited.append(run.wait()))
+    waiting = threading.Thread(target=lambda: waited.append(run.wait()), daemon=True)
     waiting.start()
+    assert cable.waited_for.wait(60)
     cable.cut()
     waiting.join(60)
     assert waited == [137]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from dataclasses import replace
 
@@ -159,6 +160,19 @@ def test_no_engine_or_no_right_to_use_it(connection, answers, folder, monkeypatc
     answers.absent()
     with pytest.raises(image.UnavailableError, match=advice):
         image.build(connection, folder)
+
+
+def test_a_home_that_may_not_be_seen_holds_no_engine(monkeypatch):
+    stat = os.stat
+
+    def refuse(path, **options):
+        if str(path).endswith("docker.sock"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(os, "stat", refuse)
+    assert list(engine.addresses()) == [""]
 
 
 def test_an_engine_that_runs_windows(monkeypatch):
