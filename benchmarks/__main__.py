@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(*(comparison.name for comparison in chosen), sep="\n")
         return 0
     # Whoever ends this with `kill` gets the same as with Ctrl-C: the table so far, and nothing left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would pass over the first
+        signal.signal(number, signal.default_int_handler)
     return run(chosen, options.runs, QUICK_SECONDS if options.quick else None)
 
 

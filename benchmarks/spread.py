@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+DECIDING = 3
+"""So many pairs at least say who is ahead: two alike are too often chance."""
+
 
 @dataclass(frozen=True)
 class Contest:
@@ -23,7 +26,8 @@ class Contest:
     runs : int
         How many pairs.
     winner : str
-        ``"ours"`` or ``"other"`` if that side was ahead in every pair, else ``"neither"``.
+        ``"ours"`` or ``"other"`` if that side was ahead in every pair, else ``"neither"``; ``"too few"`` of less than
+        `DECIDING` pairs.
     """
 
     ours: float
@@ -52,7 +56,9 @@ def contest(pairs: Sequence[tuple[float, float]], more_is_better: bool) -> Conte
     ours, other = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
     above, below = min(ratios) > 1, max(ratios) < 1
     winner = "neither"
-    if above or below:
+    if len(pairs) < DECIDING:
+        winner = "too few"
+    elif above or below:
         winner = "ours" if above == more_is_better else "other"
     return Contest(ours, other, ours / other, min(ratios), max(ratios), len(pairs), winner)
 

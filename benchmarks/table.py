@@ -28,7 +28,7 @@ def line(result: Result, row: Row) -> tuple[str, ...]:
     if contest is None:
         low_high = f"{number(min(ours), row.unit)} to {number(max(ours), row.unit)}" if ours else ""
         return (row.title, *cells, "-", low_high, str(len(ours or other)), "")
-    ahead = {"ours": "ours", "other": row.other, "neither": "neither"}[contest.winner]
+    ahead = {"ours": "ours", "other": row.other, "neither": "neither", "too few": "too few runs"}[contest.winner]
     spread = f"{contest.low:.2f} to {contest.high:.2f}"
     return (row.title, *cells, f"{contest.ratio:.2f}", spread, str(contest.runs), ahead)
 

@@ -66,7 +66,7 @@ def test_what_is_printed_and_kept(make, machine, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("abacus, 2 cores, 8.0 GB; s; Python 3; trainer none\n\n| ")
     assert "a bar" not in printed
-    assert "| a thing done | 2.00 s | 2.00 s |         1.00 | 0.50 to 1.50 |    2 | neither |" in printed
+    assert "| a thing done | 2.00 s | 2.00 s |         1.00 | 0.50 to 1.50 |    2 | too few runs |" in printed
     (raw,) = tmp_path.glob("*.json")
     assert printed.endswith(f"raw numbers: {raw}\n")
     kept = json.loads(raw.read_text())
@@ -111,7 +111,8 @@ def side(run):
         print("waiting", file=sys.stderr, flush=True)
         child.wait()
 
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.default_int_handler)
 comparison = Comparison("group.name", {"ours": side}, (Row("row", "a thing", "s", "ours", "", "time"),))
 sys.exit(program.run([comparison], 3, home=Path(sys.argv[1])))
 """

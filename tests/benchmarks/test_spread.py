@@ -14,17 +14,18 @@ def test_medians_and_their_ratio():
 def test_an_even_number_of_runs_has_its_median_between_two():
     found = spread.contest([(1.0, 4.0), (2.0, 6.0)], more_is_better=False)
     assert (found.ours, found.other, found.ratio) == (1.5, 5.0, 0.3)
+    assert found.winner == "too few"
 
 
 @pytest.mark.parametrize(
     ("pairs", "more_is_better", "winner"),
     [
-        ([(1.0, 2.0), (1.9, 2.0)], False, "ours"),
-        ([(1.0, 2.0), (1.9, 2.0)], True, "other"),
-        ([(3.0, 2.0), (2.1, 2.0)], False, "other"),
-        ([(3.0, 2.0), (2.1, 2.0)], True, "ours"),
-        ([(1.0, 2.0), (2.1, 2.0)], False, "neither"),
-        ([(1.0, 2.0), (2.0, 2.0)], False, "neither"),
+        ([(1.0, 2.0), (1.9, 2.0), (1.5, 2.0)], False, "ours"),
+        ([(1.0, 2.0), (1.9, 2.0), (1.5, 2.0)], True, "other"),
+        ([(3.0, 2.0), (2.1, 2.0), (2.5, 2.0)], False, "other"),
+        ([(3.0, 2.0), (2.1, 2.0), (2.5, 2.0)], True, "ours"),
+        ([(1.0, 2.0), (2.1, 2.0), (1.5, 2.0)], False, "neither"),
+        ([(1.0, 2.0), (2.0, 2.0), (1.5, 2.0)], False, "neither"),
     ],
 )
 def test_only_who_is_ahead_in_every_pair_has_won(pairs, more_is_better, winner):

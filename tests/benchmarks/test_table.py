@@ -74,9 +74,9 @@ def test_the_table_is_markdown_with_notes_below(make):
     comparison = replace(comparison, note="on a fast disk.", conclude=lambda result: f"{len(result.runs)} in all")
     written = table.render([Result(comparison, [{"ours": {"time": 1.0}, "other": {"time": 2.0}}])])
     assert written.splitlines() == [
-        "|              |   ours |  other | ours / other |       spread | runs | ahead |",
-        "|--------------|-------:|-------:|-------------:|-------------:|-----:|-------|",
-        "| a thing done | 1.00 s | 2.00 s |         0.50 | 0.50 to 0.50 |    1 | ours  |",
+        "|              |   ours |  other | ours / other |       spread | runs | ahead        |",
+        "|--------------|-------:|-------:|-------------:|-------------:|-----:|--------------|",
+        "| a thing done | 1.00 s | 2.00 s |         0.50 | 0.50 to 0.50 |    1 | too few runs |",
         "",
         "- group.name: on a fast disk.",
         "- group.name: 1 in all",
