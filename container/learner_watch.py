@@ -19,6 +19,7 @@ import checkpoints
 import events
 import going_on
 import player_watch
+import tensorflow as tf
 from mlagents.envs import subprocess_env_manager
 from mlagents.trainers import learn
 from mlagents.trainers.tf_policy import TFPolicy
@@ -33,6 +34,10 @@ TICK = 0.5  # seconds
 
 class NotFiniteError(Exception):
     """A loss is NaN or infinite: what follows would be saved over what is good."""
+
+
+class SaveError(Exception):
+    """A checkpoint could not be written."""
 
 
 def install() -> None:
@@ -53,7 +58,8 @@ def install() -> None:
 
 def report(error: BaseException) -> None:
     """Tell the supervisor why the learner failed."""
-    kind = {RefusalError: "refused", NotFiniteError: "not_finite"}.get(type(error), "trainer_error")
+    kinds = {RefusalError: "refused", NotFiniteError: "not_finite", SaveError: "not_saved"}
+    kind = kinds.get(type(error), "trainer_error")
     text = " ".join(str(error).split())
     events.send("fault", kind=kind, error=type(error).__name__, message=text)
 
@@ -61,7 +67,13 @@ def report(error: BaseException) -> None:
 def _interrupt(run: Run, signum, frame) -> None:
     """Stop learning once; what is being saved or exported is not interrupted."""
     if not run.ending:
-        run.ending = True
+        run.ending = run.asked = True
+        raise KeyboardInterrupt
+
+
+def _interrupt_again(run: Run) -> None:
+    """Stop learning where the interrupt was lost: whatever runs may swallow an exception, as a finaliser does."""
+    if run.asked and not run.leaving:
         raise KeyboardInterrupt
 
 
@@ -82,6 +94,7 @@ def _watch_workers(run: Run) -> None:
     def watched(method):
         @functools.wraps(method)
         def wait_for_players(*args, **kwargs):
+            _interrupt_again(run)
             run.waiting = True
             try:
                 return method(*args, **kwargs)
@@ -91,7 +104,15 @@ def _watch_workers(run: Run) -> None:
 
         return wait_for_players
 
+    ask_for_brains = manager.external_brains.fget
+
+    def noted_brains(self):
+        brains = ask_for_brains(self)
+        run.brains.update(brains)
+        return brains
+
     subprocess_env_manager.worker = player_watch.worker
+    manager.external_brains = property(noted_brains)
     manager.create_worker = staticmethod(watched_create)
     manager.step, manager.reset = watched(step), watched(reset)
 
@@ -121,6 +142,7 @@ def _watch_trainers(run: Run) -> None:
         write_summary(self, global_step, *args, **kwargs)
 
     def watched_execute(self, *args, **kwargs):
+        _interrupt_again(run)
         run.marks += 1
         return execute(self, *args, **kwargs)
 
@@ -131,12 +153,22 @@ def _watch_trainers(run: Run) -> None:
     def noted_save(self, steps):
         name = self.brain.brain_name
         checkpoint = checkpoints.Checkpoint(int(steps), os.path.join(run.folder, name, "model-%d.cptk" % steps))
-        checkpoints.write_note(checkpoint, going_on.note_of(run, name))
-        save(self, steps)
+        try:
+            checkpoints.write_note(checkpoint, going_on.note_of(run, name))
+            save(self, steps)
+        except (OSError, tf.errors.OpError) as error:
+            raise SaveError(_why_not_saved(checkpoint, error)) from error
 
     TrainerFactory.generate, Trainer.write_summary = watched_generate, watched_summary
     TFPolicy._execute_model, TFPolicy.save_model = watched_execute, noted_save
     TFPolicy._load_graph = checked_load
+
+
+def _why_not_saved(checkpoint: checkpoints.Checkpoint, error: BaseException) -> str:
+    """Say it in a line: TensorFlow tells of each node and of the whole stack, after the file and the reason."""
+    message = str(error) if isinstance(error, OSError) else error.message
+    reason = message.strip().splitlines()[0].rpartition("; ")[2]
+    return "%s at step %d: %s" % (os.path.dirname(checkpoint.prefix), checkpoint.step, reason)
 
 
 def _update_policy(run: Run, trainer, update) -> None:
@@ -170,12 +202,13 @@ def _watch_controller(run: Run) -> None:
         events.send("saved", steps=run.steps())
 
     def watched_interrupted(self):
-        run.ending = True
+        run.ending = run.leaving = True
         events.send("interrupted")
-        interrupted(self)
+        if going_on.has_trained(run):  # else what is saved would be saved over with itself
+            interrupted(self)
 
     def watched_export(self):
-        run.ending = True
+        run.ending = run.leaving = True
         export(self)
         events.send("exported", steps=run.steps())
 
