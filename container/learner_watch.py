@@ -65,14 +65,17 @@ def report(error: BaseException) -> None:
 
 
 def _interrupt(run: Run, signum, frame) -> None:
-    """Stop learning once; what is being saved or exported is not interrupted."""
-    if not run.ending:
-        run.ending = run.asked = True
-        raise KeyboardInterrupt
+    """Stop learning once, and only where nothing can be damaged by it.
+
+    An exception in the midst of TensorFlow is swallowed, or becomes another one. So it is raised at once while the
+    players are waited for, and else before the next computation; what is being saved or exported is not interrupted.
+    """
+    run.ending = run.asked = True
+    if run.waiting:
+        _stop_if_asked(run)
 
 
-def _interrupt_again(run: Run) -> None:
-    """Stop learning where the interrupt was lost: whatever runs may swallow an exception, as a finaliser does."""
+def _stop_if_asked(run: Run) -> None:
     if run.asked and not run.leaving:
         raise KeyboardInterrupt
 
@@ -94,9 +97,9 @@ def _watch_workers(run: Run) -> None:
     def watched(method):
         @functools.wraps(method)
         def wait_for_players(*args, **kwargs):
-            _interrupt_again(run)
             run.waiting = True
             try:
+                _stop_if_asked(run)
                 return method(*args, **kwargs)
             finally:
                 run.waiting = False
@@ -104,15 +107,15 @@ def _watch_workers(run: Run) -> None:
 
         return wait_for_players
 
-    ask_for_brains = manager.external_brains.fget
+    ask_for_brains, ask_for_parameters = watched(manager.external_brains.fget), watched(manager.reset_parameters.fget)
 
     def noted_brains(self):
         brains = ask_for_brains(self)
         run.brains.update(brains)
         return brains
 
+    manager.external_brains, manager.reset_parameters = property(noted_brains), property(ask_for_parameters)
     subprocess_env_manager.worker = player_watch.worker
-    manager.external_brains = property(noted_brains)
     manager.create_worker = staticmethod(watched_create)
     manager.step, manager.reset = watched(step), watched(reset)
 
@@ -142,9 +145,15 @@ def _watch_trainers(run: Run) -> None:
         write_summary(self, global_step, *args, **kwargs)
 
     def watched_execute(self, *args, **kwargs):
-        _interrupt_again(run)
+        _stop_if_asked(run)
         run.marks += 1
-        return execute(self, *args, **kwargs)
+        waiting, run.waiting = run.waiting, False
+        try:
+            return execute(self, *args, **kwargs)
+        finally:
+            run.waiting = waiting
+            if waiting:
+                _stop_if_asked(run)
 
     def checked_load(self):
         going_on.refuse_other_network(run, self)
