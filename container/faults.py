@@ -69,6 +69,11 @@ def _words(event: Dict[str, Any], steps: str) -> str:
         return text
     if kind == "not_finite":
         return "%s. The network is lost from there on; the last checkpoint is not." % text
+    if kind == "not_saved":
+        return (
+            "The checkpoint could not be saved in %s. What was saved before is whole: make room, or keep fewer "
+            "checkpoints (keep-checkpoints), and train on from there." % text
+        )
     if kind == "trainer_error":
         advice = ". The disk is full: ask for a larger volume" if "No space left on device" in text else ""
         return "The trainer failed %s with %s: %s%s" % (after, event["error"], text, advice)

@@ -95,11 +95,17 @@ def note_of(run: Run, brain: str):
     curriculum = run.curricula.get(brain)
     return {
         "environment": run.environment,
-        "brains": sorted(run.trainers),
+        "brains": sorted(run.brains.union(run.known)),
         "shape": run.shapes[brain],
         "lesson": None if curriculum is None else curriculum.lesson_num,
         "smoothing": None if curriculum is None else float(curriculum.smoothing_value),
     }
+
+
+def has_trained(run: Run) -> bool:
+    """Whether a brain is further than it was when this process took it up."""
+    begun = {brain: checkpoint.step for brain, checkpoint in run.found.items()}
+    return any(step > begun.get(brain, -1) for brain, (step, _) in run.steps().items())
 
 
 def refuse_other_checkpoints(run: Run, brain: str) -> None:

@@ -19,6 +19,7 @@ import checkpoints
 import events
 import going_on
 import player_watch
+import tensorflow as tf
 from mlagents.envs import subprocess_env_manager
 from mlagents.trainers import learn
 from mlagents.trainers.tf_policy import TFPolicy
@@ -33,6 +34,10 @@ TICK = 0.5  # seconds
 
 class NotFiniteError(Exception):
     """A loss is NaN or infinite: what follows would be saved over what is good."""
+
+
+class SaveError(Exception):
+    """A checkpoint could not be written."""
 
 
 def install() -> None:
@@ -53,15 +58,25 @@ def install() -> None:
 
 def report(error: BaseException) -> None:
     """Tell the supervisor why the learner failed."""
-    kind = {RefusalError: "refused", NotFiniteError: "not_finite"}.get(type(error), "trainer_error")
+    kinds = {RefusalError: "refused", NotFiniteError: "not_finite", SaveError: "not_saved"}
+    kind = kinds.get(type(error), "trainer_error")
     text = " ".join(str(error).split())
     events.send("fault", kind=kind, error=type(error).__name__, message=text)
 
 
 def _interrupt(run: Run, signum, frame) -> None:
-    """Stop learning once; what is being saved or exported is not interrupted."""
-    if not run.ending:
-        run.ending = True
+    """Stop learning once, and only where nothing can be damaged by it.
+
+    An exception in the midst of TensorFlow is swallowed, or becomes another one. So it is raised at once while the
+    players are waited for, and else before the next computation; what is being saved or exported is not interrupted.
+    """
+    run.ending = run.asked = True
+    if run.waiting:
+        _stop_if_asked(run)
+
+
+def _stop_if_asked(run: Run) -> None:
+    if run.asked and not run.leaving:
         raise KeyboardInterrupt
 
 
@@ -84,6 +99,7 @@ def _watch_workers(run: Run) -> None:
         def wait_for_players(*args, **kwargs):
             run.waiting = True
             try:
+                _stop_if_asked(run)
                 return method(*args, **kwargs)
             finally:
                 run.waiting = False
@@ -91,6 +107,14 @@ def _watch_workers(run: Run) -> None:
 
         return wait_for_players
 
+    ask_for_brains, ask_for_parameters = watched(manager.external_brains.fget), watched(manager.reset_parameters.fget)
+
+    def noted_brains(self):
+        brains = ask_for_brains(self)
+        run.brains.update(brains)
+        return brains
+
+    manager.external_brains, manager.reset_parameters = property(noted_brains), property(ask_for_parameters)
     subprocess_env_manager.worker = player_watch.worker
     manager.create_worker = staticmethod(watched_create)
     manager.step, manager.reset = watched(step), watched(reset)
@@ -121,8 +145,15 @@ def _watch_trainers(run: Run) -> None:
         write_summary(self, global_step, *args, **kwargs)
 
     def watched_execute(self, *args, **kwargs):
+        _stop_if_asked(run)
         run.marks += 1
-        return execute(self, *args, **kwargs)
+        waiting, run.waiting = run.waiting, False
+        try:
+            return execute(self, *args, **kwargs)
+        finally:
+            run.waiting = waiting
+            if waiting:
+                _stop_if_asked(run)
 
     def checked_load(self):
         going_on.refuse_other_network(run, self)
@@ -131,12 +162,22 @@ def _watch_trainers(run: Run) -> None:
     def noted_save(self, steps):
         name = self.brain.brain_name
         checkpoint = checkpoints.Checkpoint(int(steps), os.path.join(run.folder, name, "model-%d.cptk" % steps))
-        checkpoints.write_note(checkpoint, going_on.note_of(run, name))
-        save(self, steps)
+        try:
+            checkpoints.write_note(checkpoint, going_on.note_of(run, name))
+            save(self, steps)
+        except (OSError, tf.errors.OpError) as error:
+            raise SaveError(_why_not_saved(checkpoint, error)) from error
 
     TrainerFactory.generate, Trainer.write_summary = watched_generate, watched_summary
     TFPolicy._execute_model, TFPolicy.save_model = watched_execute, noted_save
     TFPolicy._load_graph = checked_load
+
+
+def _why_not_saved(checkpoint: checkpoints.Checkpoint, error: BaseException) -> str:
+    """Say it in a line: TensorFlow tells of each node and of the whole stack, after the file and the reason."""
+    message = str(error) if isinstance(error, OSError) else error.message
+    reason = message.strip().splitlines()[0].rpartition("; ")[2]
+    return "%s at step %d: %s" % (os.path.dirname(checkpoint.prefix), checkpoint.step, reason)
 
 
 def _update_policy(run: Run, trainer, update) -> None:
@@ -170,12 +211,13 @@ def _watch_controller(run: Run) -> None:
         events.send("saved", steps=run.steps())
 
     def watched_interrupted(self):
-        run.ending = True
+        run.ending = run.leaving = True
         events.send("interrupted")
-        interrupted(self)
+        if going_on.has_trained(run):  # else what is saved would be saved over with itself
+            interrupted(self)
 
     def watched_export(self):
-        run.ending = True
+        run.ending = run.leaving = True
         export(self)
         events.send("exported", steps=run.steps())
 

@@ -12,6 +12,19 @@ import paths
 from job_outcome import Outcome
 
 FAILURE_CHARACTERS = 1024  # SageMaker takes no more into FailureReason
+RESERVE_BYTES = 1 << 16  # on a disk that is full, room for saying so
+
+
+def reserve() -> None:
+    """Keep room for `training.json` and the failure."""
+    with open(paths.RESERVE, "wb") as file:
+        file.write(bytes(RESERVE_BYTES))
+
+
+def release() -> None:
+    """Give that room free."""
+    if os.path.exists(paths.RESERVE):
+        os.remove(paths.RESERVE)
 
 
 def collect(outcome: Outcome, run_id: str) -> None:

@@ -24,6 +24,7 @@ PLAYER_LOGS = os.path.join(OUTPUT_DATA, "players")
 # What SageMaker copies to S3 while the job runs, where it was launched with a TensorBoardOutputConfig.
 TENSORBOARD = os.path.join(BASE, "output", "tensorboard")
 FAILURE = os.path.join(BASE, "output", "failure")
+RESERVE = os.path.join(BASE, "output", ".reserve")
 
 # The learner's working directory: what it saves is a checkpoint, which SageMaker syncs to S3 while the job runs.
 CHECKPOINTS = os.path.join(BASE, "checkpoints")

@@ -9,6 +9,7 @@ class Run:
         self.environment = settings["environment"]
         self.stall_timeout = settings["stall_timeout"]
         self.trainers = {}
+        self.brains = set()  # those that the environment has told of
         self.known = []  # brains that had checkpoints, whole or not
         self.found = {}  # brain -> checkpoint that it goes on from
         self.notes = {}  # brain -> the note beside it
@@ -17,7 +18,9 @@ class Run:
         self.updated = set()  # brains whose network was updated in this process
         self.first_step = 0
         self.summarised = None  # step of this process whose summary is written before its save
-        self.ending = False
+        self.ending = False  # what ends from now on has not failed
+        self.asked = False  # an interrupt came
+        self.leaving = False  # learning is over
         self.marks = 0  # grows with everything that the main thread gets done
         self.waiting = False  # for the players
 

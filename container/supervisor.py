@@ -127,6 +127,8 @@ class Attempt:
         self.silence: Dict[str, float] = {"the learner": -START_SECONDS}  # who -> seconds since the last sign
         self.patience: Optional[float] = None  # seconds left to the learner; None while it may go on
         self.asked = False  # the learner was asked to save and end
+        self.begun: Dict[str, int] = {}  # brain -> step that it was taken up at
+        self.trained = False  # a brain is further than that
         self.interrupted = False  # the learner says that its learning was interrupted
         self.fault: Optional[faults.Fault] = None
         self.goal_reached = False
@@ -195,6 +197,7 @@ class Attempt:
             brains.setdefault(event["brain"], Brain()).updated = True
         elif kind == "resumed":
             self.outcome.resumed_from.setdefault(event["brain"], event["step"])
+            self.begun[event["brain"]] = event["step"]
             say("brain %(brain)s goes on from step %(step)d" % event)
         elif kind == "torn":
             self.outcome.torn.append("%(brain)s, step %(step)d: %(message)s" % event)
@@ -212,6 +215,7 @@ class Attempt:
             self._fail(event)
         for name, (step, max_steps) in event.get("steps", {}).items():
             brains[name].step = min(step, max_steps)  # ML-Agents ends one step later
+            self.trained = self.trained or step > self.begun.get(name, 0)
 
     def _judge_goal(self) -> None:
         if self.goal is None or self.patience is not None:
@@ -272,8 +276,7 @@ class Attempt:
     def _ended_well(self) -> bool:
         """Judge an end that nobody complained about."""
         if self.stop.asked or self.goal_reached:
-            began = any(brain.step for brain in self.outcome.brains.values())
-            return self.outcome.exported or not began
+            return self.outcome.exported or not self.trained
         return self.outcome.exported and not self.interrupted and self.outcome.reached_max_steps()
 
 

@@ -19,9 +19,10 @@ PLAYER = Path(__file__).with_name("player.py")
 sys.path.insert(0, str(CONTAINER))  # its modules import one another by plain name
 
 FAULT_COLUMNS = [
-    *("fault", "when", "players", "status", "reason", "model", "restarts", "went on from step"),
-    *("processes left", "seconds until seen", "seconds until gone"),
+    *("fault", "when", "players", "status", "exit code", "reason", "seconds until seen", "seconds until gone"),
+    *("processes left", "model kept", "restarts", "went on from step", "steps lost"),
 ]
+FAULT_TIMES = ["start", "mid-run", "in an update", "in a save", "throughout"]  # the rows' order; others follow
 SMALL = {
     "max_steps": 60,
     "summary_freq": 20,
@@ -41,14 +42,33 @@ def trainer():
 
 
 @pytest.fixture
-def job(tmp_path, trainer):
+def make_job(trainer):
+    """Give a function that lays a job below a folder."""
+    return lambda root: Job(root, trainer)
+
+
+@pytest.fixture
+def job(tmp_path, make_job):
     """Give a job with the test player in its channel; afterwards nothing of it may be running."""
-    job = Job(tmp_path / "opt-ml", trainer)
+    job = make_job(tmp_path / "opt-ml")
     yield job
     left = job.processes()
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert left == []
+
+
+@pytest.fixture
+def tell(record_property):
+    """Give a function that puts a row into the table that `make faults` prints, from its cells by their columns."""
+
+    def put(**cells):
+        row = {**dict.fromkeys(FAULT_COLUMNS, ""), "players": 1, "restarts": 0, "processes left": 0}
+        row |= {name.replace("_", " "): cell for name, cell in cells.items()}
+        assert list(row) == FAULT_COLUMNS
+        record_property("fault", row)
+
+    return put
 
 
 class Job:
@@ -106,6 +126,13 @@ class Job:
         while self.processes():
             assert time.monotonic() < give_up, self.processes()
             time.sleep(0.05)
+
+    def wait_for_fault(self, seconds=240):
+        """Wait until the test player does what it was told to do wrong."""
+        give_up = time.monotonic() + seconds
+        while self.fault_began() is None:
+            assert self.process.poll() is None and time.monotonic() < give_up, self.log
+            time.sleep(0.02)
 
     def fault_began(self):
         """Return when the test player first did what it was told to do wrong; None if it was told nothing."""
@@ -174,6 +201,8 @@ def pytest_terminal_summary(terminalreporter):
     rows = [value for report in reports for name, value in report.user_properties if name == "fault"]
     if not rows:
         return
+    times = {time: number for number, time in enumerate(FAULT_TIMES)}
+    rows.sort(key=lambda row: (times.get(row["when"], len(times)), row["fault"], row["players"]))
     table = [FAULT_COLUMNS, ["---"] * len(FAULT_COLUMNS)]
     table += [[str(cell) for cell in row.values()] for row in rows]
     lines = ["| " + " | ".join(cells) + " |" for cells in table]

@@ -85,7 +85,16 @@ def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
 
 
 def test_a_run_that_had_reached_its_max_steps_says_so(job):
+    """And a run that is stopped as soon as it has found its checkpoints leaves them as they are."""
     assert job.run() == 0
+    files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
+    job.start(max_steps=100000)
+    job.wait_for("train: brain Test goes on from step 61")
+    job.process.send_signal(signal.SIGTERM)
+    assert job.finish() == 0
+    assert job.training["status"] == "stopped"
+    assert {path: path.read_bytes() for path in files} == files
+    assert json.loads((job.run_folder / "Test/model-61.json").read_text())["brains"] == ["Test"]
     assert job.run() == 0
     assert job.training["status"] == "completed"
     assert job.training["reason"] == (

@@ -10,6 +10,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -38,7 +39,8 @@ class Case:
     model: bool = True
     seconds: float = 10  # at most, from the event until the cause is seen
     restarts: int = 0
-    signal: tuple = ()  # role and signal, sent at step 20
+    signal: tuple = ()  # role and signal
+    wait_for: str = r"Step: 20\."  # when it is sent: at this line of the log, or (empty) when the player says so
     hyperparameters: dict = field(default_factory=dict)
 
 
@@ -167,6 +169,22 @@ CASES = [
         seconds=30,
     ),
     Case(
+        "NaN reward",
+        "mid-run",
+        rf"Player 2 sent a reward that is not a number {AT}",
+        "--fault nan-reward --at 30 --player 2",
+        3,
+    ),
+    Case(
+        "none: a slow player",
+        "throughout",
+        r"Every brain reached its max_steps",
+        "--pause 1",
+        3,
+        status="completed",
+        hyperparameters={"max_steps": 10, "stall-timeout": 2},
+    ),
+    Case(
         "none: a slow player",
         "throughout",
         r"Every brain reached its max_steps",
@@ -178,6 +196,14 @@ CASES = [
         "none: a long update",
         "in an update",
         r"Every brain reached its max_steps",
+        status="completed",
+        hyperparameters={**LONG_UPDATE, "max_steps": 40, "stall-timeout": 1},
+    ),
+    Case(
+        "none: a long update",
+        "in an update",
+        r"Every brain reached its max_steps",
+        players=3,
         status="completed",
         hyperparameters={**LONG_UPDATE, "max_steps": 40, "stall-timeout": 1},
     ),
@@ -267,6 +293,33 @@ CASES = [
         signal=("train", signal.SIGTERM),
     ),
     Case(
+        "job stopped (SIGTERM)",
+        "start",
+        r"Stopped by SIGTERM after no step",
+        status="stopped",
+        model=False,
+        signal=("train", signal.SIGTERM),
+        wait_for="CommandLineOptions",
+    ),
+    Case(
+        "job stopped (SIGTERM)",
+        "in an update",
+        rf"Stopped by SIGTERM {AT}",
+        "--fault nothing --at 40 --delay 1",
+        status="stopped",
+        signal=("train", signal.SIGTERM),
+        wait_for="",
+        hyperparameters=LONG_UPDATE,
+    ),
+    Case(
+        "job stopped (SIGTERM)",
+        "in a save",
+        rf"Stopped by SIGTERM {AT}",
+        status="stopped",
+        signal=("train", signal.SIGTERM),
+        hyperparameters={"save-freq": 1},
+    ),
+    Case(
         "job stopped, player will not leave",
         "mid-run",
         rf"Stopped by SIGTERM {AT}",
@@ -278,13 +331,13 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.fault}, {case.when}, {case.players}")
-def test_fault(job, case, tmp_path, record_property):
+def test_fault(job, case, tmp_path, tell):
     counted = "--times" in case.player or "--then" in case.player
     player = case.player + (f" --counter {tmp_path / 'count'}" if counted else "")
     job.start(player, **{**LONG, "num-envs": case.players, **case.hyperparameters})
     began, seen = None, None
     if case.signal:
-        job.wait_for(r"Step: 20\.")
+        job.wait_for(case.wait_for) if case.wait_for else job.wait_for_fault()
         role, number = case.signal
         target = job.process.pid if role == "train" else job.process_ids(role)[0]
         began = time.time()
@@ -305,34 +358,37 @@ def test_fault(job, case, tmp_path, record_property):
     assert (job.root / "output/failure").exists() == (case.status == "failed")
     assert (job.root / "model/Test.nn").exists() == case.model
     assert len(training["restarts"]) == case.restarts
-    if case.restarts:  # what was told is at most half a second old
-        told = re.search(r"after step (\d+) of Test", training["restarts"][0])
-        assert training["resumed_from"]["Test"] >= int(told[1])
+    lost = max(0, step_in(training["reason"]) - max(job.saved_steps(), default=0))
+    if case.status == "completed" and case.restarts:
+        lost = max(0, step_in(training["restarts"][0]) - training["resumed_from"]["Test"])
+    assert lost == 0 or not case.model, lost
     assert left == []
     if seen is not None:
         assert seen - began <= case.seconds
     tell(
-        record_property,
-        what=case.fault,
+        fault=case.fault,
         when=case.when,
         players=case.players,
         status=training["status"],
+        exit_code=code,
         reason=training["reason"],
-        model="yes" if case.model else "no",
+        seconds_until_seen="" if seen is None else f"{seen - began:.1f}",
+        seconds_until_gone="" if case.status == "completed" else f"{ended - began:.1f}",
+        processes_left=len(left),
+        model_kept="yes" if case.model else "no",
         restarts=case.restarts,
-        step=training["resumed_from"].get("Test", ""),
-        left=len(left),
-        seen="" if seen is None else f"{seen - began:.1f}",
-        gone="" if case.status == "completed" else f"{ended - began:.1f}",
+        went_on_from_step=training["resumed_from"].get("Test", ""),
+        steps_lost=lost,
     )
 
 
-def tell(record_property, **row):
-    """Put a row into the table that `make faults` prints."""
-    record_property("fault", row)
+def step_in(reason):
+    """Return the step that a reason tells, 0 if none."""
+    told = re.search(r"after step (\d+) of Test", reason)
+    return int(told[1]) if told else 0
 
 
-def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, record_property):
+def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, tell):
     """Kill the whole job at random moments and train on, until it ends at max_steps."""
     rng = random.Random(4)
     interval, total = 20, 2000
@@ -357,24 +413,91 @@ def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, record_propert
     assert job.training["brains"]["Test"]["steps"] == total
     assert [step for step, _ in job.curve()] == list(range(20, total + 1, 20))
     assert max(lost) <= interval, lost
-    reason = f"Ended at max_steps; lost at most {max(0, *lost)} steps at a time of those seen, saved every {interval}."
+    reason = f"Ended at max_steps, with a save every {interval} steps."
     tell(
-        record_property,
-        what="whole job killed 20 times (SIGKILL)",
+        fault="whole job killed 20 times (SIGKILL)",
         when="random",
-        players=1,
         status="completed",
+        exit_code=0,
         reason=reason,
-        model="yes",
-        restarts=0,
-        step="",
-        left=0,
-        seen="",
-        gone="",
+        model_kept="yes",
+        steps_lost=f"{max(0, *lost)} at most each",
     )
 
 
-def test_a_disk_that_fills_up_costs_no_checkpoint(job, record_property):
+def test_twenty_stops_lose_nothing(job, tell):
+    """Stop the whole job at random moments, while it starts, too, and train on until it ends at max_steps."""
+    rng = random.Random(4)
+    run = {"max_steps": 1000, "save-freq": 100000}
+    done, longest = 0, 0.0
+    for _ in range(20):
+        said = len(job.log) if done else 0
+        job.start("--pause 0.01", **run)
+        job.wait_for("CommandLineOptions", since=said)  # Python has started, and heeds signals
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            job.process.wait(rng.uniform(0, 3))
+        asked = time.monotonic()
+        job.process.send_signal(signal.SIGTERM)
+        assert job.finish() == 0, job.log[said:]
+        longest = max(longest, time.monotonic() - asked)
+        assert job.training["status"] in ("stopped", "completed")
+        assert job.processes() == []
+        assert job.training["resumed_from"].get("Test", done) == done
+        done = max([done, *job.saved_steps()])
+        steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log[said:])]
+        assert max(steps, default=0) <= done
+    assert job.run(**run) == 0
+    assert job.training["brains"]["Test"]["steps"] == 1000
+    assert [step for step, _ in job.curve()] == list(range(20, 1001, 20))
+    tell(
+        fault="whole job stopped 20 times (SIGTERM)",
+        when="random",
+        status="completed",
+        exit_code=0,
+        reason="Ended at max_steps; each stop exited with 0 and saved what there was.",
+        seconds_until_gone=f"{longest:.1f} at most",
+        model_kept="yes",
+        steps_lost=0,
+    )
+
+
+NOT_SAVED = (
+    r"The checkpoint could not be saved in models/run-0/Test at step \d+: {}\. What was saved before is whole: make "
+    r"room, or keep fewer checkpoints \(keep-checkpoints\), and train on from there\."
+)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Give a disk of 1 MB; skip where none can be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_disk_that_is_full_is_the_failure(small_disk, make_job, tell):
+    """SageMaker has all of /opt/ml on one disk: where a checkpoint finds no room, the failure must find some."""
+    job = make_job(small_disk / "opt-ml")
+    assert job.run("--pause 0.02", hidden_units=64, num_layers=2, max_steps=1000) == 1
+    reason = job.failure
+    assert re.fullmatch(NOT_SAVED.format("No space left on device"), reason), reason
+    assert job.training["reason"] == reason
+    job.wait_until_gone(0)
+    tell(
+        fault="disk full",
+        when="in a save",
+        status="failed",
+        exit_code=1,
+        reason=reason,
+        model_kept="no",
+    )
+
+
+def test_a_disk_that_fills_up_costs_no_checkpoint(job, tell):
     network = {"hidden_units": 200, "num_layers": 2}
     assert job.run(**network) == 0
     saved = job.saved_steps()
@@ -385,28 +508,22 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(job, record_property):
         resource.setrlimit(resource.RLIMIT_FSIZE, (smallest // 2, smallest // 2))
 
     assert job.run(before=fill_up, **network, max_steps=100) == 1
-    assert "File too large" in job.failure, job.failure
     reason = job.failure.splitlines()[0]
+    assert re.fullmatch(NOT_SAVED.format("File too large"), reason), reason
     assert {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*") if path in files} == files
     assert job.run(**network, max_steps=100) == 0
     assert job.training["resumed_from"] == {"Test": saved[-1]}
     tell(
-        record_property,
-        what="no room for the checkpoint",
+        fault="no room for the checkpoint",
         when="in a save",
-        players=1,
         status="failed",
+        exit_code=1,
         reason=reason,
-        model="no",
-        restarts=0,
-        step="",
-        left=0,
-        seen="",
-        gone="",
+        model_kept="no",
     )
 
 
-def test_checkpoints_that_may_not_be_read_are_not_left_out(job, record_property):
+def test_checkpoints_that_may_not_be_read_are_not_left_out(job, tell):
     assert job.run() == 0
     saved = job.saved_steps()
     newest = job.run_folder / f"Test/model-{saved[-1]}.cptk.index"
@@ -419,18 +536,12 @@ def test_checkpoints_that_may_not_be_read_are_not_left_out(job, record_property)
     assert job.run(max_steps=100) == 0
     assert job.training["resumed_from"] == {"Test": saved[-1]}
     tell(
-        record_property,
-        what="a checkpoint that may not be read",
+        fault="a checkpoint that may not be read",
         when="start",
-        players=1,
         status="failed",
+        exit_code=1,
         reason=reason,
-        model="no",
-        restarts=0,
-        step="",
-        left=0,
-        seen="",
-        gone="",
+        model_kept="no",
     )
 
 
@@ -441,7 +552,7 @@ def read_as_others_do():
         ctypes.CDLL(None).prctl(pr_capbset_drop, capability, 0, 0, 0)
 
 
-def test_a_job_that_is_paused_for_longer_than_a_stall_loses_nothing(job, record_property):
+def test_a_job_that_is_paused_for_longer_than_a_stall_loses_nothing(job, tell):
     """A laptop that sleeps, `docker pause`: everything stands still, and nobody hangs."""
     run = {"max_steps": 100, "stall-timeout": 1}
     job.start("--pause 0.02", **run)
@@ -456,16 +567,10 @@ def test_a_job_that_is_paused_for_longer_than_a_stall_loses_nothing(job, record_
     assert job.training["restarts"] == []
     assert [step for step, _ in job.curve()] == [20, 40, 60, 80, 100]
     tell(
-        record_property,
-        what="none: the whole job paused for 15 s",
+        fault="none: the whole job paused for 15 s",
         when="mid-run",
-        players=1,
         status="completed",
+        exit_code=0,
         reason=job.training["reason"],
-        model="yes",
-        restarts=0,
-        step="",
-        left=0,
-        seen="",
-        gone="",
+        model_kept="yes",
     )

@@ -126,7 +126,7 @@ def group():
 
 
 @pytest.mark.slow
-def test_memory_that_really_runs_out(job, group, record_property):
+def test_memory_that_really_runs_out(job, group, tell):
     """Run in a group of its own, in which the player takes more and more until the kernel kills it."""
     job.start_with(
         {**SMALL, "max_steps": 100000, "max-restarts": 0, "env-args": "--fault hog --at 30"},
@@ -144,14 +144,12 @@ def test_memory_that_really_runs_out(job, group, record_property):
     assert job.failure.splitlines()[0] == reason
     assert (job.root / "model/Test.nn").exists()
     assert job.processes() == []
-    row = {"what": "player out of memory (killed by the kernel)", "when": "mid-run", "players": 1, "status": "failed"}
-    rest = {
-        "reason": reason,
-        "model": "yes",
-        "restarts": 0,
-        "step": "",
-        "left": 0,
-        "seen": "",
-        "gone": f"{ended - began:.1f}",
-    }
-    record_property("fault", {**row, **rest})
+    tell(
+        fault="player out of memory (killed by the kernel)",
+        when="mid-run",
+        status="failed",
+        exit_code=1,
+        reason=reason,
+        seconds_until_gone=f"{ended - began:.1f}",
+        model_kept="yes",
+    )
