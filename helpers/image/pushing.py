@@ -179,8 +179,8 @@ def push_once_more(connection: Connection, client: docker.DockerClient, image: I
         if connection.target == "embedded" and FAILED.search(str(error)):
             problem = type(problem)(f"{problem}. {ASK_THE_REGISTRY}")
         raise type(problem)(
-            f"{str(problem).rstrip('.')}. Nothing counts as pushed. Layers that arrived stay there, so running this again "
-            "goes on."
+            f"{str(problem).rstrip('.')}. Nothing counts as pushed. Layers that arrived stay there, so running this "
+            "again goes on."
         ) from error
 
 
