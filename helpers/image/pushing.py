@@ -31,6 +31,8 @@ LIFECYCLE = {
 }
 EXPIRED = re.compile(r"token has expired|no basic auth credentials|authentication required", re.IGNORECASE)
 TAKEN = re.compile(r"cannot be overwritten because|ImageTagAlreadyExists", re.IGNORECASE)
+FAILED = re.compile(r"unexpected HTTP status: 5\d\d")
+ASK_THE_REGISTRY = "What failed there is in .embedded/server.log; most often its disk is full (`df .embedded`)."
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,11 @@ def push_once_more(connection: Connection, client: docker.DockerClient, image: I
         if TAKEN.search(str(error)):  # somebody else was quicker; what the registry holds is looked up next
             return 0, 0, ""
         problem = engine.explain(error, f"Pushing to {image.registry}")
+        if connection.target == "embedded" and FAILED.search(str(error)):
+            problem = type(problem)(f"{problem}. {ASK_THE_REGISTRY}")
         raise type(problem)(
-            f"{problem}. Nothing counts as pushed. Layers that arrived stay there, so running this again goes on."
+            f"{str(problem).rstrip('.')}. Nothing counts as pushed. Layers that arrived stay there, so running this "
+            "again goes on."
         ) from error
 
 

@@ -76,7 +76,7 @@ def test_what_it_writes_belongs_to_who_runs_it(runner, base, monkeypatch):
         monkeypatch.setattr(os, "getgid", lambda: 4321)
         for path in [base, *base.rglob("*")]:
             os.chown(path, 4321, 4321)
-    made = "os.makedirs('/opt/ml/model/a'); open('/opt/ml/model/a/b', 'w').close()"
+    made = "os.makedirs('/opt/ml/model/a'); open('/opt/ml/model/a/b', 'w').close(); assert os.path.isdir('/opt/ml/checkpoints')"
     assert runner.start("job", base, {"DO": made}).wait() == 0
     written = [base / "model/a", base / "model/a/b"]
     assert {(path.stat().st_uid, path.stat().st_gid) for path in written} == {(os.getuid(), os.getgid())}

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 from docker.errors import APIError
@@ -130,6 +131,19 @@ def test_a_registry_that_refuses_or_breaks_off(connection, answers, built, event
     assert f"Pushing to {REGISTRY} failed" in str(failed.value)
     assert "running this again goes on" in str(failed.value)
     assert "secret" not in str(failed.value)
+
+
+def test_an_embedded_registry_that_fails_says_where_to_look(connection, answers, built):
+    """What the engine says when the registry's disk is full; the registry's own words are in its log alone."""
+    answers.token(TOKEN)
+    built.push_events = [[{"error": "received unexpected HTTP status: 500 Internal Server Error"}]]
+    with pytest.raises(image.ImageError) as failed:
+        pushing.push_once_more(replace(connection, target="embedded"), built, MADE)
+    assert str(failed.value) == (
+        f"Pushing to {REGISTRY} failed: received unexpected HTTP status: 500 Internal Server Error. What failed there "
+        "is in .embedded/server.log; most often its disk is full (`df .embedded`). Nothing counts as pushed. Layers that "
+        "arrived stay there, so running this again goes on."
+    )
 
 
 def test_a_tag_that_somebody_else_was_quicker_to_push(connection, answers, built):
