@@ -48,7 +48,7 @@ def trainings() -> list[Comparison]:
     for players in PLAYERS:
         for agents in AGENTS:
             # An update comes after so many steps of every agent, so that every size does as many of them.
-            task = Task(agents=agents, steps=400, settings={"buffer_size": 200 * agents, "summary_freq": 100})
+            task = Task(agents=agents, steps=1000, settings={"buffer_size": 200 * agents, "summary_freq": 100})
             size = f"{players} players of {agents} agents"
             found.append(
                 Comparison(

@@ -24,6 +24,8 @@ CORES = {
     "ml.g4dn.xlarge": 4,
 }
 """The types that are compared, with their vCPUs (https://aws.amazon.com/ec2/instance-types/)."""
+PLAYERS = "1"
+"""What ``num-envs`` is in the container where a job does not set it."""
 HERE = "this machine"
 HEADER = ("instance", "vCPUs", "USD an hour", "steps a second", "hours", "USD", "measured or extrapolated")
 MILLION = 1_000_000
@@ -131,7 +133,7 @@ def compare(connection: Connection, job: Job, types: Sequence[str] = tuple(CORES
     cores = cores_here() if embedded else CORES.get(machine, 0)
     how = f"measured: step {steps:.0f} after {seconds:.0f} s of {job.name}"
     measured = Option(machine, cores, speed, how, None if embedded else cost.find_price(connection, machine)[0])
-    players = job.hyperparameters.get("num-envs", "1")
+    players = job.hyperparameters.get("num-envs", PLAYERS)
     others = []
     for name in types if cores else ():
         if name != machine:

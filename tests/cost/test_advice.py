@@ -1,10 +1,12 @@
 """What a million steps cost: the measured row, what is worked out from it, and where nothing can be."""
 
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from helpers import advice, cost
+from helpers import ROOT, advice, cost
 from helpers.aws import Connection
 from helpers.training import Job, Phase
 
@@ -109,6 +111,14 @@ def test_without_a_speed_nothing_is_advised(given):
     assert found.options == ()
     assert str(found) == "job was Completed without a summary, so no speed was measured."
     assert found._repr_html_() == f"<p>{found}</p>"
+
+
+def test_the_default_number_of_players_is_the_containers():
+    code = "import hyperparameters as h; print(next(o.default for o in h.OPTIONS if o.name == 'num-envs') or 'auto')"
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "container", capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == advice.PLAYERS
 
 
 def test_types_that_are_not_known():
