@@ -1,5 +1,6 @@
 """Starts ML-Agents' own learner, unmodified, under watch. Run by `train`; takes the arguments of `mlagents-learn`."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -28,14 +29,17 @@ def main() -> None:
     except KeyboardInterrupt:  # asked to stop before there was anything to save
         code = 130
     except BaseException as error:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing more to interrupt
-        traceback.print_exc()
-        learner_watch.report(error)
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # A plain exit would wait for workers that never end, once the learner has failed.
-    os._exit(code)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing more to interrupt
+        learner_watch.report(error)
+        with contextlib.suppress(OSError):  # where the log goes there may be no room
+            traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        # A plain exit would wait for workers that never end, once the learner has failed.
+        os._exit(code)
 
 
 if __name__ == "__main__":
