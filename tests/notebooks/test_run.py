@@ -72,7 +72,7 @@ def test_5_keeps_what_it_takes_to_train_again(result):
     table = pd.read_csv(result / "curve.csv")
     pd.testing.assert_frame_equal(table, rewards.read(result))
     told = (result / "README.md").read_text()
-    assert "hyperparameters={'env-args': '--agents 48', 'max_steps': '500', 'seed': '1'}" in told
+    assert "hyperparameters={'env-args': '--agents 48', 'max_steps': '500', 'no-graphics': 'true', 'seed': '1'}" in told
     assert volume.read(result.parents[1] / "unity-volume").digest in told
 
 
