@@ -13,6 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from helpers import rewards
+from helpers.bar import in_notebook
 
 if TYPE_CHECKING:
     from helpers.training import Job
@@ -193,7 +194,5 @@ class Notebook(View):
 
 def view(usd_per_hour: float | None = None, money: str = "USD") -> Terminal | Notebook:
     """Return what fits the place this runs in; see `Progress` for the parameters."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    kind = Notebook if shell is not None and hasattr(shell, "kernel") else Terminal
+    kind = Notebook if in_notebook() else Terminal
     return kind(usd_per_hour, money)

@@ -18,6 +18,7 @@ import docker
 from docker.errors import APIError, ImageNotFound
 from tqdm import tqdm
 
+from helpers import bar
 from helpers.aws import Connection
 from helpers.image import engine
 from helpers.image.name import CONTAINER, Image, ImageError, UnavailableError, base_image, list_files, read
@@ -121,9 +122,9 @@ def pull_base(client: docker.DockerClient, base: str) -> None:
     if has_image(client, base):
         return
     try:
-        with tqdm(desc=f"pull {base}", bar_format="{desc} {elapsed} {postfix}", file=sys.stdout) as bar:
+        with bar.make(desc=f"pull {base}", bar_format="{desc} {elapsed} {postfix}") as shown:
             for event in engine.events(client.api.pull(base, platform=PLATFORM, stream=True, decode=True)):
-                bar.set_postfix_str(f"{event.get('id', '')} {event.get('status', '')}")
+                shown.set_postfix_str(f"{event.get('id', '')} {event.get('status', '')}")
     except engine.FAILURES as error:
         problem = engine.explain(error, f"Pulling the base image {base}")
         if engine.FULL in str(problem):
@@ -200,7 +201,7 @@ def proxies() -> dict[str, str]:
 def run_build(client: docker.DockerClient, packed: io.BytesIO, arguments: Mapping[str, str], name: str) -> None:
     """Have the engine build, showing each step and what it says. Raises as `build` does."""
     last: deque[str] = deque(maxlen=LAST_LINES)
-    with tqdm(desc="build", bar_format="{desc} |{bar:20}| {elapsed} {postfix}", file=sys.stdout) as bar:
+    with bar.make(desc="build", bar_format="{desc} |{bar:20}| {elapsed} {postfix}") as shown:
         try:
             stream = client.api.build(
                 fileobj=packed,
@@ -214,20 +215,20 @@ def run_build(client: docker.DockerClient, packed: io.BytesIO, arguments: Mappin
             )
             for event in engine.events(stream):
                 for line in COLOUR.sub("", event.get("stream", "")).splitlines():
-                    show_line(bar, line)
+                    show_line(shown, line)
                     last.append(line)
-            bar.update((bar.total or 0) - bar.n)
+            shown.update((shown.total or 0) - shown.n)
         except engine.FAILURES as error:
             raise build_error(error, last) from error
 
 
-def show_line(bar: tqdm, line: str) -> None:
+def show_line(shown: tqdm, line: str) -> None:
     """Show a line of the build: a step moves the bar, anything else stands beside it."""
     if step := re.match(r"Step (\d+)/(\d+) : (.*)", line):
-        bar.total, bar.n = int(step[2]), int(step[1]) - 1
-        bar.set_description_str(f"{step[1]}/{step[2]} {step[3][:40]:40}")
+        shown.total, shown.n = int(step[2]), int(step[1]) - 1
+        shown.set_description_str(f"{step[1]}/{step[2]} {step[3][:40]:40}")
     elif line.strip():
-        bar.set_postfix_str(line.strip()[:60])
+        shown.set_postfix_str(line.strip()[:60])
 
 
 def build_error(error: Exception, last: deque[str]) -> ImageError:

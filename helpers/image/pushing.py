@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from botocore.exceptions import ClientError
 from tqdm import tqdm
 
 from helpers.aws import Connection
+from helpers.bar import make as make_bar
 from helpers.image import engine
 from helpers.image.building import PLATFORM, Build, has_image
 from helpers.image.name import Image, ImageError, UnavailableError, look_up
@@ -233,7 +233,7 @@ class LayerBars:
     def move(self, layer: str, progress: Mapping[str, int]) -> None:
         """Move a layer's bar, made when it first moves."""
         if layer not in self.bars:
-            self.bars[layer] = tqdm(desc=f"layer {layer}", unit="B", unit_scale=True, file=sys.stdout)
+            self.bars[layer] = make_bar(desc=f"layer {layer}", unit="B", unit_scale=True)
         bar = self.bars[layer]
         current = progress.get("current", 0)
         bar.total = max(progress.get("total", 0), current)
