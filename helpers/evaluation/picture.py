@@ -45,7 +45,8 @@ class Film:
         Path(path).write_bytes(self._encode())
 
     def _encode(self) -> bytes:
-        first, *rest = [picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for picture in self.pictures]
+        rare = Image.Quantize.MAXCOVERAGE  # it keeps the colour of small things
+        first, *rest = [picture.quantize(COLOURS, rare, dither=Image.Dither.NONE) for picture in self.pictures]
         duration = round(1000 / FRAMES_PER_SECOND)
         buffer = io.BytesIO()
         first.save(buffer, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)

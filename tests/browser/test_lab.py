@@ -25,7 +25,7 @@ def test_notebook_4_runs_and_shows_bar_and_curve(browser, at_width, lab):
     assert (bar.get_attribute("value"), bar.get_attribute("max")) == ("750", "750")
     figures = browser.find_elements(By.CSS_SELECTOR, ".jp-OutputArea img")
     assert len(figures) == 1  # one that grew, not one for each update
-    assert figures[0].get_property("naturalWidth") == 960
+    assert 900 < figures[0].get_property("naturalWidth") < 1000  # cropped by the kernel to what is drawn
     panel = browser.find_element(By.CSS_SELECTOR, ".jp-NotebookPanel").text
     for complaint in ("Traceback", "Error displaying widget", "Error rendering", "Loading widget"):
         assert complaint not in panel
