@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -67,6 +68,22 @@ def test_sigterm_saves_and_exports(job, tmp_path):
     assert job.saved_steps() == [step]
     assert (job.root / "model/Test.nn").stat().st_size > 0
     assert not (job.root / "output/failure").exists()
+
+
+def test_a_stop_in_an_update_leaves_no_point_of_the_curve_out(job):
+    """The update of a step comes after it was counted, and before its summary would be written."""
+    run = {"max_steps": 100, "summary_freq": 1, "save-freq": 100000}
+    job.start("--fault nothing --at 40 --delay 1", num_epoch=600, buffer_size=64, **run)
+    job.wait_for_fault()
+    job.process.send_signal(signal.SIGTERM)
+    assert job.finish() == 0
+    assert job.training["status"] == "stopped"
+    [stopped] = job.saved_steps()
+    assert job.run(**run) == 0
+    assert job.training["resumed_from"] == {"Test": stopped}
+    steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log)]
+    assert steps[stopped - 1] == stopped
+    assert steps == [*range(1, 101), 100]  # ML-Agents takes one step more, and counts it as the last
 
 
 def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
