@@ -105,7 +105,7 @@ def test_a_run_that_had_reached_its_max_steps_says_so(job):
     """And a run that is stopped as soon as it has found its checkpoints leaves them as they are."""
     assert job.run() == 0
     files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
-    job.start(max_steps=100000)
+    job.start("--pause 1", max_steps=100000)
     job.wait_for("train: brain Test goes on from step 61")
     job.process.send_signal(signal.SIGTERM)
     assert job.finish() == 0
@@ -150,8 +150,8 @@ def test_checkpoints_of_plain_mlagents_are_gone_on_from(job, tmp_path):
     assert job.run(**{**plain, "hidden_units": 129}) == 1
     assert job.failure == (
         "The checkpoint of brain Test at step 61 does not fit the network: dense/kernel is 128 x 2 in the checkpoint, "
-        "129 x 2 now; dense_1/kernel is 128 x 1 in the checkpoint, 129 x 1 now; main_graph_0/hidden_0/bias is 128 in "
-        "the checkpoint, 129 now; and 9 more. Start without checkpoints, or train with what they were made with."
+        "129 x 2 now; extrinsic_value/kernel is 128 x 1 in the checkpoint, 129 x 1 now; main_graph_0/hidden_0/bias is "
+        "128 in the checkpoint, 129 now; and 7 more. Start without checkpoints, or train with what they were made with."
     )
     assert job.run("--brains Other", **plain) == 1
     assert job.failure.startswith("The checkpoints hold the brains Test, but this build has the brain Other.")
