@@ -18,6 +18,7 @@ import brain_settings
 import checkpoints
 import events
 import going_on
+import levers
 import player_watch
 import tensorflow as tf
 from mlagents.envs import subprocess_env_manager
@@ -44,6 +45,7 @@ def install() -> None:
     """Connect to the supervisor and watch this process's learner."""
     settings = events.settings()
     events.connect(settings["events"])
+    levers.apply(settings["levers"])  # first, so that the watches are around them
     os.environ[events.SETTINGS] = json.dumps(dict(settings, learner=os.getpid()))  # for the workers
     run = Run(settings)
     signal.signal(signal.SIGINT, functools.partial(_interrupt, run))
