@@ -140,6 +140,11 @@ class Job:
         return min(map(float, re.findall(r"^about to .* at (.*)$", logs, re.M)), default=None)
 
     @property
+    def has_begun(self):
+        """Whether it was ever started."""
+        return (self.root / "log.txt").exists()
+
+    @property
     def log(self):
         return (self.root / "log.txt").read_text()
 

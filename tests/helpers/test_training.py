@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from helpers import training
 from helpers.image import Image
+from helpers.training import following
 
 IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
 SUMMARY = "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: 1.5 s Mean Reward: {}. Std of Reward: 0.250. Training."
@@ -308,7 +309,7 @@ def test_interrupting_leaves_the_job_running(connection, volume, monkeypatch, ca
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.time, "sleep", interrupt)
+        patch.setattr(following.time, "sleep", interrupt)
         job = training.follow(connection, name)
     assert job.status == "InProgress"
     told = capsys.readouterr().out
@@ -337,7 +338,7 @@ def test_an_embedded_aws_that_has_gone(connection, volume, monkeypatch):
             return answers.pop()
         raise EndpointConnectionError(endpoint_url=connection.endpoint)
 
-    monkeypatch.setattr(training, "find", once)
+    monkeypatch.setattr(following, "find", once)
     with pytest.raises(training.TrainingError, match=r"no longer answers.*Run the notebook again from its first cell"):
         training.follow(connection, name)
 
@@ -355,8 +356,8 @@ def test_throttled_it_asks_less_often_and_goes_on(connection, volume, monkeypatc
             raise given
         return replace(given, status="InProgress") if len(pauses) < 3 else given
 
-    monkeypatch.setattr(training, "find", answer)
-    monkeypatch.setattr(training.time, "sleep", pauses.append)
+    monkeypatch.setattr(following, "find", answer)
+    monkeypatch.setattr(following.time, "sleep", pauses.append)
     job = training.follow(connection, name, poll_seconds=20.0)
     assert job.status == "Completed"
     assert pauses == [40.0, 60.0, 20.0]
@@ -372,7 +373,7 @@ def test_another_refusal_ends_the_following(connection, volume, monkeypatch):
             return given
         raise denied
 
-    monkeypatch.setattr(training, "find", answer)
+    monkeypatch.setattr(following, "find", answer)
     with pytest.raises(ClientError, match="AccessDenied"):
         training.follow(connection, name)
 

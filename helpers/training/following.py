@@ -1,0 +1,83 @@
+"""Show a job while it runs."""
+
+import time
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+from helpers import cost, live, rewards
+from helpers.aws import Connection
+from helpers.training.job import Job, TrainingError, find
+from helpers.training.log import Log
+
+# How often AWS is asked, and how many askings in a row may fail.
+POLL_SECONDS = 3.0
+PATIENCE = 20
+# What AWS says when it is asked too often, and the longest time between two askings that this leads to, in seconds.
+THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded")
+LONGEST_PAUSE = 60.0
+
+
+def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL_SECONDS) -> Job:
+    """Show a job while it runs, and return it when it has ended.
+
+    Interrupting (Ctrl-C, or the stop button) ends the showing alone: the job goes on, and this says how to follow or
+    stop it.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        Empty for the newest job.
+    poll_seconds : float
+        Time between two looks, in seconds.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such job, or its target stops answering.
+    """
+    job = find(connection, name)
+    log, reader = Log(connection, job.name), rewards.LogReader()
+    price, _ = cost.find_price(connection, job.instance_type)
+    view = live.view(price.usd_per_hour if price else None, "USD on AWS" if connection.endpoint else "USD")
+    failures, pause = 0, poll_seconds
+    try:
+        while True:
+            seen = len(log.lines)
+            try:
+                job = find(connection, job.name)
+                log.read()
+                failures, pause = 0, poll_seconds
+            except (ConnectionError, HTTPClientError) as error:
+                failures += 1
+                if connection.endpoint or failures > PATIENCE:
+                    raise TrainingError(lost(connection, job)) from error
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in THROTTLED:
+                    raise
+                pause = min(2 * pause, LONGEST_PAUSE)  # others ask AWS, too
+            reader.feed(log.lines[seen:])
+            view.update(job, log.lines[seen:], reader.table())
+            if job.ended:
+                break
+            time.sleep(pause)
+    except KeyboardInterrupt:
+        billed = "" if connection.endpoint else ", and is billed"
+        print(
+            f"\nNo longer following. {job.name} goes on running{billed}. To follow it again, set\n"
+            f'    job_name = "{job.name}"\nTo stop it and keep its model:\n'
+            f'    training.stop(connection, "{job.name}")'
+        )
+    finally:
+        view.close()
+    return job
+
+
+def lost(connection: Connection, job: Job) -> str:
+    """Say what to do when the target no longer answers."""
+    if connection.endpoint:
+        return (
+            f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and {job.name} with it. "
+            "Run the notebook again from its first cell: that starts a new one, which knows the jobs that had ended."
+        )
+    return f'AWS cannot be reached. {job.name} is not touched by that; follow it later with job_name = "{job.name}".'

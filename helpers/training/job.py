@@ -1,0 +1,221 @@
+"""A training job as SageMaker describes it: find it, list those of a status, stop it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from botocore.exceptions import ClientError
+
+from helpers.aws import Connection
+
+CHANNEL = "unity-volume"
+JOB_PREFIX = "mlagents"
+ENDED = ("Completed", "Failed", "Stopped")
+# Environment variable of a job: what it was launched to go on from. The container does without it.
+GOES_ON_FROM = "GOES_ON_FROM"
+
+
+class TrainingError(RuntimeError):
+    """A job that is not there, has left nothing, or cannot be launched as asked."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a job's life: SageMaker's secondary status, when it began and, once it is over, when it ended."""
+
+    name: str
+    start: datetime
+    end: datetime | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training job as SageMaker described it at one moment.
+
+    Attributes
+    ----------
+    name : str
+    status : str
+        ``"InProgress"``, ``"Completed"``, ``"Failed"``, ``"Stopping"`` or ``"Stopped"``.
+    phase : str
+        SageMaker's secondary status, such as ``"Downloading"``.
+    message : str
+        What SageMaker says of this phase.
+    failure : str
+        Why it failed, else empty.
+    hyperparameters : mapping of str to str
+    volume : str
+        S3 URI of the channel `unity-volume`.
+    image : str
+    output : str
+        S3 URI of the folder that holds `model.tar.gz` and `output.tar.gz` at the end.
+    created : datetime
+    training_seconds, billable_seconds : int
+        0 until it has ended.
+    metrics : mapping of str to float
+        The last value of each metric.
+    instance_type : str
+    started : datetime or None
+        When the instance was there; billing begins then. None before.
+    spot : bool
+        Whether it runs on spare capacity.
+    checkpoints : str
+        S3 URI of the folder that its checkpoints are kept in; empty if they are not.
+    goes_on_from : str
+        ``"job <name>"`` or ``"run <name>"`` where it was launched to go on from that, else empty.
+    phases : tuple of Phase
+        What it went through, in order.
+    tensorboard : str
+        S3 URI of the summaries, copied there while it runs; empty if they are not.
+    """
+
+    name: str
+    status: str
+    phase: str
+    message: str
+    failure: str
+    hyperparameters: Mapping[str, str]
+    volume: str
+    image: str
+    output: str
+    created: datetime
+    training_seconds: int
+    billable_seconds: int
+    metrics: Mapping[str, float]
+    instance_type: str = ""
+    started: datetime | None = None
+    spot: bool = False
+    checkpoints: str = ""
+    goes_on_from: str = ""
+    phases: tuple[Phase, ...] = ()
+    tensorboard: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.status in ENDED
+
+    def seconds(self) -> float:
+        """Return the training time so far, in seconds."""
+        if self.ended or self.started is None:
+            return float(self.training_seconds)
+        return max(0.0, (datetime.now(timezone.utc) - self.started).total_seconds())
+
+    @property
+    def interruptions(self) -> int:
+        """How often its instance was taken away."""
+        return sum(phase.name == "Interrupted" for phase in self.phases)
+
+    @property
+    def saved_seconds(self) -> int:
+        """Seconds of training that were not billed; 0 until it has ended."""
+        return self.training_seconds - self.billable_seconds
+
+    @property
+    def saved_percent(self) -> float:
+        """The same as a share of its training, as SageMaker's console shows it."""
+        return 100 * self.saved_seconds / self.training_seconds if self.training_seconds else 0.0
+
+    def __str__(self) -> str:
+        told = f"{self.name}: {self.status}"
+        if self.status == "InProgress":
+            told += f", {self.phase}"
+        if self.ended:
+            told += f" after {self.training_seconds} s of training, {self.billable_seconds} s billed"
+            if self.spot:
+                times = {0: "never interrupted", 1: "interrupted once"}
+                told += f" (spot saved {self.saved_percent:.0f} %), "
+                told += times.get(self.interruptions, f"interrupted {self.interruptions} times")
+        return f"{told}\n{self.failure}" if self.failure else told
+
+
+def find(connection: Connection, name: str = "") -> Job:
+    """Describe a job.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        Empty for the newest job that `launch` made.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such job; it names the newest ones.
+    """
+    sagemaker = connection.client("sagemaker")
+    if not name:
+        newest = list_newest(sagemaker, 1)
+        if not newest:
+            raise TrainingError(f"Expected a training job on {connection.target}, found none. Run notebook 04 first.")
+        name = newest[0]
+    try:
+        told = sagemaker.describe_training_job(TrainingJobName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
+            raise
+        newest = ", ".join(list_newest(sagemaker, 3)) or "none"
+        raise TrainingError(
+            f"Expected a training job named {name}, found none on {connection.target}. The newest there: {newest}."
+        ) from error
+    channel = next((c for c in told.get("InputDataConfig", []) if c["ChannelName"] == CHANNEL), None)
+    board = told.get("TensorBoardOutputConfig", {}).get("S3OutputPath", "")
+    return Job(
+        name=name,
+        status=told["TrainingJobStatus"],
+        phase=told["SecondaryStatus"],
+        message=(told.get("SecondaryStatusTransitions") or [{}])[-1].get("StatusMessage", ""),
+        failure=told.get("FailureReason", ""),
+        hyperparameters=told.get("HyperParameters", {}),
+        volume=channel["DataSource"]["S3DataSource"]["S3Uri"] if channel else "",
+        image=told["AlgorithmSpecification"].get("TrainingImage", ""),
+        output=f"{told['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output",
+        created=told["CreationTime"],
+        training_seconds=told.get("TrainingTimeInSeconds", 0),
+        billable_seconds=told.get("BillableTimeInSeconds", 0),
+        metrics={metric["MetricName"]: metric["Value"] for metric in told.get("FinalMetricDataList", [])},
+        instance_type=told["ResourceConfig"].get("InstanceType", ""),
+        started=told.get("TrainingStartTime"),
+        spot=told.get("EnableManagedSpotTraining", False),
+        checkpoints=told.get("CheckpointConfig", {}).get("S3Uri", ""),
+        goes_on_from=told.get("Environment", {}).get(GOES_ON_FROM, ""),
+        phases=tuple(
+            Phase(phase["Status"], phase["StartTime"], phase.get("EndTime"))
+            for phase in told.get("SecondaryStatusTransitions", [])
+        ),
+        tensorboard=f"{board.rstrip('/')}/{name}/tensorboard-output" if board else "",
+    )
+
+
+def list_newest(sagemaker, count: int) -> list[str]:
+    """Return the names of the newest jobs that `launch` made, newest first."""
+    told = sagemaker.list_training_jobs(
+        NameContains=JOB_PREFIX, SortBy="CreationTime", SortOrder="Descending", MaxResults=count
+    )
+    return [summary["TrainingJobName"] for summary in told["TrainingJobSummaries"]]
+
+
+def list_with_status(connection: Connection, status: str) -> Iterator[Job]:
+    """Yield the jobs that `launch` made and that have this status."""
+    pages = connection.client("sagemaker").get_paginator("list_training_jobs")
+    for page in pages.paginate(NameContains=JOB_PREFIX, StatusEquals=status):
+        for summary in page["TrainingJobSummaries"]:
+            yield find(connection, summary["TrainingJobName"])
+
+
+def stop(connection: Connection, name: str) -> None:
+    """Ask SageMaker to stop a job. It saves its model within 120 seconds, and that model is kept.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such job. One that has ended already is left as it is.
+    """
+    if not name:
+        raise TrainingError("Expected the name of the job to stop, found none. Name it, so that no other is stopped.")
+    job = find(connection, name)
+    if job.ended:
+        print(f"{job.name} has ended already: {job.status}.")
+        return
+    connection.client("sagemaker").stop_training_job(TrainingJobName=name)
+    print(f"Stopping {name}. It saves its model first; this can take two minutes.")

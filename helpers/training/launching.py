@@ -1,0 +1,217 @@
+"""Launch a training job, unless the same one is running already."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from helpers import checkpoints as places
+from helpers import job_request
+from helpers.aws import Connection
+from helpers.image import Image
+from helpers.training.job import CHANNEL, GOES_ON_FROM, JOB_PREFIX, Job, TrainingError, find, list_with_status
+
+# Each reads the learner's log line. The sign belongs to the number: without it -0.95 would be read as 0.95.
+METRICS = {
+    "mean_reward": r"Mean Reward: (-?[0-9]+\.[0-9]+)",
+    "std_reward": r"Std of Reward: ([0-9]+\.[0-9]+)",
+    "step": r"Step: ([0-9]+(?:\.[0-9]+)?)\.",
+}
+
+
+def launch(
+    connection: Connection,
+    *,
+    volume: str,
+    image: Image,
+    hyperparameters: Mapping[str, object],
+    instance_type: str = "ml.c5.xlarge",
+    max_minutes: float = 60,
+    spot: bool = False,
+    max_wait_minutes: float = 0,
+    checkpoints: str = "",
+    start_from: str | Job = "",
+) -> str:
+    """Launch a training job and return its name.
+
+    If the same job (same volume, image, hyperparameters and beginning) is running already, that one's name is returned,
+    and no second one is paid for.
+
+    Every job keeps its checkpoints in S3, so that an interrupted one goes on and a finished one can be trained further.
+
+    Parameters
+    ----------
+    connection : Connection
+    volume : str
+        S3 URI that `helpers.volume.upload` returned.
+    image : Image
+    hyperparameters : mapping
+        Options of `mlagents-learn` (with dashes) and keys of the trainer config (with underscores).
+    instance_type : str
+        See https://aws.amazon.com/sagemaker/pricing/.
+    max_minutes : float
+        SageMaker ends the job after this time, whatever it does. It is the most that you can pay for.
+    spot : bool
+        Run on spare capacity, which is cheaper and may be taken away: the job then waits until there is some again and
+        goes on from its checkpoints.
+    max_wait_minutes : float
+        With `spot`: SageMaker ends the job after this time, waiting included. 0 is twice `max_minutes`.
+    checkpoints : str
+        Name of a run, to go on with its checkpoints and keep the new ones with them. The first job with a name begins
+        the run; the same name again, with a higher ``max_steps``, trains further. Empty: a new run.
+    start_from : str or Job
+        An earlier job, to begin a new run with a copy of its checkpoints. ``max_steps`` counts its steps, too.
+
+    Raises
+    ------
+    TrainingError
+        If an argument cannot be meant, SageMaker refuses the job, there is nothing to go on from, or another job is
+        writing there.
+    """
+    start_from = start_from.name if isinstance(start_from, Job) else start_from
+    problems = job_request.find_problems(
+        volume=volume,
+        image=image,
+        hyperparameters=hyperparameters,
+        instance_type=instance_type,
+        max_minutes=max_minutes,
+        spot=spot,
+        max_wait_minutes=max_wait_minutes,
+        checkpoints=checkpoints,
+        start_from=start_from,
+    )
+    if problems:
+        raise TrainingError("\n".join(problems))
+    values = job_request.encode(hyperparameters)
+    limits = _limits(max_minutes, max_wait_minutes, spot)
+    try:
+        place = places.locate(connection, checkpoints or places.make_name())
+    except places.CheckpointsError as error:
+        raise TrainingError(str(error)) from error
+    goes_on_from = f"run {checkpoints}" if checkpoints else f"job {start_from}" if start_from else ""
+    with _alone():
+        if running := find_running(connection, volume, image, values, goes_on_from):
+            print(f"{running} is running with the same volume, image and hyperparameters. No second job is launched.")
+            return running
+        _refuse_second_writer(connection, place)
+        if start_from:
+            _copy_checkpoints(connection, find(connection, start_from), place)
+        compute = {"instance_type": instance_type, "enable_managed_spot_training": spot}
+        return _create(connection, volume, image, values, compute, limits, place, goes_on_from)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let one launch at a time look for running jobs and add one, so that two notebooks at once do not double it."""
+    with Path(tempfile.gettempdir(), f"mlagents-launch-{os.getuid()}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _create(
+    connection: Connection,
+    volume: str,
+    image: Image,
+    values: dict[str, str],
+    compute: dict[str, object],
+    limits: dict[str, int],
+    place: str,
+    goes_on_from: str,
+) -> str:
+    """Create the job through the SDK and return its name."""
+    # The SDK would refuse a role that lacks rights to make network interfaces, which only jobs in a VPC use.
+    # helpers.preflight looks at the rights that these jobs need.
+    os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
+    # The SDK takes some 8 seconds to import. Only who launches a job waits for it.
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.shapes import (
+        MetricDefinition,
+        S3DataSource,
+        StoppingCondition,
+        Tag,
+        TensorBoardOutputConfig,
+    )
+    from sagemaker.core.training.configs import CheckpointConfig, Compute, InputData, Networking, OutputDataConfig
+    from sagemaker.train import ModelTrainer
+
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    session = Session(boto_session=connection.session, default_bucket=connection.bucket)
+    metrics = [MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()]
+    output = f"s3://{connection.bucket}/training"
+    trainer = ModelTrainer(
+        sagemaker_session=session,
+        training_image=image.uri,
+        role=connection.role,
+        base_job_name=JOB_PREFIX,
+        hyperparameters=values,
+        environment={GOES_ON_FROM: goes_on_from} if goes_on_from else {},
+        compute=Compute(instance_count=1, volume_size_in_gb=30, **compute),
+        stopping_condition=StoppingCondition(**limits),
+        networking=Networking(enable_network_isolation=True),
+        checkpoint_config=CheckpointConfig(s3_uri=place),
+        output_data_config=OutputDataConfig(s3_output_path=output),
+        tags=[Tag(key="project", value="mlagents"), Tag(key="image", value=image.tag)],
+    )
+    trainer = trainer.with_metric_definitions(metrics).with_tensorboard_output_config(
+        TensorBoardOutputConfig(s3_output_path=output)
+    )
+    source = S3DataSource(s3_data_type="S3Prefix", s3_uri=volume, s3_data_distribution_type="FullyReplicated")
+    try:
+        trainer.train(input_data_config=[InputData(channel_name=CHANNEL, data_source=source)], wait=False, logs=False)
+    except ClientError as error:
+        told = job_request.explain_refusal(connection, compute["instance_type"], error)
+        raise TrainingError(f"SageMaker refused the job, nothing was started: {told}") from error
+    return trainer._latest_training_job.training_job_name
+
+
+def _limits(max_minutes: float, max_wait_minutes: float, spot: bool) -> dict[str, int]:
+    """Return how long a job may take, in seconds."""
+    limits = {"max_runtime_in_seconds": round(60 * max_minutes)}
+    if spot:
+        wait = max_wait_minutes or min(2 * max_minutes, job_request.MOST_MINUTES)
+        limits["max_wait_time_in_seconds"] = round(60 * wait)
+    return limits
+
+
+def _refuse_second_writer(connection: Connection, place: str) -> None:
+    """Refuse to train where another job writes its checkpoints: each would spoil the other's."""
+    for status in ("InProgress", "Stopping"):
+        for job in list_with_status(connection, status):
+            if job.checkpoints == place:
+                raise TrainingError(
+                    f"{job.name} is {job.status} and keeps its checkpoints at {place}. Wait for its end, stop it with "
+                    f'training.stop(connection, "{job.name}"), or take another name for the checkpoints.'
+                )
+
+
+def _copy_checkpoints(connection: Connection, job: Job, place: str) -> None:
+    """Copy what an earlier job learned to a new run's place."""
+    if not job.ended:
+        raise TrainingError(f"{job.name} is still {job.status}. Wait for its end, or stop it, to start from it.")
+    if not job.checkpoints:
+        raise TrainingError(
+            f"{job.name} kept no checkpoints, so nothing can start from it. It was not launched by training.launch."
+        )
+    try:
+        count = places.copy(connection, job.checkpoints, place)
+    except places.CheckpointsError as error:
+        raise TrainingError(f"{job.name} ({job.status}) saved nothing to start from. {error}") from error
+    except ClientError as error:
+        raise TrainingError(f"The checkpoints of {job.name} could not be copied to {place}: {error}") from error
+    print(f"Starting from {job.name}: {count} files copied to {place}")
+
+
+def find_running(
+    connection: Connection, volume: str, image: Image, hyperparameters: Mapping[str, str], goes_on_from: str = ""
+) -> str | None:
+    """Return the name of a running job with these inputs and this beginning (`Job.goes_on_from`), or None."""
+    wanted = (volume, image.uri, hyperparameters, goes_on_from)
+    for job in list_with_status(connection, "InProgress"):
+        if (job.volume, job.image, job.hyperparameters, job.goes_on_from) == wanted:
+            return job.name
+    return None
