@@ -159,7 +159,7 @@ def test_a_tuning_job_from_end_to_end(tuner, aws):
     static = request["TrainingJobDefinition"]["StaticHyperParameters"]
     handed = {**static, "digit": "3", "_tuning_objective_metric": "reward"}
     assert job["HyperParameters"] == handed
-    assert json.loads(aws.log(best["TrainingJobName"]).partition("\nReward: ")[0]) == handed
+    assert json.loads(aws.log(best["TrainingJobName"]).partition("\nReward: 0.5")[0]) == handed
     assert (job["Environment"], job["EnableNetworkIsolation"]) == ({"A": "b"}, True)
     assert aws.sm.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"] == request["Tags"]
     assert (best["TrainingStartTime"], best["TrainingEndTime"]) == (job["TrainingStartTime"], job["TrainingEndTime"])
