@@ -234,7 +234,7 @@ def _choose(watch: Watch, planned: list[Planned], again: bool) -> list[Planned]:
         if there is None:
             left.append(run)
         elif again and there.job.status in ("Failed", "Stopped"):
-            left.append(replace(run, attempt=found.attempts[run.label] + 1))
+            left.append(replace(run, attempt=len(found.launches[run.label]) + 1))
     return left
 
 
@@ -257,5 +257,5 @@ def _refuse_mixture(watch: Watch, planned: list[Planned], order: Order) -> None:
     if problems:
         raise TrainingError(
             f"Expected to go on with the experiment {watch.name!r}, found that its runs were launched with "
-            f"{'; '.join(list(dict.fromkeys(problems))[:3])}. Runs that differ so cannot be compared: take another name."
+            f"{'; '.join(list(dict.fromkeys(problems))[:3])}. Such runs cannot be compared: take another name."
         )

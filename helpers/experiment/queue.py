@@ -39,8 +39,8 @@ class Queue:
     def __init__(self, connection: Connection, name: str):
         if connection.endpoint:
             raise TrainingError(
-                f"Expected queue to be empty on the embedded target, found {name!r}: it has no AWS Batch. Leave it out, "
-                "and the runs wait here until there is room."
+                f"Expected queue to be empty on the embedded target, found {name!r}: it has no AWS Batch. Leave it "
+                "out, and the runs wait here until there is room."
             )
         self.connection, self.name = connection, name
 

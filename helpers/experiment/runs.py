@@ -59,13 +59,13 @@ class Experiment:
     name : str
     runs : tuple of Run
         By settings in the order in which they were launched, then by seed. Of a run that was launched again, the last.
-    attempts : mapping of (settings, seed) to int
-        How often each run was launched.
+    launches : mapping of (settings, seed) to tuple of Run
+        Every launch of each run, oldest first.
     """
 
     name: str
     runs: tuple[Run, ...]
-    attempts: Mapping[tuple[str, int], int]
+    launches: Mapping[tuple[str, int], tuple[Run, ...]]
 
     def __str__(self) -> str:
         statuses = Counter(run.job.status for run in self.runs)
@@ -120,8 +120,11 @@ def gather(name: str, runs: Iterable[Run]) -> Experiment:
     """Return the experiment that runs make: of each label the newest."""
     found = sorted(runs, key=lambda run: run.job.created)
     order = {settings: number for number, settings in enumerate(dict.fromkeys(run.settings for run in found))}
-    newest = sorted({run.label: run for run in found}.values(), key=lambda run: (order[run.settings], run.seed))
-    return Experiment(name, tuple(newest), Counter(run.label for run in found))
+    launches: dict[tuple[str, int], tuple[Run, ...]] = {}
+    for run in found:
+        launches[run.label] = (*launches.get(run.label, ()), run)
+    newest = sorted((each[-1] for each in launches.values()), key=lambda run: (order[run.settings], run.seed))
+    return Experiment(name, tuple(newest), launches)
 
 
 def find_all(sagemaker: Any, experiment: str) -> Iterator[Run]:

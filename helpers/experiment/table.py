@@ -14,8 +14,9 @@ COLUMNS = ["settings", "seed", "status", "mean_reward", "step", "training_second
 def tabulate(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     """Return a row for each run.
 
-    The mean reward is the last that SageMaker read from the log, of one summary; ``usd`` what the run cost on demand,
-    every launch of it counted by its last, on the embedded target what it would have cost. What is not known is NaN.
+    The mean reward is the last that SageMaker read from the log, of one summary. ``billed_seconds`` and ``usd``, at the
+    price on demand, count every launch of the run; on the embedded target it is what AWS would ask. What is not known
+    is NaN.
 
     Returns
     -------
@@ -26,6 +27,7 @@ def tabulate(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     rows = []
     for run in experiment.runs:
         job = run.job
+        billed = sum(launch.job.billable_seconds for launch in experiment.launches[run.label])
         price = find_usd(connection, job.instance_type, prices)
         rows.append(
             {
@@ -35,9 +37,9 @@ def tabulate(connection: Connection, experiment: Experiment) -> pd.DataFrame:
                 "mean_reward": job.metrics.get("mean_reward"),
                 "step": job.metrics.get("step"),
                 "training_seconds": job.seconds(),
-                "billed_seconds": job.billable_seconds,
-                "usd": None if price is None else job.billable_seconds / 3600 * price,
-                "launched": experiment.attempts[run.label],
+                "billed_seconds": billed,
+                "usd": None if price is None else billed / 3600 * price,
+                "launched": len(experiment.launches[run.label]),
                 "job": job.name,
                 "reason": job.failure,
             }
