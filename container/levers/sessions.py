@@ -20,8 +20,8 @@ def apply() -> None:
 class PreparedRun:
     """In the place of a session's `run`.
 
-    What is asked for the first time, fetches nothing, is fed by name, is fed what has another shape or is both fed and fetched, goes
-    to the session's own `run`.
+    What is asked for the first time, fetches nothing, is fed by name, is fed what has another shape or is both fed and
+    fetched, goes to the session's own `run`.
     """
 
     def __init__(self, session):
