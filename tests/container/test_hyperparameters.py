@@ -89,6 +89,36 @@ def test_what_sagemakers_tools_add_is_ignored():
     assert parse(sagemaker_job_name="x", _tuning_objective_metric="y") == parse()
 
 
+@pytest.mark.parametrize("metric", ["mean_reward", '"mean_reward"', '"average test loss"', ""])
+def test_what_a_tuning_job_hands_over(metric):
+    # Numbers as text, in Java's notation, too; categories raw from the service and encoded by some of its tools.
+    settings = parse(
+        _tuning_objective_metric=metric,
+        sagemaker_estimator_class_name='"ModelTrainer"',
+        learning_rate="3.2E-4",
+        batch_size="64",
+        buffer_size='"1024"',
+        hidden_units="128.0",
+        normalize="True",
+        use_recurrent='"false"',
+        num_layers='"2"',
+        learning_rate_schedule='"constant"',
+        **{"reward_signals.extrinsic.gamma": "0.9876543210987654"},
+    )
+    assert settings.options == parse().options
+    assert settings.overrides == {
+        "learning_rate": 0.00032,
+        "batch_size": 64,
+        "buffer_size": 1024,
+        "hidden_units": 128,
+        "normalize": True,
+        "use_recurrent": False,
+        "num_layers": 2,
+        "learning_rate_schedule": "constant",
+        "reward_signals.extrinsic.gamma": 0.9876543210987654,
+    }
+
+
 @pytest.mark.parametrize(
     "name, given, complaint",
     [
