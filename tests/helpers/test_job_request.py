@@ -55,7 +55,10 @@ def test_minutes(value):
         ({"instance_type": None}, 'Expected instance_type to be the name of one, such as "ml.c5.xlarge", found None.'),
         ({"instance_count": 0}, "Expected instance_count to be 1, found 0."),
         ({"instance_count": "2"}, "Expected instance_count to be 1, found '2'."),
-        ({"instance_count": 4}, "Expected instance_count to be 1, found 4. ML-Agents 0.11.0 trains on one machine: the others"),
+        (
+            {"instance_count": 4},
+            "Expected instance_count to be 1, found 4. ML-Agents 0.11.0 trains on one machine: the others",
+        ),
         ({"spot": "False"}, "Expected spot to be True or False, found 'False'."),
         ({"spot": True, "max_wait_minutes": -1}, "Expected max_wait_minutes to be 0 or a number from 1 to 40320 "),
         ({"spot": True, "max_wait_minutes": "x"}, "Expected max_wait_minutes to be 0 or a number from 1 to 40320 "),
