@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 FAKE_KEYS = {
@@ -74,8 +75,14 @@ class Connection:
     role: str
     endpoint: str | None = None
 
-    def client(self, service: str):
+    def client(self, service: str, config: Config | None = None):
         """Return a boto3 client of this target, such as ``client("s3")``.
+
+        Parameters
+        ----------
+        service : str
+        config : botocore.config.Config, optional
+            How it is to call, such as how often it tries again.
 
         Raises
         ------
@@ -84,7 +91,7 @@ class Connection:
         """
         if self.endpoint:
             require_embedded(self.endpoint)
-        return self.session.client(service)
+        return self.session.client(service, config=config)
 
     def __str__(self) -> str:
         where = f"the embedded AWS at {self.endpoint}" if self.endpoint else f"AWS account {self.account}"

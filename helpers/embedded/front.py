@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
 
+from helpers.embedded import limits
 from helpers.embedded.ecr import Ecr
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.schema import AwsError, invalid
@@ -34,12 +35,17 @@ class Front:
     def __init__(self, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
         self.moto, self.store, self.ecr, self.jobs = moto, store, ecr, jobs
         self.sagemaker = (TrainingApi(jobs), TuningApi(tunings))
+        self.throttle = limits.read_throttle()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         service, region = scope(environ)
         if environ["PATH_INFO"].startswith(OWN):
             return self._own(environ, start_response)
+        try:
+            self.throttle.take(service, environ.get("HTTP_AUTHORIZATION", ""))
+        except AwsError as error:
+            return _send_error(start_response, error)
         if service == "s3" and not environ["PATH_INFO"].startswith(S3_CONTROL):
             return self.store(environ, start_response)
         if service == "ecr":

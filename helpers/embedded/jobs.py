@@ -20,7 +20,7 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from helpers.embedded import guard, joblog, record, runner, transfer
+from helpers.embedded import guard, joblog, limits, record, runner, transfer
 from helpers.embedded.life import CHECKPOINTS, OPT_ML, Training
 from helpers.embedded.record import ENDED, Record
 from helpers.embedded.schema import AwsError, invalid
@@ -108,6 +108,7 @@ class Jobs:
                 )
             if self.closed:
                 raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
+            limits.check_quota(request["ResourceConfig"]["InstanceType"], len(self.living))
             told = tuning.pop("told", None)
             job = Record(request, arn, self.folder / name, time.time(), tags=tags, **tuning)
             job.told = told or job.told

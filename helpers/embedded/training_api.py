@@ -8,6 +8,7 @@ from typing import Any
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.record import Record
 from helpers.embedded.schema import check, invalid
+from helpers.embedded.search import search
 
 Answer = dict[str, Any] | None
 
@@ -21,6 +22,7 @@ class TrainingApi:
             "CreateTrainingJob": self._create,
             "DescribeTrainingJob": lambda request, _: jobs.get(request["TrainingJobName"]).describe(),
             "ListTrainingJobs": lambda request, _: jobs.list(request),
+            "Search": lambda request, _: search(list(jobs.records.values()), request),
             "StopTrainingJob": lambda request, _: jobs.stop(request["TrainingJobName"]),
             "AddTags": self._add_tags,
             "ListTags": self._list_tags,
@@ -29,6 +31,8 @@ class TrainingApi:
 
     def knows(self, call: str, request: dict[str, Any]) -> bool:
         """Say whether a call is one about training jobs."""
+        if call == "Search":
+            return request.get("Resource") == "TrainingJob"
         about_tags = call.endswith("Tags")
         return call in self.calls and (not about_tags or ":training-job/" in str(request.get("ResourceArn")))
 

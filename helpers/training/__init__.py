@@ -1,4 +1,7 @@
-"""A training job on SageMaker: launch it, find it, follow it, stop it, fetch what it left."""
+"""A training job on SageMaker: launch it, find it, follow it, stop it, fetch what it left.
+
+`launch_many`, `follow_many` and `stop_many` do so with many jobs at once; they are those of `helpers.experiment`.
+"""
 
 from helpers.training.fetching import fetch
 from helpers.training.following import follow
@@ -19,8 +22,20 @@ __all__ = [
     "fetch",
     "find",
     "follow",
+    "follow_many",
     "interrupt",
     "launch",
+    "launch_many",
     "list_newest",
     "stop",
+    "stop_many",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Give what works on many jobs, which is made of what is here."""
+    if name not in ("launch_many", "follow_many", "stop_many"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from helpers import experiment
+
+    return getattr(experiment, name)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -158,6 +159,12 @@ def find(connection: Connection, name: str = "") -> Job:
         raise TrainingError(
             f"Expected a training job named {name}, found none on {connection.target}. The newest there: {newest}."
         ) from error
+    return from_description(told)
+
+
+def from_description(told: Mapping[str, Any]) -> Job:
+    """Return the job that SageMaker described: an answer of DescribeTrainingJob, or a record of Search."""
+    name = told["TrainingJobName"]
     channel = next((c for c in told.get("InputDataConfig", []) if c["ChannelName"] == CHANNEL), None)
     board = told.get("TensorBoardOutputConfig", {}).get("S3OutputPath", "")
     return Job(

@@ -6,7 +6,9 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -15,6 +17,10 @@ from helpers import job_request
 from helpers.aws import Connection
 from helpers.image import Image
 from helpers.training.job import CHANNEL, GOES_ON_FROM, JOB_PREFIX, Job, TrainingError, find, list_with_status
+
+if TYPE_CHECKING:
+    from sagemaker.core.training.configs import InputData
+    from sagemaker.train import ModelTrainer
 
 # Each reads the learner's log line. The sign belongs to the number: without it -0.95 would be read as 0.95.
 METRICS = {
@@ -32,6 +38,7 @@ def launch(
     hyperparameters: Mapping[str, object],
     instance_type: str = "ml.c5.xlarge",
     max_minutes: float = 60,
+    instance_count: int = 1,
     spot: bool = False,
     max_wait_minutes: float = 0,
     checkpoints: str = "",
@@ -56,6 +63,8 @@ def launch(
         See https://aws.amazon.com/sagemaker/pricing/.
     max_minutes : float
         SageMaker ends the job after this time, whatever it does. It is the most that you can pay for.
+    instance_count : int
+        1, for ML-Agents 0.11.0 trains on one machine. For more machines, see `launch_many`.
     spot : bool
         Run on spare capacity, which is cheaper and may be taken away: the job then waits until there is some again and
         goes on from its checkpoints.
@@ -80,6 +89,7 @@ def launch(
         hyperparameters=hyperparameters,
         instance_type=instance_type,
         max_minutes=max_minutes,
+        instance_count=instance_count,
         spot=spot,
         max_wait_minutes=max_wait_minutes,
         checkpoints=checkpoints,
@@ -88,7 +98,7 @@ def launch(
     if problems:
         raise TrainingError("\n".join(problems))
     values = job_request.encode(hyperparameters)
-    limits = _limits(max_minutes, max_wait_minutes, spot)
+    limits = make_limits(max_minutes, max_wait_minutes, spot)
     try:
         place = places.locate(connection, checkpoints or places.make_name())
     except places.CheckpointsError as error:
@@ -101,8 +111,8 @@ def launch(
         _refuse_second_writer(connection, place)
         if start_from:
             _copy_checkpoints(connection, find(connection, start_from), place)
-        compute = {"instance_type": instance_type, "enable_managed_spot_training": spot}
-        return _create(connection, volume, image, values, compute, limits, place, goes_on_from)
+        environment = {GOES_ON_FROM: goes_on_from} if goes_on_from else {}
+        return _create(connection, Order(volume, image, values, instance_type, spot, limits, place, environment))
 
 
 @contextlib.contextmanager
@@ -113,17 +123,39 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _create(
-    connection: Connection,
-    volume: str,
-    image: Image,
-    values: dict[str, str],
-    compute: dict[str, object],
-    limits: dict[str, int],
-    place: str,
-    goes_on_from: str,
-) -> str:
-    """Create the job through the SDK and return its name."""
+@dataclass(frozen=True)
+class Order:
+    """A job that can be meant and is not made yet.
+
+    Attributes
+    ----------
+    volume : str
+    image : Image
+    values : mapping of str to str
+        The hyperparameters as SageMaker takes them.
+    instance_type : str
+    spot : bool
+    limits : mapping of str to int
+        How long it may take, in seconds, under SageMaker's names.
+    place : str
+        S3 URI of its checkpoints.
+    environment, tags : mapping of str to str
+        Beside the project's own tags.
+    """
+
+    volume: str
+    image: Image
+    values: Mapping[str, str]
+    instance_type: str
+    spot: bool
+    limits: Mapping[str, int]
+    place: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def make_trainer(connection: Connection, order: Order) -> tuple["ModelTrainer", list["InputData"]]:
+    """Return the SDK's trainer of a job, and its channels."""
     # The SDK would refuse a role that lacks rights to make network interfaces, which only jobs in a VPC use.
     # helpers.preflight looks at the rights that these jobs need.
     os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
@@ -143,33 +175,45 @@ def _create(
     session = Session(boto_session=connection.session, default_bucket=connection.bucket)
     metrics = [MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()]
     output = f"s3://{connection.bucket}/training"
+    tags = {"project": "mlagents", "image": order.image.tag, **order.tags}
     trainer = ModelTrainer(
         sagemaker_session=session,
-        training_image=image.uri,
+        training_image=order.image.uri,
         role=connection.role,
         base_job_name=JOB_PREFIX,
-        hyperparameters=values,
-        environment={GOES_ON_FROM: goes_on_from} if goes_on_from else {},
-        compute=Compute(instance_count=1, volume_size_in_gb=30, **compute),
-        stopping_condition=StoppingCondition(**limits),
+        hyperparameters=dict(order.values),
+        environment=dict(order.environment),
+        compute=Compute(
+            instance_type=order.instance_type,
+            instance_count=1,
+            volume_size_in_gb=30,
+            enable_managed_spot_training=order.spot,
+        ),
+        stopping_condition=StoppingCondition(**order.limits),
         networking=Networking(enable_network_isolation=True),
-        checkpoint_config=CheckpointConfig(s3_uri=place),
+        checkpoint_config=CheckpointConfig(s3_uri=order.place),
         output_data_config=OutputDataConfig(s3_output_path=output),
-        tags=[Tag(key="project", value="mlagents"), Tag(key="image", value=image.tag)],
+        tags=[Tag(key=key, value=value) for key, value in tags.items()],
     )
     trainer = trainer.with_metric_definitions(metrics).with_tensorboard_output_config(
         TensorBoardOutputConfig(s3_output_path=output)
     )
-    source = S3DataSource(s3_data_type="S3Prefix", s3_uri=volume, s3_data_distribution_type="FullyReplicated")
+    source = S3DataSource(s3_data_type="S3Prefix", s3_uri=order.volume, s3_data_distribution_type="FullyReplicated")
+    return trainer, [InputData(channel_name=CHANNEL, data_source=source)]
+
+
+def _create(connection: Connection, order: Order) -> str:
+    """Create the job through the SDK and return its name."""
+    trainer, inputs = make_trainer(connection, order)
     try:
-        trainer.train(input_data_config=[InputData(channel_name=CHANNEL, data_source=source)], wait=False, logs=False)
+        trainer.train(input_data_config=inputs, wait=False, logs=False)
     except ClientError as error:
-        told = job_request.explain_refusal(connection, compute["instance_type"], error)
+        told = job_request.explain_refusal(connection, order.instance_type, error)
         raise TrainingError(f"SageMaker refused the job, nothing was started: {told}") from error
     return trainer._latest_training_job.training_job_name
 
 
-def _limits(max_minutes: float, max_wait_minutes: float, spot: bool) -> dict[str, int]:
+def make_limits(max_minutes: float, max_wait_minutes: float, spot: bool) -> dict[str, int]:
     """Return how long a job may take, in seconds."""
     limits = {"max_runtime_in_seconds": round(60 * max_minutes)}
     if spot:

@@ -1,5 +1,7 @@
 """A job's log in CloudWatch."""
 
+from typing import Any
+
 from helpers.aws import Connection
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -10,15 +12,23 @@ class Log:
 
     A job that was interrupted and restarted has a stream for each attempt; they are read one after another.
 
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        The job's.
+    logs : client, optional
+        One to share, by who reads many logs.
+
     Attributes
     ----------
     lines : list of str
         What was read so far.
     """
 
-    def __init__(self, connection: Connection, name: str):
+    def __init__(self, connection: Connection, name: str, logs: Any = None):
         self.lines: list[str] = []
-        self._logs = connection.client("logs")
+        self._logs = logs or connection.client("logs")
         self._name = name
         self._tokens: dict[str, str] = {}  # stream -> where to read on
 

@@ -1,0 +1,261 @@
+"""Launch an experiment: each run once, and no more at a time than there is room for."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from helpers import checkpoints, job_request
+from helpers.aws import Connection
+from helpers.experiment import plan
+from helpers.experiment.following import View, interrupted
+from helpers.experiment.plan import Planned
+from helpers.experiment.queue import Queue
+from helpers.experiment.runs import ENVIRONMENT, Experiment, Run
+from helpers.experiment.watch import Watch
+from helpers.image import Image
+from helpers.training.following import POLL_SECONDS, THROTTLED
+from helpers.training.job import TrainingError, from_description
+from helpers.training.launching import Order, make_limits, make_trainer
+
+AT_ONCE = 10  # on AWS, whose quotas for new accounts are lower, and which says so
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 120.0  # seconds without a launch after AWS had no room
+
+
+def launch_many(
+    connection: Connection,
+    experiment: str,
+    *,
+    settings: Mapping[str, Mapping[str, object]],
+    seeds: Sequence[int],
+    volume: str,
+    image: Image,
+    hyperparameters: Mapping[str, object],
+    instance_type: str = "ml.c5.xlarge",
+    instance_count: int = 1,
+    max_minutes: float = 60,
+    spot: bool = False,
+    max_wait_minutes: float = 0,
+    at_once: int = 0,
+    again: bool = False,
+    queue: str = "",
+    poll_seconds: float = POLL_SECONDS,
+) -> Experiment:
+    """Launch a run for each of several settings and seeds, and return the experiment that they make.
+
+    A run that was launched before is not launched again, whether it runs, ended or failed: after a restart of the
+    notebook the same call goes on where it was. This returns when the last run was launched; see `follow_many`.
+
+    Interrupting (Ctrl-C, or the stop button) ends the launching: what runs goes on.
+
+    Parameters
+    ----------
+    connection : Connection
+    experiment : str
+        Its name. Tags of each job say it, its settings and its seed.
+    settings : mapping of str to mapping
+        The name of each setting, to the hyperparameters that it differs in.
+    seeds : sequence of int
+        Each setting is trained with each of them.
+    hyperparameters : mapping
+        What all runs have in common.
+    at_once : int
+        The most runs in progress at a time. 0 is as many as this machine's cores bear on the embedded target, else 10.
+        Where SageMaker says that the account's quota is reached, this waits, whatever the number.
+    again : bool
+        Launch those runs again that failed or were stopped.
+    queue : str
+        A training queue of AWS Batch, to submit all runs to: they wait there instead of here.
+    volume, image, instance_type, instance_count, max_minutes, spot, max_wait_minutes
+        As for `helpers.training.launch`.
+    poll_seconds : float
+        Time between two looks, in seconds.
+
+    Raises
+    ------
+    TrainingError
+        If an argument cannot be meant, an earlier run of this experiment was launched with something else, or SageMaker
+        refuses a run for another reason than that there is no room.
+    """
+    problems = [*plan.find_problems(experiment, settings, seeds, hyperparameters)]
+    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 0:
+        problems.append(f"Expected at_once to be a number of runs, or 0, found {at_once!r}.")
+    given = {"volume": volume, "image": image, "instance_type": instance_type, "max_minutes": max_minutes}
+    given |= {"instance_count": instance_count, "spot": spot, "max_wait_minutes": max_wait_minutes}
+    if not problems:
+        for own in settings.values():
+            both = {**hyperparameters, **own}
+            problems += job_request.find_problems(hyperparameters=both, checkpoints="", start_from="", **given)
+    if problems:
+        raise TrainingError("\n".join(dict.fromkeys(problems)))
+    limits = make_limits(max_minutes, max_wait_minutes, spot)
+    order = Order(volume, image, {}, instance_type, spot, limits, "")
+    planned = plan.make(experiment, settings, seeds, hyperparameters)
+    batch = Queue(connection, queue) if queue else None
+    watch = Watch(connection, experiment)
+    _refuse_mixture(watch, planned, order)
+    left = _choose(watch, planned, again)
+    if batch:
+        return _submit(connection, batch, watch, left, order)
+    launcher = Launcher(connection, order, at_once or choose_at_once(connection))
+    launcher.launch(watch, left, len(planned), poll_seconds)
+    return watch.experiment
+
+
+def choose_at_once(connection: Connection) -> int:
+    """Return how many runs are in progress at a time where nobody said: a training keeps two cores busy."""
+    return max(1, (os.cpu_count() or 2) // 2) if connection.endpoint else AT_ONCE
+
+
+@dataclass
+class Launcher:
+    """Launches runs as there is room for them.
+
+    Attributes
+    ----------
+    connection : Connection
+    order : Order
+        What all runs have in common.
+    at_once : int
+    """
+
+    connection: Connection
+    order: Order
+    at_once: int
+    _template: dict[str, Any] = field(default_factory=dict)
+    _pause: float = 0.0
+    _not_before: float = 0.0
+
+    def launch(self, watch: Watch, left: list[Planned], total: int, poll_seconds: float) -> None:
+        """Launch what is left, showing a bar."""
+        if not left:
+            return
+        view = View(self.connection, watch)
+        try:
+            while left:
+                pause = view.look(poll_seconds)
+                while left and len(watch.running) < self.at_once and time.monotonic() >= self._not_before:
+                    view.note = self._try(watch, left)
+                    view.show(total)
+                view.show(total)
+                if left:
+                    time.sleep(pause)
+        except KeyboardInterrupt:
+            more = f" {len(left)} are not launched yet: run this cell again to go on with them."
+            print(interrupted(self.connection, watch, "No longer launching.", more))
+        finally:
+            view.close()
+
+    def _try(self, watch: Watch, left: list[Planned]) -> str:
+        """Launch the next run, or take note that there is no room; return what to show."""
+        run = left[0]
+        request = self._make_request(run)
+        try:
+            watch.sagemaker.create_training_job(**request)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "ResourceLimitExceeded" and " is 0 Instances" in str(error):
+                raise TrainingError(
+                    f"SageMaker refused {run.name}: your account may not run a {self.order.instance_type} at all. "
+                    f"Notebook 2 says how to ask for it. {error}"
+                ) from error
+            if code == "ResourceLimitExceeded" or code in THROTTLED:
+                return self._wait(code)
+            if code != "ResourceInUse":  # else it was launched meanwhile, or before and Search does not show it yet
+                told = job_request.explain_refusal(self.connection, self.order.instance_type, error)
+                raise TrainingError(
+                    f"SageMaker refused {run.name}: {told}\n{len(watch.running)} runs of {watch.name} are in progress, "
+                    f'and {len(left)} are not launched. training.stop_many(connection, "{watch.name}") stops them.'
+                ) from error
+        left.pop(0)
+        self._pause = 0.0
+        now = datetime.now(timezone.utc)
+        told = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Starting", "CreationTime": now}
+        watch.add(Run(run.settings, run.seed, from_description({**request, **told}), now))
+        return ""
+
+    def _wait(self, code: str) -> str:
+        """Launch nothing for a while, longer each time, and by chance, so that many who wait do not come at once."""
+        self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
+        pause = self._pause * random.uniform(0.5, 1)  # noqa: S311  no secret
+        self._not_before = time.monotonic() + pause
+        return f" · {code}: next try in {pause:.0f} s"
+
+    def _make_request(self, run: Planned) -> dict[str, Any]:
+        """Return the request for a run's job, in which the SDK's work is done once for all runs."""
+        if not self._template:
+            place = checkpoints.locate(self.connection, run.name)
+            order = replace(self.order, values=run.hyperparameters, place=place, tags=run.labels)
+            trainer, inputs = make_trainer(self.connection, order)
+            self._template = trainer._create_training_job_args(input_data_config=inputs, boto3=True)
+        tags = {tag["Key"]: tag["Value"] for tag in self._template["Tags"]} | run.labels
+        return {
+            **self._template,
+            "TrainingJobName": run.name,
+            "HyperParameters": dict(run.hyperparameters),
+            "CheckpointConfig": {
+                **self._template["CheckpointConfig"],
+                "S3Uri": checkpoints.locate(self.connection, run.name),
+            },
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+
+
+def _submit(connection: Connection, queue: Queue, watch: Watch, left: list[Planned], order: Order) -> Experiment:
+    """Submit runs to a queue, each once."""
+    there = queue.list_names(watch.name)
+    new = [run for run in left if run.name not in there]
+    for run in new:
+        place = checkpoints.locate(connection, run.name)
+        environment = {variable: run.labels[key] for key, variable in ENVIRONMENT.items()}
+        own = {"values": run.hyperparameters, "place": place, "tags": run.labels, "environment": environment}
+        queue.submit(run.name, replace(order, **own))
+    print(
+        f"{len(new)} runs of {watch.name} submitted to {queue.name}; {len(left) - len(new)} were there already. To "
+        f'follow them: training.follow_many(connection, "{watch.name}", queue="{queue.name}")'
+    )
+    return watch.experiment
+
+
+def _choose(watch: Watch, planned: list[Planned], again: bool) -> list[Planned]:
+    """Return the runs that are to be launched, each as the attempt that it is."""
+    found = watch.experiment
+    newest = {run.label: run for run in found.runs}
+    left = []
+    for run in planned:
+        there = newest.get(run.label)
+        if there is None:
+            left.append(run)
+        elif again and there.job.status in ("Failed", "Stopped"):
+            left.append(replace(run, attempt=len(found.launches[run.label]) + 1))
+    return left
+
+
+def _refuse_mixture(watch: Watch, planned: list[Planned], order: Order) -> None:
+    """Refuse to add runs to an experiment whose earlier runs were something else under the same names."""
+    wanted = {run.label: run for run in planned}
+    problems = []
+    for run in watch.experiment.runs:
+        job = run.job
+        if job.volume and job.volume.rstrip("/") != order.volume.rstrip("/"):
+            problems.append(f"another build ({job.volume}, now {order.volume})")
+        if job.image != order.image.uri:
+            problems.append(f"another image ({job.image}, now {order.image.uri})")
+        if run.label in wanted:
+            before, now = dict(job.hyperparameters), dict(wanted[run.label].hyperparameters)
+            changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+            told = ", ".join(f"{key} {before.get(key, 'not set')}, now {now.get(key, 'not set')}" for key in changed)
+            if changed:
+                problems.append(f"other hyperparameters for {run} ({told})")
+    if problems:
+        raise TrainingError(
+            f"Expected to go on with the experiment {watch.name!r}, found that its runs were launched with "
+            f"{'; '.join(list(dict.fromkeys(problems))[:3])}. Such runs cannot be compared: take another name."
+        )
