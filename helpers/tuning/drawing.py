@@ -5,17 +5,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from helpers.rewards.drawing import COLOURS, LABELS
 from helpers.tuning.job import Tuning, TuningError
 from helpers.tuning.ranges import Range
 
 COLUMNS = 3  # panels side by side
+MARGIN = 0.05  # room at both ends of a range, as a share of it
 SPANS = 100.0  # ends of a range that differ by this factor are drawn on a logarithmic scale
 
 
 def plot(tuning: Tuning, table: pd.DataFrame) -> Figure:
-    """Plot every key that was tuned against the metric: a dot for each training, a ring for one that was stopped.
+    """Plot every key over its range against the metric: a dot for each training, a ring for one that was stopped.
 
     The best is a star. Trainings without a value of the metric are crosses at the lower edge, so that none is missing.
 
@@ -93,6 +95,12 @@ def _along(axes: Axes, one: Range, table: pd.DataFrame) -> pd.Series:
         return table[one.name].map({value: place for place, value in enumerate(one.values)})
     if one.scale == "Logarithmic" or (one.scale == "Auto" and one.low > 0 and one.high / one.low >= SPANS):
         axes.set_xscale("log")
+        room = (one.high / one.low) ** MARGIN
+        axes.set_xlim(one.low / room, one.high * room)
+        if one.high / one.low >= 10:  # there is a power of ten to read, and the ticks between would overlap
+            axes.xaxis.set_minor_formatter(NullFormatter())
     else:
+        room = (one.high - one.low) * MARGIN
+        axes.set_xlim(one.low - room, one.high + room)
         axes.xaxis.set_major_locator(plt.MaxNLocator(4))
     return table[one.name]

@@ -446,6 +446,8 @@ def test_the_picture():
         "log",
     )
     assert size.get_xscale() == "linear"
+    assert size.get_xlim() == pytest.approx((30.4, 65.6))  # the whole range, with some room
+    assert rate.get_xlim() == pytest.approx((1e-5 / 1000**0.05, 1e-2 * 1000**0.05))
     drawn = {line.get_label(): [list(map(float, axis)) for axis in line.get_data()] for line in rate.lines}
     assert drawn == {
         "completed": [[0.001], [5.0]],
