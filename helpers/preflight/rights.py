@@ -19,10 +19,15 @@ AREAS = {
     "your rights, S3": ("Bucket", "Upload", "Results", "Checkpoints"),
     "your rights, ECR": ("RegistryLogin", "Registry"),
     "your rights, SageMaker": ("TrainingJobs", "TrainingJobList", "ExecutionRole"),
+    "your rights, tuning": ("TuningJobs", "TuningJobList"),
     "your rights, log": ("Log",),
     "your rights, looking": ("LookAtRole", "LookAtOwnRights", "LookAtQuotasAndPrices"),
 }
-LOOKING = "your rights, looking"
+# What training does without, and what needs it.
+NOT_FOR_TRAINING = {
+    "your rights, tuning": "Tuning jobs need them, training does not.",
+    "your rights, looking": "This table and the prices need them, training does not.",
+}
 
 # Needed once, when something is made that may be there already.
 ONCE = {
@@ -131,8 +136,8 @@ def _rights(
     listing = ", ".join(sorted(denied))
     what = f"Missing: {listing}."
     todo = f"Attach what {file} holds (`python -m helpers.policies` fills in your names), or ask your administrator."
-    if name == LOOKING:
-        return Finding("warning", what, f"This table and the prices need them, training does not. {todo}", name)
+    if name in NOT_FOR_TRAINING:
+        return Finding("warning", what, f"{NOT_FOR_TRAINING[name]} {todo}", name)
     if set(denied) <= ONCE:
         todo = f"Needed only while bucket or repository is not there yet, or has no rules. {todo}"
         return Finding("warning", what, todo, name)

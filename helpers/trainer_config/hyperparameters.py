@@ -28,6 +28,16 @@ class Option:
     least: float = -math.inf
     most: float = math.inf
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.read is _whole
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, so that there are others between two of them."""
+        return self.read in (_whole, _finite)
+
 
 def _text(text: str) -> str:
     if not text or "\0" in text or len(text) > 400:

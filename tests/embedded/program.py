@@ -23,7 +23,7 @@ for step in filter(None, steps.split(";")):
     if verb == "say":
         print(rest, flush=True)
     elif verb == "tell":  # a hyperparameter as the reward
-        print(f"Reward: {given[rest]}", flush=True)
+        print(f"Mean Reward: {given[rest]}", flush=True)
     elif verb == "if":  # NAME VALUE: go on only with this hyperparameter
         name, _, value = rest.partition(" ")
         if given[name] != value:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,7 +160,7 @@ def test_a_tuning_job_from_end_to_end(tuner, aws):
     static = request["TrainingJobDefinition"]["StaticHyperParameters"]
     handed = {**static, "digit": "3", "_tuning_objective_metric": "reward"}
     assert job["HyperParameters"] == handed
-    assert json.loads(aws.log(best["TrainingJobName"]).partition("\nReward: ")[0]) == handed
+    assert json.loads(aws.log(best["TrainingJobName"]).partition("\nReward: 0.5")[0]) == handed
     assert (job["Environment"], job["EnableNetworkIsolation"]) == ({"A": "b"}, True)
     assert aws.sm.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"] == request["Tags"]
     assert (best["TrainingStartTime"], best["TrainingEndTime"]) == (job["TrainingStartTime"], job["TrainingEndTime"])
@@ -434,7 +435,8 @@ def test_names_are_unique(tuner):
     assert len(tuner.trainings(name)) == 3
 
 
-def test_killed_and_started_again(own):
+@pytest.mark.parametrize("third", ["waited", "was only noted"])
+def test_killed_and_started_again(own, third):
     aws = own.start(EMBEDDED_MAX_JOBS="1")
     tuner = Tuner(aws)
     done = tuner.run(RandomSeed=4)
@@ -449,6 +451,8 @@ def test_killed_and_started_again(own):
     before = tuner.trainings(name)
     os.kill(aws.server.pid, signal.SIGKILL)
     own.wait_for(lambda: embedded.find() is None)
+    if third == "was only noted":  # as if the server had been killed just before it made it
+        shutil.rmtree(aws.folder(before[2]["TrainingJobName"]))
 
     aws = own.start()
     tuner = Tuner(aws)
@@ -470,6 +474,21 @@ def test_killed_and_started_again(own):
     again = tuner.describe(done["HyperParameterTuningJobName"])
     assert again == done
     assert len(aws.sm.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]) == 6
+
+
+def test_a_limit_of_the_account_is_waited_for(own):
+    aws = own.start(EMBEDDED_JOBS_QUOTA="1")
+    tuner = Tuner(aws)
+    blocking = aws.create("term;wait")
+    aws.logged(blocking)
+    name = tuner.create(parallel=2)
+    aws.wait_for(lambda: (aws.server.home / "tuning" / name / "tuning.json").read_text().count('"name"'))
+    assert tuner.describe(name)["HyperParameterTuningJobStatus"] == "InProgress"
+    assert tuner.trainings(name) == []
+    aws.sm.stop_training_job(TrainingJobName=blocking)
+    told = tuner.ended(name)
+    assert told["HyperParameterTuningJobStatus"] == "Completed"
+    assert told["TrainingJobStatusCounters"]["Completed"] == 3
 
 
 def test_stopped_with_its_server(own):

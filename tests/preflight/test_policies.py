@@ -10,7 +10,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.stub import Stubber
 
-from helpers import aws, checkpoints, cost, image, policies, preflight, training, volume
+from helpers import aws, checkpoints, cost, image, policies, preflight, training, tuning, volume
 from helpers.image import pushing
 from helpers.policies.__main__ import main
 
@@ -33,6 +33,7 @@ FREE = {"sts:GetCallerIdentity"}  # needs no right
 # Rights that a call takes beside its own: the role that a job is given, the tags that something is made with.
 IMPLIED = {
     "sagemaker:CreateTrainingJob": {"iam:PassRole", "sagemaker:AddTags"},
+    "sagemaker:CreateHyperParameterTuningJob": {"iam:PassRole", "sagemaker:AddTags"},
     "ecr:CreateRepository": {"ecr:TagResource"},
 }
 # What `docker push` calls, https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
@@ -101,7 +102,7 @@ def recorded(road):
 
 
 def go_down_the_road(folder):
-    """Do what the notebooks do: connect, look, upload, push the image, train, stop, train on, fetch, ask the price."""
+    """Do what the notebooks do: connect, look, upload, push the image, train, stop, train on, fetch, tune, ask prices."""
     aws.connect("embedded", bucket="a-new-bucket")
     connection = aws.connect("embedded")
     preflight.check(connection)
@@ -134,6 +135,12 @@ def go_down_the_road(folder):
         connection, volume=uri, image=IMAGE, hyperparameters={"do": ""}, max_minutes=2, start_from=job
     )
     assert training.follow(connection, further, poll_seconds=0.1).status == "Completed"
+    ranges = {"lambd": (0.9, 0.99)}
+    tuned = tuning.launch(
+        connection, volume=uri, image=IMAGE, hyperparameters={"do": "term;wait"}, ranges=ranges, max_minutes=2
+    )
+    tuning.stop(connection, tuned)
+    assert tuning.follow(connection, tuned, poll_seconds=0.1).status == "Stopped"
     with Stubber(boto3.client("service-quotas")) as stub:
         stub.add_response("list_service_quotas", {"Quotas": []})
         stub.add_response("list_aws_default_service_quotas", {"Quotas": []})
@@ -175,6 +182,7 @@ def allows(name, action, resource):
 BUCKET = "arn:aws:s3:::mlagents-us-east-1-123456789012"
 REPOSITORY = f"arn:aws:ecr:us-east-1:123456789012:repository/{image.REPOSITORY}"
 JOB = f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{training.JOB_PREFIX}-20260101"
+TUNING_JOB = f"arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/{tuning.job.PREFIX}-0101"
 STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:log-stream:job/algo-1"
 
 
@@ -188,6 +196,8 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
         ("user", "ecr:PutImage", REPOSITORY),
         ("user", "sagemaker:CreateTrainingJob", JOB),
         ("user", "sagemaker:StopTrainingJob", JOB),
+        ("user", "sagemaker:CreateHyperParameterTuningJob", TUNING_JOB),
+        ("user", "sagemaker:AddTags", TUNING_JOB),
         ("user", "logs:GetLogEvents", STREAM),
         ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
         ("execution-role", "s3:GetObject", f"{BUCKET}/{volume.PREFIX}/0123/3DBall.x86_64"),

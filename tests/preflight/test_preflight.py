@@ -41,6 +41,7 @@ def test_a_whole_account(account):
             "your rights, S3",
             "your rights, ECR",
             "your rights, SageMaker",
+            "your rights, tuning",
             "your rights, log",
             "your rights, looking",
             "quota",
@@ -60,7 +61,7 @@ def test_a_whole_account(account):
 
 def test_it_shows_everything_as_one_table(account):
     report = check(account.whole())
-    assert report._repr_html_().count("✔ ok") == 19  # each row, and the verdict
+    assert report._repr_html_().count("✔ ok") == 20  # each row, and the verdict
     assert "  ok       quota, spot: 1 x ml.c5.xlarge for spot training job usage.\n" in str(report)
     assert "more like these" not in str(report)
 
@@ -339,6 +340,7 @@ def test_a_federated_user_is_not_simulated(account):
         ("ecr:CreateRepository", "your rights, ECR", "warning"),
         ("ecr:PutImage", "your rights, ECR", "error"),
         ("iam:PassRole", "your rights, SageMaker", "error"),
+        ("sagemaker:CreateHyperParameterTuningJob", "your rights, tuning", "warning"),
         ("logs:GetLogEvents", "your rights, log", "error"),
         ("pricing:GetProducts", "your rights, looking", "warning"),
     ],

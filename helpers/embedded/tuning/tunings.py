@@ -16,6 +16,8 @@ from helpers.embedded.schema import AwsError, invalid
 from helpers.embedded.tuning import record, request, stopping
 from helpers.embedded.tuning.record import Tuning
 
+RETRY_SECONDS = 1.0
+"""After a training was refused because the account's limit was reached."""
 ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
 NO_OBJECTIVE = (
     "No objective metrics found after running {} training jobs. Please ensure that the custom algorithm is emitting "
@@ -149,6 +151,7 @@ class Life(threading.Thread):
         self.limits = config["ResourceLimits"]
         self.early = config["TrainingJobEarlyStoppingType"] == "Auto"
         self.judged: dict[str, int] = {}  # training -> how many of its values were looked at
+        self.refused = False  # the account's limit is reached: a training that is noted has yet to be made
         self.over = False  # by its completion criteria: what runs is stopped, and the tuning job is Completed
 
     def run(self) -> None:
@@ -156,7 +159,8 @@ class Life(threading.Thread):
         try:
             self._take_up()
             while not self._step():
-                self.wake.wait(self._seconds_left())
+                waits = (self._seconds_left(), RETRY_SECONDS if self.refused else None)
+                self.wake.wait(min((seconds for seconds in waits if seconds is not None), default=None))
                 self.wake.clear()
         except Exception as error:
             logging.exception("%s failed", self.tuning.name)
@@ -166,13 +170,9 @@ class Life(threading.Thread):
             self.tunings.living.pop(self.tuning.arn, None)
 
     def _take_up(self) -> None:
-        """Listen to trainings of an earlier server, and make the one that it had noted and not yet made."""
-        for one in self.tuning.trainings:
-            job = self.jobs.records.get(one["name"])
-            if job is not None:
-                job.told = self.wake.set
-            elif self.tuning.status == "InProgress":
-                self._make(one)
+        """Listen to the trainings that an earlier server made."""
+        for job in self.tunings.trainings(self.tuning):
+            job.told = self.wake.set
 
     def _step(self) -> bool:
         """Look and act once; say whether the tuning job has ended."""
@@ -189,23 +189,35 @@ class Life(threading.Thread):
                 return False
             self.tuning.move("Completed" if self.over and self.tuning.status == "InProgress" else "Stopped")
             return True
-        while self._may_launch(living):
-            living.append(self._launch())
-        if living:
+        self.refused = False
+        while self._may_launch(living) and (job := self._launch()):
+            living.append(job)
+        if living or self.refused:
             return False
         self._finish()
         return True
 
     def _may_launch(self, living: list[Record]) -> bool:
-        launched = len(self.tuning.trainings)
+        launched = len(self.tunings.trainings(self.tuning))
         return (
             self.tuning.status == "InProgress"
             and launched < self.limits["MaxNumberOfTrainingJobs"]
             and len(living) < self.limits["MaxParallelTrainingJobs"]
         )
 
-    def _launch(self) -> Record:
-        """Choose hyperparameters and begin a training with them."""
+    def _launch(self) -> Record | None:
+        """Begin the next training; give None if the account's limit does not allow it yet."""
+        noted = next((one for one in self.tuning.trainings if one["name"] not in self.jobs.records), None)
+        try:
+            return self._make(noted or self._note())
+        except AwsError as error:
+            if error.code != "ResourceLimitExceeded":
+                raise
+            self.refused = True
+            return None
+
+    def _note(self) -> dict[str, Any]:
+        """Choose hyperparameters and note them on disk, so that a server to come makes this training and no other."""
         from helpers.embedded.tuning import search  # Optuna: here, so that the embedded AWS starts without it
 
         config, tuning = self.tuning.config, self.tuning
@@ -221,7 +233,7 @@ class Life(threading.Thread):
         with tuning.lock:
             tuning.trainings.append(noted)
             tuning.save()
-        return self._make(noted)
+        return noted
 
     def _make(self, noted: dict[str, Any]) -> Record:
         tuning = self.tuning

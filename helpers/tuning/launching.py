@@ -1,0 +1,247 @@
+"""Launch a tuning job through the SDK, unless the same one is running already."""
+
+import hashlib
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from helpers import job_request, training
+from helpers.aws import Connection
+from helpers.image import Image
+from helpers.tuning import ranges as tried
+from helpers.tuning.job import PREFIX, TuningError
+
+STRATEGIES = ("Bayesian", "Random", "Grid")
+DIRECTIONS = ("Maximize", "Minimize")
+DEFAULT_TRAININGS = 10
+
+
+def launch(
+    connection: Connection,
+    *,
+    volume: str,
+    image: Image,
+    hyperparameters: Mapping[str, object],
+    ranges: Mapping[str, tuple | list],
+    folder: str | Path | None = None,
+    metric: str = "mean_reward",
+    direction: str = "Maximize",
+    strategy: str = "Bayesian",
+    max_trainings: int | None = None,
+    parallel: int = 2,
+    early_stopping: bool = True,
+    seed: int | None = None,
+    instance_type: str = "ml.c5.xlarge",
+    max_minutes: float = 60,
+) -> str:
+    """Launch a tuning job and return its name.
+
+    If the same one is running already, that one's name is returned, and no second one is paid for. Each training begins
+    from nothing and keeps no checkpoints.
+
+    Parameters
+    ----------
+    connection : Connection
+    volume : str
+        S3 URI that `helpers.volume.upload` returned.
+    image : Image
+    hyperparameters : mapping
+        What stays as it is in every training, as for `helpers.training.launch`.
+    ranges : mapping of str to tuple or list
+        What is tried for keys of the trainer config: ``(low, high)``, or a list of values. A third member of the tuple
+        is SageMaker's scale: ``"Auto"``, ``"Linear"``, ``"Logarithmic"`` or ``"ReverseLogarithmic"``.
+    folder : path, optional
+        The folder that was uploaded. With it, the ranges are checked against its trainer config, too.
+    metric : str
+        One of `helpers.training.METRICS`. Its last value is what a training is judged by.
+    direction : str
+        ``"Maximize"`` or ``"Minimize"``.
+    strategy : str
+        ``"Bayesian"`` goes by what was tried, ``"Random"`` does not, ``"Grid"`` tries every combination of lists.
+    max_trainings : int, optional
+        How many there are in all; 10 unless given, for a grid all of it.
+    parallel : int
+        How many at once. Bayesian search learns more with few.
+    early_stopping : bool
+        Stop trainings that do worse than earlier ones did at the same number of summaries.
+    seed : int, optional
+        Of the search, not of the trainings; 1 or more.
+    instance_type : str
+        As for `helpers.training.launch`.
+    max_minutes : float
+        The most that each training may take. This times `max_trainings` is the most that you can pay for.
+
+    Raises
+    ------
+    TuningError
+        If an argument cannot be meant, or SageMaker refuses the tuning job.
+    """
+    problems = job_request.find_problems(
+        volume=volume,
+        image=image,
+        hyperparameters=hyperparameters,
+        instance_type=instance_type,
+        instance_count=1,
+        max_minutes=max_minutes,
+        spot=False,
+        max_wait_minutes=0,
+        checkpoints="",
+        start_from="",
+    )
+    static = hyperparameters if isinstance(hyperparameters, Mapping) else {}
+    found, wrong = tried.read(ranges, static)
+    problems += wrong
+    problems += _problems_of_search(metric, direction, strategy, found, max_trainings, parallel, seed)
+    if not problems and folder is not None:
+        problems = tried.find_conflicts(folder, found, static, metric)
+    if problems:
+        raise TuningError("\n".join(problems))
+    count = max_trainings or (int(math.prod(one.count for one in found)) if strategy == "Grid" else DEFAULT_TRAININGS)
+    search = {
+        "objective_metric_name": metric,
+        "objective_type": direction,
+        "strategy": strategy,
+        "max_jobs": count,
+        "max_parallel_jobs": min(parallel, count),
+        "early_stopping_type": "Auto" if early_stopping else "Off",
+        "random_seed": seed,
+    }
+    values = job_request.encode(hyperparameters)
+    mark = _mark(volume, image.uri, values, [vars(one) for one in found], search, instance_type, max_minutes)
+    if running := _find_running(connection, mark):
+        print(f"{running} is running with the same ranges and settings. No second one is launched.")
+        return running
+    name = f"{PREFIX}-{datetime.now(timezone.utc):%m%d%H%M%S}-{mark}"
+    _create(connection, name, volume, image, values, found, search, instance_type, max_minutes)
+    return name
+
+
+def _problems_of_search(
+    metric: object,
+    direction: object,
+    strategy: object,
+    ranges: list[tried.Range],
+    max_trainings: object,
+    parallel: object,
+    seed: object,
+) -> list[str]:
+    problems = []
+    if metric not in training.METRICS:
+        near = get_close_matches(str(metric), training.METRICS, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        problems.append(
+            f"Expected metric to be one that a training reports, {', '.join(training.METRICS)}, found {metric!r}.{hint}"
+        )
+    if direction not in DIRECTIONS:
+        problems.append(f"Expected direction to be one of {', '.join(DIRECTIONS)}, found {direction!r}.")
+    if strategy not in STRATEGIES:
+        problems.append(f"Expected strategy to be one of {', '.join(STRATEGIES)}, found {strategy!r}.")
+    for name, value, given in (("max_trainings", max_trainings, True), ("parallel", parallel, False)):
+        if not (given and value is None) and not (_is_whole(value) and value >= 1):
+            problems.append(f"Expected {name} to be a whole number, 1 or more, found {value!r}.")
+    if seed is not None and not (_is_whole(seed) and 1 <= seed < 2**31):  # the SDK passes no 0 on
+        problems.append(f"Expected seed to be a whole number from 1 to {2**31 - 1}, found {seed!r}.")
+    return problems or list(_problems_of_count(strategy, ranges, max_trainings))
+
+
+def _problems_of_count(strategy: object, ranges: list[tried.Range], max_trainings: int | None) -> list[str]:
+    count = math.prod(one.count for one in ranges)
+    if strategy == "Grid":
+        numbers = [one.name for one in ranges if one.kind != "Categorical"]
+        if numbers:
+            return [
+                f"Expected lists of values for a grid, found ranges of {', '.join(numbers)}. List what is to be tried."
+            ]
+        if max_trainings not in (None, count):
+            return [
+                f"Expected max_trainings to be left out, a grid tries all {count} combinations, found {max_trainings}."
+            ]
+    elif ranges and (max_trainings or DEFAULT_TRAININGS) > count:
+        return [
+            f"Expected max_trainings of at most {count:g}, for there are no more combinations, found "
+            f"{max_trainings or DEFAULT_TRAININGS}. Set it, or widen the ranges."
+        ]
+    return []
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _mark(*asked: Any) -> str:
+    """Give 6 letters that tell one request from another."""
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def _find_running(connection: Connection, mark: str) -> str | None:
+    told = connection.client("sagemaker").list_hyper_parameter_tuning_jobs(
+        NameContains=mark, StatusEquals="InProgress", SortBy="CreationTime", SortOrder="Descending"
+    )
+    names = [summary["HyperParameterTuningJobName"] for summary in told["HyperParameterTuningJobSummaries"]]
+    return next((name for name in names if name.startswith(PREFIX) and name.endswith(f"-{mark}")), None)
+
+
+def _create(
+    connection: Connection,
+    name: str,
+    volume: str,
+    image: Image,
+    values: dict[str, str],
+    ranges: list[tried.Range],
+    search: dict[str, Any],
+    instance_type: str,
+    max_minutes: float,
+) -> None:
+    """Create the tuning job through the SDK."""
+    # As for a single job: the SDK would refuse a role that lacks rights to make network interfaces.
+    os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
+    # The SDK takes some 8 seconds to import. Only who launches a tuning job waits for it.
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
+    from sagemaker.core.shapes import StoppingCondition, Tag
+    from sagemaker.core.training.configs import Compute, InputData, OutputDataConfig
+    from sagemaker.train import ModelTrainer
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    class Tuner(HyperparameterTuner):
+        """The SDK's, which would let the trainings use the network: it passes on no more than a VPC."""
+
+        def _build_training_job_definition(self, inputs: Any) -> Any:
+            definition = super()._build_training_job_definition(inputs)
+            definition.enable_network_isolation = True
+            return definition
+
+    numbers = {"Continuous": ContinuousParameter, "Integer": IntegerParameter}
+    parameters = {
+        one.name: CategoricalParameter(list(one.values))
+        if one.kind == "Categorical"
+        else numbers[one.kind](one.low, one.high, one.scale)
+        for one in ranges
+    }
+    logging.getLogger("sagemaker").setLevel(logging.WARNING)
+    trainer = ModelTrainer(
+        sagemaker_session=Session(boto_session=connection.session, default_bucket=connection.bucket),
+        training_image=image.uri,
+        role=connection.role,
+        base_job_name=training.JOB_PREFIX,
+        hyperparameters=values,
+        compute=Compute(instance_type=instance_type, instance_count=1, volume_size_in_gb=30),
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=round(60 * max_minutes)),
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{connection.bucket}/training"),
+        tags=[Tag(key="project", value="mlagents"), Tag(key="image", value=image.tag)],
+    )
+    definitions = [{"Name": metric, "Regex": regex} for metric, regex in training.METRICS.items()]
+    tuner = Tuner(model_trainer=trainer, hyperparameter_ranges=parameters, metric_definitions=definitions, **search)
+    try:
+        tuner.tune([InputData(channel_name=training.CHANNEL, data_source=volume)], job_name=name, wait=False)
+    except ClientError as error:
+        told = job_request.explain_refusal(connection, instance_type, error)
+        raise TuningError(f"SageMaker refused the tuning job, nothing was started: {told}") from error
