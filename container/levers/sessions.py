@@ -80,7 +80,7 @@ class _Call:
 
 
 def _can_be_prepared(leaves, feeds) -> bool:
-    whole = all(isinstance(leaf, (tf.Tensor, tf.Operation)) for leaf in leaves)
+    whole = bool(leaves) and all(isinstance(leaf, (tf.Tensor, tf.Operation)) for leaf in leaves)
     return (
         whole
         and all(isinstance(feed, tf.Tensor) and feed.dtype != tf.string for feed in feeds)

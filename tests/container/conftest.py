@@ -16,6 +16,7 @@ from helpers import ROOT, trainer_env
 
 CONTAINER = ROOT / "container"
 PLAYER = Path(__file__).with_name("player.py")
+SCRIPTED = Path(__file__).with_name("scripted_training.py")
 sys.path.insert(0, str(CONTAINER))  # its modules import one another by plain name
 
 FAULT_COLUMNS = [
