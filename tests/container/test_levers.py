@@ -40,6 +40,7 @@ CASES = {
 }
 
 
+QUICK = ("agents come and go", "discrete")
 # SAC doesn't repeat itself with one thread either: its optimisers assign what the others read. So it learns too little
 # here for numbers of this precision, and what remains of it, its losses, is left out.
 SAC = {"trainer": "sac", "buffer_size": 200, "learning_rate": 1e-30}
@@ -61,10 +62,13 @@ def train(trainer, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def each_lever(train):
-    """Train the same without levers, twice, with each lever alone, and with all."""
-    sets = [STOCK, STOCK, *((*STOCK, name) for name in OTHERS), levers.NAMES]
-    return train([{**BASE, "levers": names} for names in sets])
+def quick(train):
+    """Train what the ordinary suite compares, all of it in one go."""
+    trainings = {"again": {**BASE, "levers": STOCK}}
+    for case in ("base", *QUICK):
+        trainings[case, "stock"] = {**CASES.get(case, BASE), "levers": STOCK}
+        trainings[case, "all"] = {**CASES.get(case, BASE), "levers": levers.NAMES}
+    return dict(zip(trainings, train(list(trainings.values())), strict=True))
 
 
 def same(notes, stocks):
@@ -77,38 +81,47 @@ def same(notes, stocks):
     assert notes == {**stocks, "ahead": notes["ahead"]}
 
 
-def test_a_training_without_levers_can_be_repeated(each_lever):
-    first, second = each_lever[:2]
-    same(first, second)
-    assert len(first["turns"]["experiences"]) == len(set(first["turns"]["experiences"])) == 61 and first["updates"] > 20
+def test_a_training_without_levers_can_be_repeated(quick):
+    first = quick["base", "stock"]
+    same(first, quick["again"])
+    assert len(first["turns"]["experiences"]) == len(set(first["turns"]["experiences"])) == 61
+    assert first["updates"] > 20
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_a_lever_alone_changes_nothing(each_lever, name):
-    same(each_lever[2 + OTHERS.index(name)], each_lever[0])
+@pytest.mark.parametrize("case", ["base", *QUICK])
+def test_all_levers_change_nothing(quick, case):
+    same(quick[case, "all"], quick[case, "stock"])
+    assert quick[case, "stock"]["updates"] > 20
 
 
-def test_all_levers_change_nothing(each_lever):
-    same(each_lever[-1], each_lever[0])
+def test_players_compute_ahead_but_before_an_update(quick):
+    assert quick["base", "stock"]["ahead"] == 0
+    assert 30 < quick["base", "all"]["ahead"] < 60
 
 
-def test_players_compute_ahead_but_before_an_update(each_lever):
-    assert each_lever[0]["ahead"] == 0
-    assert each_lever[-1]["ahead"] == each_lever[2 + OTHERS.index("ahead")]["ahead"] > 30
-
-
-def test_the_number_of_threads_changes_nothing(train):
-    trainings = [{"player": {}, "settings": {"normalize": False}, "levers": names} for names in ((), ("threads",))]
-    same(*train(trainings))
-
-
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", sorted(set(CASES) - set(QUICK)))
 def test_all_levers_change_nothing_where(case, train):
     stocks, notes = train([{**CASES[case], "levers": names} for names in (STOCK, levers.NAMES)])
     same(notes, stocks)
     assert stocks["updates"] > 3
 
 
+@pytest.mark.slow
+def test_a_lever_alone_changes_nothing(train):
+    stocks, *noted = train([{**BASE, "levers": names} for names in (STOCK, *((*STOCK, name) for name in OTHERS))])
+    for name, notes in zip(OTHERS, noted, strict=True):
+        same(notes, stocks)
+        assert (notes["ahead"] > 0) is (name == "ahead")
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_changes_nothing(train):
+    trainings = [{"player": {}, "settings": {"normalize": False}, "levers": names} for names in ((), ("threads",))]
+    same(*train(trainings))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("player, settings", [({}, {}), ({"discrete": [3]}, {"use_recurrent": True})])
 def test_sac_gets_the_same_experiences_and_batches(train, player, settings):
     case = {"player": player, "settings": {**SAC, **settings}}
