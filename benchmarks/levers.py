@@ -24,6 +24,6 @@ def comparisons(quick: bool = False) -> list[Comparison]:
                 Row(levers, title, "steps/s", side, NONE, "steps_per_second", True)
                 for side, (levers, title) in rows.items()
             ),
-            f"One player of {TASK.agents} agents, {TASK.steps:,} steps, run n with seed n, on both sides container/train.",
+            f"One player of {TASK.agents} agents, {TASK.steps:,} steps, run n with seed n.",
         )
     ]
