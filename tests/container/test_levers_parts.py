@@ -132,6 +132,60 @@ def test_brains_are_asked_for_again_after_a_reset_and_when_one_appears(run):
     run(BRAINS)
 
 
+COLUMNS = """
+import logging
+import numpy as np
+from mlagents.envs.brain import BrainInfo, BrainParameters
+from mlagents.envs.communicator_objects.agent_info_pb2 import AgentInfoProto
+from mlagents.envs.communicator_objects.unity_rl_output_pb2 import UnityRLOutputProto
+
+stock = BrainInfo.from_agent_proto
+from levers import columns
+columns.apply()
+said = []
+class Handler(logging.Handler):
+    def emit(self, record):
+        said.append(record.getMessage())
+logging.getLogger("mlagents.envs").addHandler(Handler())
+brain = BrainParameters("Test", 3, 1, [], [2, 2], ["", ""], 0)
+
+def compare(agents):
+    found = []
+    for read in (BrainInfo.from_agent_proto, stock):
+        message = UnityRLOutputProto()
+        message.agentInfos["Test"].value.extend(agents)
+        del said[:]
+        info = vars(read(4, message.agentInfos["Test"].value, brain))
+        for name, value in info.items():
+            if isinstance(value, np.ndarray):
+                info[name] = (value.dtype, value.shape, value.tobytes())
+        found.append((repr(info), list(said)))
+    assert found[0] == found[1], found
+    return found[0][1]
+
+def agent(number, seen=(1, 2, 3), **more):
+    return AgentInfoProto(id=number, stacked_vector_observation=seen, stored_vector_actions=[number, 0], **more)
+
+nan, inf = float("nan"), float("inf")
+compare([])
+compare([agent(7)])
+compare([agent(0, ()), agent(1, ())])
+compare([agent(0), agent(1, reward=2.5, done=True, max_step_reached=True, text_observation="a", stored_text_actions="b")])
+compare([agent(0, (1e300, 2, 3)), agent(1, (inf, -inf, 0))])
+print(compare([agent(0, (nan, inf, 3)), agent(1, reward=nan)]))
+compare([agent(0, memories=[1, 2]), agent(1), agent(2, memories=[3])])
+compare([agent(0, action_mask=[True, False, False, True]), agent(1, action_mask=[True]), agent(2)])
+custom = agent(1)
+custom.custom_observation.SetInParent()
+compare([agent(0), custom])
+"""
+
+
+def test_messages_are_read_as_mlagents_reads_them_with_its_warnings(run):
+    reward, observation = "An agent had a NaN reward for brain Test", "An agent had a NaN observation for brain Test"
+    assert run(COLUMNS) == f"{[reward, observation]}\n"
+
+
 RETURNS = """
 import numpy as np
 from mlagents.trainers.ppo import trainer
