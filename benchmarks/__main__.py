@@ -17,7 +17,7 @@ from benchmarks import HOME, machine, table
 from benchmarks.comparison import Comparison, Result
 from benchmarks.runner import Progress, measure_all
 
-GROUPS = ("training", "upload", "image", "tutorial", "growth")
+GROUPS = ("training", "levers", "upload", "image", "tutorial", "growth")
 RUNS = 5
 QUICK_SECONDS = 270.0
 

@@ -14,7 +14,7 @@ VERSION = "0.11.0"
 
 # fmt: off
 MEANINGS = {
-    "threads": "no more threads than cores given",
+    "threads": "a small network is computed by one thread",
     "lookups": "the buffers of agents and fields are found by one look-up",
     "sessions": "TensorFlow is asked by prepared calls",
     "minibatches": "the update's buffer is shuffled and cut as arrays",
@@ -25,7 +25,6 @@ MEANINGS = {
     "ahead": "a player computes its next step while the trainer stores the last one",
     "columns": "a player's answer is read for all agents together",
     "messages": "messages pass between a worker's threads as they are",
-    "transport": "a player is sent actions without what only the trainer uses",
 }
 # fmt: on
 NAMES = tuple(MEANINGS)

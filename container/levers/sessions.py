@@ -20,8 +20,8 @@ def apply() -> None:
 class PreparedRun:
     """In the place of a session's `run`.
 
-    What is asked for the first time, fetches nothing, is fed by name, is fed what has another shape or is both fed and
-    fetched, goes to the session's own `run`.
+    What is asked for the first time, is fed by name, is fed what has another shape or is both fed and fetched, goes
+    to the session's own `run`.
     """
 
     def __init__(self, session):
@@ -80,10 +80,9 @@ class _Call:
 
 
 def _can_be_prepared(leaves, feeds) -> bool:
-    whole = all(isinstance(leaf, (tf.Tensor, tf.Operation)) for leaf in leaves)
+    whole = bool(leaves) and all(isinstance(leaf, (tf.Tensor, tf.Operation)) for leaf in leaves)
     return (
-        bool(leaves)
-        and whole
+        whole
         and all(isinstance(feed, tf.Tensor) and feed.dtype != tf.string for feed in feeds)
         and not any(leaf is feed for leaf in leaves for feed in feeds)
     )

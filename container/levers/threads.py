@@ -1,23 +1,27 @@
-"""A small network is computed by one thread: handing its operations around takes longer than computing them."""
+"""A small network is computed by one thread, a large one by as many as cores were given.
+
+Handing the operations of a small network from thread to thread takes longer than computing them. ML-Agents leaves the
+number to TensorFlow, which takes the machine's cores, however few of them its control group may use.
+"""
 
 import functools
 
+import cores
 import tensorflow as tf
 from mlagents.trainers.tf_policy import TFPolicy
 
 SMALL = 1 << 23
-"""Multiplications in a hidden layer for one batch, below which one thread is as fast as several."""
+"""Multiplications between two hidden layers for one batch, below which a network counts as small."""
 
 
 def apply() -> None:
-    """Set the threads of each policy's session; ML-Agents asks for as many as the machine has cores, twice."""
+    """Set the threads of each policy's session; TensorFlow shares them among all, as the first one asked for them."""
     make, configure = TFPolicy.__init__, tf.ConfigProto
 
     def make_with_threads(self, seed, brain, trainer_parameters):
-        small = is_small(brain, trainer_parameters)
-        # TensorFlow shares the threads within an operation among all sessions, as the first one has asked for them.
+        threads = 1 if is_small(brain, trainer_parameters) else cores.given()
         tf.ConfigProto = functools.partial(
-            configure, inter_op_parallelism_threads=1, intra_op_parallelism_threads=1 if small else 0
+            configure, intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
         )
         try:
             make(self, seed, brain, trainer_parameters)

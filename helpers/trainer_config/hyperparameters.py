@@ -77,7 +77,7 @@ def _goal(text: str) -> float:
 
 LEVERS = (
     *("threads", "lookups", "sessions", "minibatches", "experiences", "returns"),
-    *("waiting", "brains", "ahead", "columns", "messages", "transport"),
+    *("waiting", "brains", "ahead", "columns", "messages"),
 )
 """What the container can make the trainer faster with."""
 

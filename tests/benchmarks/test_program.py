@@ -47,7 +47,7 @@ def test_names_that_are_none(capsys):
     with pytest.raises(SystemExit) as ended:
         program.main(["uplaod"])
     assert ended.value.code == 2
-    assert "expected rows that begin with one of training, upload" in capsys.readouterr().err
+    assert "expected rows that begin with one of training, levers, upload" in capsys.readouterr().err
 
 
 def test_too_few_runs(capsys):

@@ -129,7 +129,6 @@ class Player(Communicator):
             info.action_mask.extend(place == 0 for place in range(sum(self.discrete)))
         if self.broken and self.step == 15 and key[1] == 1:
             info.stacked_vector_observation[2] = float("nan")
-            info.stacked_vector_observation[3] = float("inf")
             info.reward = float("nan")
         for _ in range(self.images):
             pixels = io.BytesIO()

@@ -105,7 +105,7 @@ def test_a_run_that_had_reached_its_max_steps_says_so(job):
     """And a run that is stopped as soon as it has found its checkpoints leaves them as they are."""
     assert job.run() == 0
     files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
-    job.start("--pause 1", max_steps=100000)
+    job.start("--pause 0.5", max_steps=100000)  # so slow that it gets no further than a step or two
     job.wait_for("train: brain Test goes on from step 61")
     job.process.send_signal(signal.SIGTERM)
     assert job.finish() == 0

@@ -142,7 +142,7 @@ def test_what_a_tuning_job_hands_over(metric):
             "levers",
             "all, turbo",
             "Hyperparameter levers should be all, none or some of threads, lookups, sessions, minibatches, experiences, "
-            "returns, waiting, brains, ahead, columns, messages, transport, with commas between (",
+            "returns, waiting, brains, ahead, columns, messages, with commas between (",
         ),
         ("levers", "", "Hyperparameter levers should be all, none or some of threads, "),
         ("env-args", "--name 'a", "Hyperparameter env-args should be words as a shell would split them ("),

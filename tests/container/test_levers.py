@@ -14,9 +14,7 @@ from itertools import zip_longest
 import levers
 import pytest
 
-from tests.container.conftest import SCRIPTED
-
-pytestmark = pytest.mark.slow  # minutes, all together
+from tests.container.conftest import PLAYER, SCRIPTED
 
 BASE = {"player": {}, "settings": {}}
 STOCK = ("threads",)
@@ -121,6 +119,24 @@ def test_a_lever_alone_changes_nothing(train):
 def test_the_number_of_threads_changes_nothing(train):
     trainings = [{"player": {}, "settings": {"normalize": False}, "levers": names} for names in ((), ("threads",))]
     same(*train(trainings))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer_name", ["gail", "offline_bc"])
+def test_all_levers_change_nothing_with_demonstrations(train, trainer, tmp_path, trainer_name):
+    demo = tmp_path / "test.demo"
+    subprocess.run([trainer.python, PLAYER, "--record", demo], check=True)
+    signal = {"strength": 1.0, "gamma": 0.99, "encoding_size": 8, "demo_path": str(demo)}
+    settings = {
+        "gail": {
+            "pretraining": {"strength": 0.5, "demo_path": str(demo), "steps": 40},
+            "reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.9}, "gail": signal},
+        },
+        "offline_bc": {"trainer": "offline_bc", "demo_path": str(demo), "batch_size": 8},
+    }[trainer_name]
+    stocks, notes = train([{"player": {}, "settings": settings, "levers": names} for names in (STOCK, levers.NAMES)])
+    same(notes, stocks)
+    assert len(stocks["asked"]["Test"]) > 60
 
 
 @pytest.mark.slow
