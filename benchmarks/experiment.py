@@ -30,6 +30,7 @@ from helpers.embedded import joblog
 from helpers.embedded.front import Front
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.record import Record
+from helpers.embedded.tuning.tunings import Tunings
 from helpers.experiment import plan
 from helpers.experiment.watch import Watch
 
@@ -249,7 +250,9 @@ def serve_running(tell: Any, folder: Path, count: int, summaries: int) -> None:
     url = f"http://127.0.0.1:{server.port}"
     logs = session("embedded").client("logs", endpoint_url=url)
     jobs = Jobs(folder / "jobs", lambda _: logs)
-    server.app = Front(DomainDispatcherApplication(create_backend_app), None, None, jobs)
+    server.app = Front(
+        DomainDispatcherApplication(create_backend_app), None, None, jobs, Tunings(folder / "tunings", jobs)
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for number, run in enumerate(planned(count)):
         record = make_record(run, folder / run.name, number, summaries)

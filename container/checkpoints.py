@@ -1,8 +1,8 @@
 """A run's checkpoints on disk: found, verified, explained.
 
 ML-Agents writes `models/<run>-0/<Brain>/model-<step>.cptk.*` and a file `checkpoint` that names the newest. Beside
-each of them this container keeps a note, `model-<step>.json`: the shape of brain and network, the environment and the
-curriculum's lesson, which a checkpoint does not hold.
+each of them this container keeps a note, `model-<step>.json`: the shape of brain and network, the environment, the
+curriculum's lesson and the episodes that no summary has told of yet, which a checkpoint does not hold.
 """
 
 import json

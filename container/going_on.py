@@ -12,6 +12,9 @@ from mlagents.trainers import learn
 from refusal import RefusalError
 from run import Run
 
+OF_EPISODES = ("Environment/Cumulative Reward", "Environment/Episode Length")
+"""What is averaged over the episodes that ended since the last summary."""
+
 log = logging.getLogger("mlagents.trainers")
 
 
@@ -93,12 +96,14 @@ def shape_of(config, brain):
 def note_of(run: Run, brain: str):
     """Return what is to be written beside a brain's checkpoint."""
     curriculum = run.curricula.get(brain)
+    stats = run.trainers[brain].stats
     return {
         "environment": run.environment,
         "brains": sorted(run.brains.union(run.known)),
         "shape": run.shapes[brain],
         "lesson": None if curriculum is None else curriculum.lesson_num,
         "smoothing": None if curriculum is None else float(curriculum.smoothing_value),
+        "ended": {name: list(map(float, stats.get(name, ()))) for name in OF_EPISODES},
     }
 
 
@@ -161,6 +166,8 @@ def take_up(run: Run, trainer) -> None:
     name = trainer.brain_name
     trainer.step = int(trainer.policy.get_current_step())
     run.first_step = max(run.first_step, trainer.step)
+    for field, values in (run.notes.get(name) or {}).get("ended", {}).items():
+        trainer.stats[field] = [*trainer.stats.get(field, ()), *values]
     older = [c.prefix for c in reversed(checkpoints.of_brain(os.path.join(run.folder, name)))]
     trainer.policy.saver.recover_last_checkpoints(older)  # or they would never be removed
     # Whoever reads the summaries drops what an interrupted run wrote after the step that is gone on from.

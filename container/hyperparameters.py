@@ -13,6 +13,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
+import levers
 from refusal import RefusalError
 
 NEAREST = 5  # names that are shown where one is not known
@@ -133,6 +134,8 @@ OPTIONS = (
     Hyperparameter("env-args", words, (), "further arguments for the players"),
     Hyperparameter("debug", switch, False, "detailed log"),
     # this container's own
+    Hyperparameter("levers", levers.read_levers, levers.NAMES, "what makes the trainer faster: all, none or names with "
+                   "commas between"),
     Hyperparameter("stop-at-reward", reward_goal, None, "completed once the mean reward was at least this in "
                    "three summaries running: 80 for every brain, 3DBall=80 for one"),
     Hyperparameter("stall-timeout", number, 300.0, "seconds without an answer that mean a player hangs", least=1),

@@ -17,8 +17,11 @@ def main() -> None:
         import tf1_compat
 
         tf1_compat.install()
-    import learner_watch
-    from mlagents.trainers import learn
+    try:
+        import learner_watch
+        from mlagents.trainers import learn
+    except KeyboardInterrupt:  # asked to stop before it had begun
+        os._exit(130)
 
     code = 0
     try:

@@ -18,6 +18,7 @@ import brain_settings
 import checkpoints
 import events
 import going_on
+import levers
 import player_watch
 import tensorflow as tf
 from mlagents.envs import subprocess_env_manager
@@ -44,6 +45,7 @@ def install() -> None:
     """Connect to the supervisor and watch this process's learner."""
     settings = events.settings()
     events.connect(settings["events"])
+    levers.apply(settings["levers"])  # first, so that the watches are around them
     os.environ[events.SETTINGS] = json.dumps(dict(settings, learner=os.getpid()))  # for the workers
     run = Run(settings)
     signal.signal(signal.SIGINT, functools.partial(_interrupt, run))
@@ -214,6 +216,9 @@ def _watch_controller(run: Run) -> None:
         run.ending = run.leaving = True
         events.send("interrupted")
         if going_on.has_trained(run):  # else what is saved would be saved over with itself
+            # An interrupt in an update comes after the steps were counted and before their summaries are written.
+            for step in range(run.summarised + 1, run.newest_step() - run.first_step + 1):
+                self.write_to_tensorboard(step)
             interrupted(self)
 
     def watched_export(self):
@@ -226,11 +231,11 @@ def _watch_controller(run: Run) -> None:
         due = should_save_model(self, global_step + run.first_step)
         if due:  # a job killed right after the save has the point of its curve that belongs to it
             self.write_to_tensorboard(global_step)
-            run.summarised = global_step
         return due
 
     def summarise(self, global_step):
-        if global_step != run.summarised:
+        if global_step > run.summarised:
+            run.summarised = global_step
             write_to_tensorboard(self, global_step + run.first_step)
 
     def reset_if_ready(self, env, steps):
@@ -268,8 +273,9 @@ def _tick(run: Run, supervisor: int) -> None:
             marks, quiet, busy = run.marks, 0.0, time.process_time()
             continue
         quiet += TICK
-        # While it waits it polls without pause, which is no work; the players answer for themselves, sooner than this.
+        # While it waits it polls without pause, which is no work. Players and their drivers answer for themselves, and
+        # are told before the learner that waits for them.
         computing = 0.0 if run.waiting else time.process_time() - busy
-        if quiet >= run.stall_timeout + 10 and computing < quiet / 10:
+        if quiet >= run.stall_timeout + (20 if run.waiting else 10) and computing < quiet / 10:
             events.send("fault", kind="learner_stall", seconds=quiet)
             marks = -1

@@ -17,6 +17,7 @@ import traceback
 
 import editor
 import events
+import levers
 import process_tree
 from mlagents.envs import rpc_communicator, subprocess_env_manager
 from mlagents.envs.environment import UnityEnvironment
@@ -51,6 +52,7 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     settings = events.settings()
     process_tree.die_with(settings["learner"])
     events.connect(settings["events"])
+    levers.apply(settings["levers"])  # done already where the worker was forked
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner ends its workers by message
     player = Player(worker_id)
     logs = os.path.join(settings["player_logs"], str(worker_id))

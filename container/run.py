@@ -17,7 +17,7 @@ class Run:
         self.curricula = {}
         self.updated = set()  # brains whose network was updated in this process
         self.first_step = 0
-        self.summarised = None  # step of this process whose summary is written before its save
+        self.summarised = 0  # step of this process up to which summaries are written
         self.ending = False  # what ends from now on has not failed
         self.asked = False  # an interrupt came
         self.leaving = False  # learning is over
@@ -27,3 +27,7 @@ class Run:
     def steps(self):
         """Return brain -> (step, max_steps)."""
         return {name: (int(t.get_step), int(t.get_max_steps)) for name, t in self.trainers.items()}
+
+    def newest_step(self):
+        """Return the step of the brain that is furthest."""
+        return max((step for step, _ in self.steps().values()), default=0)

@@ -89,6 +89,7 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
             "player_logs": paths.PLAYER_LOGS,
             "run_folder": command.run_folder,
             "environment": command.environment,
+            "levers": options["levers"],
         }
     )
     run_folder = os.path.join(paths.CHECKPOINTS, command.run_folder)

@@ -19,6 +19,8 @@ from helpers.embedded.jobs import Jobs
 from helpers.embedded.schema import AwsError, invalid
 from helpers.embedded.store import Store, WsgiApp
 from helpers.embedded.training_api import TrainingApi
+from helpers.embedded.tuning.api import TuningApi
+from helpers.embedded.tuning.tunings import Tunings
 
 OWN = "/embedded/"
 """Paths of the embedded AWS's own: what a reader can do here and nowhere else."""
@@ -28,11 +30,11 @@ S3_CONTROL = "/v20180820/"
 
 
 class Front:
-    """Passes S3 to the store, ECR and training jobs to their own, policy simulation to `simulate`, the rest to moto."""
+    """Passes S3 to the store, ECR and SageMaker's jobs to their own, policies to `simulate`, the rest to moto."""
 
-    def __init__(self, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs):
+    def __init__(self, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
         self.moto, self.store, self.ecr, self.jobs = moto, store, ecr, jobs
-        self.training = TrainingApi(jobs)
+        self.sagemaker = (TrainingApi(jobs), TuningApi(tunings))
         self.throttle = limits.read_throttle()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -63,9 +65,10 @@ class Front:
         call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
         try:
             request = json.loads(_take(environ) or b"{}")
-            if not isinstance(request, dict) or not self.training.knows(call, request):
-                return self.moto(environ, start_response)
-            return _send_json(start_response, 200, self.training.answer(call, request, region))
+            for api in self.sagemaker:
+                if isinstance(request, dict) and api.knows(call, request):
+                    return _send_json(start_response, 200, api.answer(call, request, region))
+            return self.moto(environ, start_response)
         except json.JSONDecodeError as error:
             return _send_error(start_response, AwsError("SerializationException", str(error)))
         except AwsError as error:

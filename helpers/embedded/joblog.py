@@ -141,8 +141,7 @@ class JobLog:
                     value = float(match.group(1) if pattern.groups else match.group())
                 except (ValueError, TypeError):
                     continue
-                with self.record.lock:
-                    self.record.metrics[name] = {"MetricName": name, "Value": value, "Timestamp": now}
+                self.record.measure(name, value, now)
         if not text:
             return  # CloudWatch takes no empty message
         self.events.append({"timestamp": self.last, "message": text})

@@ -57,6 +57,7 @@ class Jobs:
         self.given: deque[str] = deque()  # those of them that it has meanwhile
         self.log_lock = threading.Lock()
         self.closed = False
+        self.ended: Callable[[Record], None] = lambda job: None  # called after the end of each job
         self.lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -80,18 +81,24 @@ class Jobs:
             else:
                 self._bury(job)
 
-    def create(self, request: dict[str, Any], region: str) -> Record:
+    def create(self, request: dict[str, Any], region: str, **tuning: Any) -> Record:
         """Take a checked CreateTrainingJob request and start the job, or let it wait.
+
+        Parameters
+        ----------
+        request
+            The request, which `helpers.embedded.schema.check` has let pass.
+        region
+            The caller's.
+        **tuning
+            Of the tuning job that launches it: `tuning`, `objective` and `told` of the `Record`.
 
         Raises
         ------
         AwsError
             If the name is taken or the request asks for what can't be done here.
         """
-        request = {**request, "StoppingCondition": {**request.get("StoppingCondition", {})}}
-        request["StoppingCondition"].setdefault("MaxRuntimeInSeconds", MAX_RUNTIME)
-        request.setdefault("AlgorithmSpecification", {"TrainingInputMode": "File"})  # no image: refused below
-        _check(request)
+        request = check(request)
         name = request["TrainingJobName"]
         arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:training-job/{name}"
         tags = {tag["Key"]: tag["Value"] for tag in request.pop("Tags", ())}
@@ -105,7 +112,9 @@ class Jobs:
             if self.closed:
                 raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
             limits.check_quota(request["ResourceConfig"]["InstanceType"], len(self.living))
-            job = Record(request, arn, self.folder / name, time.time(), tags=tags)
+            told = tuning.pop("told", None)
+            job = Record(request, arn, self.folder / name, time.time(), tags=tags, **tuning)
+            job.told = told or job.told
             job.folder.mkdir(exist_ok=True)
             job.move("Starting", "Preparing the instances for training")
             self._admit(job)
@@ -252,6 +261,7 @@ class Jobs:
             if name in self.waiting:
                 self.waiting.remove(name)
             self._let_go()
+        self.ended(self.records[name])
 
     def _bury(self, job: Record) -> None:
         """End a job whose server went without a word: no process stays, and its record says what happened."""
@@ -289,8 +299,17 @@ class Jobs:
                 logging.exception("%s: could not upload its checkpoints", job.name)
 
 
-def _check(request: dict[str, Any]) -> None:
-    """Check what botocore's model does not say."""
+def check(request: dict[str, Any]) -> dict[str, Any]:
+    """Check what botocore's model does not say, and give the request with SageMaker's defaults.
+
+    Raises
+    ------
+    AwsError
+        If it can't be meant, or asks for what can't be done here.
+    """
+    request = {**request, "StoppingCondition": {**request.get("StoppingCondition", {})}}
+    request["StoppingCondition"].setdefault("MaxRuntimeInSeconds", MAX_RUNTIME)
+    request.setdefault("AlgorithmSpecification", {"TrainingInputMode": "File"})  # no image: refused below
     limits, algorithm, instances = (
         request["StoppingCondition"],
         request["AlgorithmSpecification"],
@@ -316,6 +335,7 @@ def _check(request: dict[str, Any]) -> None:
     if len(set(names)) < len(names):
         raise invalid(f"Channel names must be unique, they are {', '.join(names)}")
     _check_possible(request, algorithm, instances)
+    return request
 
 
 def _check_possible(request: dict[str, Any], algorithm: dict[str, Any], instances: dict[str, Any]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ENDED = ("Completed", "Failed", "Stopped")
 GIVEN_BACK = (
@@ -58,6 +59,10 @@ class Record:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     streams: list[str] = field(default_factory=list)
+    tuning: str = ""  # ARN of the tuning job that launched it
+    objective: str = ""  # the metric that this tuning job goes by
+    objectives: list[float] = field(default_factory=list)  # its values so far
+    told: ClassVar[Callable[[], None]] = staticmethod(lambda: None)  # called when there is a new one; set for each job
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
@@ -81,6 +86,15 @@ class Record:
     def now(self) -> float:
         """Give the time of day, but never one before the job's last change (a clock may be set back)."""
         return max(time.time(), self.modified)
+
+    def measure(self, metric: str, value: float, when: float) -> None:
+        """Note a metric's newest value."""
+        with self.lock:
+            self.metrics[metric] = {"MetricName": metric, "Value": value, "Timestamp": when}
+            if metric == self.objective:
+                self.objectives.append(value)
+        if metric == self.objective:
+            self.told()
 
     def move(self, secondary: str, message: str, status: str | None = None) -> None:
         """Enter a secondary status (and, where given, a status) and write the record to disk."""
@@ -120,6 +134,7 @@ class Record:
                 "TrainingStartTime": self.started,
                 "TrainingEndTime": self.ended,
                 "FailureReason": self.failure,
+                "TuningJobArn": self.tuning or None,
             }
             if self.ended is not None:  # whole seconds, at least 1, says SageMaker's model
                 optional["TrainingTimeInSeconds"] = max(1, round(self.training_seconds))

@@ -30,6 +30,7 @@ from helpers.embedded.front import Front
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.registry import Registry
 from helpers.embedded.store import Store
+from helpers.embedded.tuning.tunings import Tunings
 
 HOST, REGION = "127.0.0.1", "us-east-1"
 
@@ -107,13 +108,15 @@ def serve(home: Path, ready: int) -> None:
         server = make_server(HOST, port, app=None, threaded=True, request_handler=Handler, fd=copied)
     url = f"http://{HOST}:{port}"
     jobs = Jobs(home / "jobs", Clients(url))
+    tunings = Tunings(home / "tuning", jobs)
     registry = Registry(home / "registry")
-    server.app = Front(moto, store, Ecr(create_backend_app("ecr"), registry), jobs)
+    server.app = Front(moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     jobs.load()
+    tunings.load()
 
     told = json.dumps({"url": url, "pid": os.getpid()})
     new = home / "server.json.new"
@@ -125,6 +128,7 @@ def serve(home: Path, ready: int) -> None:
 
     ended.wait()
     state.unlink(missing_ok=True)
+    tunings.close()
     logging.info("stopping; %d jobs had to be stopped", jobs.close())
     server.shutdown()
     registry.stop()

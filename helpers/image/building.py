@@ -142,7 +142,7 @@ def context(folder: Path) -> io.BytesIO:
 
     Settings of this machine's pip go along for the packages' stage, of which nothing but the packages is kept.
     """
-    files = {path.name: path.read_bytes() for path in list_files(folder)}
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder)}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in {**files, **pip_files(pip_settings(), os.environ)}.items():

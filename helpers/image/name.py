@@ -108,7 +108,8 @@ def content_hash(folder: Path, graphics: bool = False) -> str:
     """Hash what the image is made of: names and contents of the files, the variant, another base image."""
     digest = hashlib.sha256()
     for path in list_files(folder):
-        digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n".encode())
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n".encode())
     if graphics:
         digest.update(b"graphics\n")
     if base := os.environ.get(BASE_VARIABLE):
@@ -117,7 +118,9 @@ def content_hash(folder: Path, graphics: bool = False) -> str:
 
 
 def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that the image is made of, by name: all at the top of the folder that `.dockerignore` leaves.
+    """Yield the files that the image is made of.
+
+    These are all at the top of the folder that `.dockerignore` leaves, by name, and the modules of its packages.
 
     Raises
     ------
@@ -136,6 +139,8 @@ def list_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.is_file() and not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in patterns):
             yield path
+    for package in sorted(folder.glob("*/__init__.py")):
+        yield from sorted(package.parent.glob("*.py"))
 
 
 def base_image(folder: Path) -> str:

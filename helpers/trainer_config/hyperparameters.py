@@ -65,6 +65,19 @@ def _goal(text: str) -> float:
     return _finite(text.rpartition("=")[2])
 
 
+LEVERS = (
+    *("threads", "lookups", "sessions", "minibatches", "experiences", "returns"),
+    *("waiting", "brains", "ahead", "columns", "messages", "transport"),
+)
+"""What the container can make the trainer faster with."""
+
+
+def _levers(text: str) -> str:
+    if text not in ("all", "none") and not {name.strip() for name in text.split(",")} <= set(LEVERS):
+        raise ValueError
+    return text
+
+
 OPTIONS: Mapping[str, Option] = {
     "env": Option(_text),
     "run-id": Option(_text),
@@ -81,6 +94,7 @@ OPTIONS: Mapping[str, Option] = {
     "slow": Option(_switch),
     "env-args": Option(_words),
     "debug": Option(_switch),
+    "levers": Option(_levers),
     "stop-at-reward": Option(_goal),
     "stall-timeout": Option(_finite, 1),
     "max-restarts": Option(_whole, 0),
@@ -148,6 +162,7 @@ _EXPECTED = {
     _count_or_auto: "a whole number or auto",
     _switch: "true or false",
     _finite: "a number",
+    _levers: f"all, none or some of {', '.join(LEVERS)}, with commas between",
     _goal: "a reward such as 80, or 3DBall=80",
 }
 

@@ -16,6 +16,7 @@ from helpers import ROOT, trainer_env
 
 CONTAINER = ROOT / "container"
 PLAYER = Path(__file__).with_name("player.py")
+SCRIPTED = Path(__file__).with_name("scripted_training.py")
 sys.path.insert(0, str(CONTAINER))  # its modules import one another by plain name
 
 FAULT_COLUMNS = [
@@ -138,6 +139,11 @@ class Job:
         """Return when the test player first did what it was told to do wrong; None if it was told nothing."""
         logs = "".join(path.read_text() for path in self.root.glob("output/data/players/*/Player.log"))
         return min(map(float, re.findall(r"^about to .* at (.*)$", logs, re.M)), default=None)
+
+    @property
+    def has_begun(self):
+        """Whether it was ever started."""
+        return (self.root / "log.txt").exists()
 
     @property
     def log(self):

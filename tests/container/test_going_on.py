@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -69,6 +70,22 @@ def test_sigterm_saves_and_exports(job, tmp_path):
     assert not (job.root / "output/failure").exists()
 
 
+def test_a_stop_in_an_update_leaves_no_point_of_the_curve_out(job):
+    """The update of a step comes after it was counted, and before its summary would be written."""
+    run = {"max_steps": 100, "summary_freq": 1, "save-freq": 100000}
+    job.start("--fault nothing --at 40 --delay 1", num_epoch=600, buffer_size=64, **run)
+    job.wait_for_fault()
+    job.process.send_signal(signal.SIGTERM)
+    assert job.finish() == 0
+    assert job.training["status"] == "stopped"
+    [stopped] = job.saved_steps()
+    assert job.run(**run) == 0
+    assert job.training["resumed_from"] == {"Test": stopped}
+    steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log)]
+    assert steps[stopped - 1] == stopped
+    assert steps == [*range(1, 101), 100]  # ML-Agents takes one step more, and counts it as the last
+
+
 def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
     assert job.run(max_steps=100000, stop__at__reward="Test=0.9") == 0
     assert job.training["status"] == "completed"
@@ -88,7 +105,7 @@ def test_a_run_that_had_reached_its_max_steps_says_so(job):
     """And a run that is stopped as soon as it has found its checkpoints leaves them as they are."""
     assert job.run() == 0
     files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
-    job.start(max_steps=100000)
+    job.start("--pause 1", max_steps=100000)
     job.wait_for("train: brain Test goes on from step 61")
     job.process.send_signal(signal.SIGTERM)
     assert job.finish() == 0
@@ -133,8 +150,8 @@ def test_checkpoints_of_plain_mlagents_are_gone_on_from(job, tmp_path):
     assert job.run(**{**plain, "hidden_units": 129}) == 1
     assert job.failure == (
         "The checkpoint of brain Test at step 61 does not fit the network: dense/kernel is 128 x 2 in the checkpoint, "
-        "129 x 2 now; dense_1/kernel is 128 x 1 in the checkpoint, 129 x 1 now; main_graph_0/hidden_0/bias is 128 in "
-        "the checkpoint, 129 now; and 9 more. Start without checkpoints, or train with what they were made with."
+        "129 x 2 now; extrinsic_value/kernel is 128 x 1 in the checkpoint, 129 x 1 now; main_graph_0/hidden_0/bias is "
+        "128 in the checkpoint, 129 now; and 7 more. Start without checkpoints, or train with what they were made with."
     )
     assert job.run("--brains Other", **plain) == 1
     assert job.failure.startswith("The checkpoints hold the brains Test, but this build has the brain Other.")

@@ -1,6 +1,7 @@
 """The table of hyperparameters, and how values in their two encodings are read."""
 
 import hyperparameters
+import levers
 import pytest
 from refusal import RefusalError
 
@@ -28,6 +29,7 @@ def test_defaults_are_those_of_the_table():
         "slow": False,
         "env-args": (),
         "debug": False,
+        "levers": levers.NAMES,
         "stop-at-reward": None,
         "stall-timeout": 300.0,
         "max-restarts": 3,
@@ -57,6 +59,9 @@ def test_defaults_are_those_of_the_table():
         ("stop-at-reward", "80", (None, 80.0)),
         ("stop-at-reward", '"3DBall=-0.5"', ("3DBall", -0.5)),
         ("stall-timeout", "2.5", 2.5),
+        ("levers", "all", levers.NAMES),
+        ("levers", "none", ()),
+        ("levers", "brains, waiting", ("waiting", "brains")),  # in the order in which they are applied
     ],
 )
 def test_options_are_read_raw_and_json_encoded(name, given, value):
@@ -84,6 +89,36 @@ def test_what_sagemakers_tools_add_is_ignored():
     assert parse(sagemaker_job_name="x", _tuning_objective_metric="y") == parse()
 
 
+@pytest.mark.parametrize("metric", ["mean_reward", '"mean_reward"', '"average test loss"', ""])
+def test_what_a_tuning_job_hands_over(metric):
+    # Numbers as text, in Java's notation, too; categories raw from the service and encoded by some of its tools.
+    settings = parse(
+        _tuning_objective_metric=metric,
+        sagemaker_estimator_class_name='"ModelTrainer"',
+        learning_rate="3.2E-4",
+        batch_size="64",
+        buffer_size='"1024"',
+        hidden_units="128.0",
+        normalize="True",
+        use_recurrent='"false"',
+        num_layers='"2"',
+        learning_rate_schedule='"constant"',
+        **{"reward_signals.extrinsic.gamma": "0.9876543210987654"},
+    )
+    assert settings.options == parse().options
+    assert settings.overrides == {
+        "learning_rate": 0.00032,
+        "batch_size": 64,
+        "buffer_size": 1024,
+        "hidden_units": 128,
+        "normalize": True,
+        "use_recurrent": False,
+        "num_layers": 2,
+        "learning_rate_schedule": "constant",
+        "reward_signals.extrinsic.gamma": 0.9876543210987654,
+    }
+
+
 @pytest.mark.parametrize(
     "name, given, complaint",
     [
@@ -103,6 +138,13 @@ def test_what_sagemakers_tools_add_is_ignored():
         ("stall-timeout", "0", "Hyperparameter stall-timeout should be at least 1, but is 0."),
         ("max-restarts", "[3]", "Hyperparameter max-restarts should be a number ("),
         ("max-restarts", "-1", "Hyperparameter max-restarts should be at least 0, but is -1."),
+        (
+            "levers",
+            "all, turbo",
+            "Hyperparameter levers should be all, none or some of threads, lookups, sessions, minibatches, experiences, "
+            "returns, waiting, brains, ahead, columns, messages, transport, with commas between (",
+        ),
+        ("levers", "", "Hyperparameter levers should be all, none or some of threads, "),
         ("env-args", "--name 'a", "Hyperparameter env-args should be words as a shell would split them ("),
         ("stop-at-reward", "high", "Hyperparameter stop-at-reward should be a reward such as 80, or a brain and its"),
         ("run-id", "../x", "Hyperparameter run-id becomes the name of a folder"),

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+from helpers import ROOT
+
+pytestmark = pytest.mark.timeout(600)
 
 STALL = 3  # seconds
 LONG = {"max_steps": 100000, "save-freq": 100000, "stall-timeout": STALL, "max-restarts": 0}
@@ -195,17 +197,17 @@ CASES = [
     Case(
         "none: a long update",
         "in an update",
-        r"Every brain reached its max_steps",
+        r"Every brain reached its max_steps\.$",
         status="completed",
         hyperparameters={**LONG_UPDATE, "max_steps": 40, "stall-timeout": 1},
     ),
     Case(
         "none: a long update",
         "in an update",
-        r"Every brain reached its max_steps",
+        r"Every brain reached its max_steps\.$",
         players=3,
         status="completed",
-        hyperparameters={**LONG_UPDATE, "max_steps": 40, "stall-timeout": 1},
+        hyperparameters={**LONG_UPDATE, "max_steps": 150, "stall-timeout": 1},
     ),
     Case(
         "player crashes once",
@@ -330,6 +332,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.fault}, {case.when}, {case.players}")
 def test_fault(job, case, tmp_path, tell):
     counted = "--times" in case.player or "--then" in case.player
@@ -372,7 +375,7 @@ def test_fault(job, case, tmp_path, tell):
         status=training["status"],
         exit_code=code,
         reason=training["reason"],
-        seconds_until_seen="" if seen is None else f"{seen - began:.1f}",
+        seconds_until_seen="" if seen is None else f"{max(0, seen - began):.1f}",
         seconds_until_gone="" if case.status == "completed" else f"{ended - began:.1f}",
         processes_left=len(left),
         model_kept="yes" if case.model else "no",
@@ -382,12 +385,35 @@ def test_fault(job, case, tmp_path, tell):
     )
 
 
+def test_the_page_tells_what_the_tests_hold():
+    """`docs/faults.md` has each row, as it must come out, and no other; `make faults` prints them anew."""
+    lines = [line for line in (ROOT / "docs/faults.md").read_text().splitlines() if line.startswith("| ")]
+    columns, *rows = [line[2:-2].split(" | ") for line in lines if not line.startswith("| ---")]
+    told = {}
+    for cells in rows:
+        row = dict(zip(columns, map(str.strip, cells), strict=True))
+        told[row["fault"], row["when"], int(row["players"])] = row
+    assert len(told) == len(rows)
+    for case in CASES:
+        row = told.pop((case.fault, case.when, case.players))
+        assert re.match(case.cause, row["reason"]), row
+        assert row["status"] == case.status, row
+        assert row["exit code"] == ("1" if case.status == "failed" else "0"), row
+        assert row["model kept"] == ("yes" if case.model else "no"), row
+        assert row["restarts"] == str(case.restarts), row
+        assert row["processes left"] == "0", row
+        assert float(row["seconds until seen"] or 0) <= case.seconds, row
+    other_tests = "".join((Path(__file__).parent / name).read_text() for name in ("test_matrix.py", "test_memory.py"))
+    assert sorted(fault for fault, _, _ in told) == sorted(re.findall(r'\bfault="([^"]+)"', other_tests))
+
+
 def step_in(reason):
     """Return the step that a reason tells, 0 if none."""
     told = re.search(r"after step (\d+) of Test", reason)
     return int(told[1]) if told else 0
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, tell):
     """Kill the whole job at random moments and train on, until it ends at max_steps."""
     rng = random.Random(4)
@@ -395,7 +421,7 @@ def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, tell):
     run = {"max_steps": total, "save-freq": interval}
     saved, lost = 0, []
     for _ in range(20):
-        said = len(job.log) if saved else 0
+        said = len(job.log) if job.has_begun else 0
         job.start("--pause 0.01", **run)
         if rng.random() < 0.8:
             job.wait_for(r"Test: Step: ", since=said)
@@ -425,13 +451,14 @@ def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, tell):
     )
 
 
+@pytest.mark.slow
 def test_twenty_stops_lose_nothing(job, tell):
     """Stop the whole job at random moments, while it starts, too, and train on until it ends at max_steps."""
     rng = random.Random(4)
     run = {"max_steps": 1000, "save-freq": 100000}
     done, longest = 0, 0.0
     for _ in range(20):
-        said = len(job.log) if done else 0
+        said = len(job.log) if job.has_begun else 0
         job.start("--pause 0.01", **run)
         job.wait_for("CommandLineOptions", since=said)  # Python has started, and heeds signals
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -479,6 +506,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", place], check=True)  # lazily: a failed test may leave a process in it
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_is_the_failure(small_disk, make_job, tell):
     """SageMaker has all of /opt/ml on one disk: where a checkpoint finds no room, the failure must find some."""
     job = make_job(small_disk / "opt-ml")
@@ -497,6 +525,7 @@ def test_a_disk_that_is_full_is_the_failure(small_disk, make_job, tell):
     )
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_costs_no_checkpoint(job, tell):
     network = {"hidden_units": 200, "num_layers": 2}
     assert job.run(**network) == 0
@@ -523,6 +552,7 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(job, tell):
     )
 
 
+@pytest.mark.slow
 def test_checkpoints_that_may_not_be_read_are_not_left_out(job, tell):
     assert job.run() == 0
     saved = job.saved_steps()
@@ -552,6 +582,7 @@ def read_as_others_do():
         ctypes.CDLL(None).prctl(pr_capbset_drop, capability, 0, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_job_that_is_paused_for_longer_than_a_stall_loses_nothing(job, tell):
     """A laptop that sleeps, `docker pause`: everything stands still, and nobody hangs."""
     run = {"max_steps": 100, "stall-timeout": 1}

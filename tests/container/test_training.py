@@ -1,10 +1,13 @@
 """Real trainings of a few dozen steps, from the hyperparameters to what SageMaker takes up."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import yaml
+
+from helpers import training
 
 PLAYER = Path(__file__).with_name("player.py")
 
@@ -92,6 +95,19 @@ def test_a_training_leaves_what_sagemaker_takes_up(job):
     )  # the learner's own line, which the job's metrics are read from
     assert "Mean Reward: 0.900. Std of Reward: 0.000. Training." in job.log
     assert job.log.splitlines()[-1] == "train: completed. Every brain reached its max_steps."
+
+
+def test_a_training_of_a_tuning_job(job):
+    tuned = {"learning_rate": "3.2E-4", "batch_size": '"8"', "normalize": "False"}
+    tuned["reward_signals.extrinsic.gamma"] = "0.9876543210987654"
+    assert job.run(**tuned, _tuning_objective_metric="mean_reward", sagemaker_region="us-east-1") == 0
+    used = yaml.safe_load((job.root / "model/trainer_config.yaml").read_text())["default"]
+    found = {name: used[name] for name in ("learning_rate", "batch_size", "normalize")}
+    assert found == {"learning_rate": 0.00032, "batch_size": 8, "normalize": False}
+    assert used["reward_signals"]["extrinsic"]["gamma"] == 0.9876543210987654
+    # The objective is the last value that the log holds.
+    objectives = re.findall(training.METRICS["mean_reward"], job.log)
+    assert float(objectives[-1]) == round(job.training["brains"]["Test"]["mean_reward"], 3)
 
 
 def test_every_algorithm_trains(job):

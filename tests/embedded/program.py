@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 base = Path(os.environ["SAGEMAKER_BASE_DIR"])
-steps = json.loads((base / "input/config/hyperparameters.json").read_text()).get("do", "")
+given = json.loads((base / "input/config/hyperparameters.json").read_text())
+steps = given.get("do", "")
 
 
 def leave(code, note):
@@ -21,6 +22,12 @@ for step in filter(None, steps.split(";")):
     verb, _, rest = step.partition(" ")
     if verb == "say":
         print(rest, flush=True)
+    elif verb == "tell":  # a hyperparameter as the reward
+        print(f"Reward: {given[rest]}", flush=True)
+    elif verb == "if":  # NAME VALUE: go on only with this hyperparameter
+        name, _, value = rest.partition(" ")
+        if given[name] != value:
+            break
     elif verb == "model":
         (base / "model" / "model.nn").write_text(rest)
     elif verb == "data":

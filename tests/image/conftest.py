@@ -19,7 +19,7 @@ class Answers:
         self.stubber = Stubber(self.ecr)
         self.stubber.activate()
 
-    def client(self, service):
+    def client(self, service, config=None):
         assert service == "ecr"
         return self.ecr
 

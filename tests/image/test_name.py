@@ -55,9 +55,24 @@ def test_dockerignore_is_read_as_docker_reads_it():
     container = ROOT / "container"
     patterns = [line for line in (container / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     sent = {path for path in exclude_paths(str(container), patterns) if (container / path).is_file()}
-    assert {path.name for path in name.list_files(container)} == sent - {".dockerignore"}
+    assert {path.relative_to(container).as_posix() for path in name.list_files(container)} == sent - {".dockerignore"}
     assert not {"compat.lock", "compat.in", "tf1_compat.py", "overrides.txt", "requirements.in"} & sent
-    assert {"Dockerfile", "train", "requirements.lock", "trainer_config.yaml"} <= sent
+    assert {"Dockerfile", "train", "requirements.lock", "trainer_config.yaml", "levers/__init__.py"} <= sent
+
+
+def test_a_module_of_a_package_is_named_with_its_folder(folder):
+    before = name.content_hash(folder)
+    (folder / "levers").mkdir()
+    (folder / "levers/notes.py").write_text("")
+    assert name.content_hash(folder) == before  # no package
+    (folder / "levers/__init__.py").write_text("")
+    (folder / "levers/notes.pyc").write_text("left out")
+    listed = [path.relative_to(folder).as_posix() for path in name.list_files(folder)]
+    assert listed[-2:] == ["levers/__init__.py", "levers/notes.py"]
+    packed = name.content_hash(folder)
+    assert packed != before
+    (folder / "levers/notes.py").rename(folder / "levers/other.py")
+    assert name.content_hash(folder) not in (before, packed)
 
 
 def test_naming_needs_no_docker():

@@ -153,18 +153,18 @@ def test_every_known_key_has_a_rule():
 CONTAINER_TABLE = """
 import hyperparameters as h, json
 table = {e.name: [e.read.__name__, e.least, e.most] for e in h.KNOWN.values()}
-print(json.dumps([table, h.IGNORED_PREFIXES, [h.LARGEST, h.MOST_OF_RUN_ID]]))
+print(json.dumps([table, h.IGNORED_PREFIXES, [h.LARGEST, h.MOST_OF_RUN_ID], h.levers.NAMES]))
 """
 # The container's readers by the names of the helpers' own.
 READERS = {"_whole": "whole", "_finite": "number", "_switch": "switch", "_count_or_auto": "count_or_auto"}
-READERS |= {"_goal": "reward_goal", "_text": "text", "_words": "words"}
+READERS |= {"_goal": "reward_goal", "_text": "text", "_words": "words", "_levers": "read_levers"}
 
 
 def test_hyperparameters_are_the_containers(trainer):
     done = subprocess.run(
         [trainer.python, "-c", CONTAINER_TABLE], cwd=ROOT / "container", capture_output=True, text=True, check=True
     )
-    table, ignored, limits = json.loads(done.stdout)
+    table, ignored, limits, levers = json.loads(done.stdout)
     infinity = float("inf")
     every = {**hyperparameters.OPTIONS, **hyperparameters.TRAINER_KEYS}
     assert {name: [READERS[option.read.__name__], option.least, option.most] for name, option in every.items()} == {
@@ -172,4 +172,5 @@ def test_hyperparameters_are_the_containers(trainer):
         for name, (reader, least, most) in table.items()
     }
     assert tuple(ignored) == hyperparameters.IGNORED_PREFIXES
+    assert tuple(levers) == hyperparameters.LEVERS
     assert limits == [hyperparameters.LARGEST, hyperparameters.MOST_OF_RUN_ID]

@@ -1,0 +1,78 @@
+"""What makes ML-Agents 0.11.0 train faster without a change to what is learned, one module for each lever.
+
+A lever replaces functions of the installed package at run time; the package stays as it is. Each yields what
+ML-Agents' own function yields, value for value, and leaves cases that it was not made for to that function. The
+modules import ML-Agents and TensorFlow, so they are imported only where a lever is applied; this one imports neither.
+"""
+
+import importlib
+from typing import Iterable, Tuple
+
+from refusal import RefusalError
+
+VERSION = "0.11.0"
+
+# fmt: off
+MEANINGS = {
+    "threads": "no more threads than cores given",
+    "lookups": "the buffers of agents and fields are found by one look-up",
+    "sessions": "TensorFlow is asked by prepared calls",
+    "minibatches": "the update's buffer is shuffled and cut as arrays",
+    "experiences": "a step's experiences are added for all agents together",
+    "returns": "no value is estimated where an episode has ended; returns are summed as plain numbers",
+    "waiting": "the trainer sleeps until a player has answered",
+    "brains": "the player is asked for its brains when they may have changed",
+    "ahead": "a player computes its next step while the trainer stores the last one",
+    "columns": "a player's answer is read for all agents together",
+    "messages": "messages pass between a worker's threads as they are",
+    "transport": "a player is sent actions without what only the trainer uses",
+}
+# fmt: on
+NAMES = tuple(MEANINGS)
+
+_applied = set()
+
+
+def read_levers(raw: str) -> Tuple[str, ...]:
+    """Read `all`, `none` or names with commas between.
+
+    Raises
+    ------
+    ValueError
+        A name is not known; its message says what was wanted.
+    """
+    if raw in ("all", "none"):
+        return NAMES if raw == "all" else ()
+    names = [name.strip() for name in raw.split(",")]
+    if not all(name in NAMES for name in names):
+        raise ValueError("all, none or some of %s, with commas between" % ", ".join(NAMES))
+    return tuple(name for name in NAMES if name in names)
+
+
+def apply(names: Iterable[str]) -> None:
+    """Apply levers to the ML-Agents of this process; those applied already stay.
+
+    Raises
+    ------
+    RefusalError
+        Another version of ML-Agents is installed.
+    """
+    missing = [name for name in names if name not in _applied]
+    if not missing:
+        return
+    for package in ("mlagents", "mlagents_envs"):
+        found = _version(package)
+        if found != VERSION:
+            raise RefusalError(
+                "The levers are made for %s %s, but %s is installed. Set the hyperparameter levers to none, or install "
+                "what the lock file names." % (package, VERSION, found)
+            )
+    for name in missing:
+        importlib.import_module("levers." + name).apply()
+        _applied.add(name)
+
+
+def _version(package: str) -> str:
+    import pkg_resources  # takes a moment, and is not needed where no lever is applied
+
+    return pkg_resources.get_distribution(package).version

@@ -1,0 +1,91 @@
+"""The update's buffer is shuffled and cut as arrays, where ML-Agents moves each experience of each field by itself."""
+
+import numpy as np
+from mlagents.trainers.buffer import Buffer, BufferException
+from mlagents.trainers.ppo.policy import PPOPolicy
+from mlagents.trainers.ppo.trainer import PPOTrainer
+
+
+def apply() -> None:
+    """Give PPO's update its buffer as arrays, and let SAC draw its sample from a field at once."""
+    update_policy = PPOTrainer.update_policy
+
+    def update_from_arrays(self):
+        if type(self.policy) is PPOPolicy:
+            update(self)
+        else:  # several GPUs
+            update_policy(self)
+
+    def update(self):
+        rows = self.training_buffer.update_buffer
+        self.training_buffer.update_buffer = Arrays(rows)
+        try:
+            update_policy(self)
+        finally:
+            self.training_buffer.update_buffer = rows
+        rows.reset_agent()
+
+    PPOTrainer.update_policy = update_from_arrays
+    Buffer.AgentBuffer.sample_mini_batch = _sample
+
+
+class Arrays(dict):
+    """As much of an `AgentBuffer` as PPO's update uses, with an array for each field.
+
+    Parameters
+    ----------
+    rows
+        The buffer with a list for each field.
+    """
+
+    def __init__(self, rows):
+        super().__init__({name: Field(field) for name, field in rows.items()})
+
+    def shuffle(self, sequence_length):
+        """Bring whole sequences into a new order, the same for all fields; what is left over at the end goes."""
+        lengths = {len(field) for field in self.values()}
+        if len(lengths) != 1:
+            raise BufferException("Unable to shuffle if the fields are not of same length")
+        order = np.arange(lengths.pop() // sequence_length)
+        np.random.shuffle(order)
+        rows = (order[:, None] * sequence_length + np.arange(sequence_length)).ravel()
+        for field in self.values():
+            field.array = field.array[rows]
+
+    def make_mini_batch(self, start, end):
+        """Return field -> array of these experiences."""
+        return {name: field.array[start:end] for name, field in self.items()}
+
+    def reset_agent(self):
+        """Forget everything."""
+        self.clear()
+
+
+class Field:
+    """As much of an `AgentBufferField` as PPO's update uses."""
+
+    def __init__(self, rows):
+        self.array = np.array(rows)
+
+    def __len__(self):
+        return len(self.array)
+
+    def get_batch(self):
+        """Return all of it."""
+        return np.array(self.array, dtype=np.float32)
+
+    def set(self, data):
+        """Put data in its place."""
+        self.array = np.array(data)
+
+
+def _sample(self, batch_size, sequence_length=1):
+    """Draw sequences at random, with the numbers that `AgentBuffer.sample_mini_batch` draws."""
+    batch = Buffer.AgentBuffer()
+    sequences = len(next(iter(self.values()))) // sequence_length
+    starts = np.random.randint(sequences, size=batch_size // sequence_length) * sequence_length
+    rows = [row for start in starts.tolist() for row in range(start, start + sequence_length)]
+    for name in self:
+        field = self[name]
+        batch[name].extend([field[row] for row in rows])
+    return batch

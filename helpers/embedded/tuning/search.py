@@ -1,0 +1,179 @@
+"""Chooses the next hyperparameters of a tuning job, with Optuna.
+
+Nothing is remembered between two choices but the trainings themselves, so a search goes on after a restart.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, BruteForceSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+FIRST_AT_RANDOM = 4
+"""Trainings that a Bayesian search draws at random before it has something to go by."""
+SPANS = 100.0
+"""A range whose ends differ by this factor is searched on a logarithmic scale where the scale is left to us."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """One hyperparameter's range.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        ``"Integer"``, ``"Continuous"`` or ``"Categorical"``.
+    low, high : float
+        Of a number, both included.
+    scale : str
+        ``"Auto"``, ``"Linear"``, ``"Logarithmic"`` or ``"ReverseLogarithmic"``.
+    values : tuple of str
+        Of a categorical one.
+    """
+
+    name: str
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    scale: str = "Auto"
+    values: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> float:
+        """How many values it has; infinite for a continuous one."""
+        if self.kind == "Categorical":
+            return len(self.values)
+        return self.high - self.low + 1 if self.kind == "Integer" else math.inf
+
+    @property
+    def used_scale(self) -> str:
+        """The scale, `Auto` decided: logarithmic where the range spans two powers of ten, else linear."""
+        if self.scale != "Auto":
+            return self.scale
+        if self.low > 0 and self.high / self.low >= SPANS:
+            return "Logarithmic"
+        reverse = self.kind == "Continuous" and self.low >= 0 and self.high < 1
+        return "ReverseLogarithmic" if reverse and (1 - self.low) / (1 - self.high) >= SPANS else "Linear"
+
+    def distribution(self) -> BaseDistribution:
+        """Give what Optuna draws from; on the reverse logarithmic scale it is the distance from 1."""
+        if self.kind == "Categorical":
+            return CategoricalDistribution(self.values)
+        log = self.used_scale != "Linear"
+        if self.kind == "Integer":
+            return IntDistribution(int(self.low), int(self.high), log=log)
+        low, high = self._drawn(self.high), self._drawn(self.low)
+        return FloatDistribution(min(low, high), max(low, high), log=log)
+
+    def write(self, drawn: Any) -> str:
+        """Give a drawn value as the training's hyperparameter."""
+        if self.kind == "Categorical":
+            return drawn
+        if self.kind == "Integer":
+            return str(drawn)
+        value = 1 - drawn if self.used_scale == "ReverseLogarithmic" else drawn
+        return repr(min(max(value, self.low), self.high))
+
+    def read(self, text: str) -> Any:
+        """Give back what was drawn for a hyperparameter."""
+        if self.kind == "Categorical":
+            return text
+        if self.kind == "Integer":
+            return int(text)
+        low, high = sorted((self._drawn(self.low), self._drawn(self.high)))
+        return min(max(self._drawn(float(text)), low), high)
+
+    def _drawn(self, value: float) -> float:
+        return 1 - value if self.used_scale == "ReverseLogarithmic" else value
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was tried: hyperparameters, and the objective; None while it trains.
+
+    An objective that is not a number is that of a training which had none.
+    """
+
+    hyperparameters: Mapping[str, str]
+    objective: float | None
+
+
+def read_ranges(given: Mapping[str, Any]) -> list[Range]:
+    """Read a request's ParameterRanges.
+
+    Raises
+    ------
+    ValueError
+        If an end of a range is no number.
+    """
+    ranges = []
+    for kind, number in (("Integer", int), ("Continuous", float)):
+        for one in given.get(f"{kind}ParameterRanges", ()):
+            low, high = number(one["MinValue"]), number(one["MaxValue"])
+            ranges.append(Range(one["Name"], kind, low, high, one.get("ScalingType", "Auto")))
+    ranges += [
+        Range(one["Name"], "Categorical", values=tuple(one["Values"]))
+        for one in given.get("CategoricalParameterRanges", ())
+    ]
+    return ranges
+
+
+def combinations(ranges: Sequence[Range]) -> float:
+    """Give how many different trainings there can be; infinite with a continuous range."""
+    return math.prod(one.count for one in ranges)
+
+
+def choose(
+    strategy: str, ranges: Sequence[Range], tried: Sequence[Tried], *, seed: int, maximise: bool
+) -> dict[str, str]:
+    """Choose the next hyperparameters.
+
+    Parameters
+    ----------
+    strategy
+        ``"Random"``, ``"Grid"`` or ``"Bayesian"``.
+    ranges
+        At least one.
+    tried
+        All trainings so far, in the order in which they were chosen.
+    seed
+        The same seed and the same `tried` give the same choice.
+    maximise
+        Whether a greater objective is better.
+    """
+    study = optuna.create_study(
+        direction="maximize" if maximise else "minimize", sampler=_sampler(strategy, seed + len(tried))
+    )
+    space = {one.name: one.distribution() for one in ranges}
+    study.add_trials([_trial(ranges, space, one) for one in tried])
+    drawn = study.ask(space).params
+    return {one.name: one.write(drawn[one.name]) for one in ranges}
+
+
+def _sampler(strategy: str, seed: int) -> BaseSampler:
+    if strategy == "Random":
+        return RandomSampler(seed)
+    with warnings.catch_warnings():  # the lock file holds Optuna at one version
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if strategy == "Grid":
+            return BruteForceSampler(seed)
+        return TPESampler(n_startup_trials=FIRST_AT_RANDOM, multivariate=True, constant_liar=True, seed=seed)
+
+
+def _trial(ranges: Sequence[Range], space: dict[str, BaseDistribution], tried: Tried) -> FrozenTrial:
+    params = {one.name: one.read(tried.hyperparameters[one.name]) for one in ranges}
+    if tried.objective is None:
+        return create_trial(state=TrialState.RUNNING, params=params, distributions=space)
+    if not math.isfinite(tried.objective):
+        return create_trial(state=TrialState.FAIL, params=params, distributions=space)
+    return create_trial(params=params, distributions=space, value=tried.objective)

@@ -1,0 +1,289 @@
+"""All tuning jobs of the embedded AWS, and the life of one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from helpers.embedded.jobs import ACCOUNT, Jobs
+from helpers.embedded.record import ENDED, Record
+from helpers.embedded.schema import AwsError, invalid
+from helpers.embedded.tuning import record, request, stopping
+from helpers.embedded.tuning.record import Tuning
+
+ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
+NO_OBJECTIVE = (
+    "No objective metrics found after running {} training jobs. Please ensure that the custom algorithm is emitting "
+    "the objective metric as defined by the regular expression provided."
+)
+
+
+class Tunings:
+    """The tuning jobs under `folder`, one folder each, whose trainings are among `jobs`."""
+
+    def __init__(self, folder: Path, jobs: Jobs):
+        self.folder, self.jobs = folder, jobs
+        self.records: dict[str, Tuning] = {}
+        self.living: dict[str, Life] = {}  # by ARN
+        self.closed = False
+        self.lock = threading.RLock()
+        jobs.ended = self._training_ended
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def load(self) -> None:
+        """Read the records of earlier servers, and go on with those that a killed one left; after `Jobs.load`."""
+        for place in self.folder.iterdir():
+            try:
+                found = record.load(place)
+            except (OSError, ValueError, TypeError) as error:
+                logging.warning("%s holds no tuning job that can be read: %s", place, error)
+                continue
+            self.records[found.name] = found
+        for tuning in sorted(self.records.values(), key=lambda one: one.created):
+            if tuning.status not in ENDED:
+                self._live(tuning)
+
+    def create(self, asked: dict[str, Any], region: str) -> Tuning:
+        """Take a CreateHyperParameterTuningJob request that botocore's model lets pass, and begin.
+
+        Raises
+        ------
+        AwsError
+            If the name is taken, or the request can't be meant or asks for what can't be done here.
+        """
+        asked = request.check(asked)
+        name = asked["HyperParameterTuningJobName"]
+        arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:hyper-parameter-tuning-job/{name.lower()}"
+        tags = {tag["Key"]: tag["Value"] for tag in asked.pop("Tags", ())}
+        with self.lock:
+            if taken := next((one for one in self.records.values() if one.name.lower() == name.lower()), None):
+                raise AwsError(
+                    "ResourceInUse",
+                    "Hyper parameter tuning job names must be unique within an AWS account and region, and a tuning "
+                    f"job with this name already exists ({taken.arn})",
+                )
+            if self.closed:
+                raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
+            seed = asked["HyperParameterTuningJobConfig"].get("RandomSeed", random.randrange(2**31))  # noqa: S311
+            tuning = Tuning(asked, arn, self.folder / name, time.time(), seed, tags=tags)
+            tuning.folder.mkdir(exist_ok=True)
+            tuning.move("InProgress")
+            self.records[name] = tuning
+            self._live(tuning)
+        return tuning
+
+    def get(self, name: str) -> Tuning:
+        """Give a tuning job's record.
+
+        Raises
+        ------
+        AwsError
+            As SageMaker, if there is no such tuning job.
+        """
+        try:
+            return self.records[name]
+        except KeyError:
+            raise AwsError(
+                "ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}."
+            ) from None
+
+    def trainings(self, tuning: Tuning) -> list[Record]:
+        """Give the trainings that a tuning job has launched, oldest first."""
+        names = [one["name"] for one in tuning.trainings]
+        return [self.jobs.records[name] for name in names if name in self.jobs.records]
+
+    def stop(self, name: str) -> None:
+        """Stop a tuning job and its running trainings, as StopHyperParameterTuningJob does.
+
+        Raises
+        ------
+        AwsError
+            If there is no such tuning job, or it has ended or is stopping already.
+        """
+        tuning = self.get(name)
+        with tuning.lock:
+            if tuning.status != "InProgress":
+                raise invalid(f"The request was rejected because the tuning job is in status {tuning.status}.")
+            tuning.move("Stopping")
+        self._wake(tuning.arn)
+
+    def close(self) -> None:
+        """Stop every tuning job as `stop` does and wait for their ends."""
+        with self.lock:
+            self.closed = True
+            living = list(self.living.values())
+        for life in living:
+            try:
+                self.stop(life.tuning.name)
+            except AwsError:
+                continue  # stopping or ended already
+        for life in living:
+            life.join()
+
+    def _live(self, tuning: Tuning) -> None:
+        life = self.living[tuning.arn] = Life(tuning, self)
+        life.start()
+
+    def _wake(self, arn: str) -> None:
+        if life := self.living.get(arn):
+            life.wake.set()
+
+    def _training_ended(self, job: Record) -> None:
+        if job.tuning:
+            self._wake(job.tuning)
+
+
+class Life(threading.Thread):
+    """Lives the life of one tuning job: looks at its trainings whenever one of them has news, and acts."""
+
+    def __init__(self, tuning: Tuning, tunings: Tunings):
+        super().__init__(name=tuning.name, daemon=True)
+        self.tuning, self.tunings, self.jobs = tuning, tunings, tunings.jobs
+        self.wake = threading.Event()
+        config = tuning.config
+        self.limits = config["ResourceLimits"]
+        self.early = config["TrainingJobEarlyStoppingType"] == "Auto"
+        self.judged: dict[str, int] = {}  # training -> how many of its values were looked at
+        self.over = False  # by its completion criteria: what runs is stopped, and the tuning job is Completed
+
+    def run(self) -> None:
+        """Live; every way out ends in Completed, Failed or Stopped."""
+        try:
+            self._take_up()
+            while not self._step():
+                self.wake.wait(self._seconds_left())
+                self.wake.clear()
+        except Exception as error:
+            logging.exception("%s failed", self.tuning.name)
+            self._stop_trainings()
+            self.tuning.move("Failed", f"InternalServerError: {type(error).__name__}: {error}"[:1024])
+        finally:
+            self.tunings.living.pop(self.tuning.arn, None)
+
+    def _take_up(self) -> None:
+        """Listen to trainings of an earlier server, and make the one that it had noted and not yet made."""
+        for one in self.tuning.trainings:
+            job = self.jobs.records.get(one["name"])
+            if job is not None:
+                job.told = self.wake.set
+            elif self.tuning.status == "InProgress":
+                self._make(one)
+
+    def _step(self) -> bool:
+        """Look and act once; say whether the tuning job has ended."""
+        trainings = self.tunings.trainings(self.tuning)
+        living = [job for job in trainings if job.status not in ENDED]
+        if self.early and not self.over:
+            self._stop_weak(trainings, living)
+        if self._seconds_left() == 0:
+            self._move_to_stopping()
+        self.over = self.over or self._criteria_met(trainings)
+        if self.tuning.status == "Stopping" or self.over:
+            self._stop_trainings()
+            if living:
+                return False
+            self.tuning.move("Completed" if self.over and self.tuning.status == "InProgress" else "Stopped")
+            return True
+        while self._may_launch(living):
+            living.append(self._launch())
+        if living:
+            return False
+        self._finish()
+        return True
+
+    def _may_launch(self, living: list[Record]) -> bool:
+        launched = len(self.tuning.trainings)
+        return (
+            self.tuning.status == "InProgress"
+            and launched < self.limits["MaxNumberOfTrainingJobs"]
+            and len(living) < self.limits["MaxParallelTrainingJobs"]
+        )
+
+    def _launch(self) -> Record:
+        """Choose hyperparameters and begin a training with them."""
+        from helpers.embedded.tuning import search  # Optuna: here, so that the embedded AWS starts without it
+
+        config, tuning = self.tuning.config, self.tuning
+        tried = [
+            search.Tried(one["hyperparameters"], self._outcome(self.jobs.records[one["name"]]))
+            for one in tuning.trainings
+        ]
+        ranges = search.read_ranges(config["ParameterRanges"])
+        tuned = search.choose(config["Strategy"], ranges, tried, seed=tuning.seed, maximise=tuning.maximise)
+        number = len(tried) + 1
+        mark = hashlib.sha256(f"{tuning.arn} {tuning.created} {number}".encode()).hexdigest()[:8]
+        noted = {"name": f"{tuning.name}-{number:03d}-{mark}", "hyperparameters": tuned}
+        with tuning.lock:
+            tuning.trainings.append(noted)
+            tuning.save()
+        return self._make(noted)
+
+    def _make(self, noted: dict[str, Any]) -> Record:
+        tuning = self.tuning
+        asked = request.training_request(tuning.request, noted["name"], noted["hyperparameters"])
+        if tuning.tags:
+            asked["Tags"] = [{"Key": key, "Value": value} for key, value in tuning.tags.items()]
+        region = tuning.arn.split(":")[3]
+        return self.jobs.create(asked, region, tuning=tuning.arn, objective=tuning.metric, told=self.wake.set)
+
+    def _outcome(self, job: Record) -> float | None:
+        """Give what a training is worth to the search; None while it trains, NaN without an objective."""
+        if job.status not in ENDED:
+            return None
+        value = record.objective(job)
+        return float("nan") if value is None else value
+
+    def _stop_weak(self, trainings: list[Record], living: list[Record]) -> None:
+        """Stop the trainings that fall behind."""
+        earlier = [job.objectives for job in trainings if job.status == "Completed" and job.objectives]
+        for job in living:
+            with job.lock:
+                values = list(job.objectives)
+            seen, self.judged[job.name] = self.judged.get(job.name, 0), len(values)
+            fresh = range(seen + 1, len(values) + 1)
+            if any(stopping.falls_behind(values[:count], earlier, self.tuning.maximise) for count in fresh):
+                self._stop_training(job)
+
+    def _criteria_met(self, trainings: list[Record]) -> bool:
+        criteria = self.tuning.config.get("TuningJobCompletionCriteria", {})
+        done = sorted((job for job in trainings if job.status in ENDED), key=lambda job: job.modified)
+        values = [value for job in done if (value := record.objective(job)) is not None]
+        return stopping.is_over(values, criteria, self.tuning.maximise)
+
+    def _finish(self) -> None:
+        """End it, all trainings having ended."""
+        trainings = self.tunings.trainings(self.tuning)
+        if record.count_objectives(trainings)["Succeeded"]:
+            self.tuning.move("Completed")
+        elif all(job.status == "Failed" for job in trainings):
+            self.tuning.move("Failed", ALL_FAILED)
+        else:
+            self.tuning.move("Failed", NO_OBJECTIVE.format(len(trainings)))
+
+    def _seconds_left(self) -> float | None:
+        """Seconds until it has run as long as it may; None if there is no such limit, or it is stopping already."""
+        most = self.limits.get("MaxRuntimeInSeconds")
+        if most is None or self.tuning.status != "InProgress":
+            return None
+        return max(0.0, self.tuning.created + most - time.time())
+
+    def _move_to_stopping(self) -> None:
+        with self.tuning.lock:
+            if self.tuning.status == "InProgress":
+                self.tuning.move("Stopping")
+
+    def _stop_trainings(self) -> None:
+        for job in self.tunings.trainings(self.tuning):
+            if job.status == "InProgress":
+                self._stop_training(job)
+
+    def _stop_training(self, job: Record) -> None:
+        try:
+            self.jobs.stop(job.name)
+        except AwsError:
+            return  # stopping or ended already
