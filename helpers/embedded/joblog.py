@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
+from moto.logs.models import LogEvent, LogStream
 
 from helpers.embedded.record import Record
 
@@ -49,6 +50,8 @@ def forget(folder: Path, logs: BaseClient) -> None:
     for stream in {batch["logStreamName"] for batch in _batches(folder)}:
         with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
             logs.delete_log_stream(logGroupName=GROUP, logStreamName=stream)
+    for kind in (LogEvent, LogStream):  # of which moto notes all that ever were, for its own dashboard
+        kind.instances_tracked.clear()
 
 
 def _batches(folder: Path) -> Iterator[dict[str, Any]]:
