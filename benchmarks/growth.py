@@ -16,7 +16,7 @@ from statistics import median
 import boto3
 from botocore.config import Config
 
-from benchmarks import spread
+from benchmarks import experiment, spread
 from benchmarks.comparison import Comparison, Measurements, Result, Row
 from benchmarks.training import train
 from benchmarks.training_process import Task, ours, stock
@@ -39,7 +39,7 @@ EMBEDDED, MOTO = "the embedded AWS", "moto alone"
 
 def comparisons(quick: bool = False) -> list[Comparison]:
     """Give the comparisons of this group."""
-    return [*trainings(), uploads(), curves(), starts(), jobs()]
+    return [*trainings(), uploads(), curves(), starts(), jobs(), experiment.runs()]
 
 
 def trainings() -> list[Comparison]:

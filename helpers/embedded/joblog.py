@@ -8,11 +8,13 @@ import logging
 import re
 import select
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
+from moto.logs.models import LogEvent, LogStream
 
 from helpers.embedded.record import Record
 
@@ -38,14 +40,26 @@ def replay(folder: Path, logs: BaseClient) -> None:
 
     Like AWS, moto takes nothing older than 14 days; ``log.txt`` has all of it.
     """
+    for batch in _batches(folder):
+        make_stream(logs, batch["logStreamName"])
+        logs.put_log_events(logGroupName=GROUP, **batch)
+
+
+def forget(folder: Path, logs: BaseClient) -> None:
+    """Take the log of the job in `folder` out of CloudWatch Logs, to be sent again when it is asked for."""
+    for stream in {batch["logStreamName"] for batch in _batches(folder)}:
+        with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+            logs.delete_log_stream(logGroupName=GROUP, logStreamName=stream)
+    for kind in (LogEvent, LogStream):  # of which moto notes all that ever were, for its own dashboard
+        kind.instances_tracked.clear()
+
+
+def _batches(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what was sent of a job's log."""
     with contextlib.suppress(FileNotFoundError), (folder / EVENTS).open() as file:
         for line in file:
-            try:
-                batch = json.loads(line)
-            except ValueError:
-                continue  # cut short when the server was killed
-            make_stream(logs, batch["logStreamName"])
-            logs.put_log_events(logGroupName=GROUP, **batch)
+            with contextlib.suppress(ValueError):  # cut short when the server was killed
+                yield json.loads(line)
 
 
 class JobLog:

@@ -26,6 +26,8 @@ from helpers.embedded.record import ENDED, Record
 from helpers.embedded.schema import AwsError, invalid
 
 ACCOUNT = "123456789012"
+KEPT_LOGS = 50
+"""Logs of earlier servers' jobs that moto holds in memory at a time."""
 MAX_RUNTIME = 86_400  # seconds; SageMaker's default
 
 
@@ -52,6 +54,7 @@ class Jobs:
         self.running: set[str] = set()
         self.waiting: deque[str] = deque()
         self.unsent: set[str] = set()  # jobs of earlier servers, whose logs this one's CloudWatch lacks
+        self.given: deque[str] = deque()  # those of them that it has meanwhile
         self.log_lock = threading.Lock()
         self.closed = False
         self.ended: Callable[[Record], None] = lambda job: None  # called after the end of each job
@@ -194,6 +197,16 @@ class Jobs:
             if name in self.unsent:
                 joblog.replay(self.folder / name, self.client("logs"))
                 self.unsent.discard(name)
+                self._keep_few_logs(name)
+
+    def _keep_few_logs(self, name: str) -> None:
+        """Take the logs that were given first out of moto's memory again; who asks for them gets them once more."""
+        if self.records[name].status in ENDED:
+            self.given.append(name)
+        while len(self.given) > KEPT_LOGS:
+            first = self.given.popleft()
+            joblog.forget(self.folder / first, self.client("logs"))
+            self.unsent.add(first)
 
     def list(self, query: dict[str, Any]) -> dict[str, Any]:
         """Answer a checked ListTrainingJobs request.

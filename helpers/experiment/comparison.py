@@ -142,11 +142,8 @@ def compare(
     for name in (baseline, other):
         if not scores.get(name):
             found = ", ".join(names) or "none"
-            raise TrainingError(
-                "\n".join(
-                    [f"Expected two settings with scores, found {found}; none of {name or 'a second'}.", *left_out]
-                )
-            )
+            wanted = name if name in scores else "two settings"
+            raise TrainingError("\n".join([f"Expected scores of {wanted}, found those of {found}.", *left_out]))
     first, second = (np.array([scores[name][seed] for seed in sorted(scores[name])]) for name in (baseline, other))
     enough = min(len(first), len(second)) > 1
     return Comparison(

@@ -30,6 +30,10 @@ AXES = {
     "cost": ("cost, USD", 1 / 3600),  # times the price of an hour
 }
 RESAMPLES = 2000
+MOST_POINTS = 250
+"""Of a mean over runs, with its interval."""
+AT_A_TIME = 5_000_000
+"""Numbers that are held while resampling."""
 BAND = {"alpha": 0.18, "linewidth": 0}
 
 
@@ -148,7 +152,7 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
     Returns
     -------
     steps, low, mean, high : numpy.ndarray
-        All of one length. With one run the interval is that run.
+        All of one length, `MOST_POINTS` at most. With one run the interval is that run.
 
     Raises
     ------
@@ -158,6 +162,8 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
     first, last = max(min(steps) for steps, _ in runs), min(max(steps) for steps, _ in runs)
     common = np.unique(np.concatenate([np.asarray(steps) for steps, _ in runs]))
     common = common[(common >= first) & (common <= last)]
+    if len(common) > MOST_POINTS:  # more would fall on the same pixels, and take long to resample
+        common = common[np.linspace(0, len(common) - 1, MOST_POINTS).round().astype(int)]
     if not len(common):
         raise RewardsError(f"Expected runs that share steps, found that one begins at {first} when another ended.")
     values = np.stack([np.interp(common, steps, of_run) for steps, of_run in runs])
@@ -166,7 +172,14 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
     # SciPy's statistics take a second to import; only who has several runs waits for it.
     from scipy.stats import bootstrap
 
-    interval = bootstrap((values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0))
+    interval = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, AT_A_TIME // values.size),
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
     low, high = interval.confidence_interval
     return common, low, values.mean(axis=0), high
 

@@ -1,0 +1,225 @@
+"""Experiments: launched through the real SDK, each run once, in the room there is, found again, stopped."""
+
+import time
+
+import pytest
+
+from helpers import experiment, training
+from helpers.experiment import launching
+from helpers.experiment.runs import gather
+
+
+def test_each_run_is_a_job_whose_tags_say_which(connection, launch, many):
+    found = launch("tags", {"A": many.say(1.0), "B": many.say(2.0)}, [1, 2], spot=True, max_wait_minutes=3)
+    assert [run.label for run in found.runs] == [("A", 1), ("A", 2), ("B", 1), ("B", 2)]
+    job = many.describe(connection, found.runs[3].name)
+    tags = connection.client("sagemaker").list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {
+        "project": "mlagents",
+        "image": many.IMAGE.tag,
+        "experiment": "tags",
+        "settings": "B",
+        "seed": "2",
+    }
+    assert job["HyperParameters"] == {"max_steps": "2000", "seed": "2", **many.say(2.0)}
+    assert job["AlgorithmSpecification"]["TrainingImage"] == many.IMAGE.uri
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 120, "MaxWaitTimeInSeconds": 180}
+    assert job["EnableNetworkIsolation"] is True
+    assert job["EnableManagedSpotTraining"] is True
+    assert job["CheckpointConfig"]["S3Uri"] == f"s3://{connection.bucket}/checkpoints/{found.runs[3].name}/"
+    assert job["TensorBoardOutputConfig"]["S3OutputPath"] == f"s3://{connection.bucket}/training"
+    assert [metric["Name"] for metric in job["AlgorithmSpecification"]["MetricDefinitions"]] == list(training.METRICS)
+    ended = many.follow(connection, "tags")
+    assert ended.ended
+    assert [run.job.metrics["mean_reward"] for run in ended.runs] == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_a_job_of_an_experiment_is_what_launch_makes(connection, launch, many):
+    """The request is the SDK's for one job; only what tells the runs apart is put into it."""
+    alone = training.launch(
+        connection,
+        volume=f"s3://{connection.bucket}/unity-volume/abc/",
+        image=many.IMAGE,
+        hyperparameters={"max_steps": 2000, "seed": 5, **many.say(0.5)},
+        max_minutes=2,
+    )
+    (run,) = launch("alike", {"A": many.say(0.5)}, [5]).runs
+    one, other = many.describe(connection, alone), many.describe(connection, run.name)
+    own = {"TrainingJobName", "TrainingJobArn", "CheckpointConfig", "ModelArtifacts", "ResponseMetadata"}
+    fixed = {key for key in {*one, *other} if not key.endswith(("Time", "Status", "Transitions", "Seconds", "List"))}
+    assert {key: one.get(key) for key in fixed - own} == {key: other.get(key) for key in fixed - own}
+    many.follow(connection, "alike")
+
+
+def test_a_second_call_launches_nothing_twice(connection, launch, many, calls):
+    settings = {"A": many.say(1.0, then="term;wait"), "B": many.say(2.0)}
+    first = launch("twice", settings, [1, 2])
+    assert calls["CreateTrainingJob"] == 4
+    again = launch("twice", settings, [1, 2])
+    assert calls["CreateTrainingJob"] == 4
+    assert {run.name for run in again.runs} == {run.name for run in first.runs}
+    more = launch("twice", settings, [1, 2, 3])
+    assert calls["CreateTrainingJob"] == 6
+    assert len(more.runs) == 6
+    training.stop_many(connection, "twice")
+    many.follow(connection, "twice")
+
+
+def test_what_search_does_not_show_yet_is_not_launched_twice(connection, launch, many, monkeypatch):
+    launch("late", {"A": many.say(1.0)})
+    many.follow(connection, "late")
+    monkeypatch.setattr("helpers.experiment.watch.find_all", lambda *_: iter(()))
+    monkeypatch.setattr("helpers.experiment.watch.read_page", lambda *_: ([], ""))
+    (run,) = launch("late", {"A": many.say(1.0)}).runs  # SageMaker itself says that the name is taken
+    assert len(experiment.find(connection, "late").launches[run.label]) == 1
+
+
+def test_no_more_than_at_once_are_in_progress(connection, launch, many, monkeypatch):
+    most, create = [], launching.Launcher._try
+
+    def count(self, watch, left):
+        told = create(self, watch, left)
+        listed = connection.client("sagemaker").list_training_jobs(
+            NameContains="mlagents-few-", StatusEquals="InProgress"
+        )
+        most.append(len(listed["TrainingJobSummaries"]))
+        return told
+
+    monkeypatch.setattr(launching.Launcher, "_try", count)
+    launch("few", {"A": many.say(1.0, then="wait 0.3")}, range(5), at_once=2)
+    assert len(most) == 5
+    assert max(most) <= 2
+    assert len(many.follow(connection, "few").completed) == 5
+
+
+def test_cores_decide_on_the_embedded_target(connection, monkeypatch):
+    for cores, runs in ((1, 1), (2, 1), (4, 2), (16, 8)):
+        monkeypatch.setattr(launching.os, "cpu_count", lambda cores=cores: cores)
+        assert launching.choose_at_once(connection) == runs
+
+
+def test_failed_runs_are_shown_and_launched_again_when_asked(connection, launch, many, capsys):
+    settings = {"good": many.say(1.0), "bad": {"do": "failure out of order;exit 1"}}
+    launch("again", settings)
+    found = many.follow(connection, "again")
+    assert "1 failed" in capsys.readouterr().out
+    assert str(found).splitlines() == [
+        "again: 2 runs (1 Completed, 1 Failed)",
+        "bad, seed 1 Failed: AlgorithmError: out of order, exit code: 1",
+    ]
+    assert len(launch("again", settings).launches[("bad", 1)]) == 1
+    launch("again", settings, again=True)
+    found = many.follow(connection, "again")
+    assert [len(found.launches[run.label]) for run in found.runs] == [1, 2]
+    table = experiment.tabulate(connection, found)
+    assert list(table["status"]) == ["Completed", "Failed"]
+    assert list(table["launched"]) == [1, 2]
+    assert list(table["billed_seconds"]) == [1, 2]
+    assert list(table["mean_reward"].isna()) == [False, True]
+    assert table["reason"][1] == "AlgorithmError: out of order, exit code: 1"
+    assert list(table["usd"] / table["billed_seconds"] * 3600) == pytest.approx([0.204, 0.204])
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"hyperparameters": {"max_steps": 3000}}, "other hyperparameters for A, seed 1 (max_steps 2000, now 3000)"),
+        ({"volume": "s3://bucket/unity-volume/def/"}, "another build ("),
+        ({"image": "other"}, "another image ("),
+    ],
+)
+def test_an_experiment_is_not_mixed(connection, launch, many, change, told):
+    if change.get("image") == "other":
+        change = {"image": type(many.IMAGE)(many.IMAGE.registry, "f" * 16)}
+    launch("mixed", {"A": many.say(1.0)})
+    with pytest.raises(training.TrainingError) as caught:
+        launch("mixed", {"A": many.say(1.0)}, [1, 2], **change)
+    assert told in str(caught.value)
+    assert "take another name" in str(caught.value)
+
+
+def test_what_cannot_be_meant_is_told_at_once_and_nothing_is_launched(launch, many, calls):
+    with pytest.raises(training.TrainingError) as caught:
+        launch("bad/name", {"A": {"seed": 1}}, [1, 1])
+    assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(training.TrainingError) as caught:
+        launch("bad", {"A": many.say(1.0), "B": {"x": None}}, at_once=-1)
+    assert "at_once" in str(caught.value)
+    with pytest.raises(training.TrainingError) as caught:
+        launch("bad", {"A": many.say(1.0), "B": {"x": None}}, instance_count=2)
+    one, two = str(caught.value).splitlines()
+    assert one.startswith("Expected instance_count to be 1, found 2. ML-Agents 0.11.0 trains on one machine")
+    assert two.startswith("Expected a value for the hyperparameter x")
+    assert calls["CreateTrainingJob"] == 0
+
+
+def test_the_embedded_target_has_no_queue(launch, many):
+    with pytest.raises(training.TrainingError, match="Expected queue to be empty on the embedded target, found 'q'"):
+        launch("queued", {"A": many.say(1.0)}, queue="q")
+
+
+def test_interrupting_leaves_running_what_runs(connection, launch, many, capsys, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    settings = {"A": many.say(1.0, then="term;wait")}
+    with monkeypatch.context() as patch:
+        patch.setattr(launching.time, "sleep", interrupt)
+        found = launch("cut", settings, [1, 2, 3], at_once=2)
+        told = capsys.readouterr().out
+        assert "No longer launching. 2 runs of cut go on. 1 are not launched yet: run this cell again" in told
+        assert len(many.follow(connection, "cut").runs) == 2
+        told = capsys.readouterr().out
+        assert "No longer following. 2 runs of cut go on." in told
+        assert 'training.follow_many(connection, "cut")' in told
+    assert not found.ended
+    assert len(launch("cut", settings, [1, 2, 3], at_once=3).runs) == 3
+    assert training.stop_many(connection, "cut") == 3
+    assert {run.job.status for run in many.follow(connection, "cut").runs} == {"Stopped"}
+    capsys.readouterr()
+    assert training.stop_many(connection, "cut") == 0
+    assert "No run of cut is in progress; 3 ended before." in capsys.readouterr().out
+
+
+def test_pauses_grow_and_differ():
+    launcher = launching.Launcher(None, None, 1)
+    pauses = []
+    for _ in range(8):
+        now = time.monotonic()
+        launcher._wait("ResourceLimitExceeded")
+        pauses.append(launcher._not_before - now)
+    for pause, longest in zip(pauses, [5, 10, 20, 40, 80, 120, 120, 120], strict=True):
+        assert longest / 2 <= pause <= longest + 1
+    assert len({round(pause, 3) for pause in pauses}) > 4
+
+
+def test_another_refusal_is_told_with_what_runs(launch, many):
+    with pytest.raises(training.TrainingError) as caught:
+        launch("refused", {"A": many.say(1.0)}, instance_type="ml.c9.xlarge")
+    assert "it does not know the instance type ml.c9.xlarge. The nearest: " in str(caught.value)
+    assert "0 runs of refused are in progress, and 1 are not launched." in str(caught.value)
+
+
+def test_an_unknown_experiment_names_those_that_are_there(connection, launch, many):
+    launch("known", {"A": many.say(1.0)})
+    for ask in (experiment.find, training.follow_many):
+        with pytest.raises(
+            training.TrainingError, match=r"Expected runs of the experiment 'unknown', found none"
+        ) as caught:
+            ask(connection, "unknown")
+        assert "known" in str(caught.value).partition("Experiments there:")[2]
+    many.follow(connection, "known")
+
+
+def test_two_experiments_whose_names_begin_alike_are_two(connection, launch, many):
+    launch("like", {"A": many.say(1.0)})
+    launch("like this", {"A": many.say(1.0)})
+    assert len(many.follow(connection, "like").runs) == 1
+    assert len(many.follow(connection, "like this").runs) == 1
+
+
+def test_runs_stand_in_the_order_of_their_settings(connection, launch, many):
+    launch("order", {"z": many.say(1.0), "a": many.say(2.0)}, [2, 1])
+    found = many.follow(connection, "order")
+    assert [run.label for run in found.runs] == [("z", 1), ("z", 2), ("a", 1), ("a", 2)]
+    assert gather("order", reversed(found.runs)).runs == found.runs
