@@ -24,6 +24,7 @@ RESULTS = ROOT / "results"
 SHORT = {
     "04_train_on_sagemaker": {"max_steps": 3000},
     "07_resume_after_interruption": {"max_steps": 1000, "interrupt_after": 250, "further_steps": 1500},
+    "08_repeat_and_tune": {"max_steps": 1000},
 }
 
 

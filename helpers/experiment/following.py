@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 from helpers import bar, cost
 from helpers.aws import Connection
 from helpers.experiment.queue import Queue
-from helpers.experiment.runs import Experiment
+from helpers.experiment.runs import Experiment, find, find_newest
 from helpers.experiment.watch import Watch
 from helpers.training.following import LONGEST_PAUSE, PATIENCE, POLL_SECONDS, THROTTLED
 from helpers.training.job import TrainingError
@@ -19,7 +19,7 @@ FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 
 
 def follow_many(
-    connection: Connection, experiment: str, *, queue: str = "", poll_seconds: float = POLL_SECONDS
+    connection: Connection, experiment: str = "", *, queue: str = "", poll_seconds: float = POLL_SECONDS
 ) -> Experiment:
     """Show an experiment until all of its runs have ended, and return it.
 
@@ -29,6 +29,7 @@ def follow_many(
     ----------
     connection : Connection
     experiment : str
+        Its name; empty for the newest.
     queue : str
         The training queue that its runs were submitted to, if so: those that still wait there are waited for, too.
     poll_seconds : float
@@ -39,12 +40,11 @@ def follow_many(
     TrainingError
         If there is no such experiment, or its target stops answering.
     """
+    experiment = experiment or find_newest(connection)
     watch = Watch(connection, experiment)
     waiting = Queue(connection, queue) if queue else None
     left = waiting.count_waiting(experiment) if waiting else 0
     if not watch.runs and not left:
-        from helpers.experiment.runs import find
-
         return find(connection, experiment)  # which says so
     view = View(connection, watch)
     try:

@@ -31,7 +31,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 120.0  # seconds without a launch after AWS ha
 
 def launch_many(
     connection: Connection,
-    experiment: str,
+    experiment: str = "",
     *,
     settings: Mapping[str, Mapping[str, object]],
     seeds: Sequence[int],
@@ -59,7 +59,8 @@ def launch_many(
     ----------
     connection : Connection
     experiment : str
-        Its name. Tags of each job say it, its settings and its seed.
+        Its name. Tags of each job say it, its settings and its seed. Empty: a name worked out from build, image,
+        settings and hyperparameters, so that the same again, or with more seeds, is the same experiment.
     settings : mapping of str to mapping
         The name of each setting, to the hyperparameters that it differs in.
     seeds : sequence of int
@@ -72,7 +73,8 @@ def launch_many(
     again : bool
         Launch those runs again that failed or were stopped.
     queue : str
-        A training queue of AWS Batch, to submit all runs to: they wait there instead of here.
+        A training queue of AWS Batch, to submit all runs to: they wait there instead of here. It takes the rights
+        batch:SubmitServiceJob, batch:ListServiceJobs and, to stop, batch:TerminateServiceJob.
     volume, image, instance_type, instance_count, max_minutes, spot, max_wait_minutes
         As for `helpers.training.launch`.
     poll_seconds : float
@@ -97,6 +99,7 @@ def launch_many(
         raise TrainingError("\n".join(dict.fromkeys(problems)))
     limits = make_limits(max_minutes, max_wait_minutes, spot)
     order = Order(volume, image, {}, instance_type, spot, limits, "")
+    experiment = experiment or plan.make_name(volume, image.uri, settings, hyperparameters)
     planned = plan.make(experiment, settings, seeds, hyperparameters)
     batch = Queue(connection, queue) if queue else None
     watch = Watch(connection, experiment)

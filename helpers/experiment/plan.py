@@ -61,6 +61,15 @@ class Planned:
         return f"{prefix(self.experiment)}{settings}-s{self.seed}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
+def make_name(
+    volume: str, image: str, settings: Mapping[str, Mapping[str, object]], hyperparameters: Mapping[str, object]
+) -> str:
+    """Return a name for an experiment that was given none, worked out from all that its runs are made of."""
+    each = {name: job_request.encode({**hyperparameters, **own}) for name, own in settings.items()}
+    told = json.dumps([volume.rstrip("/"), image, each], sort_keys=True)
+    return f"experiment-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+
 def prefix(experiment: str) -> str:
     """Return what the names of all jobs of an experiment begin with; others' may, too."""
     return f"{JOB_PREFIX}-{shorten(experiment, MOST_OF_EXPERIMENT)}-"
@@ -97,8 +106,8 @@ def make(
 
 def find_problems(experiment: object, settings: object, seeds: object, hyperparameters: object) -> Iterator[str]:
     """Yield what of an experiment cannot be meant, a sentence or two for each."""
-    if not isinstance(experiment, str) or not NAME.fullmatch(experiment):
-        yield f"Expected experiment to be a name of {WANTED}, found {experiment!r}."
+    if experiment != "" and (not isinstance(experiment, str) or not NAME.fullmatch(experiment)):
+        yield f"Expected experiment to be empty, or a name of {WANTED}, found {experiment!r}."
     if not isinstance(settings, Mapping) or not settings:
         yield f'Expected settings to be names and hyperparameters, such as {{"small": {{...}}}}, found {settings!r}.'
         settings = {}

@@ -90,14 +90,21 @@ class Experiment:
         return all(run.job.ended for run in self.runs)
 
 
-def find(connection: Connection, experiment: str) -> Experiment:
+def find(connection: Connection, experiment: str = "") -> Experiment:
     """Find an experiment's runs by their tags.
+
+    Parameters
+    ----------
+    connection : Connection
+    experiment : str
+        Its name; empty for the newest.
 
     Raises
     ------
     TrainingError
         If there is none.
     """
+    experiment = experiment or find_newest(connection)
     found = gather(experiment, find_all(connection.client("sagemaker", PATIENT), experiment))
     if not found.runs:
         others = ", ".join(list_names(connection)) or "none"
@@ -106,6 +113,14 @@ def find(connection: Connection, experiment: str) -> Experiment:
             f"{others}."
         )
     return found
+
+
+def find_newest(connection: Connection) -> str:
+    """Return the name of the newest experiment. Raises `TrainingError` if there is none."""
+    names = list_names(connection)
+    if not names:
+        raise TrainingError(f"Expected an experiment on {connection.target}, found none. Run notebook 08 first.")
+    return names[0]
 
 
 def list_names(connection: Connection) -> list[str]:

@@ -45,4 +45,5 @@ def tabulate(connection: Connection, experiment: Experiment) -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows, columns=[*COLUMNS, "launched", "job", "reason"])
-    return table.astype(dict.fromkeys(("mean_reward", "step", "training_seconds", "usd"), float))
+    numbers = dict.fromkeys(("mean_reward", "step", "training_seconds", "usd"), float)
+    return table.astype(numbers).astype({"step": "Int64"})

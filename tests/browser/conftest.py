@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 SHORT = {
     "04_train_on_sagemaker": {"max_steps": 500},
     "07_resume_after_interruption": {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
+    "08_repeat_and_tune": {"max_steps": 500, "seeds": [1, 2]},
 }
 
 

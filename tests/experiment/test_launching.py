@@ -211,6 +211,17 @@ def test_an_unknown_experiment_names_those_that_are_there(connection, launch, ma
     many.follow(connection, "known")
 
 
+def test_without_a_name_it_is_the_same_experiment_as_long_as_it_is_the_same(connection, launch, many):
+    first = launch("", {"A": many.say(1.0)})
+    assert first.name.startswith("experiment-")
+    assert len(launch("", {"A": many.say(1.0)}, [1, 2]).runs) == 2
+    other = launch("", {"A": many.say(1.5)})
+    assert other.name != first.name
+    many.follow(connection, first.name)
+    assert experiment.find(connection).name == other.name  # the newest
+    assert many.follow(connection, "").name == other.name
+
+
 def test_two_experiments_whose_names_begin_alike_are_two(connection, launch, many):
     launch("like", {"A": many.say(1.0)})
     launch("like this", {"A": many.say(1.0)})

@@ -6,6 +6,17 @@ from helpers import embedded, experiment, training
 from helpers.experiment import following, launching
 
 
+def test_nothing_is_there_yet(tmp_path, many):
+    with many.serve(tmp_path) as connection:
+        for ask in (experiment.find, training.follow_many):
+            with pytest.raises(
+                training.TrainingError, match="Expected an experiment on embedded, found none. Run notebook 08"
+            ):
+                ask(connection)
+            with pytest.raises(training.TrainingError, match="Experiments there: none"):
+                ask(connection, "lost")
+
+
 def test_it_waits_where_the_quota_is_reached(tmp_path, launch, many, monkeypatch, capsys):
     monkeypatch.setattr(launching, "FIRST_PAUSE", 0.2)
     with many.serve(tmp_path, EMBEDDED_JOBS_QUOTA="2") as connection:

@@ -35,6 +35,22 @@ def test_a_name_is_worked_out_from_experiment_settings_and_seed():
     assert len({run.name, *(other.name for other in others)}) == 6
 
 
+def test_an_experiment_without_a_name_is_named_by_what_it_is_made_of():
+    def make(volume="s3://b/v/", image="i:1", settings=None, hyperparameters=None):
+        return plan.make_name(volume, image, settings or {"a": {"x": 1}}, hyperparameters or {"y": 2})
+
+    assert make() == make(volume="s3://b/v", settings={"a": {"x": "1"}})
+    assert problems(experiment=make()) == []
+    assert make() == make(settings={"a": {"x": 1, "y": 2}})
+    changed = [
+        make(volume="s3://b/w/"),
+        make(image="i:2"),
+        make(settings={"b": {"x": 1}}),
+        make(hyperparameters={"y": 3}),
+    ]
+    assert len({make(), *changed}) == 5
+
+
 @pytest.mark.parametrize("experiment", ["x", "e" * 48, "a - b", "1.5_x-"])
 @pytest.mark.parametrize("settings", ["y", "s" * 48, "learning rate 0.001"])
 @pytest.mark.parametrize("seed", [0, plan.MOST_SEED])
@@ -48,10 +64,10 @@ def test_names_are_such_as_sagemaker_takes(experiment, settings, seed):
 @pytest.mark.parametrize(
     "change, told",
     [
-        ({"experiment": ""}, "Expected experiment to be a name of 1 to 48 letters"),
-        ({"experiment": "a/b"}, "Expected experiment to be a name of"),
-        ({"experiment": "ends in a space "}, "Expected experiment to be a name of"),
-        ({"experiment": None}, "Expected experiment to be a name of"),
+        ({"experiment": " "}, "Expected experiment to be empty, or a name of 1 to 48 letters"),
+        ({"experiment": "a/b"}, "Expected experiment to be empty, or a name of"),
+        ({"experiment": "ends in a space "}, "Expected experiment to be empty, or a name of"),
+        ({"experiment": None}, "Expected experiment to be empty, or a name of"),
         ({"settings": {}}, "Expected settings to be names and hyperparameters"),
         ({"settings": [{"batch_size": 64}]}, "Expected settings to be names and hyperparameters"),
         ({"settings": {"": {}}}, "Expected the settings to have names of"),
@@ -81,4 +97,4 @@ def test_what_cannot_be_meant(change, told):
 
 
 def test_every_problem_is_told_at_once():
-    assert len(problems(experiment="", settings={"": {}, "b": 1}, seeds=[-1])) == 4
+    assert len(problems(experiment="/", settings={"": {}, "b": 1}, seeds=[-1])) == 4

@@ -29,6 +29,7 @@ USED = {
     "05": {"boto3", "matplotlib", "pandas"},
     "06": {"boto3", "matplotlib", "pandas"},
     "07": {"boto3", "matplotlib", "pandas"},
+    "08": {"boto3", "matplotlib", "pandas"},
 }
 
 

@@ -48,8 +48,12 @@ def read_output(executed):
 @pytest.fixture(scope="module")
 def road(run):
     """Run all notebooks in their order with their own defaults, but for trainings of some hundred steps."""
-    short = {4: {"max_steps": 500}, 7: {"max_steps": 600, "interrupt_after": 250, "further_steps": 750}}
-    return {number: run(number, **short.get(number, {})) for number in range(1, 8)}
+    short = {
+        4: {"max_steps": 500},
+        7: {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
+        8: {"max_steps": 500, "seeds": [1, 2]},
+    }
+    return {number: run(number, **short.get(number, {})) for number in range(1, 9)}
 
 
 @pytest.fixture(scope="module")

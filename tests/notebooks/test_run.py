@@ -1,5 +1,6 @@
 """The notebooks, run one after another with their own defaults; what they show is held against what really was."""
 
+import html
 import json
 import re
 import struct
@@ -8,7 +9,20 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers import advice, aws, evaluation, gallery, image, interruptions, model, rewards, training, tutorial, volume
+from helpers import (
+    advice,
+    aws,
+    evaluation,
+    experiment,
+    gallery,
+    image,
+    interruptions,
+    model,
+    rewards,
+    training,
+    tutorial,
+    volume,
+)
 
 
 def test_1_makes_the_sample_and_finds_it_ready(road, project):
@@ -106,7 +120,9 @@ def test_the_site_has_a_page_for_each_notebook(road, project):
 def spot_jobs(road, result):
     """Give the two jobs of notebook 7, the interrupted one and the one that trained further."""
     connection = aws.connect("embedded")
-    names = training.list_newest(connection.client("sagemaker"), 2)
+    newest = training.list_newest(connection.client("sagemaker"), 20)
+    names = [name for name in newest if training.find(connection, name).spot]
+    assert len(names) == 2
     assert result.name not in names
     return training.find(connection, names[1]), training.find(connection, names[0])
 
@@ -152,6 +168,39 @@ def test_7_trains_the_model_further(road, project, spot_jobs):
     before, after = rewards.read(project / "results" / first.name), rewards.read(folder)
     assert list(after["mean_reward"][:2]) == list(before["mean_reward"])
     assert (folder / "3DBall.nn").read_bytes() != (project / "results" / first.name / "3DBall.nn").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def repeated(road):
+    """Give the experiment of notebook 8."""
+    return experiment.find(aws.connect("embedded"))
+
+
+def test_8_trains_each_setting_with_each_seed(road, repeated):
+    wanted = [("buffer 4800", 1), ("buffer 4800", 2), ("buffer 2400", 1), ("buffer 2400", 2)]
+    assert [run.label for run in repeated.runs] == wanted
+    assert str(repeated) == f"{repeated.name}: 4 runs (4 Completed)"
+    assert str(repeated) in road[8]
+    for run in repeated.runs:
+        assert run.job.hyperparameters["buffer_size"] == run.settings.removeprefix("buffer ")
+        assert f"<td>{run.job.metrics['mean_reward']:.2f}</td>" in road[8]
+    assert len({run.job.metrics["mean_reward"] for run in repeated.runs}) == 4
+
+
+def test_8_compares_what_was_trained(road, repeated):
+    curves = experiment.read_curves(aws.connect("embedded"), repeated)
+    assert {len(curve) for runs in curves.groups.values() for curve in runs.values()} == {2}
+    compared = experiment.compare(curves.score())
+    assert f"<td>{compared.difference:+.2f}</td>" in road[8]
+    assert html.escape(compared.verdict) in road[8]
+    assert "2 and 2 runs are few" in road[8]
+
+
+def test_8_again_launches_nothing(run, repeated):
+    sagemaker = aws.connect("embedded").client("sagemaker")
+    before = training.list_newest(sagemaker, 100)
+    assert str(repeated) in run(8, "again", max_steps=500, seeds=[1, 2])
+    assert training.list_newest(sagemaker, 100) == before
 
 
 def test_a_second_upload_sends_nothing(road, run):

@@ -10,7 +10,7 @@ import pytest
 from botocore.client import BaseClient
 from botocore.stub import Stubber
 
-from helpers import aws, checkpoints, cost, image, policies, preflight, training, tuning, volume
+from helpers import aws, checkpoints, cost, experiment, image, policies, preflight, training, tuning, volume
 from helpers.image import pushing
 from helpers.policies.__main__ import main
 
@@ -141,6 +141,13 @@ def go_down_the_road(folder):
     )
     tuning.stop(connection, tuned)
     assert tuning.follow(connection, tuned, poll_seconds=0.1).status == "Stopped"
+    several = {"image": IMAGE, "hyperparameters": {"do": ""}, "max_minutes": 2, "poll_seconds": 0.1}
+    training.launch_many(connection, "road", settings={"A": {}}, seeds=[1, 2], volume=uri, **several)
+    found = training.follow_many(connection, "road", poll_seconds=0.1)
+    training.stop_many(connection, "road")
+    assert len(found.completed) == 2
+    with contextlib.suppress(training.TrainingError):  # a run that says nothing has no curve
+        experiment.read_curves(connection, found)
     with Stubber(boto3.client("service-quotas")) as stub:
         stub.add_response("list_service_quotas", {"Quotas": []})
         stub.add_response("list_aws_default_service_quotas", {"Quotas": []})
