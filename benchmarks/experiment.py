@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import boto3
 import psutil
 
 from benchmarks.comparison import Comparison, Measurements, Row
+from benchmarks.processes import served
 from benchmarks.upload import own_embedded
 from helpers import aws, embedded, experiment
 from helpers.embedded import joblog
@@ -73,7 +74,10 @@ def measure_recorded() -> Measurements:
 
 def measure_running() -> Measurements:
     """Follow runs in progress, in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, running(Path(scratch), RUNNING, SUMMARIES) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        served(serve_running, Path(scratch), RUNNING, SUMMARIES) as url,
+    ):
         return apart(look_at_running, url)
 
 
@@ -222,20 +226,6 @@ def make_log(run: plan.Planned, record: Record, summaries: int) -> dict[str, Any
 def reward(run: int, summary: int) -> float:
     """Give a mean reward that rises and differs from run to run."""
     return 100 * summary / (summary + 100 + run % 50)
-
-
-@contextlib.contextmanager
-def running(folder: Path, count: int, summaries: int) -> Iterator[str]:
-    """Serve runs in progress from a process of its own; give its address."""
-    context = multiprocessing.get_context("spawn")
-    told, tell = context.Pipe(duplex=False)
-    process = context.Process(target=serve_running, args=(tell, folder, count, summaries), daemon=True)
-    process.start()
-    try:
-        yield told.recv()
-    finally:
-        process.kill()
-        process.join()
 
 
 def serve_running(tell: Any, folder: Path, count: int, summaries: int) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import multiprocessing
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -18,6 +16,7 @@ from botocore.config import Config
 
 from benchmarks import experiment, spread
 from benchmarks.comparison import Comparison, Measurements, Result, Row
+from benchmarks.processes import served
 from benchmarks.training import train
 from benchmarks.training_process import Task, ours, stock
 from benchmarks.upload import OTHER as SYNC
@@ -187,7 +186,7 @@ def start_embedded(run: int) -> Measurements:
 def start_moto(run: int) -> Measurements:
     """Start moto's server and ask who one is; it has nothing of earlier, so once does for all sizes."""
     start = time.monotonic()
-    with moto_server() as url:
+    with served(serve_moto) as url:
         client(url, "sts").get_caller_identity()
         return dict.fromkeys(map(str, OBJECTS), time.monotonic() - start)
 
@@ -248,7 +247,7 @@ def in_moto(run: int) -> Measurements:
     """Ask moto's server, into which so many jobs were put."""
     times = {}
     for count in JOBS:
-        with moto_server() as url:
+        with served(serve_moto) as url:
             sagemaker = client(url)
             for index in range(count):
                 sagemaker.create_training_job(**request(name(index)))
@@ -335,20 +334,6 @@ def client(url: str, service: str = "sagemaker"):
     session = boto3.Session("BENCH", "bench", region_name="us-east-1")
     config = Config(proxies={}, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
     return session.client(service, endpoint_url=url, config=config)
-
-
-@contextlib.contextmanager
-def moto_server() -> Iterator[str]:
-    """Run moto's own server in a process; give its address."""
-    context = multiprocessing.get_context("spawn")
-    told, tell = context.Pipe(duplex=False)
-    process = context.Process(target=serve_moto, args=(tell,), daemon=True)
-    process.start()
-    try:
-        yield told.recv()
-    finally:
-        process.kill()
-        process.join()
 
 
 def serve_moto(tell) -> None:

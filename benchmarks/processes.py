@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 
@@ -57,3 +59,17 @@ def memory(processes: list[psutil.Process]) -> float:
             told = process.memory_full_info()
             total += getattr(told, "pss", told.rss)
     return total
+
+
+@contextlib.contextmanager
+def served(serve: Callable[..., None], *args: Any) -> Iterator[str]:
+    """Run a server in a process of its own; give the address that `serve` sends through the pipe it is given first."""
+    context = multiprocessing.get_context("spawn")
+    told, tell = context.Pipe(duplex=False)
+    process = context.Process(target=serve, args=(tell, *args), daemon=True)
+    process.start()
+    try:
+        yield told.recv()
+    finally:
+        process.kill()
+        process.join()

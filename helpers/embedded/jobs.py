@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import logging
 import os
 import re
@@ -20,7 +17,7 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from helpers.embedded import guard, joblog, limits, record, runner, transfer
+from helpers.embedded import guard, joblog, limits, paging, record, runner, transfer
 from helpers.embedded.life import CHECKPOINTS, OPT_ML, Training
 from helpers.embedded.record import ENDED, Record
 from helpers.embedded.schema import AwsError, invalid
@@ -214,10 +211,7 @@ class Jobs:
         The token names the last job of the page before, so that jobs created meanwhile shift nothing.
         """
         by = query.get("SortBy", "CreationTime")
-        same = {key: query[key] for key in sorted(query) if key not in ("NextToken", "MaxResults")}
-        mark = hashlib.sha256(json.dumps(same, default=str).encode()).hexdigest()[:16]
-        last = tuple(_read_token(query["NextToken"], mark)) if "NextToken" in query else None
-        size = query.get("MaxResults", 10)
+        last, size = paging.read_token(query), query.get("MaxResults", paging.SIZE)
         with self.lock:
             order = self.orders.get(by) or sorted((job.status, job.name) for job in self.records.values())
             if query.get("SortOrder", "Ascending") == "Descending":
@@ -228,7 +222,7 @@ class Jobs:
             found = list(islice(matching, size + 1))  # one more says whether there is another page
         answer: dict[str, Any] = {"TrainingJobSummaries": [self.records[name].summary() for _, name in found[:size]]}
         if len(found) > size:
-            answer["NextToken"] = base64.urlsafe_b64encode(json.dumps([mark, *found[size - 1]]).encode()).decode()
+            answer["NextToken"] = paging.write_token(query, *found[size - 1])
         return answer
 
     def _remember(self, job: Record) -> None:
@@ -373,13 +367,3 @@ def _matches(job: Record, query: dict[str, Any]) -> bool:
         and job.modified > query.get("LastModifiedTimeAfter", 0)
         and job.modified < query.get("LastModifiedTimeBefore", float("inf"))
     )
-
-
-def _read_token(token: str, mark: str) -> list[Any]:
-    try:
-        given, *last = json.loads(base64.urlsafe_b64decode(token))
-    except ValueError:
-        given, last = None, []
-    if given != mark or len(last) != 2:
-        raise invalid("Invalid NextToken: it is not one that was given for these filters and this order")
-    return last

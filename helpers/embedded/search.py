@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
+from helpers.embedded import paging
 from helpers.embedded.record import Record
 from helpers.embedded.schema import invalid
 
@@ -42,13 +40,12 @@ def search(records: Iterable[Record], query: dict[str, Any]) -> dict[str, Any]:
     found = sorted((_order(job, by), job.name, job) for job in records if matches(job))
     if query.get("SortOrder", "Descending") == "Descending":
         found.reverse()
-    mark = _mark(query)
-    first = _read_token(query["NextToken"], mark) if "NextToken" in query else 0
-    last = first + query.get("MaxResults", 10)
+    (first,) = paging.read_token(query) or (0,)
+    last = first + query.get("MaxResults", paging.SIZE)
     answer: dict[str, Any] = {"Results": [{"TrainingJob": _describe(job)} for _, _, job in found[first:last]]}
     answer["TotalHits"] = {"Value": len(found), "Relation": "EqualTo"}
     if last < len(found):
-        answer["NextToken"] = base64.urlsafe_b64encode(json.dumps([mark, last]).encode()).decode()
+        answer["NextToken"] = paging.write_token(query, last)
     return answer
 
 
@@ -127,18 +124,3 @@ def _time(value: str) -> float | None:
     except ValueError:
         return None
     return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).timestamp()
-
-
-def _mark(query: dict[str, Any]) -> str:
-    same = {key: query[key] for key in sorted(query) if key not in ("NextToken", "MaxResults")}
-    return hashlib.sha256(json.dumps(same).encode()).hexdigest()[:16]
-
-
-def _read_token(token: str, mark: str) -> int:
-    try:
-        given, first = json.loads(base64.urlsafe_b64decode(token))
-    except (ValueError, TypeError):
-        given, first = None, 0
-    if given != mark or not isinstance(first, int):
-        raise invalid("Invalid NextToken: it is not one that was given for this search")
-    return first

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-
 from helpers import bar, cost
 from helpers.aws import Connection
 from helpers.experiment.queue import Queue
 from helpers.experiment.runs import Experiment, find, find_newest
 from helpers.experiment.watch import Watch
-from helpers.training.following import LONGEST_PAUSE, PATIENCE, POLL_SECONDS, THROTTLED
 from helpers.training.job import TrainingError
+from helpers.training.patience import POLL_SECONDS, Patience
 
 FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 
@@ -46,10 +44,10 @@ def follow_many(
     left = waiting.count_waiting(experiment) if waiting else 0
     if not watch.runs and not left:
         return find(connection, experiment)  # which says so
-    view = View(connection, watch)
+    view = View(connection, watch, poll_seconds)
     try:
         while True:
-            pause = view.look(poll_seconds)
+            pause = view.look()
             if waiting:
                 left = waiting.count_waiting(experiment)
             view.show(len(watch.experiment.runs) + left)
@@ -76,14 +74,14 @@ def interrupted(connection: Connection, watch: Watch, what: str, more: str = "")
 class View:
     """The bar, and the patience that looking takes."""
 
-    def __init__(self, connection: Connection, watch: Watch):
+    def __init__(self, connection: Connection, watch: Watch, poll_seconds: float):
         self.connection, self.watch = connection, watch
         self._bar = bar.make(total=1, bar_format=FORMAT, leave=True)
-        self._failures, self._pause = 0, 0.0
+        self._patience = Patience(connection, poll_seconds)
         self._prices: dict[str, float | None] = {}
         self.note = ""
 
-    def look(self, poll_seconds: float) -> float:
+    def look(self) -> float:
         """Look once, and return for how long to wait before the next look, in seconds.
 
         Raises
@@ -91,18 +89,9 @@ class View:
         TrainingError
             If the target has not answered for too long.
         """
-        try:
+        with self._patience.asking(TrainingError(lost(self.connection, self.watch))):
             self.watch.look()
-            self._failures, self._pause = 0, poll_seconds
-        except (ConnectionError, HTTPClientError) as error:
-            self._failures += 1
-            if self.connection.endpoint or self._failures > PATIENCE:
-                raise TrainingError(lost(self.connection, self.watch)) from error
-        except ClientError as error:  # botocore has tried again a dozen times
-            if error.response["Error"]["Code"] not in THROTTLED:
-                raise
-            self._pause = min(2 * max(self._pause, poll_seconds), LONGEST_PAUSE)
-        return self._pause
+        return self._patience.pause
 
     def show(self, total: int) -> None:
         """Show how far the experiment is, of so many runs in all."""

@@ -21,9 +21,9 @@ from helpers.experiment.queue import Queue
 from helpers.experiment.runs import ENVIRONMENT, Experiment, Run
 from helpers.experiment.watch import Watch
 from helpers.image import Image
-from helpers.training.following import POLL_SECONDS, THROTTLED
 from helpers.training.job import TrainingError, from_description
 from helpers.training.launching import Order, make_limits, make_trainer
+from helpers.training.patience import POLL_SECONDS, THROTTLED
 
 AT_ONCE = 10  # on AWS, whose quotas for new accounts are lower, and which says so
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 120.0  # seconds without a launch after AWS had no room
@@ -140,10 +140,10 @@ class Launcher:
         """Launch what is left, showing a bar."""
         if not left:
             return
-        view = View(self.connection, watch)
+        view = View(self.connection, watch, poll_seconds)
         try:
             while left:
-                pause = view.look(poll_seconds)
+                pause = view.look()
                 while left and len(watch.running) < self.at_once and time.monotonic() >= self._not_before:
                     view.note = self._try(watch, left)
                     view.show(total)

@@ -2,19 +2,11 @@
 
 import time
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-
 from helpers import cost, live, rewards
 from helpers.aws import Connection
 from helpers.training.job import Job, TrainingError, find
 from helpers.training.log import Log
-
-# How often AWS is asked, and how many askings in a row may fail.
-POLL_SECONDS = 3.0
-PATIENCE = 20
-# What AWS says when it is asked too often, and the longest time between two askings that this leads to, in seconds.
-THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded")
-LONGEST_PAUSE = 60.0
+from helpers.training.patience import POLL_SECONDS, Patience
 
 
 def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL_SECONDS) -> Job:
@@ -40,27 +32,18 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     log, reader = Log(connection, job.name), rewards.LogReader()
     price, _ = cost.find_price(connection, job.instance_type)
     view = live.view(price.usd_per_hour if price else None, "USD on AWS" if connection.endpoint else "USD")
-    failures, pause = 0, poll_seconds
+    patience, gone = Patience(connection, poll_seconds), TrainingError(lost(connection, job))
     try:
         while True:
             seen = len(log.lines)
-            try:
+            with patience.asking(gone):
                 job = find(connection, job.name)
                 log.read()
-                failures, pause = 0, poll_seconds
-            except (ConnectionError, HTTPClientError) as error:
-                failures += 1
-                if connection.endpoint or failures > PATIENCE:
-                    raise TrainingError(lost(connection, job)) from error
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in THROTTLED:
-                    raise
-                pause = min(2 * pause, LONGEST_PAUSE)  # others ask AWS, too
             reader.feed(log.lines[seen:])
             view.update(job, log.lines[seen:], reader.table())
             if job.ended:
                 break
-            time.sleep(pause)
+            time.sleep(patience.pause)
     except KeyboardInterrupt:
         billed = "" if connection.endpoint else ", and is billed"
         print(

@@ -104,7 +104,7 @@ def launch(
     except places.CheckpointsError as error:
         raise TrainingError(str(error)) from error
     goes_on_from = f"run {checkpoints}" if checkpoints else f"job {start_from}" if start_from else ""
-    with _alone():
+    with alone():
         if running := find_running(connection, volume, image, values, goes_on_from):
             print(f"{running} is running with the same volume, image and hyperparameters. No second job is launched.")
             return running
@@ -116,7 +116,7 @@ def launch(
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Let one launch at a time look for running jobs and add one, so that two notebooks at once do not double it."""
     with Path(tempfile.gettempdir(), f"mlagents-launch-{os.getuid()}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -138,7 +138,7 @@ class Order:
     limits : mapping of str to int
         How long it may take, in seconds, under SageMaker's names.
     place : str
-        S3 URI of its checkpoints.
+        S3 URI of its checkpoints; empty for none.
     environment, tags : mapping of str to str
         Beside the project's own tags.
     """
@@ -191,7 +191,7 @@ def make_trainer(connection: Connection, order: Order) -> tuple["ModelTrainer", 
         ),
         stopping_condition=StoppingCondition(**order.limits),
         networking=Networking(enable_network_isolation=True),
-        checkpoint_config=CheckpointConfig(s3_uri=order.place),
+        checkpoint_config=CheckpointConfig(s3_uri=order.place) if order.place else None,
         output_data_config=OutputDataConfig(s3_output_path=output),
         tags=[Tag(key=key, value=value) for key, value in tags.items()],
     )

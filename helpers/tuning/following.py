@@ -2,12 +2,10 @@
 
 import time
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-
 from helpers import bar, cost
 from helpers.aws import Connection
 from helpers.live import clock
-from helpers.training.following import LONGEST_PAUSE, PATIENCE, POLL_SECONDS, THROTTLED
+from helpers.training.patience import POLL_SECONDS, Patience
 from helpers.tuning.job import Training, Tuning, TuningError, find, find_trainings
 
 FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
@@ -35,28 +33,19 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     tuning = find(connection, name)
     price, _ = cost.find_price(connection, tuning.instance_type)
     view = bar.make(total=tuning.most_trainings or None, bar_format=FORMAT, dynamic_ncols=True)
-    failures, pause = 0, poll_seconds
+    patience, gone = Patience(connection, poll_seconds), TuningError(_lost(connection, tuning))
     try:
         while True:
-            try:
+            with patience.asking(gone):
                 # First the tuning job: what has ended by then has ended in the list that is asked for after it, too.
                 tuning = find(connection, tuning.name)
                 told = describe(tuning, find_trainings(connection, tuning.name), connection, price)
-                failures, pause = 0, poll_seconds
                 view.n = tuning.done
                 view.set_description_str(told, refresh=False)
                 view.refresh()
-            except (ConnectionError, HTTPClientError) as error:
-                failures += 1
-                if connection.endpoint or failures > PATIENCE:
-                    raise TuningError(_lost(connection, tuning)) from error
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in THROTTLED:
-                    raise
-                pause = min(2 * pause, LONGEST_PAUSE)  # others ask AWS, too
             if tuning.ended:
                 break
-            time.sleep(pause)
+            time.sleep(patience.pause)
     except KeyboardInterrupt:
         billed = "" if connection.endpoint else ", and are billed"
         print(

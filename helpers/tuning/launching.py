@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import logging
 import math
-import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from difflib import get_close_matches
@@ -16,6 +14,7 @@ from botocore.exceptions import ClientError
 from helpers import job_request, training
 from helpers.aws import Connection
 from helpers.image import Image
+from helpers.training.launching import Order, alone, make_limits, make_trainer
 from helpers.tuning import ranges as tried
 from helpers.tuning.job import PREFIX, TuningError
 
@@ -116,11 +115,12 @@ def launch(
     }
     values = job_request.encode(hyperparameters)
     mark = _mark(volume, image.uri, values, [vars(one) for one in found], search, instance_type, max_minutes)
-    if running := _find_running(connection, mark):
-        print(f"{running} is running with the same ranges and settings. No second one is launched.")
-        return running
-    name = f"{PREFIX}-{datetime.now(timezone.utc):%m%d%H%M%S}-{mark}"
-    _create(connection, name, volume, image, values, found, search, instance_type, max_minutes)
+    with alone():
+        if running := _find_running(connection, mark):
+            print(f"{running} is running with the same ranges and settings. No second one is launched.")
+            return running
+        name = f"{PREFIX}-{datetime.now(timezone.utc):%m%d%H%M%S}-{mark}"
+        _create(connection, name, volume, image, values, found, search, instance_type, max_minutes)
     return name
 
 
@@ -201,14 +201,10 @@ def _create(
     max_minutes: float,
 ) -> None:
     """Create the tuning job through the SDK."""
-    # As for a single job: the SDK would refuse a role that lacks rights to make network interfaces.
-    os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
-    # The SDK takes some 8 seconds to import. Only who launches a tuning job waits for it.
-    from sagemaker.core.helper.session_helper import Session
+    limits = make_limits(max_minutes, 0, spot=False)
+    trainer, _ = make_trainer(connection, Order(volume, image, values, instance_type, False, limits, place=""))
     from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
-    from sagemaker.core.shapes import StoppingCondition, Tag
-    from sagemaker.core.training.configs import Compute, InputData, OutputDataConfig
-    from sagemaker.train import ModelTrainer
+    from sagemaker.core.training.configs import InputData
     from sagemaker.train.tuner import HyperparameterTuner
 
     class Tuner(HyperparameterTuner):
@@ -226,18 +222,6 @@ def _create(
         else numbers[one.kind](one.low, one.high, one.scale)
         for one in ranges
     }
-    logging.getLogger("sagemaker").setLevel(logging.WARNING)
-    trainer = ModelTrainer(
-        sagemaker_session=Session(boto_session=connection.session, default_bucket=connection.bucket),
-        training_image=image.uri,
-        role=connection.role,
-        base_job_name=training.JOB_PREFIX,
-        hyperparameters=values,
-        compute=Compute(instance_type=instance_type, instance_count=1, volume_size_in_gb=30),
-        stopping_condition=StoppingCondition(max_runtime_in_seconds=round(60 * max_minutes)),
-        output_data_config=OutputDataConfig(s3_output_path=f"s3://{connection.bucket}/training"),
-        tags=[Tag(key="project", value="mlagents"), Tag(key="image", value=image.tag)],
-    )
     definitions = [{"Name": metric, "Regex": regex} for metric, regex in training.METRICS.items()]
     tuner = Tuner(model_trainer=trainer, hyperparameter_ranges=parameters, metric_definitions=definitions, **search)
     try:

@@ -51,7 +51,7 @@ def test_a_target_that_is_gone_is_told(tmp_path, launch, many):
         launch("gone", {"A": many.say(1.0, then="term;wait")}, on=connection)
         watch = following.Watch(connection, "gone")
         embedded.stop()
-        view = following.View(connection, watch)
+        view = following.View(connection, watch, 0.1)
         with pytest.raises(training.TrainingError, match="no longer answers: it was stopped, and the runs with it"):
-            view.look(0.1)
+            view.look()
         view.close()

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from helpers.embedded.paging import page
 from helpers.embedded.record import Record
 from helpers.embedded.schema import AwsError, check
-from helpers.embedded.tuning.paging import page
 from helpers.embedded.tuning.record import objective
 from helpers.embedded.tuning.tunings import Tunings
 

@@ -1,0 +1,59 @@
+"""How often a target is asked while something runs there, and what is borne with."""
+
+import contextlib
+from collections.abc import Iterator
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+from helpers.aws import Connection
+
+POLL_SECONDS = 3.0
+"""Time between two askings."""
+FAILURES = 20
+"""How many askings in a row may reach nobody, before it is said. The embedded AWS is not waited for."""
+THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded")
+"""What AWS says when it is asked too often."""
+LONGEST_PAUSE = 60.0
+"""The longest time between two askings that this leads to, in seconds."""
+
+
+class Patience:
+    """What one who asks again and again bears with: a network that is gone for a while, and AWS asking for less.
+
+    Parameters
+    ----------
+    connection : Connection
+    poll_seconds : float
+        Time between two askings, in seconds.
+
+    Attributes
+    ----------
+    pause : float
+        For how long to wait before the next asking, in seconds: longer each time that AWS said it was too often.
+    """
+
+    def __init__(self, connection: Connection, poll_seconds: float):
+        self._connection, self._poll_seconds = connection, poll_seconds
+        self._failures = 0
+        self.pause = poll_seconds
+
+    @contextlib.contextmanager
+    def asking(self, lost: Exception) -> Iterator[None]:
+        """Bear with what goes wrong in the block.
+
+        Parameters
+        ----------
+        lost
+            What is raised where the target does not answer any more.
+        """
+        try:
+            yield
+            self._failures, self.pause = 0, self._poll_seconds
+        except (ConnectionError, HTTPClientError) as error:
+            self._failures += 1
+            if self._connection.endpoint or self._failures > FAILURES:
+                raise lost from error
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in THROTTLED:
+                raise
+            self.pause = min(2 * self.pause, LONGEST_PAUSE)  # others ask AWS, too
