@@ -1,4 +1,4 @@
-"""Launch a tuning job through the SDK, unless the same one is running already."""
+"""Launch a tuning job through the SDK, unless the same one runs or has completed."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -40,11 +40,12 @@ def launch(
     seed: int | None = None,
     instance_type: str = "ml.c5.xlarge",
     max_minutes: float = 60,
+    again: bool = False,
 ) -> str:
     """Launch a tuning job and return its name.
 
-    If the same one is running already, that one's name is returned, and no second one is paid for. Each training begins
-    from nothing and keeps no checkpoints.
+    If the same one is running or has completed, that one's name is returned, and no second one is paid for. Each
+    training begins from nothing and keeps no checkpoints.
 
     Parameters
     ----------
@@ -77,6 +78,8 @@ def launch(
         As for `helpers.training.launch`.
     max_minutes : float
         The most that each training may take. This times `max_trainings` is the most that you can pay for.
+    again : bool
+        Launch it though the same one has completed.
 
     Raises
     ------
@@ -116,9 +119,10 @@ def launch(
     values = job_request.encode(hyperparameters)
     mark = _mark(volume, image.uri, values, [vars(one) for one in found], search, instance_type, max_minutes)
     with alone():
-        if running := _find_running(connection, mark):
-            print(f"{running} is running with the same ranges and settings. No second one is launched.")
-            return running
+        if (same := _find_same(connection, mark)) and (same.running or not again):
+            told = "is running" if same.running else "has completed"
+            print(f"{same.name} {told} with the same ranges and settings. No second one is launched.")
+            return same.name
         name = f"{PREFIX}-{datetime.now(timezone.utc):%m%d%H%M%S}-{mark}"
         _create(connection, name, volume, image, values, found, search, instance_type, max_minutes)
     return name
@@ -181,12 +185,21 @@ def _mark(*asked: Any) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:6]
 
 
-def _find_running(connection: Connection, mark: str) -> str | None:
+class _Found(NamedTuple):
+    name: str
+    running: bool
+
+
+def _find_same(connection: Connection, mark: str) -> _Found | None:
+    """Find the newest tuning job of this mark that runs or has completed; one that failed or was stopped is none."""
     told = connection.client("sagemaker").list_hyper_parameter_tuning_jobs(
-        NameContains=mark, StatusEquals="InProgress", SortBy="CreationTime", SortOrder="Descending"
+        NameContains=mark, SortBy="CreationTime", SortOrder="Descending"
     )
-    names = [summary["HyperParameterTuningJobName"] for summary in told["HyperParameterTuningJobSummaries"]]
-    return next((name for name in names if name.startswith(PREFIX) and name.endswith(f"-{mark}")), None)
+    for summary in told["HyperParameterTuningJobSummaries"]:
+        name, status = summary["HyperParameterTuningJobName"], summary["HyperParameterTuningJobStatus"]
+        if name.startswith(PREFIX) and name.endswith(f"-{mark}") and status in ("InProgress", "Completed"):
+            return _Found(name, status == "InProgress")
+    return None
 
 
 def _create(

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import experiment as recorded
+from benchmarks import processes
 from helpers import experiment, training
 from helpers.embedded import jobs as embedded_jobs
 from helpers.experiment import following
@@ -12,7 +13,7 @@ from helpers.experiment.watch import Watch
 @pytest.fixture(scope="module")
 def in_progress(tmp_path_factory):
     """Give a connection to 200 runs that are in progress, each with 20 summaries."""
-    with recorded.running(tmp_path_factory.mktemp("running"), 200, 20) as url:
+    with processes.served(recorded.serve_running, tmp_path_factory.mktemp("running"), 200, 20) as url:
         yield recorded.connect(url)
 
 
@@ -33,7 +34,9 @@ def test_a_look_at_200_runs_makes_one_list_call_and_few_log_calls(in_progress):
 
 
 def test_long_logs_are_read_over_several_looks(tmp_path):
-    with recorded.running(tmp_path, 80, 500) as url:  # 40,000 lines, of which CloudWatch gives 10,000 at a time
+    with processes.served(
+        recorded.serve_running, tmp_path, 80, 500
+    ) as url:  # 40,000 lines, of which CloudWatch gives 10,000 at a time
         connection = recorded.connect(url)
         watch = Watch(connection, recorded.NAME)
         watch._read_from = watch._read_from.replace(year=2020)

@@ -126,6 +126,16 @@ def test_the_same_is_not_launched_twice(connection, volume, capsys):
         assert follow(connection, one).status == "Stopped"
 
 
+def test_one_that_completed_is_launched_again_only_if_asked(connection, volume, capsys):
+    name = launch(connection, volume, "tell lambd", max_trainings=1)
+    assert follow(connection, name).status == "Completed"
+    assert launch(connection, volume, "tell lambd", max_trainings=1) == name
+    assert f"{name} has completed with the same ranges and settings." in capsys.readouterr().out
+    again = launch(connection, volume, "tell lambd", max_trainings=1, again=True)
+    assert again != name
+    assert follow(connection, again).status == "Completed"
+
+
 def test_stopped_in_the_middle(connection, volume, capsys):
     ranges = {"num_layers": [1, 2]}
     name = launch(
