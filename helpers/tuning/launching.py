@@ -123,7 +123,8 @@ def launch(
             told = "is running" if same.running else "has completed"
             print(f"{same.name} {told} with the same ranges and settings. No second one is launched.")
             return same.name
-        name = f"{PREFIX}-{datetime.now(timezone.utc):%m%d%H%M%S}-{mark}"
+        now = datetime.now(timezone.utc)  # with tenths of a second: two may be launched in one
+        name = f"{PREFIX}-{now:%m%d%H%M%S}{now.microsecond // 100_000}-{mark}"  # the 32 letters that SageMaker takes
         _create(connection, name, volume, image, values, found, search, instance_type, max_minutes)
     return name
 
