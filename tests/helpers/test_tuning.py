@@ -49,7 +49,7 @@ def test_a_tuning_job_is_what_was_asked_for(connection, volume):
         "normalize": [True, False],
     }
     name = launch(connection, volume, "tell lambd;model trained", ranges, hyperparameters={"do": "tell lambd", "x": 1})
-    assert re.fullmatch(r"mlagents-tune-\d{10}-[0-9a-f]{6}", name)
+    assert re.fullmatch(r"mlagents-tune-\d{11}-[0-9a-f]{6}", name)
     told = connection.client("sagemaker").describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     config, definition = told["HyperParameterTuningJobConfig"], told["TrainingJobDefinition"]
     assert config == {
