@@ -39,9 +39,15 @@ def settings() -> Dict[str, Any]:
     """Return what the supervisor wants the learner's processes to know.
 
     `events`: path of the pipe; `supervisor` and, for the workers, `learner`: process ids; `stall_timeout`: seconds;
-    `player_logs`: folder; `run_folder`: folder of the run's models; `environment`: name of the build.
+    `player_logs`: folder; `run_folder`: folder of the run's models; `environment`: name of the build; `levers`: names;
+    `try_players`: whether to find out how many players are fastest.
     """
     return json.loads(os.environ[SETTINGS])
+
+
+def driver(player: int) -> str:
+    """Return what the process that drives a player is called."""
+    return "the driver of player %d" % player
 
 
 def connect(path: str) -> None:

@@ -27,6 +27,9 @@ class Outcome:
     details: str = ""  # what follows the reason in the failure file
     brains: Dict[str, Brain] = field(default_factory=dict)
     exported: bool = False  # the last attempt wrote its .nn files
+    players: Optional[int] = None  # how many train
+    players_reason: str = ""
+    players_settled: bool = False  # no more are tried
     restarts: List[str] = field(default_factory=list)  # the reason of each
     resumed_from: Dict[str, int] = field(default_factory=dict)  # brain -> step
     torn: List[str] = field(default_factory=list)  # checkpoints that could not be read

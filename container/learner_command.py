@@ -19,6 +19,7 @@ class LearnerCommand:
     run_id: str
     options: Dict[str, Any]
     num_envs: int
+    try_players: bool = False  # begin with one and find out how many are fastest, num_envs at most
     curriculum: Optional[str] = None
     sampler: Optional[str] = None
 

@@ -21,7 +21,9 @@ import going_on
 import levers
 import player_watch
 import tensorflow as tf
+from auto_players import Trial
 from mlagents.envs import subprocess_env_manager
+from mlagents.envs.env_manager import EnvironmentStep
 from mlagents.trainers import learn
 from mlagents.trainers.tf_policy import TFPolicy
 from mlagents.trainers.trainer import Trainer
@@ -51,6 +53,8 @@ def install() -> None:
     signal.signal(signal.SIGINT, functools.partial(_interrupt, run))
     going_on.find_checkpoints(run)
     _watch_workers(run)
+    if settings["try_players"]:
+        _try_players(run)
     _watch_trainers(run)
     _watch_controller(run)
     _watch_port()
@@ -93,7 +97,7 @@ def _watch_workers(run: Run) -> None:
 
     def await_end(worker_id, process):
         connection.wait([process.sentinel])
-        if not run.ending:
+        if not run.ending and worker_id not in run.dismissed:
             events.send("fault", kind="worker_exit", player=worker_id, code=process.exitcode)
 
     def watched(method):
@@ -120,6 +124,32 @@ def _watch_workers(run: Run) -> None:
     subprocess_env_manager.worker = player_watch.worker
     manager.create_worker = staticmethod(watched_create)
     manager.step, manager.reset = watched(step), watched(reset)
+
+
+def _try_players(run: Run) -> None:
+    """Let a trial decide how many players there are."""
+    manager = subprocess_env_manager.SubprocessEnvManager
+    init, step, reset, close = manager.__init__, manager.step, manager.reset, manager.close
+
+    def begin_trial(self, env_factory, n_env=1):
+        init(self, env_factory, n_env)
+        self.trial = Trial(run, self, lambda infos: EnvironmentStep(None, infos, None))
+
+    def tried_step(self):
+        steps = step(self)
+        self.trial.after_step(len(steps))
+        return steps
+
+    def noted_reset(self, *args, **kwargs):
+        infos = reset(self, *args, **kwargs)
+        self.trial.after_reset(*args, **kwargs)
+        return infos
+
+    def close_all(self):
+        self.trial.end()
+        close(self)
+
+    manager.__init__, manager.step, manager.reset, manager.close = begin_trial, tried_step, noted_reset, close_all
 
 
 def _watch_trainers(run: Run) -> None:
@@ -183,7 +213,9 @@ def _why_not_saved(checkpoint: checkpoints.Checkpoint, error: BaseException) -> 
 
 
 def _update_policy(run: Run, trainer, update) -> None:
+    begun = time.monotonic()
     update()
+    run.update_seconds += time.monotonic() - begun
     losses = {name: values[-1] for name, values in trainer.stats.items() if "Loss" in name and len(values)}
     for name, loss in losses.items():
         if not math.isfinite(loss):

@@ -1,7 +1,7 @@
-"""What the kernel tells of memory that ran out: the control group's count of processes that it killed for it."""
+"""What the kernel tells of memory: how much there is, who takes how much, and whom it killed when it ran out."""
 
 import os
-from typing import List, Optional
+from typing import Iterable, List, Optional
 
 CONTROL_GROUPS = "/sys/fs/cgroup"
 OWN_GROUPS = "/proc/self/cgroup"
@@ -24,6 +24,49 @@ def limit() -> Optional[int]:
         value = _read(os.path.join(folder, "memory.max" if version == 2 else "memory.limit_in_bytes")).strip()
         if value.isdigit():
             return int(value) if int(value) < 1 << 60 else None  # version 1 has no word for none, but a huge number
+    return None
+
+
+def total() -> Optional[int]:
+    """Return the bytes of memory that there are for this process: of the machine, or the control group's limit."""
+    of_machine, limited = _of_machine("MemTotal"), limit()
+    return min(of_machine, limited) if of_machine and limited else limited or of_machine
+
+
+def available() -> Optional[int]:
+    """Return the bytes that can still be taken without anything being swapped out or killed; None without /proc."""
+    of_machine, limited, used = _of_machine("MemAvailable"), limit(), _used()
+    if of_machine is None or limited is None or used is None:
+        return of_machine
+    return min(of_machine, max(0, limited - used))
+
+
+def used_by(pids: Iterable[int]) -> int:
+    """Return the bytes that these processes take, what they share with others in parts; 0 without /proc."""
+    used = 0
+    for pid in pids:
+        for line in _read("/proc/%d/smaps_rollup" % pid).splitlines():
+            if line.startswith("Pss:"):
+                used += 1024 * int(line.split()[1])
+    return used
+
+
+def _of_machine(key: str) -> Optional[int]:
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith(key + ":"):
+            return 1024 * int(line.split()[1])
+    return None
+
+
+def _used() -> Optional[int]:
+    """Return what the control group with the limit uses, without files that were read and can be dropped."""
+    for folder, version in _folders():
+        used = _read(os.path.join(folder, "memory.current" if version == 2 else "memory.usage_in_bytes")).strip()
+        if used.isdigit():
+            for line in _read(os.path.join(folder, "memory.stat")).splitlines():
+                if line.startswith("inactive_file " if version == 2 else "total_inactive_file "):
+                    return int(used) - int(line.split()[1])
+            return int(used)
     return None
 
 

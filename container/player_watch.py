@@ -54,6 +54,8 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     events.connect(settings["events"])
     levers.apply(settings["levers"])  # done already where the worker was forked
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner ends its workers by message
+    if settings["try_players"] and worker_id:
+        parent_conn.poll(None)  # a player that is never asked for is never started
     player = Player(worker_id)
     logs = os.path.join(settings["player_logs"], str(worker_id))
     os.makedirs(logs, exist_ok=True)
@@ -155,7 +157,7 @@ def _tick(player: Player, learner: int, stall_timeout: float) -> None:
         if os.getppid() != learner:
             _kill(player)
             os._exit(1)
-        events.send("alive", who="the driver of player %d" % player.number)
+        events.send("alive", who=events.driver(player.number))
         if player.waited is not None:
             player.waited += TICK
             if player.waited >= stall_timeout:

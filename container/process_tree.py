@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from typing import Dict, List, Set
+from typing import Dict, Iterable, List, Optional, Set
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
@@ -27,18 +27,27 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def descendants() -> List[int]:
-    """Return every living process below this one; empty where there is no /proc (macOS)."""
+def descendants(above: Optional[int] = None) -> List[int]:
+    """Return every living process below this one, or that with the id `above`; none without /proc (macOS)."""
     children: Dict[int, List[int]] = {}
     for pid, parent, state in _processes():
         if state != "Z":
             children.setdefault(parent, []).append(pid)
-    found, open_ends = [], [os.getpid()]
+    found, open_ends = [], [os.getpid() if above is None else above]
     while open_ends:
         below = children.get(open_ends.pop(), [])
         found += below
         open_ends += below
     return found
+
+
+def seconds_of(pids: Iterable[int]) -> float:
+    """Return how many seconds of processor time these processes have taken; 0 without /proc (macOS)."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError), open("/proc/%d/stat" % pid, "rb") as file:
+            ticks += sum(map(int, file.read().rpartition(b")")[2].split()[11:13]))  # of user and system
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def reap(keep: int) -> None:

@@ -21,6 +21,8 @@ class Run:
         self.ending = False  # what ends from now on has not failed
         self.asked = False  # an interrupt came
         self.leaving = False  # learning is over
+        self.dismissed = set()  # numbers of players that were let go
+        self.update_seconds = 0.0  # spent in policy updates
         self.marks = 0  # grows with everything that the main thread gets done
         self.waiting = False  # for the players
 

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, Optional
+from dataclasses import replace
+from typing import Any, Dict, Optional, Set
 
 import checkpoints
 import events
@@ -38,6 +39,8 @@ UNTRAINED = (
     " But the network of %s was never updated: the run ended before the first update was due (buffer_size). Raise "
     "max_steps, or lower buffer_size."
 )
+UNTRIED = "auto: the training ended before a second player could be tried"
+ONE_CORE = "auto: one core is given"
 SHARE_SECONDS = 5  # between two looks at whether there are summaries to share
 SILENCE = 10  # seconds on top of stall-timeout before a process that sends nothing counts as lost
 
@@ -78,23 +81,24 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
     work
         A folder for the pipe.
     """
-    outcome = Outcome()
+    outcome = Outcome(players=1 if command.try_players else command.num_envs)
+    if options["num-envs"] is None:
+        outcome.players_reason = UNTRIED if command.try_players else ONE_CORE
     pipe = os.path.join(work, "events")
     inbox = events.Inbox(pipe)
-    os.environ[events.SETTINGS] = json.dumps(
-        {
-            "events": pipe,
-            "supervisor": os.getpid(),
-            "stall_timeout": options["stall-timeout"],
-            "player_logs": paths.PLAYER_LOGS,
-            "run_folder": command.run_folder,
-            "environment": command.environment,
-            "levers": options["levers"],
-        }
-    )
+    settings = {
+        "events": pipe,
+        "supervisor": os.getpid(),
+        "stall_timeout": options["stall-timeout"],
+        "player_logs": paths.PLAYER_LOGS,
+        "run_folder": command.run_folder,
+        "environment": command.environment,
+        "levers": options["levers"],
+    }
     run_folder = os.path.join(paths.CHECKPOINTS, command.run_folder)
     barren = 0  # attempts in a row that saved no further step
     while True:
+        os.environ[events.SETTINGS] = json.dumps(dict(settings, try_players=command.try_players))
         saved_before = checkpoints.newest_step(run_folder)
         attempt = Attempt(command, options, stop, inbox, outcome)
         attempt.run()
@@ -105,6 +109,10 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
             break
         outcome.restarts.append(attempt.fault.reason(outcome.steps()))
         say("training goes on from step %d" % saved)
+        if command.try_players:
+            command = replace(command, num_envs=outcome.players, try_players=False)  # what is known to run
+            if not outcome.players_settled:
+                outcome.players_reason += "; a player failed when it was tried"
     attempt.conclude()
     inbox.close()
     return outcome
@@ -125,6 +133,7 @@ class Attempt:
         self.outcome.exported = False
         self.learner: Any = None
         self.players: Dict[int, int] = {}  # number -> process id
+        self.left: Set[str] = set()  # drivers whose players were let go
         self.silence: Dict[str, float] = {"the learner": -START_SECONDS}  # who -> seconds since the last sign
         self.patience: Optional[float] = None  # seconds left to the learner; None while it may go on
         self.asked = False  # the learner was asked to save and end
@@ -184,9 +193,20 @@ class Attempt:
         """Take in what the learner or one of its workers told."""
         kind, brains = event["event"], self.outcome.brains
         if kind == "alive":
-            self.silence[event["who"]] = 0.0
+            if event["who"] not in self.left:
+                self.silence[event["who"]] = 0.0
         elif kind == "player":
             self.players[event["player"]] = event["player_pid"]
+        elif kind == "player_leaves":
+            driver = events.driver(event["player"])
+            self.left.add(driver)
+            self.silence.pop(driver, None)
+        elif kind == "players":
+            self.outcome.players, self.outcome.players_reason = event["count"], event["reason"]
+            if event["settled"]:
+                players = "%d player%s" % (event["count"], "s" * (event["count"] > 1))
+                say("training with %s: %s" % (players, event["reason"]))
+                self.outcome.players_settled = True
         elif kind == "brain":
             brains.setdefault(event["brain"], Brain()).max_steps = event["max_steps"]
         elif kind == "summary":

@@ -92,6 +92,7 @@ def command_line():
     parser.add_argument("--then", type=int, help="step in the lives after the first, counted in --counter")
     parser.add_argument("--counter", help="file")
     parser.add_argument("--pause", type=float, default=0, help="seconds a step")
+    parser.add_argument("--crowd", help="file that counts players: two are slower together than one")
     parser.add_argument("--record", help="write a demonstration into this file and play nothing")
     return parser.parse_args()
 
@@ -104,6 +105,9 @@ class Fault:
     def __init__(self, options, number, log):
         self.kind, self.at, self.pause = options.fault, options.at, options.pause
         self.options, self.log = options, log
+        if options.crowd:
+            with Path(options.crowd).open("a") as crowd:
+                crowd.write("x")
         if options.player not in (None, number) or not self._counted():
             self.kind = ""
 
@@ -141,7 +145,8 @@ class Fault:
         return "API-11"
 
     def at_step(self, step):
-        time.sleep(self.pause)
+        crowd = Path(self.options.crowd).stat().st_size if self.options.crowd else 1
+        time.sleep(self.pause * crowd**2)
         if self.kind and step == self.at and not self.begun:
             self.begun = True
             if self.options.delay:

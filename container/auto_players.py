@@ -1,0 +1,182 @@
+"""Finds how many players train fastest, for `num-envs` `auto`: by trying, on the first steps of the training itself.
+
+The trial is training: every step it takes is learned from. It begins with one player, takes more in while they are
+worth it, and lets those go that are not.
+"""
+
+import threading
+import time
+
+import cores
+import events
+import memory
+import process_tree
+
+WINDOW_SECONDS = 4.0  # that each count is measured for, policy updates not counted
+WINDOW_STEPS = 100  # and at least so many steps
+WARM_UP_SECONDS = 1.0  # before it
+WORTH_IT = 1.1  # so many times as fast as with fewer players
+
+
+class Trial:
+    """Tries 1, 2, 4, … players, up to one for each core, and keeps the count that steps fastest.
+
+    The workers of all the players are there from the start, as ML-Agents makes them. A worker starts its player with
+    its first message, so that those that are never tried cost next to nothing.
+
+    Parameters
+    ----------
+    run : Run
+    manager
+        ML-Agents' `SubprocessEnvManager`, whose workers were just made.
+    first_step
+        Makes a worker's `EnvironmentStep` of its answer to a reset.
+    """
+
+    def __init__(self, run, manager, first_step):
+        self.run, self.manager, self.first_step = run, manager, first_step
+        self.spare = manager.env_workers[1:]
+        del manager.env_workers[1:]
+        self.starting = []  # workers whose players were told to start
+        self.leaving = 0  # players that are to go once they have answered
+        self.rates = {}  # players -> steps a second
+        self.most = 1 + len(self.spare)
+        self.bounds = []  # why no more are tried
+        self.reset = ((), {}, 0)  # arguments of the last reset, and how many there were
+        self.over = not self.spare
+        self._begin_window()
+
+    def after_reset(self, *args, **kwargs) -> None:
+        """Take note of how players are reset; what was measured around it is measured again."""
+        self.reset = (args, kwargs, self.reset[2] + 1)
+        self._begin_window()
+
+    def after_step(self, steps: int) -> None:
+        """Count steps that have come, and go on with the trial."""
+        if self.leaving:
+            self._let_go()
+        if self.over:
+            return
+        if self.starting:
+            self._take_in()
+            return
+        now = self._clock()
+        if self.steps is None:
+            if now - self.begun >= WARM_UP_SECONDS:
+                self.begun, self.steps, self.load_before = now, 0, process_tree.seconds_of(self._processes())
+            return
+        self.steps += steps
+        seconds = now - self.begun
+        if seconds >= WINDOW_SECONDS and self.steps >= WINDOW_STEPS:
+            self._judge(seconds)
+
+    def end(self) -> None:
+        """Try no more: the training ends."""
+        self.over = True
+        self._dismiss(self.starting)
+        self._dismiss(self.spare)
+
+    def _clock(self) -> float:
+        """Seconds outside policy updates, which take as long for each step however many players there are."""
+        return time.monotonic() - self.run.update_seconds
+
+    def _begin_window(self) -> None:
+        self.begun, self.steps = self._clock(), None  # None: warming up
+
+    def _processes(self):
+        """List the processes of the players at work and their drivers."""
+        drivers = [worker.process.pid for worker in self.manager.env_workers]
+        return drivers + [pid for driver in drivers for pid in process_tree.descendants(driver)]
+
+    def _judge(self, seconds: float) -> None:
+        """Go on from what was measured with this many players."""
+        count = len(self.manager.env_workers)
+        self.rates[count] = self.steps / seconds
+        if count == 1:
+            self._find_bound(seconds)
+        best = max((n for n in self.rates if n < count), key=self.rates.get, default=None)
+        if best is not None and self.rates[count] < WORTH_IT * self.rates[best]:
+            self._settle(best)
+        elif count >= self.most:
+            self._settle(count)
+        else:
+            more = self._affordable(min(2 * count, self.most) - count)
+            events.send("players", count=count, reason=self._describe(), settled=False)
+            if not more:
+                self._settle(count)
+                return
+            args, kwargs, _ = self.reset
+            for worker in self.spare[:more]:
+                worker.reset_number = self.reset[2]
+                worker.send("reset", _reset_message(*args, **kwargs))
+            self.starting, self.spare = self.spare[:more], self.spare[more:]
+
+    def _find_bound(self, seconds: float) -> None:
+        """Count how many players the cores can carry, by what one of them takes."""
+        load = (process_tree.seconds_of(self._processes()) - self.load_before) / seconds
+        given = cores.given()
+        self.most = min(self.most, max(1, int(given / max(load, 0.01))))
+        self.bounds.append("%d cores, of which a player keeps %.2f busy" % (given, load))
+        self.player_bytes = memory.used_by(self._processes())
+
+    def _affordable(self, more: int) -> int:
+        """Count how many more players there is memory for, a tenth of it left free."""
+        free = memory.available()
+        if free is None or not self.player_bytes:
+            self.bounds.append("what memory a player takes cannot be told here")
+            return 0
+        room = int(max(0.0, free - memory.total() / 10) / (1.2 * self.player_bytes))
+        if room < more:
+            self.bounds.append(
+                "a player takes %d MB of memory and %d MB are free" % (self.player_bytes >> 20, free >> 20)
+            )
+        return min(room, more)
+
+    def _take_in(self) -> None:
+        """Let players that have started take part; those reset meanwhile in another way are reset again."""
+        while self.starting and self.starting[0].conn.poll(0):
+            worker = self.starting[0]
+            infos = worker.recv().payload
+            args, kwargs, number = self.reset
+            if worker.reset_number != number:
+                worker.reset_number = number
+                worker.send("reset", _reset_message(*args, **kwargs))
+                continue
+            worker.previous_step = self.first_step(infos)
+            self.manager.env_workers.append(self.starting.pop(0))
+        if not self.starting:
+            self._begin_window()
+
+    def _settle(self, count: int) -> None:
+        """Keep this many players and end the trial."""
+        self.over = True
+        self.leaving = len(self.manager.env_workers) - count
+        self._dismiss(self.spare)
+        events.send("players", count=count, reason=self._describe(), settled=True)
+        if self.leaving:
+            self._let_go()
+
+    def _describe(self) -> str:
+        told = ", ".join("%d: %.0f" % item for item in sorted(self.rates.items()))
+        return "auto, steps a second by players: %s (%s)" % (told, "; ".join(self.bounds))
+
+    def _let_go(self) -> None:
+        """Let the last players go that have answered what they were asked; the manager knows workers by place."""
+        workers = self.manager.env_workers
+        while self.leaving and not workers[-1].waiting:
+            self.leaving -= 1
+            worker = workers.pop()
+            self.run.dismissed.add(worker.worker_id)
+            events.send("player_leaves", player=worker.worker_id)
+            threading.Thread(target=worker.close, daemon=True).start()
+
+    def _dismiss(self, workers) -> None:
+        """End workers that take no part."""
+        for worker in workers:
+            self.run.dismissed.add(worker.worker_id)
+            worker.process.terminate()
+        del workers[:]
+
+
+def _reset_message(config=None, train_mode=True, custom_reset_parameters=None):
+    return config, train_mode, custom_reset_parameters
