@@ -6,22 +6,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.comparison import Comparison, Measurements, Row
-from benchmarks.training_process import Task, ours, stock
-from helpers.trainer_config.hyperparameters import OPTIONS
+import numpy as np
+from scipy import stats
 
-DEFAULTS, BARE, SAME, STOCK = "container/train", "one player, levers off", "one player", "stock mlagents-learn"
+from benchmarks.comparison import Comparison, Measurements, Result, Row
+from benchmarks.training_process import Task, ours, stock
+
+DEFAULTS, BARE, AUTO, STOCK = "container/train", "levers off", "num-envs auto", "stock mlagents-learn"
 REWARD = 80.0
 FULL = Task(reward=REWARD)
+LEARNING = Task(steps=4000)
 QUICK = replace(FULL, settings={"batch_size": 512, "buffer_size": 6000, "learning_rate": 2.0e-3, "summary_freq": 25})
 """Reaches the reward in a fraction of the time; larger batches make the update a smaller part of it."""
 
-SPEED = ("steps_per_second", "steps/s", True)
+SPEED = "steps_per_second"
 ROWS = (
     Row("steps", "training steps per second", "steps/s", DEFAULTS, STOCK, "steps_per_second", True),
     Row("seconds", f"seconds to a mean reward of {REWARD:.0f}", "s", DEFAULTS, STOCK, "seconds"),
     Row("to reward", f"steps to a mean reward of {REWARD:.0f}", "steps", DEFAULTS, STOCK, "steps"),
-    Row("same", "steps per second, one player each", "steps/s", SAME, STOCK, "steps_per_second", True),
     Row("bare", "the same with every lever off (supervision alone)", "steps/s", BARE, STOCK, "steps_per_second", True),
     Row("bare cpu", "processor time of that for 1,000 steps", "s", BARE, STOCK, "cpu"),
     Row("start", "process start to first step", "s", DEFAULTS, STOCK, "start"),
@@ -42,23 +44,55 @@ def comparisons(quick: bool = False) -> list[Comparison]:
     sides: dict[str, Callable[[int], Measurements]] = {
         STOCK: train(stock, task),
         DEFAULTS: train(ours, task),
-        SAME: train(ours, task, **{"num-envs": 1}),
+        BARE: train(ours, task, levers="none"),
     }
-    rows = ROWS
-    if "levers" in OPTIONS:
-        sides[BARE] = train(ours, task, **{"num-envs": 1, "levers": "none"})
-    else:  # then one player is supervision alone
-        rows = tuple(row for row in ROWS if row.ours != BARE)
-    return [
+    found = [
         Comparison(
             "training.3DBall",
             sides,
-            rows,
+            ROWS,
             f"{task.agents} agents in each player, run n with seed n. Both were told to stop when a summary had the "
             "reward: container/train by SIGTERM, mlagents-learn by SIGINT, the only signal at which it saves."
             + (" Quick: with settings that learn faster." if quick else ""),
         )
     ]
+    return found if quick else [*found, learning()]
+
+
+def learning() -> Comparison:
+    """Give the comparison of what is learned in equal steps, and of the number of players that `auto` finds."""
+    title = f"mean reward at step {LEARNING.steps:,}"
+    return Comparison(
+        "training.learning",
+        {
+            STOCK: train(stock, LEARNING),
+            DEFAULTS: train(ours, LEARNING),
+            AUTO: train(ours, LEARNING, **{"num-envs": "auto"}),
+        },
+        (
+            Row("reward", title, "", DEFAULTS, STOCK, "reward", True),
+            Row("auto", "steps per second with num-envs auto, trial and all", "steps/s", AUTO, DEFAULTS, SPEED, True),
+            Row("auto reward", f"{title} with num-envs auto", "", AUTO, STOCK, "reward", True),
+        ),
+        f"{LEARNING.agents} agents in each player, run n with seed n.",
+        conclude=compare_rewards,
+    )
+
+
+def compare_rewards(result: Result) -> str:
+    """Say whether each side's mean reward over the runs lies within the interval of stock's."""
+    known = result.values(STOCK, "reward")
+    if len(known) < 2:
+        return ""
+    mean, error = float(np.mean(known)), float(stats.sem(known))
+    low, high = stats.t.interval(0.95, len(known) - 1, mean, error) if error else (mean, mean)
+    told = [f"{STOCK} {mean:.1f} (95 % interval of the mean by Student's t: {low:.1f} to {high:.1f})"]
+    for side in (DEFAULTS, AUTO):
+        if values := result.values(side, "reward"):
+            ours = float(np.mean(values))
+            place = "inside it" if low <= ours <= high else "above it" if ours > high else "below it"
+            told.append(f"{side} {ours:.1f}, {place}")
+    return f"mean reward over {len(known)} seeds: {'; '.join(told)}"
 
 
 def train(side: Callable[..., dict[str, float]], task: Task, *arguments: Any, **hyperparameters: Any):

@@ -129,8 +129,8 @@ def watch(
     dict of str to float
         ``start`` (seconds from the process's start to the first step), ``steps_per_second`` and ``cpu`` (processor
         seconds for 1,000 steps; both between the first and the last summary), ``seconds`` (from the process's start to
-        the last summary), ``steps`` (until then), ``memory`` (bytes then, in all processes) and ``stop`` (seconds from
-        the signal until no process is left).
+        the last summary), ``steps`` (until then), ``reward`` (of the last summary that has one), ``memory`` (bytes
+        then, in all processes) and ``stop`` (seconds from the signal until no process is left).
 
     Raises
     ------
@@ -155,9 +155,10 @@ def watch(
             start_new_session=True,  # Ctrl-C is for the one who measures, who then ends this
         )
         threading.Thread(target=stamp, args=(process.stdout, lines), daemon=True).start()
-        summaries, family, spent = [], [], 0.0
+        summaries, family, spent, rewarded = [], [], 0.0, 0.0
         for at, step, reward in follow(lines, began + LONGEST):
             summaries.append((at, step))
+            rewarded = rewarded if reward is None else reward
             if len(summaries) == 1:
                 family = processes.find(mark)
                 spent = processes.cpu_seconds(family)
@@ -181,6 +182,7 @@ def watch(
         "cpu": spent / steps * 1000,
         "seconds": last_at - began,
         "steps": float(last_step),
+        "reward": rewarded,
         "memory": held,
         "stop": stopped - asked,
     }

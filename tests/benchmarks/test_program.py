@@ -197,12 +197,23 @@ def test_the_first_step_is_the_first_of_all_players(tmp_path):
         training_process.first_step_at(tmp_path, ["nothing"])
 
 
-def test_what_supervision_costs_is_measured_without_levers_once_there_are_any(monkeypatch):
-    (without,) = training.comparisons()
-    monkeypatch.setattr(training, "OPTIONS", {"levers": None})
-    (found,) = training.comparisons()
-    assert training.BARE in found.sides
-    assert {row.name for row in found.rows} - {row.name for row in without.rows} <= {"bare", "bare cpu"}
+def test_what_supervision_costs_is_measured_without_levers():
+    found, _ = training.comparisons()
+    assert [row.ours for row in found.rows if row.name.startswith("bare")] == [training.BARE] * 2
+    assert [one.name for one in training.comparisons(quick=True)] == ["training.3DBall"]
+
+
+def test_rewards_at_equal_steps_are_held_against_the_interval_of_stock():
+    known = {training.STOCK: [78.0, 80.0, 82.0], training.DEFAULTS: [79.0, 79.5, 80.5], training.AUTO: [90.0] * 3}
+    result = Result(training.learning())
+    assert training.compare_rewards(result) == ""
+    for run in range(3):
+        result.runs.append({side: {"reward": values[run]} for side, values in known.items()})
+    # t of 2 degrees of freedom is 4.303, the standard error 2 / sqrt(3)
+    assert training.compare_rewards(result) == (
+        "mean reward over 3 seeds: stock mlagents-learn 80.0 (95 % interval of the mean by Student's t: 75.0 to 85.0); "
+        "container/train 79.7, inside it; num-envs auto 90.0, above it"
+    )
 
 
 def test_marked_processes_are_found_and_ended():
