@@ -61,6 +61,14 @@ def memory(processes: list[psutil.Process]) -> float:
     return total
 
 
+def command(process: psutil.Process) -> list[str]:
+    """Give a process's command line; empty once it has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 @contextlib.contextmanager
 def served(serve: Callable[..., None], *args: Any) -> Iterator[str]:
     """Run a server in a process of its own; give the address that `serve` sends through the pipe it is given first."""

@@ -56,7 +56,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
             + (" Quick: with settings that learn faster." if quick else ""),
         )
     ]
-    return found if quick else [*found, learning()]
+    return found if quick else [*found, learning(), sample()]
 
 
 def learning() -> Comparison:
@@ -76,6 +76,21 @@ def learning() -> Comparison:
         ),
         f"{LEARNING.agents} agents in each player, run n with seed n.",
         conclude=compare_rewards,
+    )
+
+
+def sample() -> Comparison:
+    """Give the comparison of what the sample environment itself takes, with few agents and with many."""
+    few, many = 12, 64
+    sides = {f"{agents} agents": train(ours, Task(agents=agents, steps=2000)) for agents in (many, few)}
+    return Comparison(
+        "training.sample",
+        sides,
+        (
+            Row("step", "the sample environment's own processor time, a step", "us", *sides, "player"),
+            Row("share", f"the same in per cent of the time, {few} agents", "%", f"{few} agents", "", "player_share"),
+        ),
+        f"container/train at its defaults; ours is {many} agents, other {few}.",
     )
 
 

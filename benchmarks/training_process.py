@@ -128,9 +128,11 @@ def watch(
     -------
     dict of str to float
         ``start`` (seconds from the process's start to the first step), ``steps_per_second`` and ``cpu`` (processor
-        seconds for 1,000 steps; both between the first and the last summary), ``seconds`` (from the process's start to
-        the last summary), ``steps`` (until then), ``reward`` (of the last summary that has one), ``memory`` (bytes
-        then, in all processes) and ``stop`` (seconds from the signal until no process is left).
+        seconds for 1,000 steps), ``player`` (microseconds of processor time that the players took for a step),
+        ``player_share`` (the same in per cent of the time that passed; all these between the first and the last
+        summary), ``seconds`` (from the process's start to the last summary), ``steps`` (until then), ``reward`` (of
+        the last summary that has one), ``memory`` (bytes then, in all processes) and ``stop`` (seconds from the signal
+        until no process is left).
 
     Raises
     ------
@@ -155,16 +157,17 @@ def watch(
             start_new_session=True,  # Ctrl-C is for the one who measures, who then ends this
         )
         threading.Thread(target=stamp, args=(process.stdout, lines), daemon=True).start()
-        summaries, family, spent, rewarded = [], [], 0.0, 0.0
+        summaries, family, players, spent, played, rewarded = [], [], [], 0.0, 0.0, 0.0
         for at, step, reward in follow(lines, began + LONGEST):
             summaries.append((at, step))
             rewarded = rewarded if reward is None else reward
             if len(summaries) == 1:
                 family = processes.find(mark)
-                spent = processes.cpu_seconds(family)
+                players = [one for one in family if "--port" in processes.command(one)]
+                spent, played = processes.cpu_seconds(family), processes.cpu_seconds(players)
             if task.done(step, reward) and len(summaries) > 1:
                 break
-        spent = processes.cpu_seconds(family) - spent
+        spent, played = processes.cpu_seconds(family) - spent, processes.cpu_seconds(players) - played
         held = processes.memory(family)
         asked = time.monotonic()
         process.send_signal(stop)
@@ -180,6 +183,8 @@ def watch(
         "start": first_step_at(place, logs) - wall,
         "steps_per_second": steps / (last_at - first_at),
         "cpu": spent / steps * 1000,
+        "player": played / steps * 1e6,
+        "player_share": 100 * played / (last_at - first_at),
         "seconds": last_at - began,
         "steps": float(last_step),
         "reward": rewarded,

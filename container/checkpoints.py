@@ -11,6 +11,7 @@ import re
 import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
 
+EXPORTED = "exported.json"  # in a run's folder: brain -> step of its .nn
 MODEL = re.compile(r"model-(\d+)\.cptk")
 
 
@@ -49,6 +50,23 @@ def runs(checkpoints: str) -> List[str]:
 def newest_step(run_folder: str) -> int:
     """Return the highest saved step of a run, over all its brains; 0 when nothing is saved."""
     return max((of_brain(os.path.join(run_folder, brain))[0].step for brain in brains(run_folder)), default=0)
+
+
+def note_export(run_folder: str, steps: Dict[str, Optional[int]]) -> None:
+    """Note of which step each of these brains' `.nn` is; None while it is being written."""
+    known = dict(exported(run_folder), **steps)
+    with open(os.path.join(run_folder, EXPORTED + ".part"), "w", encoding="utf-8") as file:
+        json.dump({brain: step for brain, step in known.items() if step is not None}, file)
+    os.replace(file.name, os.path.join(run_folder, EXPORTED))
+
+
+def exported(run_folder: str) -> Dict[str, int]:
+    """Return brain -> step of the `.nn` files that were last written, in this job or one before; empty if none."""
+    try:
+        with open(os.path.join(run_folder, EXPORTED), encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def files(checkpoint: Checkpoint) -> List[str]:

@@ -60,7 +60,15 @@ def _words(event: Dict[str, Any], steps: str) -> str:
     if kind == "nan_reward":
         return "%s sent a reward that is not a number %s (%s)." % (player, after, text)
     if kind == "port_taken":
-        return "%s could not be given a port: %s" % (player, text)
+        return (
+            "%s could not be given port %d: another program on this machine uses it. Leave base-port out, and free "
+            "ports are found." % (player, event["port"])
+        )
+    if kind == "no_summary":
+        return (
+            "The reward curve could not be added to in %s. What was saved is whole: make room there, or make it "
+            "writable, and train on." % text
+        )
     if kind == "worker_error":
         return "%s could not be driven %s: %s" % (player, after, text)
     if kind == "worker_exit":

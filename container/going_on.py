@@ -23,17 +23,35 @@ def find_checkpoints(run: Run) -> None:
     run.known = checkpoints.brains(run.folder)
     for brain in run.known:
         found = checkpoints.of_brain(os.path.join(run.folder, brain))
+        noted = any(os.path.exists(checkpoint.note) for checkpoint in found)  # else they are plain mlagents-learn's
+        whole = []
         for checkpoint in found:
             problem = _problem(checkpoint)
             if problem is None:
-                run.found[brain] = checkpoint
-                run.notes[brain] = checkpoints.read_note(checkpoint)
-                _point_to(checkpoint)
-                break
+                whole.append(checkpoint)
+                if not noted or checkpoints.read_note(checkpoint) is not None:
+                    break
+                problem = "its note %s is missing or torn" % os.path.basename(checkpoint.note)
             events.send("torn", brain=brain, step=checkpoint.step, message=problem)
-            checkpoints.set_aside(checkpoint)
+            if checkpoint not in whole:
+                checkpoints.set_aside(checkpoint)
+        if whole:
+            _take(run, brain, whole, noted)
     for brain, checkpoint in run.found.items():
         _check_replay_buffer(brain, checkpoint)
+
+
+def _take(run: Run, brain: str, whole, noted: bool) -> None:
+    """Go on from the last of these checkpoints, or, where none has its note, from the newest without it."""
+    checkpoint, note = whole[-1], checkpoints.read_note(whole[-1])
+    if noted and note is None:
+        checkpoint = whole[0]
+        log.warning("No checkpoint of %s has its note: a curriculum begins anew, what fits is not checked", brain)
+    for newer in whole:
+        if newer.step > checkpoint.step:
+            checkpoints.set_aside(newer)
+    run.found[brain], run.notes[brain] = checkpoint, note
+    _point_to(checkpoint)
 
 
 def _check_replay_buffer(brain: str, checkpoint: checkpoints.Checkpoint) -> None:
@@ -170,11 +188,32 @@ def take_up(run: Run, trainer) -> None:
         trainer.stats[field] = [*trainer.stats.get(field, ()), *values]
     older = [c.prefix for c in reversed(checkpoints.of_brain(os.path.join(run.folder, name)))]
     trainer.policy.saver.recover_last_checkpoints(older)  # or they would never be removed
-    # Whoever reads the summaries drops what an interrupted run wrote after the step that is gone on from.
-    start = tf.SessionLog(status=tf.SessionLog.START)
+    events.send("resumed", brain=name, step=trainer.step)
+
+
+def attempts(folder: str) -> int:
+    """Return how many processes have written to a brain's curve: each has an event file."""
+    return len(_event_files(folder))
+
+
+def bytes_of_curve(folder: str) -> int:
+    """Return how large a brain's event files are together."""
+    return sum(map(os.path.getsize, _event_files(folder)))
+
+
+def _event_files(folder: str):
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if ".tfevents." in name]
+
+
+def begin_curve(trainer, number: int) -> None:
+    """Mark where a curve goes on, for whoever reads it: what was written of later steps is dropped.
+
+    `number` counts the attempts, because the names of the files do not when a clock is put back.
+    """
+    start = tf.SessionLog(status=tf.SessionLog.START, msg="attempt %d" % number)
     trainer.summary_writer.add_session_log(start, trainer.step + 1)
     trainer.summary_writer.flush()
-    events.send("resumed", brain=name, step=trainer.step)
 
 
 def restore_lessons(run: Run) -> None:

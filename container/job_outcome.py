@@ -27,6 +27,7 @@ class Outcome:
     details: str = ""  # what follows the reason in the failure file
     brains: Dict[str, Brain] = field(default_factory=dict)
     exported: bool = False  # the last attempt wrote its .nn files
+    model_steps: Dict[str, int] = field(default_factory=dict)  # brain -> step of the .nn that the job leaves
     players: Optional[int] = None  # how many train
     players_reason: str = ""
     players_settled: bool = False  # no more are tried

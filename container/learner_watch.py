@@ -97,6 +97,7 @@ def _watch_workers(run: Run) -> None:
 
     def await_end(worker_id, process):
         connection.wait([process.sentinel])
+        process.join(2)  # the sentinel is closed a moment before the exit code can be had
         if not run.ending and worker_id not in run.dismissed:
             events.send("fault", kind="worker_exit", player=worker_id, code=process.exitcode)
 
@@ -163,10 +164,13 @@ def _watch_trainers(run: Run) -> None:
         run.shapes[brain.brain_name] = going_on.shape_of(self.trainer_config, brain)
         going_on.refuse_other_checkpoints(run, brain.brain_name)
         self.load_model = brain.brain_name in run.found
+        attempts = going_on.attempts(os.path.join(self.summaries_dir, "%s_%s" % (self.run_id, brain.brain_name)))
         trainer = generate(self, brain)
         trainer.update_policy = functools.partial(_update_policy, run, trainer, trainer.update_policy)
         if self.load_model:
             going_on.take_up(run, trainer)
+        if attempts or self.load_model:
+            going_on.begin_curve(trainer, attempts)
         return trainer
 
     def watched_summary(self, global_step, *args, **kwargs):
@@ -174,7 +178,13 @@ def _watch_trainers(run: Run) -> None:
         if rewards and global_step % self.trainer_parameters["summary_freq"] == 0:
             reward = sum(map(float, rewards)) / len(rewards)
             events.send("summary", brain=self.brain_name, mean_reward=reward)
+        before = going_on.bytes_of_curve(self.summary_path)
         write_summary(self, global_step, *args, **kwargs)
+        due = global_step and global_step % self.trainer_parameters["summary_freq"] == 0
+        # TensorFlow's writer only warns. What was trained can still be saved, so nothing is raised here.
+        if due and not run.leaving and going_on.bytes_of_curve(self.summary_path) <= before:
+            place = "%s at step %d" % (os.path.relpath(self.summary_path), self.get_step)
+            events.send("fault", kind="no_summary", message=place)
 
     def watched_execute(self, *args, **kwargs):
         _stop_if_asked(run)
@@ -255,7 +265,12 @@ def _watch_controller(run: Run) -> None:
 
     def watched_export(self):
         run.ending = run.leaving = True
+        steps = {name: step for name, (step, _) in run.steps().items()}
+        if steps:  # else the players never told of a brain
+            checkpoints.note_export(run.folder, dict.fromkeys(steps))
         export(self)
+        if steps:
+            checkpoints.note_export(run.folder, steps)
         events.send("exported", steps=run.steps())
 
     # ML-Agents counts from the process's start; the three below count from the run's.
@@ -308,6 +323,6 @@ def _tick(run: Run, supervisor: int) -> None:
         # While it waits it polls without pause, which is no work. Players and their drivers answer for themselves, and
         # are told before the learner that waits for them.
         computing = 0.0 if run.waiting else time.process_time() - busy
-        if quiet >= run.stall_timeout + (20 if run.waiting else 10) and computing < quiet / 10:
+        if quiet >= run.stall_timeout + (10 if run.waiting else 8) and computing < quiet / 10:
             events.send("fault", kind="learner_stall", seconds=quiet)
             marks = -1

@@ -8,6 +8,7 @@ import sys
 import traceback
 from typing import Any, Dict
 
+import checkpoints
 import paths
 from job_outcome import Outcome
 
@@ -30,10 +31,9 @@ def release() -> None:
 def collect(outcome: Outcome, run_id: str) -> None:
     """Bring models, summaries and timers from the learner's folder to where SageMaker takes them up."""
     run_folder = os.path.join(paths.CHECKPOINTS, paths.run_folder(run_id))
-    if outcome.exported:
-        for name in os.listdir(run_folder):
-            if name.endswith(".nn"):
-                shutil.copy(os.path.join(run_folder, name), paths.MODEL)
+    outcome.model_steps = checkpoints.exported(run_folder)
+    for brain in outcome.model_steps:
+        shutil.copy(os.path.join(run_folder, brain + ".nn"), paths.MODEL)
     if os.path.isdir(paths.LEARNER_SUMMARIES):
         shutil.rmtree(paths.SUMMARIES, ignore_errors=True)
         shutil.copytree(paths.LEARNER_SUMMARIES, paths.SUMMARIES, ignore=shutil.ignore_patterns("*.json", "*.csv"))
@@ -72,6 +72,7 @@ def describe(outcome: Outcome, **facts: Any) -> Dict[str, Any]:
             "tensorflow": versions.get("tensorflow") or versions.get("tensorflow-cpu"),
             "mlagents": versions.get("mlagents"),
             "brains": brains,
+            "model_steps": outcome.model_steps,
             "restarts": outcome.restarts,
             "resumed_from": outcome.resumed_from,
             "torn_checkpoints": outcome.torn,

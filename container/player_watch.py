@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -31,14 +32,14 @@ run_worker_of_mlagents = subprocess_env_manager.worker
 class Player:
     """What is known of this worker's player."""
 
-    ours = False  # started by this worker; else the Unity Editor plays
     process = None
     closing = False
     waited = None  # seconds it has owed an answer, or None
     reported = False
 
-    def __init__(self, number: int):
+    def __init__(self, number: int, from_editor: bool):
         self.number = number
+        self.ours = not from_editor  # started by this worker
 
     def fault(self, kind: str, **fields) -> None:
         """Report a fault; what follows from the first one is not reported."""
@@ -56,7 +57,7 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner ends its workers by message
     if settings["try_players"] and worker_id:
         parent_conn.poll(None)  # a player that is never asked for is never started
-    player = Player(worker_id)
+    player = Player(worker_id, settings["from_editor"])
     logs = os.path.join(settings["player_logs"], str(worker_id))
     os.makedirs(logs, exist_ok=True)
     _watch_launch(player, logs)
@@ -65,18 +66,22 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     threading.Thread(target=_tick, args=(player, settings["learner"], settings["stall_timeout"]), daemon=True).start()
     try:
         run_worker_of_mlagents(parent_conn, step_queue, pickled_env_factory, worker_id)
-    except UnityWorkerInUseException as error:
-        player.fault("port_taken", message=" ".join(str(error).split()))
+    except UnityWorkerInUseException:
+        player.fault("port_taken", port=learn_port() + worker_id)
     except BaseException as error:
         traceback.print_exc()
         player.fault("worker_error", message="%s: %s" % (type(error).__name__, " ".join(str(error).split())))
+
+
+def learn_port() -> int:
+    """Return the first port of this training, as the learner was told it."""
+    return int(sys.argv[sys.argv.index("--base-port") + 1])
 
 
 def _watch_launch(player: Player, logs: str) -> None:
     launch, close = UnityEnvironment.executable_launcher, UnityEnvironment._close
 
     def watched_launch(self, file_name, docker_training, no_graphics, args):
-        player.ours = True
         if not any(word.lower() == "-logfile" for word in args):
             args = ["-logFile", os.path.join(logs, "Player.log"), *args]
         with open(os.path.join(logs, "console.log"), "ab") as console:

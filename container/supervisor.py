@@ -28,7 +28,8 @@ from learner_command import LearnerCommand
 TICK = 0.5  # seconds
 SAVE_SECONDS = 60  # for a learner to save and export after a fault
 STOP_SECONDS = 90  # the same when the job is stopped; SageMaker kills after 120
-LEAVE_SECONDS = 5  # for the players to leave once all is saved, and for a learner that does not move
+LEAVE_SECONDS = 5  # for the players to leave once all is saved
+LAST_SECONDS = 3  # for a learner that does not move
 TIMERS_SECONDS = 1  # for the learner to write its timers, where a player that failed would keep it from ending
 START_SECONDS = 120  # for a learner to give its first sign of life: it loads TensorFlow before
 ALREADY_THERE = (
@@ -42,7 +43,7 @@ UNTRAINED = (
 UNTRIED = "auto: the training ended before a second player could be tried"
 ONE_CORE = "auto: one core is given"
 SHARE_SECONDS = 5  # between two looks at whether there are summaries to share
-SILENCE = 10  # seconds on top of stall-timeout before a process that sends nothing counts as lost
+SILENCE = 8  # seconds on top of stall-timeout before a process that sends nothing counts as lost
 
 
 def say(message: str) -> None:
@@ -93,20 +94,22 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
         "player_logs": paths.PLAYER_LOGS,
         "run_folder": command.run_folder,
         "environment": command.environment,
+        "from_editor": command.executable is None,
         "levers": options["levers"],
     }
     run_folder = os.path.join(paths.CHECKPOINTS, command.run_folder)
-    barren = 0  # attempts in a row that saved no further step
+    restarts = 0  # since a further step was saved
     while True:
         os.environ[events.SETTINGS] = json.dumps(dict(settings, try_players=command.try_players))
         saved_before = checkpoints.newest_step(run_folder)
         attempt = Attempt(command, options, stop, inbox, outcome)
         attempt.run()
         saved = checkpoints.newest_step(run_folder)
-        barren = 0 if saved > saved_before else barren + 1
+        restarts = 0 if saved > saved_before else restarts
         most = options["max-restarts"] if saved else 0  # a build that never trained a step never will
-        if not attempt.fault or not attempt.fault.worth_a_restart or stop.asked or not most or barren > most:
+        if not attempt.fault or not attempt.fault.worth_a_restart or stop.asked or restarts >= most:
             break
+        restarts += 1
         outcome.restarts.append(attempt.fault.reason(outcome.steps()))
         say("training goes on from step %d" % saved)
         if command.try_players:
@@ -188,6 +191,17 @@ class Attempt:
                 outcome.reason += UNTRAINED % ", ".join(outcome.untrained())
         else:
             outcome.status, outcome.reason = "stopped", "Stopped by %s after %s." % (self.stop.asked, outcome.steps())
+            outcome.reason += self._compare_model()
+
+    def _compare_model(self) -> str:
+        """Say whether the model that is left behind is older than the newest checkpoint."""
+        run_folder = os.path.join(paths.CHECKPOINTS, self.command.run_folder)
+        saved, exported = checkpoints.newest_step(run_folder), checkpoints.exported(run_folder)
+        if saved and not exported:
+            return " The checkpoint at step %d is kept, but no model was exported from it." % saved
+        if exported and max(exported.values()) < saved:
+            return " The model is the one of step %d; the checkpoints are at step %d." % (max(exported.values()), saved)
+        return ""
 
     def _take(self, event: Dict[str, Any]) -> None:
         """Take in what the learner or one of its workers told."""
@@ -237,19 +251,24 @@ class Attempt:
         for name, (step, max_steps) in event.get("steps", {}).items():
             brains[name].step = min(step, max_steps)  # ML-Agents ends one step later
             self.trained = self.trained or step > self.begun.get(name, 0)
+        if self.trained:
+            self._check_goal()
 
     def _judge_goal(self) -> None:
         if self.goal is None or self.patience is not None:
             return
         named, reward = self.goal
-        if named and named not in self.outcome.brains:
-            known = ", ".join(sorted(self.outcome.brains))
-            message = "Hyperparameter stop-at-reward names the brain %s, but the build has %s." % (named, known)
-            self._fail({"kind": "refused", "message": message})
-        elif self.outcome.holds(reward, named):
+        if self.outcome.holds(reward, named):
             self.goal_reached = True
             say("the mean reward held %g over %d summaries" % (reward, HELD_SUMMARIES))
             self._interrupt(SAVE_SECONDS)
+
+    def _check_goal(self) -> None:
+        named = self.goal and self.goal[0]
+        if named and named not in self.outcome.brains and not self.fault:
+            known = ", ".join(sorted(self.outcome.brains))
+            message = "Hyperparameter stop-at-reward names the brain %s, but the build has %s." % (named, known)
+            self._fail({"kind": "refused", "message": message})
 
     def _tick(self, seconds: float) -> None:
         """Look after what only time tells."""
@@ -280,7 +299,7 @@ class Attempt:
             return
         self.fault = faults.Fault(self._explain(event))
         say(self.fault.reason(self.outcome.steps()))
-        self._interrupt(LEAVE_SECONDS if event["kind"] in ("learner_stall", "silent") else SAVE_SECONDS)
+        self._interrupt(LAST_SECONDS if event["kind"] in ("learner_stall", "silent") else SAVE_SECONDS)
 
     def _explain(self, event: Dict[str, Any]) -> Dict[str, Any]:
         """Add to an event of a process that was killed whether the kernel did it because memory ran out."""

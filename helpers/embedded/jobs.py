@@ -18,7 +18,7 @@ from typing import Any
 from botocore.client import BaseClient
 
 from helpers.embedded import guard, joblog, limits, paging, record, runner, transfer
-from helpers.embedded.life import CHECKPOINTS, OPT_ML, Training
+from helpers.embedded.life import CHECKPOINTS, OPT_ML, SPOT_SHARE, Training
 from helpers.embedded.record import ENDED, Record
 from helpers.embedded.schema import AwsError, invalid
 
@@ -270,8 +270,10 @@ class Jobs:
         log = job.folder / "log.txt"
         seen = max(job.modified, log.stat().st_mtime if log.exists() else 0.0)
         if job.started is not None:
-            job.training_seconds = max(job.training_seconds, seen - job.started)
-            job.billable_seconds = max(job.billable_seconds, job.training_seconds)
+            more = max(0.0, job.seconds_at_work(seen) - job.training_seconds)
+            spot = job.request.get("EnableManagedSpotTraining")
+            job.training_seconds += more
+            job.billable_seconds += more * (SPOT_SHARE if spot else 1)
         job.failure = (
             f"InternalServerError: the embedded AWS ended without stopping this job (it was killed, or the machine "
             f"went down) while the job was {was}. The last sign of it was at "

@@ -124,8 +124,12 @@ class Training(threading.Thread):
             return self.words.get()
         way = runner.choose(self.record.request["AlgorithmSpecification"]["TrainingImage"])
         word = self._train(way, mirrors)
+        self.unsaved = ""
         for mirror in mirrors:
-            mirror.push()
+            try:
+                mirror.push()
+            except transfer.TRANSFER_ERRORS as error:  # what was trained is still uploaded
+                self.unsaved = f"ClientError: {mirror.folder.name} could not be written to {mirror.uri}: {error}"
         self._settle()
         return word
 
@@ -196,8 +200,8 @@ class Training(threading.Thread):
         self._upload(always=word == "exited" and failure is None)
         self._settle()
         with self.record.lock:
-            if failure:
-                self._fail(failure)
+            if failure or self.unsaved:
+                self._fail(failure or self.unsaved)
             elif word == "exited" and self.record.status == "InProgress":
                 self.record.move("Completed", "Training job completed", "Completed")
             else:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 ENDED = ("Completed", "Failed", "Stopped")
+AT_WORK = ("Downloading", "Training", "Stopping", "Uploading")
+"""Secondary statuses in which a job has an instance."""
 GIVEN_BACK = (
     "HyperParameters",
     "AlgorithmSpecification",
@@ -82,6 +84,11 @@ class Record:
         """Where the model goes: one archive, or a prefix when compression is off."""
         compressed = self.request["OutputDataConfig"].get("CompressionType") != "NONE"
         return f"{self.output}/{'model.tar.gz' if compressed else 'model/'}"
+
+    def seconds_at_work(self, seen: float) -> float:
+        """Give how long the job had an instance, were it seen for the last time at `seen`."""
+        spans = [(one["Status"], one["StartTime"], one.get("EndTime", seen)) for one in self.transitions]
+        return sum(max(0.0, end - start) for status, start, end in spans if status in AT_WORK)
 
     def now(self) -> float:
         """Give the time of day, but never one before the job's last change (a clock may be set back)."""

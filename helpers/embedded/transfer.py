@@ -144,7 +144,7 @@ class Mirror:
     """
 
     def __init__(self, s3: BaseClient, folder: Path, uri: str):
-        self.s3, self.folder = s3, folder
+        self.s3, self.folder, self.uri = s3, folder, uri
         self.bucket, prefix = split(uri)
         self.prefix = prefix.rstrip("/")
         self.sent: dict[str, tuple[int, int]] = {}

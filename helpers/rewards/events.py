@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +39,7 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
         )
     curves: dict[str, Curve] = {}
     strange: set[str] = set()
-    for file in files:  # by name, which holds the time of its first event: an attempt each
+    for file in _in_order(files):
         brain = file.parent.name.removeprefix(f"{run_id}_")
         strange |= _read_file(file, curves.setdefault(brain, Curve(brain)))
     if not any(curve.rows for curve in curves.values()):
@@ -49,6 +50,29 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
             )
         raise RewardsError(f"The event files below {folder} hold no summary yet: the first comes after summary_freq.")
     return make(curves.values())
+
+
+def _in_order(files: list[Path]) -> list[Path]:
+    """Sort event files, an attempt each, as they were written.
+
+    Their names hold the time of day, which a second machine may have otherwise; container/train counts the attempts.
+    """
+    numbers = {file: _attempt(file) for file in files}
+    if None in numbers.values():
+        return files  # not all written by container/train: by name
+    return sorted(files, key=lambda file: (numbers[file], file))
+
+
+def _attempt(file: Path) -> int | None:
+    """Give the number of an event file's attempt, 0 for the first; None where a run goes on and nothing tells."""
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+    for record in islice(_records(file), 2):  # the file's version, and its beginning
+        log = Event.FromString(record).session_log
+        if log.status == SessionLog.START:
+            word, _, number = log.msg.partition(" ")
+            return int(number) if word == "attempt" and number.isdigit() else None
+    return 0
 
 
 def _read_file(file: Path, curve: Curve) -> set[str]:

@@ -198,7 +198,7 @@ def test_the_first_step_is_the_first_of_all_players(tmp_path):
 
 
 def test_what_supervision_costs_is_measured_without_levers():
-    found, _ = training.comparisons()
+    found, *_ = training.comparisons()
     assert [row.ours for row in found.rows if row.name.startswith("bare")] == [training.BARE] * 2
     assert [one.name for one in training.comparisons(quick=True)] == ["training.3DBall"]
 

@@ -103,6 +103,11 @@ class Job:
                 command, env=environment, stdout=log, stderr=subprocess.STDOUT, preexec_fn=before
             )
 
+    def forget(self):
+        """Leave nothing but the checkpoints, as where a job goes on on another machine."""
+        for name in ("model", "output"):
+            shutil.rmtree(self.root / name)
+
     def finish(self, seconds=240):
         """Wait for the end and return the exit code."""
         return self.process.wait(seconds)

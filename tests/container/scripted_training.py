@@ -24,6 +24,7 @@ if sys.version_info >= (3, 8):
 
     tf1_compat.install()
 
+import cores  # noqa: E402
 import levers  # noqa: E402
 import process_tree  # noqa: E402
 import tensorflow as tf  # noqa: E402
@@ -149,6 +150,8 @@ def notes_of(training):
         "ahead": 0,
         "network": {},
     }
+    if training.get("one_core"):
+        cores.given = lambda: 1
     levers.apply(training["levers"])
     execute, advance, queue_steps = (
         TFPolicy._execute_model,

@@ -1,17 +1,19 @@
 """Runs that are killed, stopped or extended, and go on from their checkpoints."""
 
+import ctypes
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import learner_command
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, rewards
 
 CONTAINER = ROOT / "container"
 PLAYER = Path(__file__).with_name("player.py")
@@ -73,7 +75,7 @@ def test_sigterm_saves_and_exports(job, tmp_path):
 def test_a_stop_in_an_update_leaves_no_point_of_the_curve_out(job):
     """The update of a step comes after it was counted, and before its summary would be written."""
     run = {"max_steps": 100, "summary_freq": 1, "save-freq": 100000}
-    job.start("--fault nothing --at 40 --delay 1", num_epoch=600, buffer_size=64, **run)
+    job.start("--fault nothing --at 40 --idle 0.5", num_epoch=600, buffer_size=64, **run)
     job.wait_for_fault()
     job.process.send_signal(signal.SIGTERM)
     assert job.finish() == 0
@@ -99,6 +101,121 @@ def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
         "checkpoints, or train with what they were made with."
     )
     assert job.saved_steps() == saved
+
+
+def test_a_stop_before_training_has_begun_leaves_the_model_of_before(job):
+    assert job.run() == 0
+    job.forget()
+    said = len(job.log)
+    job.start("--fault never-connect", max_steps=100)
+    job.wait_for("CommandLineOptions", since=said)
+    job.process.send_signal(signal.SIGTERM)
+    assert job.finish() == 0
+    training = job.training
+    assert training["reason"] == "Stopped by SIGTERM after no step."
+    assert training["model_steps"] == {"Test": 61}
+    assert (job.root / "model/Test.nn").read_bytes() == (job.run_folder / "Test.nn").read_bytes()
+
+    (job.run_folder / "exported.json").unlink()  # as where the machine was lost before the first export
+    job.forget()
+    said = len(job.log)
+    job.start("--fault never-connect", max_steps=100)
+    job.wait_for("CommandLineOptions", since=said)
+    job.process.send_signal(signal.SIGTERM)
+    assert job.finish() == 0
+    assert job.training["reason"] == (
+        "Stopped by SIGTERM after no step. The checkpoint at step 61 is kept, but no model was exported from it."
+    )
+    assert not (job.root / "model/Test.nn").exists()
+
+
+@pytest.mark.slow
+def test_a_failure_after_a_restart_leaves_the_model_of_before(job, tmp_path):
+    again = {"max_steps": 100000, "max-restarts": 1}
+    assert job.run(f"--fault crash --at 30 --then 0 --counter {tmp_path / 'count'}", **again) == 1
+    training = job.training
+    assert len(training["restarts"]) == 1
+    assert list(training["model_steps"]) == ["Test"]
+    assert training["model_steps"]["Test"] == job.saved_steps()[-1]
+    assert (job.root / "model/Test.nn").stat().st_size > 0
+
+
+@pytest.mark.parametrize("damage", ["missing", "torn"])
+def test_a_checkpoint_without_its_note_is_not_gone_on_from_while_another_has_one(job, damage):
+    (job.channel / "lessons").mkdir()
+    (job.channel / "lessons/Test.json").write_text(json.dumps(LESSON))
+    run = {"curriculum": "lessons"}
+    assert job.run(**run) == 0
+    *_, before, newest = job.saved_steps()
+    lesson = json.loads((job.run_folder / f"Test/model-{before}.json").read_text())["lesson"]
+    assert lesson > 0
+    note = job.run_folder / f"Test/model-{newest}.json"
+    note.unlink() if damage == "missing" else note.write_text("{")
+    assert job.run(**run, max_steps=100) == 0
+    training = job.training
+    assert training["resumed_from"] == {"Test": before}
+    assert training["torn_checkpoints"] == [f"Test, step {newest}: its note model-{newest}.json is missing or torn"]
+    assert f"Test goes on in lesson {lesson}" in job.log
+    assert training["brains"]["Test"]["steps"] == 100
+
+
+def test_weights_without_any_note_are_better_than_none(job):
+    """Where no note can be read, the newest weights are taken, and what that costs is said."""
+    assert job.run() == 0
+    *_, newest = job.saved_steps()
+    for note in (job.run_folder / "Test").glob("model-*.json"):
+        note.write_text("")
+    assert job.run(max_steps=100) == 0
+    assert job.training["resumed_from"] == {"Test": newest}
+    assert "No checkpoint of Test has its note: a curriculum begins anew, what fits is not checked" in job.log
+
+
+@pytest.mark.slow
+def test_a_run_that_saved_nothing_begins_its_curve_anew(job):
+    job.start("--pause 0.02", **{"max_steps": 100, "save-freq": 1000})
+    job.wait_for(r"Step: 60\.")
+    job.process.kill()
+    job.process.wait()
+    job.wait_until_gone(10)
+    assert job.run(max_steps=100) == 0
+    assert job.training["resumed_from"] == {}
+    assert [step for step, _ in job.curve()] == [20, 40, 60, 80, 100]
+
+
+@pytest.mark.slow
+def test_a_clock_that_was_put_back_costs_no_point_of_the_curve(job):
+    assert job.run() == 0
+    assert job.run(max_steps=120) == 0
+    folder = job.root / "output/data/summaries"
+    _, second = sorted((folder / "run_Test").iterdir())
+    prefix, time, rest = re.fullmatch(r"(.*tfevents\.)(\d+)(\..*)", second.name).groups()
+    second.rename(second.with_name(f"{prefix}{int(time) - 3600}{rest}"))
+    assert list(rewards.read_events(folder, "run")["step"]) == [20, 40, 60, 80, 100, 120]
+
+
+def test_a_curve_that_cannot_be_written_is_a_failure(job):
+    """TensorFlow warns of it and goes on; the network and its checkpoints are still saved."""
+    assert job.run() == 0
+    job.forget()
+    folder = job.root / "checkpoints/summaries/run_Test"
+    folder.chmod(0o555)
+    try:
+        assert job.run("--pause 0.02", before=write_as_others_do, max_steps=100) == 1
+    finally:
+        folder.chmod(0o755)
+    reason = job.training["reason"]
+    assert reason == (
+        "The reward curve could not be added to in summaries/run_Test at step 80. What was saved is whole: make room "
+        "there, or make it writable, and train on."
+    )
+    assert (job.root / "model/Test.nn").exists()
+    assert job.saved_steps()[-1] >= 80
+
+
+def write_as_others_do():
+    """Give up what lets root write every file, for all that is started from here."""
+    pr_capbset_drop, cap_dac_override = 24, 1  # linux/prctl.h, linux/capability.h
+    ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0)
 
 
 def test_a_run_that_had_reached_its_max_steps_says_so(job):
@@ -171,3 +288,22 @@ def test_checkpoints_of_another_brain_or_environment_are_refused(job):
     assert job.run() == 1
     assert job.failure.startswith("The checkpoints were trained in the environment Test, but this job trains in Maze.")
     assert job.saved_steps() == saved
+
+
+def test_the_brain_of_a_goal_is_known_before_the_first_summary(job):
+    """Also where the training would end before it."""
+    goal = {"stop-at-reward": "Tset=1", "summary_freq": 1000}
+    assert job.run("--pause 0.02", **goal) == 1
+    assert job.failure.splitlines()[0] == "Hyperparameter stop-at-reward names the brain Tset, but the build has Test."
+
+
+def test_a_port_that_another_program_uses(job):
+    with socket.socket() as other:
+        other.bind(("localhost", 0))
+        port = other.getsockname()[1]
+        other.listen()
+        assert job.run(**{"base-port": port, "max-restarts": 0}) == 1
+    assert job.failure.splitlines()[0] == (
+        f"Player 0 could not be given port {port}: another program on this machine uses it. Leave base-port out, and "
+        "free ports are found."
+    )

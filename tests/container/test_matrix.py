@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(600)
 
 STALL = 3  # seconds
 LONG = {"max_steps": 100000, "save-freq": 100000, "stall-timeout": STALL, "max-restarts": 0}
-LONG_UPDATE = {"num_epoch": 600, "buffer_size": 64}  # some 3 s on two cores
+LONG_UPDATE = {"num_epoch": 600, "buffer_size": 64}  # some 3 s on two cores; a step takes milliseconds
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Case:
     status: str = "failed"
     model: bool = True
     seconds: float = 10  # at most, from the event until the cause is seen
+    gone: float = 10  # at most, from the event until all is saved and no process is left
     restarts: int = 0
     signal: tuple = ()  # role and signal
     wait_for: str = r"Step: 20\."  # when it is sent: at this line of the log, or (empty) when the player says so
@@ -47,6 +48,7 @@ class Case:
 
 
 HANG = STALL + 2
+HANG_GONE = STALL + 15
 AT = r"after step \d+ of Test"
 CASES = [
     Case("player exits", "start", r"Player 0 exited \(code 3\) after no step\.", "--fault exit-early", model=False),
@@ -64,6 +66,7 @@ CASES = [
         "--fault hang",
         model=False,
         seconds=HANG,
+        gone=HANG_GONE,
     ),
     Case(
         "player never connects",
@@ -72,6 +75,7 @@ CASES = [
         "--fault never-connect",
         model=False,
         seconds=32,
+        gone=45,
     ),
     Case(
         "player refuses -nographics",
@@ -98,7 +102,14 @@ CASES = [
         "--fault kill --at 30 --player 1",
         3,
     ),
-    Case("player hangs", "mid-run", rf"Player 0 hangs: no answer for 3 s, {AT}", "--fault hang --at 30", seconds=HANG),
+    Case(
+        "player hangs",
+        "mid-run",
+        rf"Player 0 hangs: no answer for 3 s, {AT}",
+        "--fault hang --at 30",
+        seconds=HANG,
+        gone=HANG_GONE,
+    ),
     Case(
         "player hangs",
         "mid-run",
@@ -106,6 +117,7 @@ CASES = [
         "--fault hang --at 30 --player 1",
         3,
         seconds=HANG,
+        gone=HANG_GONE,
     ),
     Case(
         "player stopped (SIGSTOP)",
@@ -113,35 +125,37 @@ CASES = [
         rf"Player 0 hangs: no answer for 3 s, {AT}",
         "--pause 0.02",
         seconds=HANG,
+        gone=HANG_GONE,
         signal=("player", signal.SIGSTOP),
     ),
     Case(
         "player crashes",
         "in an update",
         rf"Player 0 was killed \(SIGSEGV\) {AT}",
-        "--fault crash --at 40 --delay 1",
+        "--fault crash --at 40 --idle 0.5",
         hyperparameters=LONG_UPDATE,
     ),
     Case(
         "player hangs",
         "in an update",
         rf"Player 0 hangs: no answer for 3 s, {AT}",
-        "--fault hang --at 40 --delay 1",
+        "--fault hang --at 40 --idle 0.5",
         seconds=120,
+        gone=120,
         hyperparameters=LONG_UPDATE,
     ),
     Case(
         "player crashes",
         "in a save",
         rf"Player 0 was killed \(SIGSEGV\) {AT}",
-        "--fault crash --at 10 --delay 1",
+        "--fault crash --at 10 --saving {run}/Test",
         hyperparameters={"save-freq": 1},
     ),
     Case(
         "player crashes",
         "in an update",
         rf"Player 2 was killed \(SIGSEGV\) {AT}",
-        "--fault crash --at 40 --delay 1 --player 2",
+        "--fault crash --at 40 --idle 0.5 --player 2",
         3,
         hyperparameters=LONG_UPDATE,
     ),
@@ -149,15 +163,16 @@ CASES = [
         "player hangs",
         "in a save",
         rf"Player 0 hangs: no answer for 3 s, {AT}",
-        "--fault hang --at 10 --delay 1",
+        "--fault hang --at 10 --saving {run}/Test",
         seconds=HANG,
+        gone=HANG_GONE,
         hyperparameters={"save-freq": 1},
     ),
     Case(
         "player crashes",
         "in a save",
         rf"Player 1 was killed \(SIGSEGV\) {AT}",
-        "--fault crash --at 10 --delay 1 --player 1",
+        "--fault crash --at 10 --saving {run}/Test --player 1",
         3,
         hyperparameters={"save-freq": 1},
     ),
@@ -169,6 +184,7 @@ CASES = [
         "--fault infinite --at 30",
         model=False,
         seconds=30,
+        gone=30,
     ),
     Case(
         "NaN reward",
@@ -227,6 +243,7 @@ CASES = [
         status="completed",
         hyperparameters={"max_steps": 60, "max-restarts": 3},
         seconds=HANG,
+        gone=HANG_GONE,
     ),
     Case(
         "player crashes again and again",
@@ -242,7 +259,7 @@ CASES = [
         "start of the 2nd life",
         r"Player 0 was killed \(SIGSEGV\)",
         "--fault crash --at 30 --then 0",
-        restarts=3,
+        restarts=2,
         hyperparameters={"max-restarts": 2},
     ),
     Case(
@@ -260,12 +277,13 @@ CASES = [
         "--pause 0.02",
         model=False,
         seconds=STALL + 12,
+        gone=HANG_GONE,
         signal=("learner", signal.SIGSTOP),
     ),
     Case(
         "worker killed (SIGKILL)",
         "mid-run",
-        rf"The process that drives player 0 .*{AT}",
+        rf"The process that drives player 0 was killed \(SIGKILL, .*\) {AT}",
         "--pause 0.02",
         signal=("worker", signal.SIGKILL),
     ),
@@ -275,6 +293,7 @@ CASES = [
         rf"No sign of life from the driver of player 0 for \d+ s, {AT}",
         "--pause 0.02",
         seconds=STALL + 12,
+        gone=HANG_GONE,
         signal=("worker", signal.SIGSTOP),
     ),
     Case(
@@ -307,7 +326,7 @@ CASES = [
         "job stopped (SIGTERM)",
         "in an update",
         rf"Stopped by SIGTERM {AT}",
-        "--fault nothing --at 40 --delay 1",
+        "--fault nothing --at 40 --idle 0.5",
         status="stopped",
         signal=("train", signal.SIGTERM),
         wait_for="",
@@ -317,8 +336,10 @@ CASES = [
         "job stopped (SIGTERM)",
         "in a save",
         rf"Stopped by SIGTERM {AT}",
+        "--fault nothing --at 10 --saving {run}/Test",
         status="stopped",
         signal=("train", signal.SIGTERM),
+        wait_for="",
         hyperparameters={"save-freq": 1},
     ),
     Case(
@@ -337,6 +358,7 @@ CASES = [
 def test_fault(job, case, tmp_path, tell):
     counted = "--times" in case.player or "--then" in case.player
     player = case.player + (f" --counter {tmp_path / 'count'}" if counted else "")
+    player = player.format(run=job.run_folder)
     job.start(player, **{**LONG, "num-envs": case.players, **case.hyperparameters})
     began, seen = None, None
     if case.signal:
@@ -368,6 +390,8 @@ def test_fault(job, case, tmp_path, tell):
     assert left == []
     if seen is not None:
         assert seen - began <= case.seconds
+    if case.status != "completed":
+        assert ended - began <= case.gone
     tell(
         fault=case.fault,
         when=case.when,
@@ -530,6 +554,7 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(job, tell):
     network = {"hidden_units": 200, "num_layers": 2}
     assert job.run(**network) == 0
     saved = job.saved_steps()
+    job.forget()
     files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
     smallest = min(len(files[path]) for path in files if ".data" in path.name)
 
@@ -540,6 +565,7 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(job, tell):
     reason = job.failure.splitlines()[0]
     assert re.fullmatch(NOT_SAVED.format("File too large"), reason), reason
     assert {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*") if path in files} == files
+    assert (job.root / "model/Test.nn").exists()
     assert job.run(**network, max_steps=100) == 0
     assert job.training["resumed_from"] == {"Test": saved[-1]}
     tell(
@@ -548,7 +574,7 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(job, tell):
         status="failed",
         exit_code=1,
         reason=reason,
-        model_kept="no",
+        model_kept="yes",
     )
 
 
@@ -558,11 +584,13 @@ def test_checkpoints_that_may_not_be_read_are_not_left_out(job, tell):
     saved = job.saved_steps()
     newest = job.run_folder / f"Test/model-{saved[-1]}.cptk.index"
     newest.chmod(0)
+    job.forget()
     assert job.run(before=read_as_others_do, max_steps=100) == 1
     reason = job.failure.splitlines()[0]
     assert reason == f"The checkpoint {Path('models/run-0/Test', newest.name)} may not be read. Change its permissions."
     assert job.saved_steps() == saved
     newest.chmod(0o644)
+    assert (job.root / "model/Test.nn").exists()
     assert job.run(max_steps=100) == 0
     assert job.training["resumed_from"] == {"Test": saved[-1]}
     tell(
@@ -571,7 +599,7 @@ def test_checkpoints_that_may_not_be_read_are_not_left_out(job, tell):
         status="failed",
         exit_code=1,
         reason=reason,
-        model_kept="no",
+        model_kept="yes",
     )
 
 

@@ -65,6 +65,10 @@ for step in filter(None, steps.split(";")):
     elif verb == "wait":
         print("waiting", flush=True)
         time.sleep(float(rest or 600))
+    elif verb == "gate":  # until the test opens it
+        print("waiting", flush=True)
+        while not (base / "gate").exists():
+            time.sleep(0.02)
     elif verb == "until":  # one wait of the first attempt only
         if not (base / "checkpoints" / "count").read_text() >= rest:
             print("waiting", flush=True)

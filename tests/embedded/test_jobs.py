@@ -318,3 +318,20 @@ def test_a_log_of_many_and_of_odd_lines(aws):
         token = {"nextToken": page["nextForwardToken"]}
     assert seen[:20_000] == [f"line {number}" for number in range(20_000)]
     assert seen[20_000:] == ["\N{REPLACEMENT CHARACTER}broken", "no newline at the end"]  # an empty line lies between
+
+
+def test_checkpoints_that_cannot_be_written_cost_no_model(aws):
+    aws.s3.create_bucket(Bucket="checkpoints-go")
+    name = aws.create("model weights;count;gate", CheckpointConfig={"S3Uri": "s3://checkpoints-go/here"})
+    aws.logged(name)
+    for entry in aws.s3.list_objects_v2(Bucket="checkpoints-go").get("Contents", ()):
+        aws.s3.delete_object(Bucket="checkpoints-go", Key=entry["Key"])
+    aws.s3.delete_bucket(Bucket="checkpoints-go")
+    (aws.folder(name) / "gate").touch()
+    told = aws.ended(name)
+    assert told["TrainingJobStatus"] == "Failed"
+    assert told["FailureReason"].startswith(
+        "ClientError: checkpoints could not be written to s3://checkpoints-go/here: "
+    )
+    assert "NoSuchBucket" in told["FailureReason"]
+    assert aws.archive(f"out/{name}/output/model.tar.gz") == {"model.nn": "weights"}

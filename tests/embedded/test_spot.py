@@ -1,5 +1,9 @@
 """Managed spot training: interrupted, started again from the checkpoints, cheaper."""
 
+import json
+import os
+import signal
+
 import pytest
 
 from helpers import embedded
@@ -96,3 +100,27 @@ def test_only_a_training_spot_job_can_be_interrupted(aws):
 def test_no_server_to_interrupt(own):
     with pytest.raises(embedded.EmbeddedError, match="Expected a running embedded AWS, found none"):
         embedded.interrupt("any")
+
+
+def test_what_a_killed_server_leaves_is_billed_as_spot(own):
+    aws = own.start()
+    name = aws.create("wait", **spot(aws, runtime=600, wait=1200))
+    aws.logged(name)
+    file = aws.folder(name) / "job.json"
+    os.kill(aws.server.pid, signal.SIGKILL)
+    own.wait_for(lambda: embedded.find() is None)
+    record = json.loads(file.read_text())
+    *before, training = record["transitions"]
+    begun = training["StartTime"] - 400  # trained 200 s, waited 100 s for capacity, trained 100 s since
+    record["transitions"] = [
+        *({**one, "StartTime": begun, "EndTime": begun} for one in before),
+        {**training, "StartTime": begun, "EndTime": begun + 200},
+        {**training, "Status": "Interrupted", "StartTime": begun + 200, "EndTime": begun + 300},
+        {**training, "StartTime": begun + 300},
+    ]
+    record |= {"started": begun, "training_seconds": 200.0, "billable_seconds": 60.0}
+    file.write_text(json.dumps(record))
+    told = own.start().describe(name)
+    assert told["TrainingJobStatus"] == "Failed"
+    assert 299 <= told["TrainingTimeInSeconds"] <= 330
+    assert told["BillableTimeInSeconds"] == round(0.3 * told["TrainingTimeInSeconds"])
