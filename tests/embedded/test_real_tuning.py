@@ -14,6 +14,7 @@ IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef"
 
 
 def test_tuning_the_sample_environment(own, monkeypatch, tmp_path):
+    plt.close("all")  # of tests before this one
     monkeypatch.delenv("EMBEDDED_TRAIN_PROGRAM")
     own.start(EMBEDDED_GRACE_SECONDS="120", EMBEDDED_MAX_JOBS="2")
     try:
@@ -39,7 +40,8 @@ def test_tuning_the_sample_environment(own, monkeypatch, tmp_path):
     finally:
         connecting.restore_environment()
     assert (job.status, job.done, job.failed) == ("Completed", 3, 0), table.to_string()
-    assert table["mean_reward"].notna().all() and table["mean_reward"].between(0, 100).all()
+    logs = "".join(file.read_text() for file in tmp_path.rglob("log.txt"))
+    assert table["mean_reward"].notna().all() and table["mean_reward"].between(0, 100).all(), table.to_string() + logs
     assert table["mean_reward"][0] == pytest.approx(best.metrics["mean_reward"])
     outcome = json.loads((place / "training.json").read_text())
     assert outcome["brains"]["3DBall"]["mean_reward"] == pytest.approx(best.metrics["mean_reward"], abs=0.001)

@@ -434,6 +434,7 @@ def trained(name, rate, objective, status="Completed", failure="", counts=True, 
 
 
 def test_the_picture():
+    plt.close("all")  # of tests before this one
     job = made()
     table = make_table(
         job,
