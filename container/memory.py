@@ -5,6 +5,7 @@ from typing import Iterable, List, Optional
 
 CONTROL_GROUPS = "/sys/fs/cgroup"
 OWN_GROUPS = "/proc/self/cgroup"
+MACHINE = "/proc/meminfo"
 
 
 def kills() -> Optional[int]:
@@ -52,7 +53,7 @@ def used_by(pids: Iterable[int]) -> int:
 
 
 def _of_machine(key: str) -> Optional[int]:
-    for line in _read("/proc/meminfo").splitlines():
+    for line in _read(MACHINE).splitlines():
         if line.startswith(key + ":"):
             return 1024 * int(line.split()[1])
     return None

@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -53,6 +55,55 @@ def test_version_1(groups):
     assert (memory.kills(), memory.limit()) == (4, 1073741824)
     groups("memory/memory.limit_in_bytes", "9223372036854771712\n")
     assert memory.limit() is None
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Give the machine 8 GB of memory, 6 of them available."""
+    (tmp_path / "meminfo").write_text("MemTotal: 8000000 kB\nMemFree: 1 kB\nMemAvailable: 6000000 kB\n")
+    monkeypatch.setattr(memory, "MACHINE", str(tmp_path / "meminfo"))
+
+
+def test_what_there_is_of_memory_without_a_limit(groups, machine):
+    assert (memory.total(), memory.available()) == (8_192_000_000, 6_144_000_000)
+    groups("memory.max", "max\n")
+    groups("memory.current", "1000\n")
+    assert (memory.total(), memory.available()) == (8_192_000_000, 6_144_000_000)
+
+
+def test_what_there_is_of_memory_within_a_limit(groups, machine):
+    """Files that were read stay in memory, and are dropped for whoever needs it."""
+    groups("memory.max", "1000000000\n")
+    groups("memory.current", "700000000\n")
+    assert (memory.total(), memory.available()) == (1_000_000_000, 300_000_000)
+    groups("memory.stat", "anon 1\ninactive_file 200000000\nactive_file 9\n")
+    assert memory.available() == 500_000_000
+    groups("memory.current", "1300000000\n")
+    assert memory.available() == 0
+
+
+def test_what_there_is_of_memory_within_a_limit_of_version_1(groups, machine):
+    groups("memory/memory.limit_in_bytes", "1000000000\n")
+    groups("memory/memory.usage_in_bytes", "700000000\n")
+    groups("memory/memory.stat", "inactive_file 1\ntotal_inactive_file 100000000\n")
+    assert (memory.total(), memory.available()) == (1_000_000_000, 400_000_000)
+
+
+def test_without_proc_nothing_tells_of_memory(tmp_path, groups, monkeypatch):
+    monkeypatch.setattr(memory, "MACHINE", str(tmp_path / "none"))
+    assert (memory.total(), memory.available()) == (None, None)
+    assert memory.used_by([1 << 22]) == 0
+
+
+def test_what_a_process_takes_is_counted():
+    child = subprocess.Popen(
+        [sys.executable, "-c", "held = b'x' * 50_000_000; print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    child.stdout.readline()
+    assert 50_000_000 <= memory.used_by([child.pid]) < 100_000_000
+    child.communicate(b"\n")
 
 
 def test_the_own_group_comes_before_the_root(groups):
