@@ -51,11 +51,15 @@ def seconds_of(pids: Iterable[int]) -> float:
 
 
 def reap(keep: int) -> None:
-    """Collect dead children other than `keep`, whose end its owner waits for."""
-    for pid, parent, state in _processes():
-        if parent == os.getpid() and state == "Z" and pid != keep:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+    """Collect dead children other than `keep`, whose end its owner waits for. On macOS there are no others."""
+    if not hasattr(os, "waitid"):
+        return
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if dead is None or dead.si_pid == keep:
+                return
+            os.waitpid(dead.si_pid, os.WNOHANG)
 
 
 def kill_all(learner, players: Set[int], spared: Set[int], seconds: float = 10.0) -> List[int]:

@@ -162,7 +162,7 @@ def scale(measured: int, other: int, players: str) -> tuple[float, str]:
     how : str
     """
     if players == "auto":
-        told = f"extrapolated: times {other}/{measured} by cores, at most, for players are as many"
+        told = f"extrapolated: times {other}/{measured} by cores, at most, for auto takes a player for each at most"
         return other / measured, told
     busy = int(float(players)) + 1
     share = min(other, busy) / min(measured, busy)

@@ -88,7 +88,7 @@ def test_an_instance_whose_cores_are_not_known(on_aws):
         (2, 8, "3", 2, "times 4/2, for 3 players and the trainer keep 4 cores busy"),
         (2, 2, "3", 1, "as fast, for 3 players and the trainer keep 4 cores busy"),
         (16, 4, "7", 0.5, "times 4/8, for 7 players and the trainer keep 8 cores busy"),
-        (2, 8, "auto", 4, "times 8/2 by cores, at most, for players are as many"),
+        (2, 8, "auto", 4, "times 8/2 by cores, at most, for auto takes a player for each at most"),
         (1, 4, "1.0", 2, "times 2/1, for 1 player and the trainer keep 2 cores busy"),
     ],
 )
