@@ -15,8 +15,8 @@ MOST_MINUTES = 28 * 24 * 60  # SageMaker's limit
 MOST_HYPERPARAMETERS, MOST_OF_NAME, MOST_OF_VALUE = 100, 256, 2500  # SageMaker's, too
 MACHINES = (
     "Expected instance_count to be 1, found {}. ML-Agents 0.11.0 trains on one machine: the others would do its work "
-    "again, and be billed. For more players take a larger instance with num-envs=auto, which takes up to one for each "
-    "core; for more runs take training.launch_many, which gives each a machine of its own."
+    "again, and be billed. For more players take a larger instance with num-envs=auto, one for each core at most; for "
+    "more runs take training.launch_many, which gives each a machine of its own."
 )
 SHOWN = 60  # characters of a value that is shown
 

@@ -58,6 +58,7 @@ class Training(threading.Thread):
         self.capacity_after = 0.0
         self.begun: float | None = None
         self.code = 0
+        self.unsaved = ""  # why the last of the checkpoints could not be uploaded
 
     def tell(self, word: str) -> None:
         """Say a word to the job; it is heard at the next place where the job listens."""
@@ -105,7 +106,7 @@ class Training(threading.Thread):
 
     def _attempt(self) -> str:
         """Download, train, and give the word that ended it (``exited``: the program's own end)."""
-        self.begun = time.monotonic()
+        self.begun, self.unsaved = time.monotonic(), ""
         self._prepare()
         s3 = self.client("s3")
         self.record.move("Downloading", "Downloading input data")
@@ -124,7 +125,6 @@ class Training(threading.Thread):
             return self.words.get()
         way = runner.choose(self.record.request["AlgorithmSpecification"]["TrainingImage"])
         word = self._train(way, mirrors)
-        self.unsaved = ""
         for mirror in mirrors:
             try:
                 mirror.push()
