@@ -15,7 +15,6 @@ from typing import Any, BinaryIO
 import docker
 from docker.errors import ImageNotFound, NotFound
 from docker.types import Mount
-from urllib3.exceptions import HTTPError
 
 from helpers.embedded.runner import RunnerError
 from helpers.image import engine
@@ -23,8 +22,6 @@ from helpers.image.name import UnavailableError
 
 LABEL = "mlagents.embedded.job"
 """A container's label: the folder of the job that it runs."""
-LOST = (*engine.FAILURES, HTTPError)
-"""What the SDK raises when the engine goes away; while it reads a stream, urllib3's own."""
 KILLED = 128 + 9
 LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost):\d+/")
 CORES = {"medium": 1, "large": 2, "xlarge": 4}
@@ -89,13 +86,13 @@ class ContainerRun:
                 self._note(f"Out of memory: the job was allowed {self.limits}. Take a larger instance type.")
             self.copier.join()
             self.container.remove(force=True)
-        except LOST as error:
+        except engine.FAILURES as error:
             self._note(f"The Docker engine went away while the job ran ({error}). Start it, and launch the job again.")
             return KILLED
         return code
 
     def _signal(self, name: str) -> None:
-        with contextlib.suppress(*LOST):  # it has ended already, or the engine has
+        with contextlib.suppress(*engine.FAILURES):  # it has ended already, or the engine has
             self.container.kill(signal=name)
 
     def _note(self, reason: str) -> None:
@@ -107,7 +104,7 @@ class ContainerRun:
 
 def _copy(said: Any, writer: int) -> None:
     """Copy what a container says into a pipe, until it or the engine ends."""
-    with os.fdopen(writer, "wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError, *LOST):
+    with os.fdopen(writer, "wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError, *engine.FAILURES):
         for chunk in said:
             pipe.write(chunk)
 
