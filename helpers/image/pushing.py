@@ -98,10 +98,10 @@ def push(connection: Connection, build: Build) -> Push:
             raise
         return Push(build.image, 0, 0, str(error), time.monotonic() - start)
     held = look_up(connection, image)
-    if digest and held.digest != digest:
+    if not held.digest or (digest and held.digest != digest):
         raise ImageError(
-            f"Expected {image.uri} to be {digest} in the registry after the push, found {held.digest or 'nothing'}. "
-            "Somebody else may have pushed at the same time: run this again."
+            f"Expected {image.uri} {f'to be {digest} ' if digest else ''}in the registry after the push, found "
+            f"{held.digest or 'nothing'}. Run this again; somebody else may have pushed at the same time."
         )
     return Push(held, sent, kept, "", time.monotonic() - start)
 

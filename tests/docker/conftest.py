@@ -52,7 +52,7 @@ def base_image(client):
     """Give the base image: what the caller named, the public one, or the stand-in."""
     if given := os.environ.get(name.BASE_VARIABLE):
         return given
-    public = name.base_image(name.CONTAINER)
+    public = name.base_image(name.read_files(name.CONTAINER))
     try:
         client.images.pull(public, platform="linux/amd64")
         return public

@@ -10,7 +10,7 @@ import pytest
 from docker.errors import APIError, DockerException
 
 from helpers import image
-from helpers.image import building, engine
+from helpers.image import building, engine, name
 
 BASE = "python:3.7-test"
 
@@ -65,6 +65,26 @@ def test_the_base_is_pulled_for_the_platform(connection, answers, docker, folder
     answers.absent()
     image.build(connection, folder)
     assert docker.pulls == [(BASE, "linux/amd64")]
+
+
+def test_what_is_built_is_what_the_tag_is_the_hash_of(connection, answers, docker, folder):
+    """Also where a file is edited while the base is pulled."""
+    del docker.held[BASE]
+    tag = name.content_hash(name.read_files(folder))
+    pull = docker.pull
+
+    def edit_meanwhile(*asked, **options):
+        (folder / "train").write_text("edited")
+        return pull(*asked, **options)
+
+    docker.pull = edit_meanwhile
+    answers.absent()
+    assert image.build(connection, folder).image.tag == tag
+    [options] = docker.builds
+    with tarfile.open(fileobj=options["fileobj"]) as archive:
+        sent = {item.name: archive.extractfile(item).read() for item in archive}
+    assert name.content_hash(sent) == tag
+    assert sent["train"] == b"print()\n"
 
 
 def test_a_base_of_another_platform_is_pulled_anew(connection, answers, docker, folder):

@@ -167,6 +167,27 @@ def test_a_push_is_done_only_if_the_registry_says_so(connection, answers, built,
     assert f"to be {DIGEST} in the registry after the push, found {held or 'nothing'}" in str(failed.value)
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        LAYERS[:-1],
+        [{"error": "tag invalid: The image tag 't' cannot be overwritten because it is immutable."}],
+    ],
+)
+def test_a_push_that_tells_no_digest_is_done_only_if_the_registry_holds_it(connection, answers, built, events):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.absent()
+    built.push_events = [events]
+    with pytest.raises(image.ImageError) as failed:
+        image.push(connection, BUILT)
+    assert str(failed.value) == (
+        f"Expected {REGISTRY}/mlagents-0.11.0:{MADE.tag} in the registry after the push, found nothing. Run this "
+        "again; somebody else may have pushed at the same time."
+    )
+
+
 def test_an_index_that_was_pushed_is_refused(connection, answers, built):
     answers.absent()
     answers.repository()
