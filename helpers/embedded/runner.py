@@ -46,9 +46,6 @@ class Runner(Protocol):
     def start(self, name: str, base: Path, environment: Mapping[str, str]) -> Run:
         """Start the program of the job `name` on the `/opt/ml` at `base`."""
 
-    def sweep(self, name: str, base: Path) -> int:
-        """End what is left of a job whose server was killed; give the number of processes (or containers)."""
-
 
 class RunnerError(Exception):
     """The job's program can't be started here; the message says what to do."""
@@ -114,10 +111,6 @@ class ProcessRunner:
         process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.flush()
         return ProcessRun(process, base)
-
-    def sweep(self, name: str, base: Path) -> int:
-        """End what is left of a job; see `Runner.sweep`."""
-        return guard.end_all(base)
 
 
 def choose(image: str) -> Runner:
