@@ -200,8 +200,8 @@ def find(image: str) -> DockerRunner | str:
     """
     try:
         client = engine.connect()
-    except UnavailableError:
-        return "no Docker engine answers"
+    except UnavailableError as error:
+        return error.what[0].lower() + error.what[1:]
     try:
         held = _held(client, image)
         if held is None and LOOPBACK.match(image):

@@ -136,5 +136,5 @@ def choose(image: str) -> Runner:
         raise RunnerError(str(error)) from error
     return ProcessRunner(
         (str(trainer.python), str(ROOT / "container" / "train")),
-        f"as a process in the trainer environment ({trainer.flavour}), for {found}",
+        f"as a process in the trainer environment ({trainer.flavour}): {found}",
     )

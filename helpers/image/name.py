@@ -31,6 +31,11 @@ class ImageError(RuntimeError):
 class UnavailableError(ImageError):
     """What building or pushing takes is missing here: an engine, the right to use it, a base image, a registry."""
 
+    @property
+    def what(self) -> str:
+        """Its first sentence: what is missing, without what to do about it."""
+        return str(self).partition(". ")[0].rstrip(".")
+
 
 @dataclass(frozen=True)
 class Image:

@@ -102,16 +102,24 @@ def test_the_registry_on_loopback_is_asked(images, tag):
     assert images.pulled == [("127.0.0.1:5/b", tag)]
 
 
-def test_without_an_engine_a_job_runs_as_a_process_and_says_so(monkeypatch):
-    def none():
-        raise UnavailableError("none answers")
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (FileNotFoundError(2), "expected a Docker engine, none answers"),
+        (PermissionError(13, "Permission denied"), "a Docker engine is there, but you may not use it"),
+    ],
+)
+def test_without_an_engine_a_job_runs_as_a_process_and_says_why(monkeypatch, said, reason):
+    def fail(**_):
+        raise DockerException(f"Error while fetching server API version: {said!r}")
 
-    monkeypatch.setattr(engine, "connect", none)
+    monkeypatch.setattr(engine.docker, "from_env", fail)
+    monkeypatch.setattr(engine, "addresses", lambda: [""])
     monkeypatch.delenv(runner.PROGRAM_VARIABLE, raising=False)
     way = runner.choose("a/b:1")
     assert isinstance(way, runner.ProcessRunner)
     assert way.description.startswith("as a process in the trainer environment (")
-    assert way.description.endswith("), for no Docker engine answers")
+    assert way.description.endswith(f"): {reason}")
 
 
 def run_of(container, base):
