@@ -63,7 +63,7 @@ class Build:
     def __str__(self) -> str:
         if self.done == "nothing":
             return f"{self.image.local}: not built. {self.reason}"
-        return f"{self.image.local}: {f'built in {self.seconds:.0f} s' if self.done == 'built' else self.reason}"
+        return f"{self.image.local}: {self.reason or self.done} ({self.seconds:.1f} s)"
 
 
 def build(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Build:

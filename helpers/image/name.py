@@ -104,7 +104,8 @@ def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: 
     if connection.target == "aws" and not image.digest:
         raise ImageError(
             f"Expected the image {image.uri} in ECR, found none. Run notebook 03, which builds and pushes it. "
-            f"If you did, {folder} has changed since."
+            f"If you did, one of what the tag is the hash of has changed since: {folder}, the choice of graphics, "
+            f"{BASE_VARIABLE}."
         )
     return image
 

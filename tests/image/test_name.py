@@ -104,8 +104,13 @@ def test_china_has_addresses_of_its_own(answers, folder):
 
 def test_a_job_on_aws_needs_the_image_there(connection, answers, folder):
     answers.absent()
-    with pytest.raises(image.ImageError, match="Run notebook 03"):
+    with pytest.raises(image.ImageError) as failed:
         image.locate(connection, folder)
+    assert str(failed.value) == (
+        f"Expected the image {REGISTRY}/mlagents-0.11.0:{hash_folder(folder)} in ECR, found none. Run notebook 03, which "
+        f"builds and pushes it. If you did, one of what the tag is the hash of has changed since: {folder}, the choice of "
+        "graphics, TRAINING_BASE_IMAGE."
+    )
 
 
 @pytest.mark.parametrize(
