@@ -1,16 +1,13 @@
 """Programs that misbehave, run in a container as the embedded AWS runs a job's."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
 
-import docker
 import pytest
 
 from helpers import ROOT
@@ -85,49 +82,8 @@ def test_what_it_writes_belongs_to_who_runs_it(runner, base, monkeypatch):
     assert {(path.stat().st_uid, path.stat().st_gid) for path in written} == {(os.getuid(), os.getgid())}
 
 
-class Cable:
-    """A socket that leads to the engine's, until it is cut."""
-
-    def __init__(self, near, far):
-        self.ends, self.far, self.waited_for = [], far, threading.Event()
-        self.door = socket.socket(socket.AF_UNIX)
-        self.door.bind(str(near))
-        self.door.listen()
-        self.ends.append(self.door)
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                caller, _ = self.door.accept()
-                engine = socket.socket(socket.AF_UNIX)
-                engine.connect(self.far)
-                self.ends += [caller, engine]
-                for one, other in ((caller, engine), (engine, caller)):
-                    threading.Thread(target=self.pass_on, args=(one, other), daemon=True).start()
-
-    def pass_on(self, one, other):
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-                if b"/wait" in data:
-                    self.waited_for.set()
-            other.shutdown(socket.SHUT_WR)
-
-    def cut(self):
-        for end in self.ends:
-            with contextlib.suppress(OSError):  # not connected any more
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-
-def test_an_engine_that_goes_away_ends_the_job(client, runner, base, tmp_path):
-    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    if not address.startswith("unix://"):
-        pytest.skip("the engine does not listen at a socket of this machine")
-    near = tmp_path / "engine.sock"
-    cable = Cable(near, address.removeprefix("unix://"))
-    through = dataclasses.replace(runner, client=docker.DockerClient(f"unix://{near}"))
+def test_an_engine_that_goes_away_ends_the_job(client, runner, base, cable):
+    through = dataclasses.replace(runner, client=cable.client)
     run = through.start("job", base, {"DO": STUBBORN})
     assert run.output.readline() == b"ready\n"
     waited = []
