@@ -16,7 +16,7 @@ from benchmarks.upload import own_embedded
 from helpers import aws
 from helpers import image as images
 from helpers.image import building, engine, pushing
-from helpers.image.name import CONTAINER, Image, base_image, content_hash, registry_address
+from helpers.image.name import CONTAINER, Image, base_image, content_hash, read_files, registry_address
 
 OURS, OTHER = "container/", "pip install"
 PLAIN = """\
@@ -49,7 +49,8 @@ def measure(prepare: Callable[[Path], str], push: Callable[[aws.Connection, str]
     """Build, build again after a change, push and push again; take the images away afterwards."""
     try:
         client = engine.connect()
-        building.pull_base(client, base_image(CONTAINER))
+        base = base_image(read_files(CONTAINER))
+        building.pull_base(client, base)
     except images.UnavailableError as error:
         raise AbsentError(str(error)) from error
     times = {}
@@ -61,15 +62,16 @@ def measure(prepare: Callable[[Path], str], push: Callable[[aws.Connection, str]
             for name, changed in (("build", lock), ("rebuild", folder / "train")):
                 with changed.open("a") as file:  # what the engine has cached is of no use from here on
                     file.write(f"# {uuid.uuid4()}\n")
-                tag = f"{images.REPOSITORY}:{content_hash(folder)}"
+                files = read_files(folder)
+                tag = f"{images.REPOSITORY}:{content_hash(files)}"
                 made.append(tag)
                 start = time.monotonic()
-                arguments = {"BASE_IMAGE": base_image(CONTAINER), "GRAPHICS": "0", **building.proxies()}
-                building.run_build(client, building.context(folder), arguments, tag)
+                arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **building.proxies()}
+                building.run_build(client, building.context(files), arguments, tag)
                 times[name] = time.monotonic() - start
             for name in ("push", "push again"):
                 start = time.monotonic()
-                push(connection, content_hash(folder))
+                push(connection, content_hash(files))
                 times[name] = time.monotonic() - start
             times["size"] = client.images.get(made[-1]).attrs["Size"] / 1e6
         finally:

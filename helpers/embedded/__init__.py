@@ -2,9 +2,11 @@
 
 ``embedded.start()`` gives the running server or starts it; set ``AWS_ENDPOINT_URL`` to its ``url`` and any keys, and
 boto3, the AWS CLI and the SageMaker SDK talk to it. It outlives the kernel that started it; ``embedded.stop()`` or
-``python -m helpers.embedded stop`` ends it and its jobs. What it keeps is in ``EMBEDDED_HOME`` (``.embedded``).
+``python -m helpers.embedded stop`` ends it and its jobs. One that was killed can leave containers behind;
+``embedded.sweep()``, the command line's ``stop`` and the next start remove them. What it keeps is in
+``EMBEDDED_HOME`` (``.embedded``).
 """
 
-from helpers.embedded.control import EmbeddedError, Server, find, interrupt, start, stop
+from helpers.embedded.control import EmbeddedError, Server, find, interrupt, start, stop, sweep
 
-__all__ = ["EmbeddedError", "Server", "find", "interrupt", "start", "stop"]
+__all__ = ["EmbeddedError", "Server", "find", "interrupt", "start", "stop", "sweep"]

@@ -14,6 +14,8 @@ def main() -> str | None:
     try:
         if command == "stop":
             print("Embedded AWS stopped." if embedded.stop() else "No embedded AWS was running.")
+            if left := embedded.sweep():
+                print(f"Containers that an earlier one had left, removed: {left}.")
             return None
         server = embedded.start() if command == "start" else embedded.find()
     except embedded.EmbeddedError as error:

@@ -124,6 +124,15 @@ def stop() -> bool:
     return True
 
 
+def sweep() -> int:
+    """Remove the containers that a killed server or a lost engine left; give their number, 0 while a server lives."""
+    from helpers.embedded import docker_runner  # here, so that all else goes without Docker
+
+    home = home_folder()
+    with _only_one(home) if home.is_dir() else contextlib.nullcontext():
+        return 0 if _alive(home) else docker_runner.sweep(home)
+
+
 def interrupt(job_name: str, seconds: float = 5.0) -> None:
     """Take the instance away from a running spot job, as AWS does at any time.
 

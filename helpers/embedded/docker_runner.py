@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,16 +16,13 @@ from typing import Any, BinaryIO
 import docker
 from docker.errors import ImageNotFound, NotFound
 from docker.types import Mount
-from urllib3.exceptions import HTTPError
 
 from helpers.embedded.runner import RunnerError
 from helpers.image import engine
 from helpers.image.name import UnavailableError
 
-LABEL = "mlagents.embedded.job"
-"""A container's label: the folder of the job that it runs."""
-LOST = (*engine.FAILURES, HTTPError)
-"""What the SDK raises when the engine goes away; while it reads a stream, urllib3's own."""
+LABEL = "mlagents.embedded"
+"""A container's label: the folder that it serves in the embedded AWS's home, a job's or the registry's."""
 KILLED = 128 + 9
 LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost):\d+/")
 CORES = {"medium": 1, "large": 2, "xlarge": 4}
@@ -89,13 +87,14 @@ class ContainerRun:
                 self._note(f"Out of memory: the job was allowed {self.limits}. Take a larger instance type.")
             self.copier.join()
             self.container.remove(force=True)
-        except LOST as error:
+        except engine.FAILURES as error:
             self._note(f"The Docker engine went away while the job ran ({error}). Start it, and launch the job again.")
+            sweep(self.base)  # where only the connection was lost, it still runs
             return KILLED
         return code
 
     def _signal(self, name: str) -> None:
-        with contextlib.suppress(*LOST):  # it has ended already, or the engine has
+        with contextlib.suppress(*engine.FAILURES):  # it has ended already, or the engine has
             self.container.kill(signal=name)
 
     def _note(self, reason: str) -> None:
@@ -107,7 +106,7 @@ class ContainerRun:
 
 def _copy(said: Any, writer: int) -> None:
     """Copy what a container says into a pipe, until it or the engine ends."""
-    with os.fdopen(writer, "wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError, *LOST):
+    with os.fdopen(writer, "wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError, *engine.FAILURES):
         for chunk in said:
             pipe.write(chunk)
 
@@ -157,18 +156,41 @@ class DockerRunner:
         except engine.FAILURES as error:
             raise RunnerError(str(engine.explain(error, f"Starting a container for {name}"))) from error
 
-    def sweep(self, name: str, base: Path) -> int:
-        """Remove the containers that a killed server left of a job; give their number."""
-        return remove_all(self.client, base)
+
+def sweep(folder: Path, owned: Callable[[Path], bool] = lambda base: False) -> int:
+    """Remove what killed servers and lost engines left running for `folder` and those below it.
+
+    Parameters
+    ----------
+    folder
+        A job's, or one with those of many.
+    owned
+        Says of a container's folder whether it is in use, so that its container stays.
+
+    Returns
+    -------
+    int
+        Number of containers removed; 0 where no engine answers.
+    """
+    try:
+        return remove_all(engine.connect(), folder, owned)
+    except UnavailableError:
+        return 0
+    except engine.FAILURES as error:
+        logging.warning("could not look for containers left of %s: %s", folder, error)
+        return 0
 
 
-def remove_all(client: docker.DockerClient, base: Path) -> int:
-    """Remove all containers of the job at `base`; give their number."""
-    left = client.containers.list(all=True, filters={"label": f"{LABEL}={base}"})
-    for container in left:
-        with contextlib.suppress(NotFound):
-            container.remove(force=True)
-    return len(left)
+def remove_all(client: docker.DockerClient, folder: Path, owned: Callable[[Path], bool] = lambda base: False) -> int:
+    """Remove the containers of an engine as `sweep` does; give their number."""
+    removed = 0
+    for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
+        base = Path(container.labels[LABEL])
+        if base.is_relative_to(folder) and not owned(base):
+            with contextlib.suppress(NotFound):
+                container.remove(force=True)
+            removed += 1
+    return removed
 
 
 def find(image: str) -> DockerRunner | str:
@@ -178,8 +200,8 @@ def find(image: str) -> DockerRunner | str:
     """
     try:
         client = engine.connect()
-    except UnavailableError:
-        return "no Docker engine answers"
+    except UnavailableError as error:
+        return error.what[0].lower() + error.what[1:]
     try:
         held = _held(client, image)
         if held is None and LOOPBACK.match(image):

@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-from helpers.embedded import guard, joblog, limits, paging, record, runner, transfer
+from helpers.embedded import guard, joblog, limits, paging, record, transfer
 from helpers.embedded.life import CHECKPOINTS, OPT_ML, SPOT_SHARE, Training
 from helpers.embedded.record import ENDED, Record
 from helpers.embedded.schema import AwsError, invalid
@@ -63,6 +63,7 @@ class Jobs:
 
         Of a server that was killed, jobs that ran are ended and Failed, jobs that waited for their turn still do.
         """
+        self._sweep()
         for place in self.folder.iterdir():
             try:
                 found = record.load(place)
@@ -260,12 +261,7 @@ class Jobs:
     def _bury(self, job: Record) -> None:
         """End a job whose server went without a word: no process stays, and its record says what happened."""
         was = job.secondary
-        guard.end_all(job.folder)  # whichever way it ran, for an engine may have come or gone since
-        try:
-            way = runner.choose(job.request["AlgorithmSpecification"]["TrainingImage"])
-            way.sweep(job.name, job.folder)
-        except runner.RunnerError:
-            logging.exception("%s: could not look for what is left of it", job.name)
+        guard.end_all(job.folder)
         self._save_checkpoints(job)
         log = job.folder / "log.txt"
         seen = max(job.modified, log.stat().st_mtime if log.exists() else 0.0)
@@ -283,6 +279,13 @@ class Jobs:
         if job.ended is not None:
             job.ended = seen
             job.save()
+
+    def _sweep(self) -> None:
+        """Remove the containers of jobs that don't live: their server was killed, or their engine was lost."""
+        if any(self.folder.iterdir()):
+            from helpers.embedded import docker_runner  # here, so that a new embedded AWS starts without Docker
+
+            docker_runner.sweep(self.folder, lambda base: base.name in self.living)
 
     def _save_checkpoints(self, job: Record) -> None:
         """Upload the checkpoints that the killed server had not uploaded yet."""

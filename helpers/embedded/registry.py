@@ -208,6 +208,7 @@ class Registry:
     def _start_container(self, port: int) -> Container | None:
         from docker.errors import APIError, ImageNotFound  # here, so that the embedded AWS starts without Docker
 
+        from helpers.embedded.docker_runner import LABEL
         from helpers.image import engine
         from helpers.image.name import UnavailableError
 
@@ -221,6 +222,7 @@ class Registry:
         options = {
             "name": name,
             "detach": True,
+            "labels": {LABEL: str(self.folder)},
             "environment": {"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
             "ports": {"5000/tcp": (HOST, port or None)},
             "volumes": {str(self.folder / "data"): {"bind": "/var/lib/registry", "mode": "rw"}},

@@ -46,9 +46,6 @@ class Runner(Protocol):
     def start(self, name: str, base: Path, environment: Mapping[str, str]) -> Run:
         """Start the program of the job `name` on the `/opt/ml` at `base`."""
 
-    def sweep(self, name: str, base: Path) -> int:
-        """End what is left of a job whose server was killed; give the number of processes (or containers)."""
-
 
 class RunnerError(Exception):
     """The job's program can't be started here; the message says what to do."""
@@ -115,10 +112,6 @@ class ProcessRunner:
         process.stdin.flush()
         return ProcessRun(process, base)
 
-    def sweep(self, name: str, base: Path) -> int:
-        """End what is left of a job; see `Runner.sweep`."""
-        return guard.end_all(base)
-
 
 def choose(image: str) -> Runner:
     """Give the way to run `image` on this machine.
@@ -143,5 +136,5 @@ def choose(image: str) -> Runner:
         raise RunnerError(str(error)) from error
     return ProcessRunner(
         (str(trainer.python), str(ROOT / "container" / "train")),
-        f"as a process in the trainer environment ({trainer.flavour}), for {found}",
+        f"as a process in the trainer environment ({trainer.flavour}): {found}",
     )

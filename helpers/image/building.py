@@ -21,7 +21,17 @@ from tqdm import tqdm
 from helpers import bar
 from helpers.aws import Connection
 from helpers.image import engine
-from helpers.image.name import CONTAINER, Image, ImageError, UnavailableError, base_image, list_files, read
+from helpers.image.name import (
+    CONTAINER,
+    Image,
+    ImageError,
+    UnavailableError,
+    base_image,
+    content_hash,
+    look_up,
+    read_files,
+    registry_address,
+)
 
 PLATFORM = "linux/amd64"  # what SageMaker's instances are, whatever this machine is
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout")
@@ -53,7 +63,7 @@ class Build:
     def __str__(self) -> str:
         if self.done == "nothing":
             return f"{self.image.local}: not built. {self.reason}"
-        return f"{self.image.local}: {f'built in {self.seconds:.0f} s' if self.done == 'built' else self.reason}"
+        return f"{self.image.local}: {self.reason or self.done} ({self.seconds:.1f} s)"
 
 
 def build(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Build:
@@ -77,22 +87,22 @@ def build(connection: Connection, folder: str | Path = CONTAINER, *, graphics: b
         If the build fails. Nothing is tagged then.
     """
     start = time.monotonic()
-    folder = Path(folder)
-    image = read(connection, folder, graphics=graphics)
+    files = read_files(Path(folder))  # once, for what is built must be what the tag is the hash of
+    image = look_up(connection, Image(registry_address(connection), content_hash(files, graphics)))
     if image.digest:
         return Build(image, "kept", "the registry holds it already, nothing to build", time.monotonic() - start)
     try:
         client = engine.connect()
         if has_image(client, image.local):
             return Build(image, "kept", "built before from the same files", time.monotonic() - start)
-        base = base_image(folder)
+        base = base_image(files)
         pull_base(client, base)
     except UnavailableError as error:
         if connection.target != "embedded":
             raise
         return Build(image, "nothing", str(error), time.monotonic() - start)
     arguments = {"BASE_IMAGE": base, "GRAPHICS": str(int(graphics)), **proxies()}
-    run_build(client, context(folder), arguments, image.local)
+    run_build(client, context(files), arguments, image.local)
     if not has_image(client, image.local):
         raise ImageError(f"Expected the build to leave {image.local} for {PLATFORM}, found another platform or none.")
     return Build(image, "built", "", time.monotonic() - start)
@@ -127,7 +137,7 @@ def pull_base(client: docker.DockerClient, base: str) -> None:
                 shown.set_postfix_str(f"{event.get('id', '')} {event.get('status', '')}")
     except engine.FAILURES as error:
         problem = engine.explain(error, f"Pulling the base image {base}")
-        if engine.FULL in str(problem):
+        if str(problem).endswith((engine.FULL, engine.LOST)):
             raise problem from error
         raise UnavailableError(
             f"{problem}. Check the network, and that the registry is reachable (`docker pull {base}`). Another image "
@@ -137,12 +147,11 @@ def pull_base(client: docker.DockerClient, base: str) -> None:
         raise ImageError(f"Expected the base image {base} for {PLATFORM}, found one of another platform. Name another.")
 
 
-def context(folder: Path) -> io.BytesIO:
+def context(files: Mapping[str, bytes]) -> io.BytesIO:
     """Pack what the build gets: the image's files, with the same modes and times whatever the disk says.
 
     Settings of this machine's pip go along for the packages' stage, of which nothing but the packages is kept.
     """
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder)}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, content in {**files, **pip_files(pip_settings(), os.environ)}.items():
@@ -239,6 +248,8 @@ def build_error(error: Exception, last: deque[str]) -> ImageError:
         problem += ". A package is not the one in requirements.lock: ask for another index, or run `make lock`."
     elif "no space left" in lines.lower() and engine.FULL not in problem:
         problem += f". {engine.FULL}"
+    elif problem.endswith(engine.LOST):
+        problem += " It goes on after the last step that ended."
     elif "exec format error" in lines.lower():
         problem += (
             f". This machine cannot run {PLATFORM} programs. With Docker Desktop, switch on Rosetta in its settings; "

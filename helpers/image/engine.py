@@ -9,13 +9,16 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from helpers.image.name import ImageError, UnavailableError
 
 SILENCE = 1800  # seconds: the engine says nothing while it writes a large layer
-FAILURES = (DockerException, RequestException)
+FAILURES = (DockerException, RequestException, HTTPError)
+"""What the SDK raises; the last where the engine goes away while a stream is read."""
 
 FULL = "The disk is full where Docker keeps its images. Free some (`docker system df`, `docker system prune`)."
+LOST = "The Docker engine went away. Start it and run this again."
 
 
 def connect() -> docker.DockerClient:
@@ -85,4 +88,6 @@ def explain(error: Exception, doing: str) -> ImageError:
     said = getattr(error, "explanation", None) or str(error)
     if "no space left" in said:
         return ImageError(f"{doing} failed: {said.strip()}. {FULL}")
+    if not isinstance(error, DockerException):
+        return ImageError(f"{doing} failed: {said.strip()}. {LOST}")
     return ImageError(f"{doing} failed: {said.strip()}")

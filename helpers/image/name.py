@@ -4,7 +4,7 @@ import fnmatch
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,11 @@ class ImageError(RuntimeError):
 
 class UnavailableError(ImageError):
     """What building or pushing takes is missing here: an engine, the right to use it, a base image, a registry."""
+
+    @property
+    def what(self) -> str:
+        """Its first sentence: what is missing, without what to do about it."""
+        return str(self).partition(". ")[0].rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def read(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bo
     ImageError
         If there is no such folder, or what the registry holds under this name is no single image.
     """
-    tag = content_hash(Path(folder), graphics)
+    tag = content_hash(read_files(Path(folder)), graphics)
     return look_up(connection, Image(registry_address(connection), tag))
 
 
@@ -99,22 +104,27 @@ def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: 
     if connection.target == "aws" and not image.digest:
         raise ImageError(
             f"Expected the image {image.uri} in ECR, found none. Run notebook 03, which builds and pushes it. "
-            f"If you did, {folder} has changed since."
+            f"If you did, one of what the tag is the hash of has changed since: {folder}, the choice of graphics, "
+            f"{BASE_VARIABLE}."
         )
     return image
 
 
-def content_hash(folder: Path, graphics: bool = False) -> str:
+def content_hash(files: Mapping[str, bytes], graphics: bool = False) -> str:
     """Hash what the image is made of: names and contents of the files, the variant, another base image."""
     digest = hashlib.sha256()
-    for path in list_files(folder):
-        name = path.relative_to(folder).as_posix()
-        digest.update(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n".encode())
+    for name, content in files.items():
+        digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
     if graphics:
         digest.update(b"graphics\n")
     if base := os.environ.get(BASE_VARIABLE):
         digest.update(f"base {base}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Read the files that the image is made of, by their names in the folder. Raises as `list_files` does."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder)}
 
 
 def list_files(folder: Path) -> Iterator[Path]:
@@ -143,11 +153,11 @@ def list_files(folder: Path) -> Iterator[Path]:
         yield from sorted(package.parent.glob("*.py"))
 
 
-def base_image(folder: Path) -> str:
+def base_image(files: Mapping[str, bytes]) -> str:
     """Return the base image: what `TRAINING_BASE_IMAGE` says, else what the Dockerfile does."""
-    named = re.search(r"^ARG BASE_IMAGE=(\S+)", (folder / "Dockerfile").read_text(), re.MULTILINE)
+    named = re.search(r"^ARG BASE_IMAGE=(\S+)", files["Dockerfile"].decode(), re.MULTILINE)
     if not named:
-        raise ImageError(f"Expected a line ARG BASE_IMAGE=… in {folder / 'Dockerfile'}, found none. Restore it.")
+        raise ImageError("Expected a line ARG BASE_IMAGE=… in the Dockerfile, found none. Restore it.")
     return os.environ.get(BASE_VARIABLE) or named[1]
 
 

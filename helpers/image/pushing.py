@@ -32,7 +32,6 @@ LIFECYCLE = {
 EXPIRED = re.compile(r"token has expired|no basic auth credentials|authentication required", re.IGNORECASE)
 TAKEN = re.compile(r"cannot be overwritten because|ImageTagAlreadyExists", re.IGNORECASE)
 FAILED = re.compile(r"unexpected HTTP status: 5\d\d")
-ASK_THE_REGISTRY = "What failed there is in .embedded/server.log; most often its disk is full (`df .embedded`)."
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,9 @@ class Push:
 
     def __str__(self) -> str:
         if self.reason:
-            return f"{self.image.uri}\nnothing pushed: {self.reason}"
+            return f"{self.image.uri}\nnothing pushed: {self.reason} ({self.seconds:.1f} s)"
         return (
-            f"{self.image.uri}\n{self.sent} layers sent, {self.kept} there already, in {self.seconds:.0f} s; "
+            f"{self.image.uri}\n{self.sent} layers sent, {self.kept} there already, in {self.seconds:.1f} s; "
             f"the registry keeps {self.image.size / 1e6:.0f} MB"
         )
 
@@ -98,10 +97,10 @@ def push(connection: Connection, build: Build) -> Push:
             raise
         return Push(build.image, 0, 0, str(error), time.monotonic() - start)
     held = look_up(connection, image)
-    if digest and held.digest != digest:
+    if not held.digest or (digest and held.digest != digest):
         raise ImageError(
-            f"Expected {image.uri} to be {digest} in the registry after the push, found {held.digest or 'nothing'}. "
-            "Somebody else may have pushed at the same time: run this again."
+            f"Expected {image.uri} {f'to be {digest} ' if digest else ''}in the registry after the push, found "
+            f"{held.digest or 'nothing'}. Run this again; somebody else may have pushed at the same time."
         )
     return Push(held, sent, kept, "", time.monotonic() - start)
 
@@ -143,7 +142,7 @@ def refused(error: ClientError, wanted: str) -> ImageError:
         return UnavailableError(told["Message"])
     return ImageError(
         f"Expected to {wanted}, ECR refuses: {error} Ask for the policy AmazonEC2ContainerRegistryPowerUser with "
-        "ecr:CreateRepository and ecr:PutLifecyclePolicy."
+        "ecr:CreateRepository, ecr:TagResource and ecr:PutLifecyclePolicy."
     )
 
 
@@ -165,9 +164,10 @@ def push_once_more(connection: Connection, client: docker.DockerClient, image: I
         )
     name = f"{image.registry}/{image.repository}"
     try:
+        login = log_in(connection)  # first, so that one that fails leaves no tag in the engine
         client.images.get(image.local).tag(name, image.tag)
         try:
-            return send(client, name, image.tag, log_in(connection))
+            return send(client, name, image.tag, login)
         except engine.FAILURES as error:
             if not EXPIRED.search(str(error)):
                 raise
@@ -177,11 +177,19 @@ def push_once_more(connection: Connection, client: docker.DockerClient, image: I
             return 0, 0, ""
         problem = engine.explain(error, f"Pushing to {image.registry}")
         if connection.target == "embedded" and FAILED.search(str(error)):
-            problem = type(problem)(f"{problem}. {ASK_THE_REGISTRY}")
+            problem = type(problem)(f"{problem}. {ask_the_registry()}")
         raise type(problem)(
             f"{str(problem).rstrip('.')}. Nothing counts as pushed. Layers that arrived stay there, so running this "
             "again goes on."
         ) from error
+
+
+def ask_the_registry() -> str:
+    """Say where the embedded AWS's registry tells what failed."""
+    from helpers.embedded.control import home_folder  # here, for with AWS nothing of it is loaded
+
+    home = home_folder()
+    return f"What failed there is in {home / 'server.log'}; most often its disk is full (`df {home}`)."
 
 
 def send(client: docker.DockerClient, name: str, tag: str, login: Mapping[str, str]) -> tuple[int, int, str]:

@@ -42,10 +42,10 @@ def _engine(needless: bool, place: Place | None) -> Finding:
         version = engine.connect().version().get("Version", "")
     except image.UnavailableError as error:
         if needless:
-            return Finding("ok", "No engine here, and none needed: the image is pushed.", "", "Docker")
+            return Finding("ok", f"{error.what}. None is needed: the image is pushed.", "", "Docker")
         if place is not None and place.target == "embedded":
             todo = "Jobs run here without an image, too. On AWS an engine is needed to push one."
-            return Finding("note", "No engine answers.", todo, "Docker")
+            return Finding("note", f"{error.what}.", todo, "Docker")
         return Finding("error", "No engine that can build the image.", str(error), "Docker")
     return Finding("ok", f"Engine {version} answers.", "", "Docker")
 

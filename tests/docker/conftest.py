@@ -3,11 +3,16 @@
 The base image is the public one where it can be pulled, else the stand-in that `stand_in_base.py` makes.
 """
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import socket
+import threading
+import uuid
 from pathlib import Path
 
+import docker
 import pytest
 
 from helpers import ROOT, aws, embedded, image
@@ -27,6 +32,55 @@ def pytest_collection_modifyitems(items):
 def client():
     """Give the engine. Who runs these tests wants them run: without an engine they fail, and say why."""
     return engine.connect()
+
+
+class Cable:
+    """A socket that leads to the engine's, until it is cut."""
+
+    def __init__(self, near, far):
+        self.ends, self.far, self.waited_for = [], far, threading.Event()
+        self.door = socket.socket(socket.AF_UNIX)
+        self.door.bind(str(near))
+        self.door.listen()
+        self.ends.append(self.door)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                caller, _ = self.door.accept()
+                engine = socket.socket(socket.AF_UNIX)
+                engine.connect(self.far)
+                self.ends += [caller, engine]
+                for one, other in ((caller, engine), (engine, caller)):
+                    threading.Thread(target=self.pass_on, args=(one, other), daemon=True).start()
+
+    def pass_on(self, one, other):
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+                if b"/wait" in data:
+                    self.waited_for.set()
+            other.shutdown(socket.SHUT_WR)
+
+    def cut(self):
+        for end in self.ends:
+            with contextlib.suppress(OSError):  # not connected any more
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.fixture
+def cable(client, tmp_path):
+    """Give a cable to the engine, with a client at its near end."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        pytest.skip("the engine does not listen at a socket of this machine")
+    near = tmp_path / "engine.sock"
+    cable = Cable(near, address.removeprefix("unix://"))
+    cable.client = docker.DockerClient(f"unix://{near}")
+    yield cable
+    cable.cut()
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +106,7 @@ def base_image(client):
     """Give the base image: what the caller named, the public one, or the stand-in."""
     if given := os.environ.get(name.BASE_VARIABLE):
         return given
-    public = name.base_image(name.CONTAINER)
+    public = name.base_image(name.read_files(name.CONTAINER))
     try:
         client.images.pull(public, platform="linux/amd64")
         return public
@@ -65,20 +119,28 @@ def base_image(client):
 
 @pytest.fixture(scope="session")
 def container(tmp_path_factory):
-    """Copy `container/`, so that nobody who edits it meanwhile changes the image under the tests."""
+    """Copy `container/`, so that nobody who edits it meanwhile changes the image under the tests.
+
+    A line more makes it one that no engine holds, so that it is really built.
+    """
     folder = tmp_path_factory.mktemp("container") / "container"
     shutil.copytree(ROOT / "container", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "train").open("a") as file:
+        file.write(f"# {uuid.uuid4()}\n")
     return folder
 
 
 @pytest.fixture(scope="session")
 def pushed(client, connection, container):
-    """Build and push the image. It stays in the engine; the names that these tests' registry gave go."""
-    done = image.push(connection, image.build(connection, container))
+    """Build and push the image. Nothing of it stays in the engine."""
+    built = image.build(connection, container)
+    assert built.done == "built"
+    done = image.push(connection, built)
     yield done
     for tag in [tag for found in client.images.list() for tag in found.tags]:
         if tag.startswith(f"{done.image.registry}/"):
             client.images.remove(tag)
+    client.images.remove(built.image.local, force=True)
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,11 @@ if display:
 
 
 @pytest.fixture(scope="module")
-def drawn(connection, container, pushed):
-    return image.build(connection, container, graphics=True)
+def drawn(connection, client, container, pushed):
+    built = image.build(connection, container, graphics=True)
+    assert built.done == "built"
+    yield built
+    client.images.remove(built.image.local, force=True)
 
 
 def run(client, drawn, folder, no_graphics):

@@ -88,7 +88,7 @@ def test_a_build_for_which_the_disk_is_too_small(client, tmp_path, step):
     (tmp_path / "train").touch()
     (tmp_path / "Dockerfile").write_text(f"FROM {os.environ[name.BASE_VARIABLE]}\nRUN {step}\n")
     with pytest.raises(image.ImageError, match=r"The disk is full where Docker keeps its images\. Free some"):
-        building.run_build(client, building.context(tmp_path), {}, "mlagents-too-large:1")
+        building.run_build(client, building.context(name.read_files(tmp_path)), {}, "mlagents-too-large:1")
     assert not building.has_image(client, "mlagents-too-large:1")
 
 
@@ -99,7 +99,7 @@ def test_a_build_on_a_machine_that_cannot_run_amd64(client, tmp_path):
     (tmp_path / "train").write_bytes(shell)  # the one file that is sent as a program
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY train /bin/sh\nRUN true\n")
     with pytest.raises(image.ImageError, match="cannot run linux/amd64 programs") as failed:
-        building.run_build(client, building.context(tmp_path), {}, "mlagents-foreign:1")
+        building.run_build(client, building.context(name.read_files(tmp_path)), {}, "mlagents-foreign:1")
     assert "exec format error" in str(failed.value)
     assert not building.has_image(client, "mlagents-foreign:1")
 

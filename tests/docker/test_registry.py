@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from helpers.embedded import registry
+from helpers.embedded import docker_runner, registry
 from helpers.image import engine, name
 
 CONFIG = {
@@ -54,6 +54,8 @@ def test_a_container_serves_where_no_program_is_installed(client, registry_image
             digest = event.get("aux", {}).get("Digest")
         client.images.remove(f"{address}/small:1")
         assert [(tag, manifest.digest) for tag, manifest in one.manifests("small")] == [("1", digest)]
+        label = f"{docker_runner.LABEL}={tmp_path / 'home/registry'}"  # by which `make stop` finds what a killed server left
+        assert len(client.containers.list(filters={"label": label})) == 1
         # A server that was killed leaves its container; the next one takes the place and the images over.
         assert again.start().startswith("127.0.0.1:")
         assert [tag for tag, _ in again.manifests("small")] == ["1"]

@@ -1,18 +1,17 @@
 """Programs that misbehave, run in a container as the embedded AWS runs a job's."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
-import socket
+import subprocess
+import sys
 import threading
-from pathlib import Path
 
-import docker
 import pytest
 
-from helpers.embedded import docker_runner
+from helpers import ROOT
+from helpers.embedded import docker_runner, jobs
 from helpers.image import name
 
 TRAIN = """\
@@ -42,12 +41,13 @@ def runner(client, connection, tmp_path_factory):
 
 @pytest.fixture
 def base(tmp_path):
-    """Lay out a job's folder."""
+    """Lay out a job's folder, in an embedded AWS's home."""
+    base = tmp_path / "jobs" / "job"
     for folder in ("input/config", "model", "output"):
-        (tmp_path / folder).mkdir(parents=True)
+        (base / folder).mkdir(parents=True)
     resources = {"current_instance_type": "ml.m5.large"}
-    (tmp_path / "input/config/resourceconfig.json").write_text(json.dumps(resources))
-    return tmp_path
+    (base / "input/config/resourceconfig.json").write_text(json.dumps(resources))
+    return base
 
 
 def test_who_does_not_heed_sigterm_is_killed(client, runner, base):
@@ -82,49 +82,8 @@ def test_what_it_writes_belongs_to_who_runs_it(runner, base, monkeypatch):
     assert {(path.stat().st_uid, path.stat().st_gid) for path in written} == {(os.getuid(), os.getgid())}
 
 
-class Cable:
-    """A socket that leads to the engine's, until it is cut."""
-
-    def __init__(self, near, far):
-        self.ends, self.far, self.waited_for = [], far, threading.Event()
-        self.door = socket.socket(socket.AF_UNIX)
-        self.door.bind(str(near))
-        self.door.listen()
-        self.ends.append(self.door)
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        with contextlib.suppress(OSError):
-            while True:
-                caller, _ = self.door.accept()
-                engine = socket.socket(socket.AF_UNIX)
-                engine.connect(self.far)
-                self.ends += [caller, engine]
-                for one, other in ((caller, engine), (engine, caller)):
-                    threading.Thread(target=self.pass_on, args=(one, other), daemon=True).start()
-
-    def pass_on(self, one, other):
-        with contextlib.suppress(OSError):
-            while data := one.recv(65536):
-                other.sendall(data)
-                if b"/wait" in data:
-                    self.waited_for.set()
-            other.shutdown(socket.SHUT_WR)
-
-    def cut(self):
-        for end in self.ends:
-            with contextlib.suppress(OSError):  # not connected any more
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-
-def test_an_engine_that_goes_away_ends_the_job(client, runner, base, tmp_path):
-    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    if not address.startswith("unix://"):
-        pytest.skip("the engine does not listen at a socket of this machine")
-    near = tmp_path / "engine.sock"
-    cable = Cable(near, address.removeprefix("unix://"))
-    through = dataclasses.replace(runner, client=docker.DockerClient(f"unix://{near}"))
+def test_an_engine_that_goes_away_ends_the_job(client, runner, base, cable):
+    through = dataclasses.replace(runner, client=cable.client)
     run = through.start("job", base, {"DO": STUBBORN})
     assert run.output.readline() == b"ready\n"
     waited = []
@@ -140,13 +99,28 @@ def test_an_engine_that_goes_away_ends_the_job(client, runner, base, tmp_path):
         r"The Docker engine went away while the job ran \(.+\)\. Start it, and launch the job again\.",
         (base / "output/failure").read_text(),
     )
-    assert docker_runner.remove_all(client, base) == 1
+    assert docker_runner.remove_all(client, base) == 0  # the engine lives: the container went by another way
 
 
-def test_a_container_that_a_killed_server_left_is_removed(client, runner, base):
+def stop(home):
+    """Do what `make stop` does for the embedded AWS of a folder."""
+    command = [sys.executable, "-m", "helpers.embedded", "stop"]
+    environment = {**os.environ, "EMBEDDED_HOME": str(home)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def start_a_server(home):
+    jobs.Jobs(home / "jobs", None).load()
+
+
+@pytest.mark.parametrize("way", [stop, start_a_server])
+def test_a_container_that_a_killed_server_left_is_removed(client, runner, base, tmp_path, way):
+    """By `make stop`, though no server runs, and by the next start."""
     run = runner.start("job", base, {"DO": STUBBORN})
     assert run.output.readline() == b"ready\n"
-    assert runner.sweep("job", base) == 1
+    said = way(tmp_path)
     assert run.output.read() == b""
     assert client.containers.list(all=True, filters={"label": f"{docker_runner.LABEL}={base}"}) == []
-    assert Path(base / "output").is_dir()
+    assert (base / "output").is_dir()
+    if way is stop:
+        assert said == "No embedded AWS was running.\nContainers that an earlier one had left, removed: 1.\n"

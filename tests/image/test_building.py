@@ -10,7 +10,7 @@ import pytest
 from docker.errors import APIError, DockerException
 
 from helpers import image
-from helpers.image import building, engine
+from helpers.image import building, engine, name
 
 BASE = "python:3.7-test"
 
@@ -27,6 +27,7 @@ def test_the_engine_gets_platform_base_and_files(connection, answers, docker, fo
     answers.absent()
     built = image.build(connection, folder)
     assert built.done == "built"
+    assert str(replace(built, seconds=4.06)) == f"mlagents-0.11.0:{built.image.tag}: built (4.1 s)"
     [options] = docker.builds
     assert options["platform"] == "linux/amd64"
     assert options["buildargs"] == {"BASE_IMAGE": BASE, "GRAPHICS": "0"}
@@ -49,7 +50,9 @@ def test_what_the_registry_holds_is_not_built(connection, answers, docker, folde
     answers.present("sha256:" + "ab" * 32)
     built = image.build(connection, folder)
     assert (built.done, docker.builds) == ("kept", [])
-    assert "the registry holds it already" in str(built)
+    assert str(replace(built, seconds=0.12)) == (
+        f"mlagents-0.11.0:{built.image.tag}: the registry holds it already, nothing to build (0.1 s)"
+    )
 
 
 def test_what_was_built_is_not_built_again(connection, answers, docker, folder):
@@ -65,6 +68,26 @@ def test_the_base_is_pulled_for_the_platform(connection, answers, docker, folder
     answers.absent()
     image.build(connection, folder)
     assert docker.pulls == [(BASE, "linux/amd64")]
+
+
+def test_what_is_built_is_what_the_tag_is_the_hash_of(connection, answers, docker, folder):
+    """Also where a file is edited while the base is pulled."""
+    del docker.held[BASE]
+    tag = name.content_hash(name.read_files(folder))
+    pull = docker.pull
+
+    def edit_meanwhile(*asked, **options):
+        (folder / "train").write_text("edited")
+        return pull(*asked, **options)
+
+    docker.pull = edit_meanwhile
+    answers.absent()
+    assert image.build(connection, folder).image.tag == tag
+    [options] = docker.builds
+    with tarfile.open(fileobj=options["fileobj"]) as archive:
+        sent = {item.name: archive.extractfile(item).read() for item in archive}
+    assert name.content_hash(sent) == tag
+    assert sent["train"] == b"print()\n"
 
 
 def test_a_base_of_another_platform_is_pulled_anew(connection, answers, docker, folder):

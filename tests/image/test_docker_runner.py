@@ -1,6 +1,8 @@
 """Which way a job runs, within which bounds and as whom; with an engine that is a stand-in."""
 
+import fcntl
 import os
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -9,7 +11,8 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import ConnectionError
 from urllib3.exceptions import ProtocolError
 
-from helpers.embedded import docker_runner, runner
+from helpers import embedded
+from helpers.embedded import __main__, docker_runner, jobs, runner
 from helpers.image import UnavailableError, engine
 
 GIB = 2**30
@@ -99,16 +102,24 @@ def test_the_registry_on_loopback_is_asked(images, tag):
     assert images.pulled == [("127.0.0.1:5/b", tag)]
 
 
-def test_without_an_engine_a_job_runs_as_a_process_and_says_so(monkeypatch):
-    def none():
-        raise UnavailableError("none answers")
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (FileNotFoundError(2), "expected a Docker engine, none answers"),
+        (PermissionError(13, "Permission denied"), "a Docker engine is there, but you may not use it"),
+    ],
+)
+def test_without_an_engine_a_job_runs_as_a_process_and_says_why(monkeypatch, said, reason):
+    def fail(**_):
+        raise DockerException(f"Error while fetching server API version: {said!r}")
 
-    monkeypatch.setattr(engine, "connect", none)
+    monkeypatch.setattr(engine.docker, "from_env", fail)
+    monkeypatch.setattr(engine, "addresses", lambda: [""])
     monkeypatch.delenv(runner.PROGRAM_VARIABLE, raising=False)
     way = runner.choose("a/b:1")
     assert isinstance(way, runner.ProcessRunner)
     assert way.description.startswith("as a process in the trainer environment (")
-    assert way.description.endswith("), for no Docker engine answers")
+    assert way.description.endswith(f"): {reason}")
 
 
 def run_of(container, base):
@@ -156,14 +167,92 @@ def test_a_lack_of_memory_is_the_failure_reason(tmp_path, oom_killed, said, told
     assert container.removed is True
 
 
+class Left:
+    """A container that somebody left, in the list that is its engine."""
+
+    def __init__(self, engine, folder):
+        self.engine, self.labels = engine, {docker_runner.LABEL: str(folder)}
+        engine.append(self)
+
+    def remove(self, force):
+        assert force
+        self.engine.remove(self)
+
+
+@pytest.fixture
+def left(monkeypatch):
+    """Give the containers of an engine, all with the label."""
+    containers = []
+
+    def list_them(*, all, filters, ignore_removed):
+        assert (all, filters, ignore_removed) == (True, {"label": docker_runner.LABEL}, True)
+        return [*containers]
+
+    monkeypatch.setattr(engine, "connect", lambda: SimpleNamespace(containers=SimpleNamespace(list=list_them)))
+    return containers
+
+
+def test_what_is_left_of_the_jobs_of_a_folder_is_removed(left, tmp_path):
+    Left(left, tmp_path / "jobs/a")
+    others = [Left(left, tmp_path / "jobs-of-another/a"), Left(left, tmp_path / "registry")]
+    lives = Left(left, tmp_path / "jobs/lives")
+    assert docker_runner.sweep(tmp_path / "jobs", lambda base: base.name == "lives") == 1
+    assert left == [*others, lives]
+    assert docker_runner.sweep(tmp_path) == 3
+    assert left == []
+
+
+def test_where_no_engine_answers_nothing_is_left(monkeypatch, tmp_path):
+    def none():
+        raise UnavailableError("none answers")
+
+    monkeypatch.setattr(engine, "connect", none)
+    assert docker_runner.sweep(tmp_path) == 0
+
+
+def test_a_server_that_starts_removes_what_no_living_job_owns(left, tmp_path):
+    """Whatever the job's record says: one whose engine was lost is Failed, and its container ran on."""
+    found = jobs.Jobs(tmp_path / "jobs", None, at_once=1)
+    (tmp_path / "jobs/failed").mkdir()
+    Left(left, tmp_path / "jobs/failed")
+    lives = Left(left, tmp_path / "jobs/lives")  # created by somebody who knew the port, before the records were read
+    found.living["lives"] = None
+    found.load()
+    assert left == [lives]
+
+
+def test_a_command_removes_what_a_killed_server_left(left, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "argv", ["embedded", "stop"])
+    Left(left, tmp_path / "home/jobs/a")
+    Left(left, tmp_path / "home/registry")
+    another = Left(left, tmp_path / "another/jobs/a")
+    assert __main__.main() is None
+    assert capsys.readouterr().out == (
+        "No embedded AWS was running.\nContainers that an earlier one had left, removed: 2.\n"
+    )
+    assert left == [another]
+
+
+def test_while_a_server_lives_nothing_of_it_is_removed(left, tmp_path, monkeypatch):
+    monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path))
+    Left(left, tmp_path / "jobs/a")
+    with (tmp_path / "alive.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert embedded.sweep() == 0
+    assert embedded.sweep() == 1
+
+
 @pytest.mark.parametrize("lost", [ConnectionError("gone"), DockerException("gone"), ProtocolError("gone")])
-def test_an_engine_that_goes_away_is_the_failure_reason(tmp_path, lost):
+def test_an_engine_that_goes_away_is_the_failure_reason(tmp_path, lost, left):
     def gone(*_, **__):
         raise lost
 
     run = run_of(SimpleNamespace(wait=gone, kill=gone), tmp_path)
+    Left(left, tmp_path)
     run.terminate()
     assert run.wait() == 137
     assert (tmp_path / "output/failure").read_text() == (
         "The Docker engine went away while the job ran (gone). Start it, and launch the job again."
     )
+    assert left == []  # only the connection was lost: the engine answers

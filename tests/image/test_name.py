@@ -20,34 +20,38 @@ def hash_of(*lines):
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
 
 
+def hash_folder(folder, **variant):
+    return name.content_hash(name.read_files(folder), **variant)
+
+
 def lines_of(folder, *names):
     return [f"{hashlib.sha256((folder / part).read_bytes()).hexdigest()}  {part}" for part in names]
 
 
 def test_the_tag_is_the_hash_of_what_the_image_is_made_of(folder):
-    assert name.content_hash(folder) == hash_of(*lines_of(folder, "Dockerfile", "paths.py", "train"))
+    assert hash_folder(folder) == hash_of(*lines_of(folder, "Dockerfile", "paths.py", "train"))
 
 
 def test_variant_and_base_have_tags_of_their_own(folder, monkeypatch):
     lines = lines_of(folder, "Dockerfile", "paths.py", "train")
-    assert name.content_hash(folder, graphics=True) == hash_of(*lines, "graphics")
+    assert hash_folder(folder, graphics=True) == hash_of(*lines, "graphics")
     monkeypatch.setenv("TRAINING_BASE_IMAGE", "mine:1")
-    assert name.content_hash(folder) == hash_of(*lines, "base mine:1")
-    assert name.base_image(folder) == "mine:1"
+    assert hash_folder(folder) == hash_of(*lines, "base mine:1")
+    assert name.base_image(name.read_files(folder)) == "mine:1"
 
 
 @pytest.mark.parametrize("part", ["compat.lock", "__pycache__/paths.pyc", ".DS_Store"])
 def test_what_stays_out_of_the_image_does_not_change_its_name(folder, part):
-    before = name.content_hash(folder)
+    before = hash_folder(folder)
     (folder / part).write_text("changed")
-    assert name.content_hash(folder) == before
+    assert hash_folder(folder) == before
 
 
 def test_modes_and_times_do_not_change_the_name(folder):
-    before = name.content_hash(folder)
+    before = hash_folder(folder)
     (folder / "train").chmod(0o755)
     (folder / "train").touch()
-    assert name.content_hash(folder) == before
+    assert hash_folder(folder) == before
 
 
 def test_dockerignore_is_read_as_docker_reads_it():
@@ -61,18 +65,18 @@ def test_dockerignore_is_read_as_docker_reads_it():
 
 
 def test_a_module_of_a_package_is_named_with_its_folder(folder):
-    before = name.content_hash(folder)
+    before = hash_folder(folder)
     (folder / "levers").mkdir()
     (folder / "levers/notes.py").write_text("")
-    assert name.content_hash(folder) == before  # no package
+    assert hash_folder(folder) == before  # no package
     (folder / "levers/__init__.py").write_text("")
     (folder / "levers/notes.pyc").write_text("left out")
     listed = [path.relative_to(folder).as_posix() for path in name.list_files(folder)]
     assert listed[-2:] == ["levers/__init__.py", "levers/notes.py"]
-    packed = name.content_hash(folder)
+    packed = hash_folder(folder)
     assert packed != before
     (folder / "levers/notes.py").rename(folder / "levers/other.py")
-    assert name.content_hash(folder) not in (before, packed)
+    assert hash_folder(folder) not in (before, packed)
 
 
 def test_naming_needs_no_docker():
@@ -83,7 +87,7 @@ def test_naming_needs_no_docker():
 def test_an_image_that_was_never_pushed_is_named_by_its_tag(connection, answers, folder):
     answers.absent()
     read = image.read(connection, folder)
-    assert read.uri == f"{REGISTRY}/mlagents-0.11.0:{name.content_hash(folder)}"
+    assert read.uri == f"{REGISTRY}/mlagents-0.11.0:{hash_folder(folder)}"
     assert (read.digest, read.size) == ("", 0)
 
 
@@ -100,8 +104,13 @@ def test_china_has_addresses_of_its_own(answers, folder):
 
 def test_a_job_on_aws_needs_the_image_there(connection, answers, folder):
     answers.absent()
-    with pytest.raises(image.ImageError, match="Run notebook 03"):
+    with pytest.raises(image.ImageError) as failed:
         image.locate(connection, folder)
+    assert str(failed.value) == (
+        f"Expected the image {REGISTRY}/mlagents-0.11.0:{hash_folder(folder)} in ECR, found none. Run notebook 03, which "
+        f"builds and pushes it. If you did, one of what the tag is the hash of has changed since: {folder}, the choice of "
+        "graphics, TRAINING_BASE_IMAGE."
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +121,7 @@ def test_an_index_under_the_tag_is_refused(connection, answers, folder, kind):
     with pytest.raises(image.ImageError) as refused:
         image.read(connection, folder)
     assert kind in str(refused.value)
-    assert f"imageTag={name.content_hash(folder)}" in str(refused.value)
+    assert f"imageTag={hash_folder(folder)}" in str(refused.value)
 
 
 def test_a_right_that_is_missing_is_named(connection, answers, folder):
@@ -136,4 +145,4 @@ def test_a_folder_that_is_not_there_is_refused(connection):
 def test_a_dockerfile_without_a_base_is_refused(folder):
     (folder / "Dockerfile").write_text("FROM scratch\n")
     with pytest.raises(image.ImageError, match="ARG BASE_IMAGE"):
-        name.base_image(folder)
+        name.base_image(name.read_files(folder))

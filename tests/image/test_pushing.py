@@ -51,7 +51,9 @@ def test_a_push_says_what_was_sent_and_by_which_digest(connection, answers, buil
     assert built.held[MADE.local].tags == [f"{REGISTRY}/mlagents-0.11.0:{MADE.tag}"]
     assert built.pushes == [(f"{REGISTRY}/mlagents-0.11.0", MADE.tag, {"username": "AWS", "password": "first-secret"})]
     assert "layer b: 100%" in capsys.readouterr().out
-    assert "1 layers sent, 2 there already" in str(pushed)
+    assert str(replace(pushed, seconds=0.26)) == (
+        f"{pushed.image.uri}\n1 layers sent, 2 there already, in 0.3 s; the registry keeps 200 MB"
+    )
 
 
 def test_what_the_registry_holds_is_not_pushed(connection, answers, docker):
@@ -59,7 +61,9 @@ def test_what_the_registry_holds_is_not_pushed(connection, answers, docker):
     pushed = image.push(connection, BUILT)
     assert (pushed.sent, pushed.kept, docker.pushes) == (0, 0, [])
     assert pushed.image.digest == DIGEST
-    assert "nothing pushed: the registry holds this very content already" in str(pushed)
+    assert str(replace(pushed, seconds=0.12)) == (
+        f"{pushed.image.uri}\nnothing pushed: the registry holds this very content already (0.1 s)"
+    )
 
 
 def test_the_repository_is_made_with_its_rules(answers, connection):
@@ -133,16 +137,17 @@ def test_a_registry_that_refuses_or_breaks_off(connection, answers, built, event
     assert "secret" not in str(failed.value)
 
 
-def test_an_embedded_registry_that_fails_says_where_to_look(connection, answers, built):
+def test_an_embedded_registry_that_fails_says_where_to_look(connection, answers, built, tmp_path, monkeypatch):
     """What the engine says when the registry's disk is full; the registry's own words are in its log alone."""
+    monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path))
     answers.token(TOKEN)
     built.push_events = [[{"error": "received unexpected HTTP status: 500 Internal Server Error"}]]
     with pytest.raises(image.ImageError) as failed:
         pushing.push_once_more(replace(connection, target="embedded"), built, MADE)
     assert str(failed.value) == (
         f"Pushing to {REGISTRY} failed: received unexpected HTTP status: 500 Internal Server Error. What failed there "
-        "is in .embedded/server.log; most often its disk is full (`df .embedded`). Nothing counts as pushed. Layers that "
-        "arrived stay there, so running this again goes on."
+        f"is in {tmp_path}/server.log; most often its disk is full (`df {tmp_path}`). Nothing counts as pushed. Layers "
+        "that arrived stay there, so running this again goes on."
     )
 
 
@@ -167,6 +172,27 @@ def test_a_push_is_done_only_if_the_registry_says_so(connection, answers, built,
     assert f"to be {DIGEST} in the registry after the push, found {held or 'nothing'}" in str(failed.value)
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        LAYERS[:-1],
+        [{"error": "tag invalid: The image tag 't' cannot be overwritten because it is immutable."}],
+    ],
+)
+def test_a_push_that_tells_no_digest_is_done_only_if_the_registry_holds_it(connection, answers, built, events):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.absent()
+    built.push_events = [events]
+    with pytest.raises(image.ImageError) as failed:
+        image.push(connection, BUILT)
+    assert str(failed.value) == (
+        f"Expected {REGISTRY}/mlagents-0.11.0:{MADE.tag} in the registry after the push, found nothing. Run this "
+        "again; somebody else may have pushed at the same time."
+    )
+
+
 def test_an_index_that_was_pushed_is_refused(connection, answers, built):
     answers.absent()
     answers.repository()
@@ -189,8 +215,21 @@ def test_an_image_of_the_wrong_platform_is_not_pushed(connection, answers, built
 def test_ecr_that_refuses_to_make_the_repository(connection, answers, docker):
     answers.absent()
     answers.refuse("create_repository", "AccessDeniedException", "not authorized to perform: ecr:CreateRepository")
-    with pytest.raises(image.ImageError, match="AmazonEC2ContainerRegistryPowerUser"):
+    with pytest.raises(image.ImageError) as failed:
         image.push(connection, BUILT)
+    assert str(failed.value).endswith(
+        "Ask for the policy AmazonEC2ContainerRegistryPowerUser with ecr:CreateRepository, ecr:TagResource and "
+        "ecr:PutLifecyclePolicy."
+    )
+
+
+def test_a_login_that_fails_leaves_no_tag_in_the_engine(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.refuse("get_authorization_token", "AccessDeniedException", "not authorized")
+    with pytest.raises(image.ImageError, match="Expected to log in, ECR refuses"):
+        image.push(connection, BUILT)
+    assert (built.held[MADE.local].tags, built.pushes) == ([], [])
 
 
 def test_an_embedded_aws_without_a_registry_says_how_to_get_one(connection, answers, built):

@@ -410,7 +410,11 @@ def test_no_engine(account, monkeypatch):
         raise image.UnavailableError("Expected a Docker engine, none answers. Install Docker.")
 
     monkeypatch.setattr(machine.engine, "connect", fail)
-    assert row(check(account.whole()), "Docker").level == "ok"  # the image is pushed
+    told = row(check(account.whole()), "Docker")
+    assert (told.level, told.what) == (
+        "ok",
+        "Expected a Docker engine, none answers. None is needed: the image is pushed.",
+    )
     absent = image.Image("registry.example", "0123456789abcdef")
     monkeypatch.setattr(machine.image, "read", lambda connection, folder: absent)
     report = check(account.whole())
@@ -418,14 +422,18 @@ def test_no_engine(account, monkeypatch):
     assert row(report, "Docker").todo == "Expected a Docker engine, none answers. Install Docker."
 
 
-def test_no_engine_on_the_embedded_aws(connection, monkeypatch):
+@pytest.mark.parametrize(
+    "first", ["Expected a Docker engine, none answers.", "A Docker engine is there, but not yours."]
+)
+def test_no_engine_on_the_embedded_aws(connection, monkeypatch, first):
     def fail():
-        raise image.UnavailableError("none")
+        raise image.UnavailableError(f"{first} Do this. Do that.")
 
     monkeypatch.setattr(machine.engine, "connect", fail)
     absent = image.Image("registry.example", "0123456789abcdef")
     monkeypatch.setattr(machine.image, "read", lambda connection, folder: absent)
-    assert row(preflight.check("embedded"), "Docker").level == "note"
+    told = row(preflight.check("embedded"), "Docker")
+    assert (told.level, told.what) == ("note", first)
 
 
 def test_a_registry_that_refuses(account, monkeypatch):

@@ -1,0 +1,48 @@
+"""Notebook 3's line for the Unity Editor: what it runs is there to run."""
+
+import contextlib
+import io
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+from helpers import ROOT, image
+
+TAG, DIGEST = "0123456789abcdef", "sha256:" + "ab" * 32
+NAMED = image.Image("registry.example", TAG)
+PUSHED = image.Image("registry.example", TAG, digest=DIGEST)
+
+
+@pytest.fixture(scope="module")
+def cell():
+    """Give the source of the cell that prints the line."""
+    cells = nbformat.read(ROOT / "notebooks/03_build_and_push_image.ipynb", as_version=4).cells
+    [source] = [cell.source for cell in cells if cell.cell_type == "code" and "--publish" in cell.source]
+    return source
+
+
+@pytest.mark.parametrize(
+    ("layers", "pushed", "end"),
+    [
+        (["a layer"], PUSHED, f" mlagents-0.11.0:{TAG} train max_steps=50000"),
+        (["a layer"], NAMED, f" mlagents-0.11.0:{TAG} train max_steps=50000"),  # built, and no registry here
+        ([], PUSHED, f" registry.example/mlagents-0.11.0@{DIGEST} train max_steps=50000"),  # of another engine
+    ],
+)
+def test_the_line_names_an_image_that_can_be_had(cell, layers, pushed, end):
+    said = run(cell, layers, pushed)
+    assert said.startswith("mkdir -p results/editor && docker run --rm --publish 127.0.0.1:5004:5004 ")
+    assert said.endswith(f'"$(id -u):$(id -g)"{end}\n')
+
+
+def test_without_an_image_it_says_why(cell):
+    assert run(cell, [], NAMED) == "There is no image to run. The base image cannot be pulled.\n"
+
+
+def run(cell, layers, pushed):
+    build = SimpleNamespace(image=NAMED, reason="The base image cannot be pulled.")
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
+        exec(cell, {"build": build, "push": SimpleNamespace(image=pushed), "layers": layers})
+    return told.getvalue()
