@@ -54,7 +54,7 @@ def test_a_container_serves_where_no_program_is_installed(client, registry_image
             digest = event.get("aux", {}).get("Digest")
         client.images.remove(f"{address}/small:1")
         assert [(tag, manifest.digest) for tag, manifest in one.manifests("small")] == [("1", digest)]
-        label = f"{docker_runner.LABEL}={tmp_path / 'home/registry'}"  # by which `make stop` finds what a killed server left
+        label = f"{docker_runner.LABEL}={tmp_path / 'home'}"  # by which `make stop` finds what a killed server left
         assert len(client.containers.list(filters={"label": label})) == 1
         # A server that was killed leaves its container; the next one takes the place and the images over.
         assert again.start().startswith("127.0.0.1:")
