@@ -238,7 +238,8 @@ class Notebook(View):
                 f'<pre style="white-space:pre-wrap;font-size:85%;opacity:.75">{html.escape(tail)}</pre>'
             )
         )
-        if len(curve) and curve["elapsed"].max() != self._drawn and (job.ended or time.monotonic() >= self._next):
+        rewarded = curve[curve["mean_reward"].notna()]  # ML-Agents logs nan where an episode's reward is
+        if len(rewarded) and curve["elapsed"].max() != self._drawn and (job.ended or time.monotonic() >= self._next):
             self._draw(job, curve)
 
     def _draw(self, job: "Job", curve: pd.DataFrame) -> None:

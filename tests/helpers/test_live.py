@@ -180,6 +180,14 @@ def test_the_figure_is_not_drawn_all_the_time_but_at_the_end(shown, monkeypatch)
     assert len(shown[1]) == 2
 
 
+def test_a_reward_that_is_no_number_is_told_of_nowhere(shown):
+    lines = [*LINES[:3], LINE.format(1000, "10.000", "nan")]
+    view = live.Notebook()
+    view.update(job(), lines, rewards.read_log(lines))
+    assert len(shown) == 1  # the panel: there is nothing to draw
+    assert str(view.progress) == "Training · step 1,000 of 5,000 · 100 steps/s"
+
+
 def test_a_file_gets_plain_lines_and_only_what_is_new(capsys):
     view = live.Terminal()
     view.update(job(), LINES[:3], EMPTY)
