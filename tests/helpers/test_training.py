@@ -348,19 +348,19 @@ def test_throttled_it_asks_less_often_and_goes_on(connection, volume, monkeypatc
     follow(connection, name)
     find, pauses = training.find, []
     throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
-    answers = iter([find(connection, name), throttled, throttled])
+    answers = iter([throttled, find(connection, name), throttled, throttled])
 
     def answer(connection, name):
         given = next(answers, None) or find(connection, name)
         if isinstance(given, ClientError):
             raise given
-        return replace(given, status="InProgress") if len(pauses) < 3 else given
+        return replace(given, status="InProgress") if len(pauses) < 4 else given
 
     monkeypatch.setattr(following, "find", answer)
     monkeypatch.setattr(following.time, "sleep", pauses.append)
     job = training.follow(connection, name, poll_seconds=20.0)
     assert job.status == "Completed"
-    assert pauses == [40.0, 60.0, 20.0]
+    assert pauses == [40.0, 40.0, 60.0, 20.0]
 
 
 def test_another_refusal_ends_the_following(connection, volume, monkeypatch):
