@@ -113,6 +113,7 @@ def test_a_job_is_what_was_asked_for(connection, volume):
     assert job.failure == ""
     assert job.metrics == {"mean_reward": pytest.approx(-0.953), "std_reward": 0.25, "step": 1000.0}
     assert (job.volume, job.image) == (volume, IMAGE.uri)
+    assert (job.max_seconds, job.max_wait_seconds) == (120, 0)
     assert re.fullmatch(rf"s3://{connection.bucket}/checkpoints/\d{{8}}-\d{{6}}-[0-9a-f]{{4}}/", job.checkpoints)
     assert (job.spot, job.interruptions, job.goes_on_from) == (False, 0, "")
     assert job.tensorboard == f"s3://{connection.bucket}/training/{name}/tensorboard-output"
