@@ -47,7 +47,7 @@ def read_running(connection: Connection, job: Job) -> pd.DataFrame:
             if _download(connection, place, Path(scratch)):
                 break
         try:
-            return read_events(scratch, f"{job.hyperparameters.get('run-id', 'run')}-0")
+            return read_events(scratch, job.hyperparameters.get("run-id", "run"))
         except RewardsError as error:
             raise RewardsError(str(error).replace(scratch, place)) from None
 

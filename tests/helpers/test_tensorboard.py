@@ -50,10 +50,8 @@ def put_events(connection, tmp_path, prefix, **scalars):
 
 
 def test_the_curve_of_a_running_job_comes_from_its_checkpoints(connection, tmp_path):
-    place = put_events(connection, tmp_path, "checkpoints/a/summaries/run-0_3DBall", Lesson=2.0).removesuffix(
-        "summaries"
-    )
-    put_events(connection, tmp_path, "training/a/tensorboard-output/run-0_3DBall", Lesson=1.0)
+    place = put_events(connection, tmp_path, "checkpoints/a/summaries/run_3DBall", Lesson=2.0).removesuffix("summaries")
+    put_events(connection, tmp_path, "training/a/tensorboard-output/run_3DBall", Lesson=1.0)
     board = f"s3://{connection.bucket}/training/a/tensorboard-output"
     curve = rewards.read_running(connection, running(checkpoints=place, tensorboard=board))
     assert curve[["brain", "step", "lesson"]].to_dict("records") == [{"brain": "3DBall", "step": 250, "lesson": 2.0}]
@@ -62,7 +60,7 @@ def test_the_curve_of_a_running_job_comes_from_its_checkpoints(connection, tmp_p
 
 
 def test_the_run_may_have_a_name(connection, tmp_path):
-    board = put_events(connection, tmp_path, "training/b/tensorboard-output/mine-0_3DBall", Lesson=3.0)
+    board = put_events(connection, tmp_path, "training/b/tensorboard-output/mine_3DBall", Lesson=3.0)
     curve = rewards.read_running(connection, running(tensorboard=board, hyperparameters={"run-id": "mine"}))
     assert list(curve["lesson"]) == [3.0]
 
@@ -71,7 +69,7 @@ def test_a_running_job_without_events(connection):
     with pytest.raises(rewards.RewardsError, match="mlagents-1 in S3. It has no checkpoints and no TensorBoard output"):
         rewards.read_running(connection, running())
     place = f"s3://{connection.bucket}/checkpoints/none/"
-    with pytest.raises(rewards.RewardsError, match=rf"event files in {place}summaries/run-0_<brain>/, found none"):
+    with pytest.raises(rewards.RewardsError, match=rf"event files in {place}summaries/run_<brain>/, found none"):
         rewards.read_running(connection, running(checkpoints=place))
 
 
