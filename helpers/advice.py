@@ -127,6 +127,9 @@ def compare(connection: Connection, job: Job, types: Sequence[str] = tuple(CORES
     steps = job.metrics.get("step", 0.0)
     if not (seconds > 0 and steps > 0):
         return Advice((), (f"{job.name} was {job.status} without a summary, so no speed was measured.",))
+    if job.goes_on_from.startswith("job "):  # its last step counts those of the earlier job
+        told = f"{job.name} goes on from {job.goes_on_from}: its own steps are not told, so no speed is known."
+        return Advice((), (told,))
     speed = steps / seconds
     embedded = connection.target == "embedded"
     machine = HERE if embedded else job.instance_type

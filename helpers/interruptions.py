@@ -56,7 +56,9 @@ def plot(job: Job, folder: str | Path) -> Figure:
     )
     plt.close(figure)  # a notebook would show an open figure a second time
     rewards.plot({job.name: rewards.read(folder)}, ax=above)
-    above.legend(loc="upper left", frameon=False)  # where no rising curve is
+    legend = above.get_legend()
+    legend.set_loc("upper left")  # where no rising curve is; the steps are told above
+    legend.set_bbox_to_anchor(None)
     for step in read_steps(folder):
         above.axvline(step, color=MARK, linestyle=(0, (4, 3)), linewidth=1.2)
         above.annotate(

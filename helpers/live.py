@@ -2,7 +2,9 @@
 
 import html
 import re
+import shutil
 import sys
+import textwrap
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -10,16 +12,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from tqdm import tqdm
 
 from helpers import rewards
 from helpers.bar import in_notebook
+from helpers.rewards.log import RESUMED
 
 if TYPE_CHECKING:
     from helpers.training import Job
 
 TAIL = 6
-# The learner logs every brain's settings when it starts, one "name:<tab>value" a line.
+# The learner logs every brain's settings when it starts: a heading, then one "name:<tab>value" a line.
+SETTINGS = re.compile(r"Hyperparameters for the \w+ of brain (?P<brain>.+?):\s*$")
 MAX_STEPS = re.compile(r"^\s*max_steps:\s+([0-9.eE+]+)\s*$")
 # A curve is drawn again when it has grown, but not so often that drawing takes more than this share of a core.
 DRAWING = 0.03
@@ -34,12 +37,15 @@ class Progress:
     ----------
     phase : str
         SageMaker's secondary status, or the status once it has ended.
+    ended : bool
+    brain : str
+        Where several are trained, the one with the most steps left: the job ends when that one does. Else empty.
     step, total : int
-        Steps of the brain that is furthest, and how many it is to do; 0 while the log does not say.
+        Its steps, and how many it is to do; 0 while the log does not say.
     speed : float
-        Steps per second over the last summaries; 0 while unknown.
+        Its steps per second over the last summaries; 0 while unknown.
     mean_reward : float or None
-        Of the last summary.
+        Of its last summary.
     seconds : float
         Training time so far, as it is billed.
     usd_per_hour : float or None
@@ -49,6 +55,8 @@ class Progress:
     """
 
     phase: str = "Waiting"
+    ended: bool = False
+    brain: str = ""
     step: int = 0
     total: int = 0
     speed: float = 0.0
@@ -59,16 +67,28 @@ class Progress:
 
     @property
     def seconds_to_go(self) -> float | None:
-        """Seconds until the last step at the present speed; None while that is unknown."""
-        return (self.total - self.step) / self.speed if self.total and self.speed else None
+        """Seconds until the last step at the present speed; None while that is unknown, and once the job has ended."""
+        known = self.total and self.speed and not self.ended
+        return max(0, self.total - self.step) / self.speed if known else None
+
+    @property
+    def drawn(self) -> tuple[int, int]:
+        """How much of the bar is full, and its length: full once the job is completed, whatever was logged last."""
+        length = max(self.total, 1)
+        return (length if self.phase == "Completed" else min(self.step, length)), length
 
     def __str__(self) -> str:
+        return " · ".join(self.parts)
+
+    @property
+    def parts(self) -> list[str]:
+        """What there is to tell."""
         told = [self.phase]
         if self.total:
-            told.append(f"step {self.step:,} of {self.total:,}")
+            told.append(f"{self.brain} step {self.step:,} of {self.total:,}".lstrip())
         if self.speed:
             told.append(f"{self.speed:.0f} steps/s" if self.speed >= 10 else f"{self.speed:.1f} steps/s")
-        if self.mean_reward is not None:
+        if self.mean_reward is not None and self.mean_reward == self.mean_reward:
             told.append(f"mean reward {self.mean_reward:.2f}")
         left = self.seconds_to_go
         if self.seconds:
@@ -76,7 +96,7 @@ class Progress:
             if self.usd_per_hour is not None:
                 paid = f"{self.seconds / 3600 * self.usd_per_hour:.3f} {self.money}"
                 told.append(paid + (f", {left / 3600 * self.usd_per_hour:.3f} to go" if left else ""))
-        return " · ".join(told)
+        return told
 
 
 def clock(seconds: float) -> str:
@@ -91,30 +111,59 @@ class View:
     def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
         self.progress = Progress(usd_per_hour=usd_per_hour, money=money)
         self.tail: deque[str] = deque(maxlen=TAIL)
+        self.shown = pd.DataFrame({"mean_reward": []})  # the curve of the brain that the progress is of
+        self._heading = ""  # the brain whose settings are being logged
+        self._totals: dict[str, int] = {}  # of each brain, its max_steps
+        self._began: dict[str, int] = {}  # of each brain, the step that it went on from
 
     def update(self, job: "Job", lines: Iterable[str], curve: pd.DataFrame) -> None:
         """Take in the job, the log's new lines and the curve so far."""
-        total = self.progress.total
         for line in lines:
             self.tail.append(line)
-            if found := MAX_STEPS.match(line):
-                total = max(total, int(float(found[1])))
-        changes = {"phase": job.status if job.ended else job.phase, "total": total, "seconds": job.seconds()}
-        if len(curve):
-            furthest = curve[curve["brain"] == curve.loc[curve["step"].idxmax(), "brain"]].tail(10)
-            last = furthest.iloc[-1]
-            changes |= {"step": int(last["step"]), "mean_reward": last["mean_reward"], "speed": speed_of(furthest)}
+            self._note(line)
+        last = {brain: rows.iloc[-1] for brain, rows in curve.groupby("brain")}
+        steps = {brain: int(row["step"]) for brain, row in last.items()}
+        brains = sorted({*self._totals, *last})
+        changes = {"phase": job.status if job.ended else job.phase, "ended": job.ended, "seconds": job.seconds()}
+        if brains:
+            brain = max(brains, key=lambda name: self._totals.get(name, 0) - steps.get(name, self._began.get(name, 0)))
+            changes |= {
+                "brain": brain if len(brains) > 1 else "",
+                "step": steps.get(brain, self._began.get(brain, 0)),
+                "total": self._totals.get(brain, 0),
+                "mean_reward": last[brain]["mean_reward"] if brain in last else None,
+            }
+            self.shown = curve[curve["brain"] == brain]
+            changes["speed"] = speed_of(self.shown.tail(10), self._began.get(brain, 0))
         self.progress = replace(self.progress, **changes)
 
+    def _note(self, line: str) -> None:
+        """Keep what a line of the log says of a brain's steps."""
+        if found := SETTINGS.search(line):
+            self._heading = found["brain"]
+        elif found := MAX_STEPS.match(line):
+            self._totals[self._heading] = int(float(found[1]))
+        elif found := RESUMED.search(line):
+            self._began[found["brain"]] = int(found["step"])
 
-def speed_of(rows: pd.DataFrame) -> float:
-    """Return steps per second over some summaries of one brain, of its last attempt alone."""
+
+def speed_of(rows: pd.DataFrame, began: int = 0) -> float:
+    """Return steps per second over some summaries of one brain, of its last attempt alone.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    began : int
+        The step that the run went on from, if it did.
+    """
+    if not len(rows):
+        return 0.0
     rows = rows[rows["attempt"] == rows["attempt"].iloc[-1]]
-    steps, seconds = rows["step"].iloc[-1], rows["elapsed"].iloc[-1]
+    steps, seconds = rows["step"].iloc[-1] - began, rows["elapsed"].iloc[-1]
     if len(rows) > 1:
-        steps, seconds = steps - rows["step"].iloc[0], seconds - rows["elapsed"].iloc[0]
+        steps, seconds = rows["step"].iloc[-1] - rows["step"].iloc[0], seconds - rows["elapsed"].iloc[0]
     elif rows["attempt"].iloc[-1] > 1:
-        return 0.0  # where that attempt began is not known
+        return 0.0  # how long the attempts before took is not known
     return float(steps / seconds) if seconds > 0 else 0.0
 
 
@@ -127,26 +176,40 @@ def sparkline(values: Iterable[float], width: int = 30) -> str:
 
 
 class Terminal(View):
-    """A progress bar with the curve in small, and the log above it."""
+    """A bar with the curve in small and the state below it, and the log above; in a file, lines one after another."""
 
     def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
         super().__init__(usd_per_hour, money)
-        self._bar = tqdm(file=sys.stdout, bar_format="{percentage:3.0f}% |{bar:20}| {desc}", dynamic_ncols=True)
+        self._block: list[str] = []  # the lines that stand below the log and are replaced
+        self._told = ()
 
     def update(self, job: "Job", lines: Iterable[str], curve: pd.DataFrame) -> None:
         """Show the job, the log's new lines and the steps."""
         lines = list(lines)
         super().update(job, lines, curve)
-        if lines:
-            self._bar.write("\n".join(lines), file=sys.stdout)
-        self._bar.total = self.progress.total or None
-        self._bar.n = self.progress.step
-        self._bar.set_description_str(f"{self.progress} {sparkline(curve['mean_reward'])}".rstrip(), refresh=False)
-        self._bar.refresh()
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns - 1  # a line that fills the last column may wrap
+            wipe = f"\x1b[{len(self._block)}F\x1b[J" if self._block else ""
+            self._block = self._draw(width)
+            print(wipe + "\n".join([*lines, *self._block]), flush=True)
+            return
+        news = (self.progress.phase, self.progress.brain, self.progress.step)
+        state = [str(self.progress)] if news != self._told else []
+        self._told = news
+        if lines or state:
+            print("\n".join([*lines, *state]), flush=True)
+
+    def _draw(self, width: int) -> list[str]:
+        """Return the bar, with the curve in small, and the state in as many lines as it takes."""
+        full, length = self.progress.drawn
+        bar = f"{100 * full // length:3.0f}% |{'█' * (20 * full // length):20}| {sparkline(self.shown['mean_reward'])}"
+        # Lines break between two parts, never within one.
+        state = "\xa0· ".join(part.replace(" ", "\xa0") for part in self.progress.parts)
+        wrapped = textwrap.wrap(state, width, break_on_hyphens=False)
+        return [line.replace("\xa0", " ") for line in [bar.rstrip()[:width], *wrapped]]
 
     def close(self) -> None:
         """Leave the bar as it stands."""
-        self._bar.close()
 
 
 class Notebook(View):
@@ -167,15 +230,16 @@ class Notebook(View):
         """Replace the panel, and the curve if it has grown."""
         super().update(job, lines, curve)
         tail = "\n".join(line[:160] for line in self.tail)
-        progress = self.progress
+        full, length = self.progress.drawn
         self._panel.update(
             self._html(
-                f'<progress value="{progress.step}" max="{max(progress.total, 1)}" style="width:100%;max-width:40em">'
-                f"</progress><br><b>{html.escape(job.name)}</b>: {html.escape(str(progress))}"
+                f'<progress value="{full}" max="{length}" style="width:100%;max-width:40em">'
+                f"</progress><br><b>{html.escape(job.name)}</b>: {html.escape(str(self.progress))}"
                 f'<pre style="white-space:pre-wrap;font-size:85%;opacity:.75">{html.escape(tail)}</pre>'
             )
         )
-        if len(curve) and curve["elapsed"].max() != self._drawn and (job.ended or time.monotonic() >= self._next):
+        rewarded = curve[curve["mean_reward"].notna()]  # ML-Agents logs nan where an episode's reward is
+        if len(rewarded) and curve["elapsed"].max() != self._drawn and (job.ended or time.monotonic() >= self._next):
             self._draw(job, curve)
 
     def _draw(self, job: "Job", curve: pd.DataFrame) -> None:

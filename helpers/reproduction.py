@@ -15,19 +15,24 @@ FILES = {
     "curve.csv": "every summary: one row a brain and step",
     "rewards.png": "the reward curve",
     "rewards.svg": "the same, for print",
+    "watch.gif": "the model at work",
     "summaries": "TensorBoard's event files",
     "log.txt": "the job's log",
     "players": "the players' logs",
     "timers.json": "where ML-Agents spent its time",
 }
 REPRODUCE = """\
-training.launch(
+from helpers import aws, image, training, volume
+
+connection = aws.connect("embedded")  # or "aws", with the name of your role as role=
+name = training.launch(
     connection,
-    volume={volume!r},
-    image=image.read(connection),
+    volume=volume.locate(connection, "unity-volume"),
+    image=image.locate(connection{variant}),
     hyperparameters={hyperparameters!r},
     instance_type={instance_type!r},
-)
+{more})
+training.follow(connection, name)
 """
 
 
@@ -59,7 +64,7 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
         ("status", f"{job.status}. {record['reason']}"),
         ("created", f"{job.created:%Y-%m-%d %H:%M %Z}"),
         ("build", f"content hash {job.volume.rstrip('/').rpartition('/')[2]}"),
-        ("image", job.image),
+        ("image", job.image if "@" in job.image else f"{job.image} (no registry held it: the tag is its content hash)"),
         ("instance", f"{job.instance_type}, {job.training_seconds} s of training, {job.billable_seconds} s billed"),
         ("trainer", f"ML-Agents {record['mlagents']}, TensorFlow {record['tensorflow']}, Python {record['python']}"),
         ("went on from", job.goes_on_from or "nothing"),
@@ -71,9 +76,6 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
         for path in sorted(folder.glob(pattern))
         if path.name != "README.md"
     ]
-    code = REPRODUCE.format(
-        volume=job.volume, hyperparameters=dict(sorted(job.hyperparameters.items())), instance_type=job.instance_type
-    )
     return "\n".join(
         [
             f"# {job.name}",
@@ -87,11 +89,13 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
             *_table(("name", "value"), sorted(job.hyperparameters.items())),
             "## To train it again",
             "",
-            "Take the same folder `unity-volume/`: notebook 2 prints its content hash, which must be the one above.",
-            "Take the `container/` of which notebook 3 prints the image named above. Then, after `aws.connect`:",
+            "Take the same folder `unity-volume/`, and upload it with notebook 2, which prints its content hash: it",
+            "must be the one above. Take the `container/` of which notebook 3 prints the image named above.",
+            *_earlier(job),
+            "Then, in the project's folder:",
             "",
             "```python",
-            code + "```",
+            _code(job) + "```",
             "",
             "Two trainings with one seed come close and are not equal to the last digit: TensorFlow adds up in the",
             "order in which its threads finish.",
@@ -100,6 +104,31 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
             "",
             *_table(("file", "what it is"), there),
         ]
+    )
+
+
+def _earlier(job: Job) -> list[str]:
+    """Say what must be trained before this job."""
+    kind, _, name = job.goes_on_from.partition(" ")
+    if kind == "job":
+        return [f"Train `{name}` first, as its own README says, and put the name that it gets into `start_from`."]
+    if kind == "run":
+        return [f"Where jobs of the run `{name}` came before this one, train these first. Give the run a new name."]
+    return []
+
+
+def _code(job: Job) -> str:
+    """Write the call that launches the job."""
+    kind, _, name = job.goes_on_from.partition(" ")
+    more = {"max_minutes": job.max_seconds / 60} if job.max_seconds else {}
+    more |= {"spot": True, "max_wait_minutes": job.max_wait_seconds / 60} if job.spot else {}
+    more |= {{"job": "start_from", "run": "checkpoints"}[kind]: name} if kind else {}
+    return REPRODUCE.format(
+        # A job with graphics runs in the image that has a screen, as in notebook 4.
+        variant=", graphics=True" if job.hyperparameters.get("no-graphics") == "false" else "",
+        hyperparameters=dict(sorted(job.hyperparameters.items())),
+        instance_type=job.instance_type,
+        more="".join(f"    {key}={value!r},\n" for key, value in more.items()),
     )
 
 

@@ -26,8 +26,13 @@ def command(*folders: str | Path) -> str:
 def command_while_running(connection: Connection, job: Job) -> str:
     """Return the command that opens TensorBoard on a job that runs: SageMaker copies its summaries to S3 as they come.
 
-    On the embedded target the command carries its address and throw-away keys; on AWS it uses your own.
+    On the embedded target the command carries its address and throw-away keys; on AWS it uses your own. For a job that
+    was not launched with a place for them, it is a line that says so.
     """
+    if not job.tensorboard:
+        return (
+            f"# {job.name} copies no summaries to S3 while it runs: it was launched without a TensorBoardOutputConfig."
+        )
     settings = {}
     if connection.endpoint:
         settings = {"AWS_ENDPOINT_URL": connection.endpoint, **{name: FAKE_KEYS[name] for name in KEYS}}

@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from helpers import model, unity_build
+from helpers import unity_build
 from helpers.evaluation import balls, floors
-from helpers.evaluation.score import IN_UNITY, EvaluationError
+from helpers.evaluation.score import IN_UNITY, EvaluationError, read_models
 from helpers.findings import Report
 from helpers.inference import Policy
 from helpers.model import Model
@@ -59,7 +59,7 @@ class Film:
 
 
 def film(
-    models: Iterable[str | Path | Model],
+    models: str | Path | Model | Iterable[str | Path | Model],
     unity_volume: str | Path,
     *,
     seconds: float = 10,
@@ -91,15 +91,17 @@ def film(
     ModelError
         When a file is no whole model, or none for this scene.
     EvaluationError
-        When a brain of the scene has no model.
+        When a brain of the scene has no model, or it is to last no time.
     """
+    count = round(seconds * FRAMES_PER_SECOND)
+    if count < 1:
+        raise EvaluationError(f"Expected seconds to be {1 / FRAMES_PER_SECOND} or more, found {seconds!r}.")
     report = unity_build.check(unity_volume)
     report.raise_for_errors()
     if not report.build.is_sample:
         return Report(f"Picture of {report.build.name}", (IN_UNITY,))
     scene = report.build.name
-    read = [found if isinstance(found, Model) else model.read(found) for found in models]
-    policies = {found.brain: Policy(found, seed) for found in read}
+    policies = {found.brain: Policy(found, seed) for found in read_models(models)}
     brains = [kind.behaviour.name for kind in SCENES[scene]]
     if set(policies) != set(brains):
         raise EvaluationError(
@@ -108,7 +110,7 @@ def film(
         )
     figure, steps = PICTURES[scene](policies, seed)
     plt.close(figure)
-    made = Film(tuple(shoot(figure, steps, round(seconds * FRAMES_PER_SECOND))))
+    made = Film(tuple(shoot(figure, steps, count)))
     if gif is not None:
         made.save(gif)
     return made

@@ -58,6 +58,8 @@ class BrainScore:
         return interval(self.rewards)
 
     def __str__(self) -> str:
+        if len(self.rewards) == 1:
+            return f"reward {self.mean:.3f} in 1 episode of {self.lengths[0]:,} decisions: too few for an interval"
         low, high = self.interval
         return (
             f"mean reward {self.mean:.3f} (95 % interval {low:.3f} to {high:.3f}), standard deviation "
@@ -98,7 +100,14 @@ def interval(rewards: np.ndarray) -> tuple[float, float]:
     ----------
     rewards
         Of the episodes.
+
+    Returns
+    -------
+    low, high : float
+        Both NaN for a single episode, which tells nothing of others.
     """
+    if len(rewards) < 2:
+        return float("nan"), float("nan")
     random = np.random.default_rng(0)
     rewards = np.asarray(rewards)
     means = rewards[random.integers(len(rewards), size=(RESAMPLES, len(rewards)))].mean(1)
@@ -106,8 +115,20 @@ def interval(rewards: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def read_models(models: str | Path | Model | Iterable[str | Path | Model]) -> list[Model]:
+    """Read models that are given as one or several, as files or as what was read of them.
+
+    Raises
+    ------
+    ModelError
+        When a file is no whole model.
+    """
+    given = [models] if isinstance(models, (str, Path, Model)) else models
+    return [found if isinstance(found, Model) else model.read(found) for found in given]
+
+
 def evaluate(
-    models: Iterable[str | Path | Model],
+    models: str | Path | Model | Iterable[str | Path | Model],
     unity_volume: str | Path,
     *,
     episodes: int = 100,
@@ -128,7 +149,7 @@ def evaluate(
     unity_volume
         The folder that holds the build.
     episodes
-        Of each brain, at least so many.
+        Of each brain, at least so many. From 2 on there is an interval.
     seed
         The same seed gives the same rewards in the sample environment. Unity's physics may not repeat itself.
     env_args
@@ -141,10 +162,12 @@ def evaluate(
     ModelError
         When a file is no whole model.
     EvaluationError
-        When models and brains do not fit, the player ends, or it takes too long.
+        When models and brains do not fit, no episodes are asked for, the player ends, or it takes too long.
     """
     start = time.monotonic()
-    read = [found if isinstance(found, Model) else model.read(found) for found in models]
+    if not isinstance(episodes, (int, np.integer)) or episodes < 1:
+        raise EvaluationError(f"Expected episodes to be a whole number, 1 or more, found {episodes!r}.")
+    read = read_models(models)
     report = unity_build.check(unity_volume)
     report.raise_for_errors()
     build: UnityBuild = report.build

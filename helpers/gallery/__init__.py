@@ -3,16 +3,22 @@
 ``make tutorial`` writes it as it goes, ``make html`` anew from what was executed.
 """
 
+import base64
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter
+from PIL import Image
 
 TEMPLATES = Path(__file__).with_name("templates")
+GIF = re.compile(r'src="data:image/gif;base64,([^"]+)"')
+CARD = "card"
+"""Tag of the cell whose picture stands for its notebook; without it the last picture does."""
 LINK = re.compile(r"\]\(([0-9]{2}_\w+)\.ipynb\)")
 OVERVIEW = """\
 <!DOCTYPE html>
@@ -50,7 +56,8 @@ class Page:
     file : str
         Name of its HTML file.
     picture : str
-        The last PNG among its outputs, base64-encoded; empty if there is none.
+        A PNG, base64-encoded, of the cell that is tagged for it, else the last one; empty if there is none. Of a moving
+        picture it is the first frame.
     """
 
     number: int
@@ -61,24 +68,33 @@ class Page:
 
 
 def describe(notebook: Path) -> Page:
-    """Read a notebook's title, goal and last picture."""
+    """Read a notebook's title, goal and picture."""
     cells = nbformat.read(notebook, as_version=4).cells
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     title = re.search(r"^# (\d+) · (.+)$", prose, re.MULTILINE)
     goal = re.search(r"^\| \*\*You will\*\* \| (.+?) \|$", prose, re.MULTILINE)
+    tagged = [cell for cell in cells if CARD in cell.metadata.get("tags", [])]
     pictures = [
-        output.data["image/png"]
-        for cell in cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
+        picture for cell in tagged or cells for output in cell.get("outputs", []) for picture in _pictures(output)
     ]
     return Page(
         number=int(title[1]),
         title=title[2],
         goal=goal[1].replace("`", ""),
         file=notebook.with_suffix(".html").name,
-        picture=pictures[-1].replace("\n", "") if pictures else "",
+        picture=pictures[-1] if pictures else "",
     )
+
+
+def _pictures(output: nbformat.NotebookNode) -> Iterator[str]:
+    """Yield an output's pictures as PNG, base64-encoded."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        yield data["image/png"].replace("\n", "")
+    for gif in GIF.findall(data.get("text/html", "")):
+        first = io.BytesIO()
+        Image.open(io.BytesIO(base64.b64decode(gif))).convert("RGB").save(first, "PNG")
+        yield base64.b64encode(first.getvalue()).decode()
 
 
 def write_page(executed: Path, folder: Path, pages: Sequence[Page]) -> Path:

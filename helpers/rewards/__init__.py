@@ -7,6 +7,7 @@ from helpers.rewards.drawing import plot, plot_seeds, plot_training
 from helpers.rewards.events import read_events
 from helpers.rewards.log import LogReader, read_log
 from helpers.rewards.results import read
+from helpers.rewards.running import read_running
 from helpers.rewards.table import COLUMNS, RewardsError
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "read",
     "read_events",
     "read_log",
+    "read_running",
 ]

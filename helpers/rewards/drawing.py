@@ -13,8 +13,8 @@ from helpers.rewards.table import RewardsError
 
 # Okabe and Ito's colours, told apart by colour-blind readers: https://jfly.uni-koeln.de/color/
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-# Told apart in print, too: the first seven lines are solid, the next dashed.
-DASHES = ["solid", (0, (5, 2)), (0, (1, 1.5))]
+# Told apart in grey, too: five ways to dash beside seven colours make 35 kinds of lines.
+DASHES = ["solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (10, 3))]
 LABELS = {
     "mean_reward": "mean cumulative reward",
     "episode_length": "episode length, steps",
@@ -34,7 +34,15 @@ MOST_POINTS = 250
 """Of a mean over runs, with its interval."""
 AT_A_TIME = 5_000_000
 """Numbers that are held while resampling."""
+INDEX = ("brain", "attempt", "step", "elapsed", "std_reward")
+"""Columns that are no panel of their own."""
+MOST_ABOVE = 3
+"""Rows of a legend that stand above the picture; more stand beside it."""
+MOST_LETTERS = 70
+"""Of a legend's rows together, to stand in one line."""
 BAND = {"alpha": 0.18, "linewidth": 0}
+NOTHING = Line2D([], [], linestyle="none")
+"""What stands before a sentence in a legend."""
 
 
 def plot(
@@ -48,7 +56,8 @@ def plot(
 ) -> Figure:
     """Plot curves against steps, training time or cost; mean rewards with one standard deviation as a band.
 
-    A diamond marks the first summary of a new lesson, a cross the first after the run went on from a checkpoint.
+    A diamond marks the first summary of a new lesson, a cross the first after the run went on from a checkpoint. A job
+    or brain that has nothing to draw is named in the legend, with the reason.
 
     Parameters
     ----------
@@ -77,29 +86,40 @@ def plot(
     if x not in AXES or (x == "cost" and usd_per_hour is None):
         wanted = f"x to be one of {', '.join(AXES)}" if x not in AXES else 'usd_per_hour with x="cost"'
         raise RewardsError(f"Expected {wanted}, found x={x!r}.")
-    if smooth < 1:
-        raise RewardsError(f"Expected smooth to be a number of summaries, 1 or more, found {smooth}.")
-    lines = _lines(curves, y)
+    if not isinstance(smooth, (int, np.integer)) or smooth < 1:
+        raise RewardsError(f"Expected smooth to be a whole number of summaries, 1 or more, found {smooth!r}.")
+    lines, left_out = _lines(curves, y)
     axes = ax or _new_axes()
+    handles = _draw(axes, lines, y, x, smooth, usd_per_hour)
+    _place_legend(axes, handles, left_out)
+    return axes.figure
+
+
+def _draw(
+    axes: Axes, lines: Sequence[tuple[int, str, pd.DataFrame]], y: str, x: str, smooth: int, usd_per_hour: float | None
+) -> dict[str, Line2D]:
+    """Draw lines, and return what is to stand in the legend."""
+    handles: dict[str, Line2D] = {}
     marks: dict[str, Line2D] = {}
-    for number, (label, rows) in enumerate(lines):
-        style = {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number // len(COLOURS) % len(DASHES)]}
+    for number, label, rows in lines:
+        style = _style(number)
         along, values = _along(rows, x, usd_per_hour), rows[y]
         if smooth > 1:
-            axes.plot(along, values, **style, linewidth=0.9, alpha=0.45, label=f"{label}, each summary")
+            raw = axes.plot(along, values, **style, linewidth=0.9, alpha=0.45, label=f"{label}, each summary")
+            if len(lines) == 1:
+                handles[f"{label}, each summary"] = raw[0]
+            else:
+                marks["thin: each summary"] = Line2D([], [], color="#555555", linewidth=0.9, alpha=0.45)
             values = values.rolling(smooth, min_periods=1).mean()
             label = f"{label}, mean of {smooth} summaries"
         elif y == "mean_reward" and rows["std_reward"].notna().any():
             low, high = values - rows["std_reward"], values + rows["std_reward"]
             axes.fill_between(along, low, high, color=style["color"], **BAND)
         dots = {"marker": "o", "markersize": 3} if len(rows) <= 60 and smooth == 1 else {}
-        axes.plot(along, values, **style, **dots, linewidth=1.8, label=label)
+        (handles[label],) = axes.plot(along, values, **style, **dots, linewidth=1.8, label=label)
         _mark(axes, rows, along, values, style["color"], marks)
     _finish(axes, x, y, " ± 1 std" if axes.collections else "")
-    if marks:  # what the marks mean stands behind the lines in the legend
-        handles, labels = axes.get_legend_handles_labels()
-        axes.legend([*handles, *marks.values()], [*labels, *marks], loc="best", frameon=False)
-    return axes.figure
+    return handles | marks
 
 
 def plot_seeds(
@@ -122,22 +142,31 @@ def plot_seeds(
     RewardsError
         If there is nothing to draw, or the runs are of different environments.
     """
-    runs = {f"{label}\n{number}": curve for label, curves in groups.items() for number, curve in enumerate(curves)}
-    lines = _lines(runs, y)
-    if len(lines) != len(runs):
+    runs = {
+        f"{label}, run {number}": curve for label, curves in groups.items() for number, curve in enumerate(curves, 1)
+    }
+    lines, _ = _lines(runs, y)
+    if any(curve["brain"].nunique() > 1 for curve in runs.values()):
         raise RewardsError("Expected curves of one brain each, found one of several. Choose rows by their brain.")
     axes = ax or _new_axes()
+    handles, left_out, drawn = {}, [], {label for _, label, _ in lines}
     for number, (label, curves) in enumerate(groups.items()):
-        colour = COLOURS[number % len(COLOURS)]
-        kept = [curve[curve[y].notna()] for curve in curves]
+        style = _style(number)
+        kept = [curve[curve[y].notna()] for run, curve in enumerate(curves, 1) if f"{label}, run {run}" in drawn]
+        if not kept:
+            left_out.append(f"{label}: {_why(y) if curves else 'no runs'}")
+            continue
+        if len(kept) < len(curves):
+            left_out.append(f"{label}: {len(curves) - len(kept)} of {len(curves)} runs left out, {_why(y)}")
         for rows in kept:
-            axes.plot(rows["step"], rows[y], color=colour, linewidth=0.7, alpha=0.5)
+            axes.plot(rows["step"], rows[y], color=style["color"], linewidth=0.7, alpha=0.5)
         steps, low, mean, high = mean_interval([(rows["step"], rows[y]) for rows in kept])
         count = f"{label}, mean of {len(kept)} runs" if len(kept) > 1 else f"{label}, 1 run"
-        axes.plot(steps, mean, color=colour, linewidth=2.2, label=count)
+        (handles[count],) = axes.plot(steps, mean, **style, linewidth=2.2, label=count)
         if len(kept) > 1:
-            axes.fill_between(steps, low, high, color=colour, **BAND)
+            axes.fill_between(steps, low, high, color=style["color"], **BAND)
     _finish(axes, "step", y, ", 95 % interval" if axes.collections else "")
+    _place_legend(axes, handles, left_out)
     return axes.figure
 
 
@@ -185,57 +214,80 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
 
 
 def plot_training(curve: pd.DataFrame) -> Figure:
-    """Plot all that a training tells, a panel each: reward, episode length, entropy, losses and so on.
+    """Plot all that a training tells, a panel for each column of its curve: reward, episode length, losses and so on.
 
     Raises
     ------
     RewardsError
         If there is nothing to draw.
     """
-    found = [column for column in LABELS if column in curve and curve[column].notna().any()]
+    columns = [*LABELS, *(column for column in curve if column not in LABELS and column not in INDEX)]
+    found = [column for column in columns if column in curve and curve[column].notna().any()]
     if not found:
         raise RewardsError("Expected summaries to plot, found none.")
-    columns = min(3, len(found))
-    rows = -(-len(found) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.6 * rows), dpi=120, layout="constrained")
+    across = min(3, len(found))
+    down = -(-len(found) // across)
+    figure, grid = plt.subplots(down, across, figsize=(3.6 * across, 2.6 * down), dpi=120, layout="constrained")
     plt.close(figure)
     panels = np.ravel(grid)
+    handles: dict[str, Line2D] = {}
     for axes, column in zip(panels, found, strict=False):
-        plot({"": curve}, y=column, ax=axes)
+        lines, left_out = _lines({"": curve}, column)
+        drawn = _draw(axes, lines, column, "step", 1, None)
+        handles |= {label: handle for label, handle in drawn.items() if label not in handles}
         axes.xaxis.set_major_locator(plt.MaxNLocator(4))
-        if axes is not panels[0] or curve["brain"].nunique() == 1:
-            axes.get_legend().remove()
+        axes.yaxis.label.set_size(8)  # else the longest is higher than its panel
+        if column == "mean_reward":
+            handles |= dict.fromkeys(left_out, NOTHING)
     for axes in panels[len(found) :]:
         axes.remove()
+    if len(handles) > 1:
+        figure.legend(handles.values(), handles, loc="outside upper left", ncols=across, frameon=False)
     return figure
 
 
-def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> list[tuple[str, pd.DataFrame]]:
-    """Return label and rows of each line; refuse what would be an empty or a wrong picture."""
-    curves = {label: curve for label, curve in curves.items() if len(curve)}
-    if not curves:
+def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> tuple[list[tuple[int, str, pd.DataFrame]], list[str]]:
+    """Return number, label and rows of each line, and a sentence for each that has no rows.
+
+    The number is that of the job and brain, whatever is drawn of them. What would be an empty or a wrong picture is
+    refused.
+    """
+    if not any(len(curve) for curve in curves.values()):
         raise RewardsError("Expected summaries to plot, found none: the first one comes after summary_freq steps.")
-    brains = {label: frozenset(curve["brain"]) for label, curve in curves.items()}
-    if not frozenset.intersection(*brains.values()):
-        told = "; ".join(
-            f"{label.partition(chr(10))[0]}: {', '.join(sorted(names))}" for label, names in brains.items()
-        )
+    told = {label: frozenset(curve["brain"]) for label, curve in curves.items() if len(curve)}
+    if len(set(told.values())) > 1:
+        named = "; ".join(f"{label}: {', '.join(sorted(names))}" for label, names in told.items())
         raise RewardsError(
-            f"Expected runs of one environment, found different brains ({told}). Their rewards cannot be compared: "
-            "plot them one by one."
+            f"Expected runs of one environment, found different brains ({named}). Their rewards cannot be compared: "
+            "plot them one by one, or choose the rows of one brain that all of them have."
         )
-    several = len(frozenset.union(*brains.values())) > 1
-    lines = []
-    for label, curve in curves.items():
+    brains = sorted(next(iter(told.values())))
+    lines, left_out = [], []
+    for job, (label, curve) in enumerate(curves.items()):
+        if not len(curve):
+            left_out.append(f"{label}: no summary yet")
+            continue
         if y not in curve:
             raise RewardsError(f"Expected a column {y}, found {', '.join(curve)}.")
-        for brain, rows in curve[curve[y].notna()].groupby("brain"):
-            name = ", ".join(filter(None, [label, str(brain)])) if several else label
-            lines.append((name or str(brain), rows))
+        for number, brain in enumerate(brains, job * len(brains)):
+            rows = curve[(curve["brain"] == brain) & curve[y].notna()]
+            name = ", ".join(filter(None, [label, str(brain)])) if len(brains) > 1 else label or str(brain)
+            if len(rows):
+                lines.append((number, name, rows))
+            else:
+                left_out.append(f"{name}: {_why(y)}")
     if not lines:
         why = ": no episode has ended yet. Train longer, or make episodes shorter" if y == "mean_reward" else ""
         raise RewardsError(f"Expected summaries with a {y.replace('_', ' ')}, found none{why}.")
-    return lines
+    return lines, left_out
+
+
+def _why(y: str) -> str:
+    return "no episode has ended" if y == "mean_reward" else f"no {y.replace('_', ' ')}"
+
+
+def _style(number: int) -> dict[str, object]:
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
 
 
 def _along(rows: pd.DataFrame, x: str, usd_per_hour: float | None) -> pd.Series:
@@ -255,7 +307,9 @@ def _mark(
     ):
         if column not in rows:
             continue
-        changed = rows[column].diff().fillna(0) != 0
+        # Before the first row it was attempt 1; what that attempt did may be lost and left out.
+        before = rows[column].shift(fill_value=1 if column == "attempt" else rows[column].iloc[0])
+        changed = rows[column].notna() & before.notna() & (rows[column] != before)
         if changed.any():
             style = {"marker": marker, "linestyle": "none", "markersize": 8, "markeredgecolor": "white"}
             axes.plot(along[changed], values[changed], **style, color=colour, zorder=3)
@@ -276,4 +330,17 @@ def _finish(axes: Axes, x: str, y: str, band: str) -> None:
         axes.xaxis.set_major_locator(plt.MaxNLocator(6))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="best", frameon=False)
+
+
+def _place_legend(axes: Axes, handles: Mapping[str, Line2D], left_out: Sequence[str]) -> None:
+    """Put the legend where no line is: above the axes, or beside them when it has many rows."""
+    handles = {**handles, **dict.fromkeys(left_out, NOTHING)}
+    figure = axes.figure
+    if len(handles) <= MOST_ABOVE:
+        columns = len(handles) if sum(map(len, handles)) < MOST_LETTERS else 1
+        axes.legend(handles.values(), handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False)
+    elif len(figure.axes) == 1:
+        figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.085 * max(map(len, handles)))
+        figure.legend(handles.values(), handles, loc="outside right upper", frameon=False)
+    else:  # it is not ours to widen
+        axes.legend(handles.values(), handles, loc="best", frameon=False)

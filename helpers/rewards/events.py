@@ -1,6 +1,7 @@
 """Curves from TensorBoard's event files, as ML-Agents 0.11.0 writes them."""
 
 import glob
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 from helpers.rewards.table import Curve, RewardsError, make, name_field
 
 EPISODE = "Environment/"  # every summary of ML-Agents has a tag that begins so
+FRAME = 16  # bytes of a record's length and its two checksums
 
 
 def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
@@ -26,6 +28,11 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         See `helpers.rewards.table`; of an event file that breaks off, what is whole.
+
+    Warns
+    -----
+    UserWarning
+        If a file breaks off, and where; if a brain wrote no summary.
 
     Raises
     ------
@@ -49,6 +56,8 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
                 f"{', '.join(sorted(strange)[:5])}."
             )
         raise RewardsError(f"The event files below {folder} hold no summary yet: the first comes after summary_freq.")
+    if idle := sorted(brain for brain, curve in curves.items() if not curve.rows):
+        warnings.warn(f"No summary of {', '.join(idle)}: never trained, or not for summary_freq steps.", stacklevel=2)
     return make(curves.values())
 
 
@@ -82,7 +91,9 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
 
     strange: set[str] = set()
     started = None
+    whole = step = 0
     for record in _records(file):
+        whole += len(record) + FRAME
         event = Event.FromString(record)
         started = event.wall_time if started is None else started
         if event.session_log.status == SessionLog.START:  # written by container/train where a run goes on
@@ -91,8 +102,15 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
         if any(tag.startswith(EPISODE) for tag in values):
             scalars = {name_field(tag): value for tag, value in values.items()}
             curve.add(event.step, event.wall_time - started, scalars)
+            step = event.step
         else:
             strange |= set(values)
+    if whole < (size := file.stat().st_size):
+        warnings.warn(
+            f"{file.parent.name}/{file.name} breaks off after step {step:,}, at byte {whole:,} of {size:,}. What "
+            "follows is not shown: it is spoilt, or still being written.",
+            stacklevel=3,
+        )
     return strange
 
 

@@ -28,11 +28,12 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     TrainingError
         If there is no such job, or its target stops answering.
     """
-    job = find(connection, name)
+    patience = Patience(connection, poll_seconds)
+    job = patience.ask(lambda: find(connection, name), TrainingError(lost(connection, name)))
+    gone = TrainingError(lost(connection, job.name))
+    price, _ = patience.ask(lambda: cost.find_price(connection, job.instance_type), gone)
     log, reader = Log(connection, job.name), rewards.LogReader()
-    price, _ = cost.find_price(connection, job.instance_type)
     view = live.view(price.usd_per_hour if price else None, "USD on AWS" if connection.endpoint else "USD")
-    patience, gone = Patience(connection, poll_seconds), TrainingError(lost(connection, job))
     try:
         while True:
             seen = len(log.lines)
@@ -56,11 +57,14 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     return job
 
 
-def lost(connection: Connection, job: Job) -> str:
-    """Say what to do when the target no longer answers."""
+def lost(connection: Connection, name: str) -> str:
+    """Say what to do when the target no longer answers; `name` is empty where the newest job was asked for."""
     if connection.endpoint:
         return (
-            f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and {job.name} with it. "
-            "Run the notebook again from its first cell: that starts a new one, which knows the jobs that had ended."
+            f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and {name or 'the job'} "
+            "with it. Run the notebook again from its first cell: that starts a new one, which knows the jobs that had "
+            "ended."
         )
-    return f'AWS cannot be reached. {job.name} is not touched by that; follow it later with job_name = "{job.name}".'
+    if not name:
+        return "AWS cannot be reached. The job is not touched by that; run this again later."
+    return f'AWS cannot be reached. {name} is not touched by that; follow it later with job_name = "{name}".'

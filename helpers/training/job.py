@@ -68,6 +68,8 @@ class Job:
         What it went through, in order.
     tensorboard : str
         S3 URI of the summaries, copied there while it runs; empty if they are not.
+    max_seconds, max_wait_seconds : int
+        How long it may train, and with `spot` how long that may take with all waiting; 0 where it is not said.
     """
 
     name: str
@@ -90,6 +92,8 @@ class Job:
     goes_on_from: str = ""
     phases: tuple[Phase, ...] = ()
     tensorboard: str = ""
+    max_seconds: int = 0
+    max_wait_seconds: int = 0
 
     @property
     def ended(self) -> bool:
@@ -167,6 +171,7 @@ def from_description(told: Mapping[str, Any]) -> Job:
     name = told["TrainingJobName"]
     channel = next((c for c in told.get("InputDataConfig", []) if c["ChannelName"] == CHANNEL), None)
     board = told.get("TensorBoardOutputConfig", {}).get("S3OutputPath", "")
+    limits = told.get("StoppingCondition", {})
     return Job(
         name=name,
         status=told["TrainingJobStatus"],
@@ -191,6 +196,8 @@ def from_description(told: Mapping[str, Any]) -> Job:
             for phase in told.get("SecondaryStatusTransitions", [])
         ),
         tensorboard=f"{board.rstrip('/')}/{name}/tensorboard-output" if board else "",
+        max_seconds=limits.get("MaxRuntimeInSeconds", 0),
+        max_wait_seconds=limits.get("MaxWaitTimeInSeconds", 0),
     )
 
 

@@ -1,7 +1,9 @@
 """How often a target is asked while something runs there, and what is borne with."""
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
@@ -15,6 +17,8 @@ THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "R
 """What AWS says when it is asked too often."""
 LONGEST_PAUSE = 60.0
 """The longest time between two askings that this leads to, in seconds."""
+
+Answer = TypeVar("Answer")
 
 
 class Patience:
@@ -57,3 +61,10 @@ class Patience:
             if error.response["Error"]["Code"] not in THROTTLED:
                 raise
             self.pause = min(2 * self.pause, LONGEST_PAUSE)  # others ask AWS, too
+
+    def ask(self, question: Callable[[], Answer], lost: Exception) -> Answer:
+        """Ask until there is an answer, and return it. `lost` is as for `asking`."""
+        while True:
+            with self.asking(lost):
+                return question()
+            time.sleep(self.pause)

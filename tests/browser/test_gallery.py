@@ -9,6 +9,7 @@ from helpers import tutorial
 
 PAGES = ["index", *(path.stem for path in tutorial.list_notebooks())]
 PICTURES = {
+    "index": 6,
     "01_check_unity_build": 1,
     "04_train_on_sagemaker": 1,
     "05_plot_rewards": 3,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -111,6 +112,12 @@ def test_without_a_speed_nothing_is_advised(given):
     assert found.options == ()
     assert str(found) == "job was Completed without a summary, so no speed was measured."
     assert found._repr_html_() == f"<p>{found}</p>"
+
+
+def test_a_job_that_goes_on_from_another_measured_nothing():
+    found = advice.compare(connection(), replace(job(), goes_on_from="job first"))
+    assert found.options == ()
+    assert str(found) == "job goes on from job first: its own steps are not told, so no speed is known."
 
 
 def test_the_default_number_of_players_is_the_containers():

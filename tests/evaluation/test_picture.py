@@ -46,6 +46,13 @@ def test_a_film_moves_and_can_be_repeated(untrained, tmp_path, scene, names):
     assert first._repr_html_().startswith('<img src="data:image/gif;base64,R0lGOD')
 
 
+@pytest.mark.parametrize("seconds", [0, -1, 0.01])
+def test_a_film_of_no_time(untrained, tmp_path, seconds):
+    make_sample_build(tmp_path)
+    with pytest.raises(evaluation.EvaluationError, match=rf"seconds to be 0\.1 or more, found {seconds}\."):
+        evaluation.film([untrained / "3DBall.nn"], tmp_path, seconds=seconds)
+
+
 def test_a_unity_build_is_seen_in_unity(untrained, tmp_path, monkeypatch):
     make_sample_build(tmp_path)
     monkeypatch.setattr(unity_build.UnityBuild, "is_sample", False)

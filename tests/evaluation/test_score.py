@@ -95,6 +95,20 @@ def test_a_player_that_ends_is_told_with_its_log(untrained, builds):
         evaluation.evaluate([untrained / "3DBall.nn"], builds["3DBall"], env_args=["--agents", "none"])
 
 
+@pytest.mark.parametrize("episodes", [0, -3, 2.5, "100"])
+def test_a_number_of_episodes_that_cannot_be_meant(untrained, builds, episodes):
+    with pytest.raises(evaluation.EvaluationError, match=rf"whole number, 1 or more, found {episodes!r}\."):
+        evaluation.evaluate([untrained / "3DBall.nn"], builds["3DBall"], episodes=episodes)
+
+
+def test_one_model_and_one_episode(untrained, builds):
+    score = evaluation.evaluate(str(untrained / "3DBall.nn"), builds["3DBall"], episodes=1).scores["3DBall"]
+    assert len(score.rewards) == 1
+    assert np.isnan(score.interval).all()
+    told = f"reward {score.rewards[0]:.3f} in 1 episode of {score.lengths[0]} decisions: too few for an interval"
+    assert str(score) == told
+
+
 def test_a_folder_without_a_build(untrained, tmp_path):
     from helpers.unity_build import UnityBuildError
 

@@ -1,12 +1,13 @@
 """What is written beside a model, so that it can be trained again."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pandas as pd
 import pytest
 
-from helpers import reproduction, rewards
+from helpers import aws, image, reproduction, rewards, training, volume
 from helpers.training import Job
 
 RECORD = {
@@ -36,6 +37,7 @@ JOB = Job(
     billable_seconds=60,
     metrics={},
     instance_type="ml.c5.xlarge",
+    max_seconds=1800,
 )
 
 
@@ -43,9 +45,14 @@ JOB = Job(
 def written(tmp_path):
     (tmp_path / "training.json").write_text(json.dumps(RECORD))
     (tmp_path / "3DBall.nn").write_bytes(b"x")
+    (tmp_path / "watch.gif").write_bytes(b"x")
+    return write(tmp_path)
+
+
+def write(folder, **changes):
     rows = [("3DBall", 1, 4500, 170.0, 88.25, 3.5), ("Slow", 1, 500, 20.0, float("nan"), float("nan"))]
     curve = pd.DataFrame(rows, columns=rewards.COLUMNS)
-    return reproduction.write_readme(JOB, tmp_path, curve)
+    return reproduction.write_readme(replace(JOB, **changes), folder, curve)
 
 
 def test_it_names_what_made_the_model(written):
@@ -62,22 +69,58 @@ def test_it_names_what_made_the_model(written):
         "| Idle | 0 | never trained |",
         "| Slow | 500 | no episode ended |",
         "| 3DBall.nn | the model, for Unity's Model field |",
+        "| watch.gif | the model at work |",
     ):
         assert row in told.splitlines()
 
 
-def test_its_code_is_code_with_the_jobs_own_values(written):
-    code = written.read_text().partition("```python\n")[2].partition("```")[0]
-    called = {}
-    names = {"training": type("T", (), {"launch": staticmethod(lambda c, **given: called.update(given))})}
-    names |= {"image": type("I", (), {"read": staticmethod(lambda c: "image")}), "connection": None}
-    exec(code, names)  # what the reader would run
-    assert called == {
-        "volume": JOB.volume,
-        "image": "image",
+@pytest.fixture
+def run_code(monkeypatch):
+    """Run a README's code as a stranger would, and give what it launches."""
+
+    def run(readme):
+        launched = {}
+        monkeypatch.setattr(aws, "connect", lambda target: f"connection to {target}")
+        monkeypatch.setattr(volume, "locate", lambda connection, folder: (connection, folder))
+        monkeypatch.setattr(image, "locate", lambda connection, **variant: (connection, variant))
+        monkeypatch.setattr(training, "launch", lambda connection, **given: launched.update(given) or "new")
+        monkeypatch.setattr(training, "follow", lambda connection, name: launched.update(followed=name))
+        exec(readme.read_text().partition("```python\n")[2].partition("```")[0], {})
+        return launched
+
+    return run
+
+
+def test_its_code_launches_the_same_job(written, run_code):
+    assert run_code(written) == {
+        "volume": ("connection to embedded", "unity-volume"),
+        "image": ("connection to embedded", {}),
         "hyperparameters": JOB.hyperparameters,
         "instance_type": "ml.c5.xlarge",
+        "max_minutes": 30.0,
+        "followed": "new",
     }
+    assert JOB.volume not in written.read_text()  # nobody else has that bucket
+
+
+def test_its_code_has_all_that_the_launch_had(written, run_code):
+    hyperparameters = {**JOB.hyperparameters, "no-graphics": "false"}
+    readme = write(
+        written.parent, spot=True, max_wait_seconds=7200, goes_on_from="job first", hyperparameters=hyperparameters
+    )
+    launched = run_code(readme)
+    assert (launched["max_minutes"], launched["spot"], launched["max_wait_minutes"]) == (30.0, True, 120.0)
+    assert (launched["image"][1], launched["start_from"]) == ({"graphics": True}, "first")
+    assert "Train `first` first, as its own README says" in readme.read_text()
+    readme = write(written.parent, goes_on_from="run walker")
+    assert run_code(readme)["checkpoints"] == "walker"
+    assert "Where jobs of the run `walker` came before this one" in readme.read_text()
+
+
+def test_an_image_without_a_digest_is_told_as_such(written):
+    readme = write(written.parent, image="registry/mlagents-0.11.0:77")
+    row = "| image | registry/mlagents-0.11.0:77 (no registry held it: the tag is its content hash) |"
+    assert row in readme.read_text().splitlines()
 
 
 def test_the_curve_is_kept_to_the_last_digit(written):

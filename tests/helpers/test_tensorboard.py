@@ -5,7 +5,9 @@ import shlex
 import subprocess
 from types import SimpleNamespace
 
-from helpers import ROOT, tensorboard
+import pytest
+
+from helpers import ROOT, rewards, tensorboard
 
 PROGRAM = ".venv/bin/tensorboard"
 
@@ -19,6 +21,56 @@ def test_fetched_jobs_are_runs_of_their_own(tmp_path):
 def test_on_aws_it_uses_the_readers_own_keys():
     told = tensorboard.command_while_running(SimpleNamespace(endpoint=None), SimpleNamespace(tensorboard="s3://b/t"))
     assert told == f"{PROGRAM} --logdir s3://b/t"
+
+
+def test_a_job_without_a_place_for_summaries_is_told_as_such():
+    job = SimpleNamespace(name="mlagents-1", tensorboard="")
+    told = tensorboard.command_while_running(SimpleNamespace(endpoint=None), job)
+    assert told.startswith("# mlagents-1 copies no summaries to S3 while it runs")  # a shell does nothing with it
+
+
+def running(**places):
+    given = {"name": "mlagents-1", "checkpoints": "", "tensorboard": "", "hyperparameters": {}, **places}
+    return SimpleNamespace(**given)
+
+
+def put_events(connection, tmp_path, prefix, **scalars):
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    folder = tmp_path / prefix.replace("/", "-")
+    writer = EventFileWriter(str(folder))
+    values = [Summary.Value(tag=f"Environment/{name}", simple_value=value) for name, value in scalars.items()]
+    writer.add_event(Event(step=250, summary=Summary(value=values)))
+    writer.close()
+    (file,) = folder.iterdir()
+    connection.client("s3").upload_file(str(file), connection.bucket, f"{prefix}/{file.name}")
+    return f"s3://{connection.bucket}/{prefix}".rpartition("/")[0]
+
+
+def test_the_curve_of_a_running_job_comes_from_its_checkpoints(connection, tmp_path):
+    place = put_events(connection, tmp_path, "checkpoints/a/summaries/run_3DBall", Lesson=2.0).removesuffix("summaries")
+    put_events(connection, tmp_path, "training/a/tensorboard-output/run_3DBall", Lesson=1.0)
+    board = f"s3://{connection.bucket}/training/a/tensorboard-output"
+    curve = rewards.read_running(connection, running(checkpoints=place, tensorboard=board))
+    assert curve[["brain", "step", "lesson"]].to_dict("records") == [{"brain": "3DBall", "step": 250, "lesson": 2.0}]
+    curve = rewards.read_running(connection, running(tensorboard=board))
+    assert list(curve["lesson"]) == [1.0]
+
+
+def test_the_run_may_have_a_name(connection, tmp_path):
+    board = put_events(connection, tmp_path, "training/b/tensorboard-output/mine_3DBall", Lesson=3.0)
+    curve = rewards.read_running(connection, running(tensorboard=board, hyperparameters={"run-id": "mine"}))
+    assert list(curve["lesson"]) == [3.0]
+
+
+def test_a_running_job_without_events(connection):
+    with pytest.raises(rewards.RewardsError, match="mlagents-1 in S3. It has no checkpoints and no TensorBoard output"):
+        rewards.read_running(connection, running())
+    place = f"s3://{connection.bucket}/checkpoints/none/"
+    with pytest.raises(rewards.RewardsError, match=rf"event files in {place}summaries/run_<brain>/, found none"):
+        rewards.read_running(connection, running(checkpoints=place))
 
 
 def test_it_finds_the_summaries_of_a_job_in_the_embedded_s3(connection, tmp_path):

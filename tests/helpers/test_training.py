@@ -113,6 +113,7 @@ def test_a_job_is_what_was_asked_for(connection, volume):
     assert job.failure == ""
     assert job.metrics == {"mean_reward": pytest.approx(-0.953), "std_reward": 0.25, "step": 1000.0}
     assert (job.volume, job.image) == (volume, IMAGE.uri)
+    assert (job.max_seconds, job.max_wait_seconds) == (120, 0)
     assert re.fullmatch(rf"s3://{connection.bucket}/checkpoints/\d{{8}}-\d{{6}}-[0-9a-f]{{4}}/", job.checkpoints)
     assert (job.spot, job.interruptions, job.goes_on_from) == (False, 0, "")
     assert job.tensorboard == f"s3://{connection.bucket}/training/{name}/tensorboard-output"
@@ -348,19 +349,19 @@ def test_throttled_it_asks_less_often_and_goes_on(connection, volume, monkeypatc
     follow(connection, name)
     find, pauses = training.find, []
     throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
-    answers = iter([find(connection, name), throttled, throttled])
+    answers = iter([throttled, find(connection, name), throttled, throttled])
 
     def answer(connection, name):
         given = next(answers, None) or find(connection, name)
         if isinstance(given, ClientError):
             raise given
-        return replace(given, status="InProgress") if len(pauses) < 3 else given
+        return replace(given, status="InProgress") if len(pauses) < 4 else given
 
     monkeypatch.setattr(following, "find", answer)
     monkeypatch.setattr(following.time, "sleep", pauses.append)
     job = training.follow(connection, name, poll_seconds=20.0)
     assert job.status == "Completed"
-    assert pauses == [40.0, 60.0, 20.0]
+    assert pauses == [40.0, 40.0, 60.0, 20.0]
 
 
 def test_another_refusal_ends_the_following(connection, volume, monkeypatch):

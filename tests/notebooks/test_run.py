@@ -1,10 +1,14 @@
 """The notebooks, run one after another with their own defaults; what they show is held against what really was."""
 
+import base64
+import dataclasses
 import html
+import io
 import json
 import re
 import struct
 
+import nbformat
 import pandas as pd
 import pytest
 from PIL import Image
@@ -88,6 +92,55 @@ def test_5_keeps_what_it_takes_to_train_again(result):
     told = (result / "README.md").read_text()
     assert "hyperparameters={'env-args': '--agents 48', 'max_steps': '500', 'no-graphics': 'true', 'seed': '1'}" in told
     assert volume.read(result.parents[1] / "unity-volume").digest in told
+    assert "max_minutes=30.0," in told
+
+
+def test_5_checks_the_models(road, result):
+    for fact in model.read(result / "3DBall.nn").facts:
+        assert fact[1] in road[5]
+
+
+def test_5_hides_no_value_of_its_table(road, result):
+    last = rewards.read(result).iloc[-1]
+    assert last["learning_rate"] < 0.0005  # three decimals would show none of it
+    for column in ("learning_rate", "policy_loss", "entropy", "mean_reward", "std_reward"):
+        assert f"{last[column]:.4g}</td>" in road[5]
+
+
+def agree(folder):
+    """Hold the log of a job to its events, row by row; give the rows of the log."""
+    record = json.loads((folder / "training.json").read_text())
+    events = rewards.read_events(folder / "summaries", record["run_id"])
+    reader = rewards.LogReader()
+    reader.feed((folder / "log.txt").read_text().splitlines())
+    logged, joined = reader.table(), rewards.read(folder)
+    rewarded = events[events["mean_reward"].notna()]
+    ours = rewarded[rewarded["step"] >= logged["step"].iloc[0]].reset_index(drop=True)
+    assert ours[["brain", "step"]].equals(logged[["brain", "step"]])
+    assert [f"{reward:.3f}" for reward in ours["mean_reward"]] == [f"{reward:.3f}" for reward in logged["mean_reward"]]
+    assert joined.drop(columns=["elapsed", "std_reward"]).equals(events.drop(columns=["elapsed", "std_reward"]))
+    both = joined.merge(logged, on=["brain", "step"], suffixes=("", "_logged"))
+    assert both["std_reward"].equals(both["std_reward_logged"])
+    assert joined["elapsed"].is_monotonic_increasing
+    return both
+
+
+def test_log_and_events_of_a_run_agree_to_the_last_digit(result):
+    both = agree(result)
+    assert list(both["step"]) == [250, 500]
+    assert both["elapsed"].equals(both["elapsed_logged"])
+    assert both["attempt"].equals(both["attempt_logged"])
+
+
+def test_the_events_of_a_job_are_read_from_s3_as_well(result):
+    connection = aws.connect("embedded")
+    job = training.find(connection, result.name)
+    record = json.loads((result / "training.json").read_text())
+    pd.testing.assert_frame_equal(
+        rewards.read_running(connection, job), rewards.read_events(result / "summaries", record["run_id"])
+    )
+    board = dataclasses.replace(job, checkpoints="")
+    pd.testing.assert_frame_equal(rewards.read_running(connection, board), rewards.read_running(connection, job))
 
 
 def test_6_checks_the_model_and_measures_it(road, project):
@@ -99,6 +152,7 @@ def test_6_checks_the_model_and_measures_it(road, project):
     assert str(score) in road[6]
     with Image.open(newest / "watch.gif") as gif:
         assert gif.n_frames == 100
+    assert "| watch.gif | the model at work |" in (newest / "README.md").read_text()
 
 
 def test_the_site_has_a_page_for_each_notebook(road, project):
@@ -114,6 +168,21 @@ def test_the_site_has_a_page_for_each_notebook(road, project):
         assert "Traceback" not in page
         assert not re.search(r'href="[^"]+\.ipynb"', page)
         assert not re.search(r"<script[^>]+src=", page)  # nothing of it comes from elsewhere
+
+
+def test_the_sites_cards_have_the_pictures_that_matter(road, project):
+    executed = {int(path.stem[:2]): path for path in (project / "executed").glob("*.ipynb")}
+    pages = {number: gallery.describe(path) for number, path in executed.items()}
+    assert [number for number, page in sorted(pages.items()) if not page.picture and number not in (2, 3)] == []
+    cells = nbformat.read(executed[5], as_version=4).cells
+    (curve,) = [cell.outputs for cell in cells if "rewards.plot(curves, smooth=smooth)" in cell.source]
+    assert pages[5].picture == curve[0].data["image/png"].replace("\n", "")
+    newest = max((project / "results").glob("*/watch.gif"), key=lambda path: path.stat().st_mtime)
+    with Image.open(newest) as gif, Image.open(io.BytesIO(base64.b64decode(pages[6].picture))) as card:
+        assert card.format == "PNG"
+        assert card.tobytes() == gif.convert("RGB").tobytes()
+    overview = gallery.write_overview(project, [pages[5], pages[6]]).read_text()
+    assert overview.count('<img alt="" src="data:image/png;base64,') == 2
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +237,23 @@ def test_7_trains_the_model_further(road, project, spot_jobs):
     before, after = rewards.read(project / "results" / first.name), rewards.read(folder)
     assert list(after["mean_reward"][:2]) == list(before["mean_reward"])
     assert (folder / "3DBall.nn").read_bytes() != (project / "results" / first.name / "3DBall.nn").read_bytes()
+
+
+def test_7_log_and_events_agree_where_a_run_went_on(road, project, spot_jobs):
+    interrupted, further = (agree(project / "results" / job.name) for job in spot_jobs)
+    assert list(interrupted["step"]) == [250, 500]
+    assert interrupted["elapsed"].equals(interrupted["elapsed_logged"])
+    assert interrupted["attempt"].equals(interrupted["attempt_logged"])
+    assert list(further["step"]) == [750]  # its log begins where the other job ended
+    assert further["elapsed"][0] > interrupted["elapsed"].iloc[-1]
+
+
+def test_7_tells_the_speed_of_the_job_that_trained_further(road, project, spot_jobs):
+    _, job = spot_jobs
+    (row,) = rewards.read_log((project / "results" / job.name / "log.txt").read_text().splitlines()).to_dict("records")
+    speed = (750 - 601) / row["elapsed"]
+    told = f"{speed:.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s"
+    assert f"step 750 of 750 · {told} · mean reward {row['mean_reward']:.2f}" in road[7]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,11 @@ def curve(values, brain="B", **columns):
     return pd.DataFrame({**given, "mean_reward": values, "std_reward": float("nan"), **columns})
 
 
+def legend(figure):
+    (found,) = figure.legends or [figure.axes[0].get_legend()]
+    return [text.get_text() for text in found.get_texts()]
+
+
 def lines(figure):
     return {line.get_label(): line for axes in figure.axes for line in axes.lines}
 
@@ -60,6 +65,11 @@ def test_lessons_and_interruptions_are_marked_where_they_were():
     assert marks == [("D", [3000]), ("X", [4000])]
     told = [text.get_text() for text in axes.get_legend().get_texts()]
     assert told == ["job", "new lesson", "went on from a checkpoint"]
+
+
+def test_an_interruption_before_the_first_summary_that_was_kept_is_marked():
+    (axes,) = rewards.plot({"job": curve([3.0, 4.0], attempt=[2, 2])}).axes
+    assert [(line.get_marker(), list(line.get_xdata())) for line in axes.lines[1:]] == [("X", [1000])]
 
 
 def test_a_curve_without_them_has_no_marks():
@@ -119,7 +129,82 @@ def test_all_that_a_training_tells():
     ]
 
 
+def test_a_brain_has_one_colour_in_all_panels():
+    first = curve([1.0, 2.0], brain="A", value_loss=[1.0, 2.0], q1_loss=float("nan"))
+    second = curve([3.0, 4.0], brain="B", value_loss=float("nan"), q1_loss=[5.0, 6.0])
+    figure = rewards.plot_training(pd.concat([first, second]))
+    drawn = {
+        axes.get_ylabel(): {line.get_label(): (line.get_color(), line.get_linestyle()) for line in axes.lines}
+        for axes in figure.axes
+    }
+    both = drawn["mean cumulative reward"]
+    assert list(both) == ["A", "B"] and both["A"] != both["B"]
+    assert drawn["value loss"] == {"A": both["A"]}
+    assert drawn["q1 loss"] == {"B": both["B"]}
+    assert legend(figure) == ["A", "B"]
+
+
+def test_every_scalar_has_a_panel_the_known_ones_first():
+    told = curve([1.0, 2.0], lesson=[0, 1], curiosity_forward_loss=[0.1, 0.2], entropy=[1.0, 0.5], q1_loss=float("nan"))
+    figure = rewards.plot_training(told)
+    names = ["mean cumulative reward", "entropy, nats", "lesson", "curiosity forward loss"]
+    assert [axes.get_ylabel() for axes in figure.axes] == names
+    assert legend(figure) == ["B", "new lesson"]
+
+
 EMPTY = rewards.read_log([])
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("curves", "told"),
+    [
+        ({"one": EMPTY, "two": curve([1.0])}, ["two", "one: no summary yet"]),
+        ({"one": curve([NAN]), "two": curve([1.0])}, ["two", "one: no episode has ended"]),
+        (
+            {"job": pd.concat([curve([1.0]), curve([NAN], brain="Idle")])},
+            ["job, B", "job, Idle: no episode has ended"],
+        ),
+    ],
+)
+def test_what_has_nothing_to_draw_is_named(curves, told):
+    assert legend(rewards.plot(curves)) == told
+
+
+def test_a_seed_that_has_nothing_to_draw_is_counted():
+    figure = rewards.plot_seeds({"s": [curve([1.0, 2.0]), EMPTY, curve([3.0, 4.0])], "t": [curve([NAN])], "u": []})
+    assert legend(figure) == [
+        "s, mean of 2 runs",
+        "s: 1 of 3 runs left out, no episode has ended",
+        "t: no episode has ended",
+        "u: no runs",
+    ]
+
+
+def test_a_long_legend_lies_beside_the_lines():
+    figure = rewards.plot({f"mlagents-2026112610175{number}": curve([1.0, 2.0]) for number in range(8)}, smooth=20)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert len(legend(figure)) == 9  # what is thin is told once
+    (beside,) = figure.legends
+    assert axes.get_tightbbox().x1 <= beside.get_window_extent().x0
+    assert beside.get_window_extent().x1 <= figure.bbox.x1
+    assert axes.get_window_extent().width > 700
+    kinds = {line.get_linestyle() for line in axes.lines if line.get_linewidth() == 1.8}
+    assert len(kinds) > 1
+
+
+def test_a_short_legend_lies_above_the_lines():
+    figure = rewards.plot({"job": curve([1.0, 2.0], std_reward=[0.5, 0.5])})
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
+
+
+def test_no_two_of_the_first_lines_look_alike_in_grey():
+    figure = rewards.plot({str(number): curve([1.0, 2.0]) for number in range(5)})
+    drawn = [line._unscaled_dash_pattern for line in figure.axes[0].lines]
+    assert len(set(map(str, drawn))) == 5
 
 
 @pytest.mark.parametrize(
@@ -132,6 +217,19 @@ EMPTY = rewards.read_log([])
         ({"job": curve([1.0])}, {"x": "hours"}, "x to be one of step, time, cost, found x='hours'"),
         ({"job": curve([1.0])}, {"x": "cost"}, 'usd_per_hour with x="cost"'),
         ({"job": curve([1.0])}, {"smooth": 0}, "1 or more, found 0"),
+        (
+            {"job": curve([1.0])},
+            {"smooth": 2.5},
+            "Expected smooth to be a whole number of summaries, 1 or more, found 2.5",
+        ),
+        (
+            {
+                "one": pd.concat([curve([1.0], brain="A"), curve([1.0], brain="Shared")]),
+                "two": pd.concat([curve([1.0], brain="C"), curve([1.0], brain="Shared")]),
+            },
+            {},
+            r"different brains \(one: A, Shared; two: C, Shared\)",
+        ),
         (
             {"one": curve([1.0], brain="3DBall"), "two": curve([1.0], brain="Walker")},
             {},
@@ -147,6 +245,12 @@ def test_no_picture_rather_than_a_wrong_one(curves, options, told):
 def test_seeds_of_different_environments():
     with pytest.raises(rewards.RewardsError, match="different brains"):
         rewards.plot_seeds({"s": [curve([1.0], brain="A"), curve([1.0], brain="B")]})
+
+
+@pytest.mark.parametrize("groups", [{}, {"s": []}, {"s": [EMPTY]}])
+def test_seeds_without_a_summary(groups):
+    with pytest.raises(rewards.RewardsError, match="Expected summaries to plot, found none"):
+        rewards.plot_seeds(groups)
 
 
 def test_nothing_to_tell_of_a_training():

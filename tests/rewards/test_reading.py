@@ -157,24 +157,49 @@ def test_of_a_torn_event_file_the_whole_part_is_read(run, event, cut):
     folder = run("B", [event.reward(1000, 1.0), event.reward(2000, 2.0)])
     (file,) = folder.rglob("events*")
     file.write_bytes(file.read_bytes()[:-cut])
-    assert list(rewards.read_events(folder, "run")["step"]) == [1000]
+    with pytest.warns(UserWarning, match="breaks off after step 1,000"):
+        assert list(rewards.read_events(folder, "run")["step"]) == [1000]
 
 
-def test_a_spoilt_event_file_gives_only_what_was_written(run, event):
+def test_a_spoilt_event_file_gives_all_that_lies_before_the_spoilt_byte(run, event):
     written = [(step, step / 8) for step in range(1000, 9000, 1000)]
     folder = run("B", [event.reward(*point) for point in written])
     (file,) = folder.rglob("events*")
     whole = file.read_bytes()
+    ends, at = [], 0
+    while at < len(whole):
+        at += 16 + int.from_bytes(whole[at : at + 8], "little")
+        ends.append(at)
+    assert len(ends) == 9  # the file's version, and 8 summaries
     chance = random.Random(1)
     for _ in range(300):
+        place = chance.randrange(len(whole))
         spoilt = bytearray(whole)
-        spoilt[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        spoilt[place] ^= 1 << chance.randrange(8)
         file.write_bytes(spoilt)
-        try:
-            found = rows(rewards.read_events(folder, "run"), "step", "mean_reward")
-        except rewards.RewardsError:
-            found = []
-        assert found == written[: len(found)]
+        kept = sum(end <= place for end in ends)
+        begin = ends[kept - 1] if kept else 0
+        told = (
+            rf"B/{file.name} breaks off after step {1000 * max(kept - 1, 0):,}, at byte {begin:,} of {len(whole):,}\."
+        )
+        with pytest.warns(UserWarning, match=told):
+            if kept < 2:
+                with pytest.raises(rewards.RewardsError, match="hold no summary"):
+                    rewards.read_events(folder, "run")
+            else:
+                assert rows(rewards.read_events(folder, "run"), "step", "mean_reward") == written[: kept - 1]
+
+
+def test_a_whole_event_file_is_read_without_a_warning(run, event, recwarn):
+    rewards.read_events(run("B", [event.reward(1000, 1.0)], [event.resumed(1000), event.reward(2000, 2.0)]), "run")
+    assert list(recwarn) == []
+
+
+def test_a_brain_that_never_trained_is_named(run, event):
+    run("Idle", [])
+    folder = run("B", [event.reward(1000, 1.0)])
+    with pytest.warns(UserWarning, match="No summary of Idle: never trained, or not for summary_freq steps"):
+        assert list(rewards.read_events(folder, "run")["brain"]) == ["B"]
 
 
 def test_no_event_file(tmp_path):
@@ -203,6 +228,52 @@ def test_read_adds_the_deviations_of_the_log(run, event, tmp_path):
     assert rows(curve[:2], "step", "std_reward") == [(1000, 0.4), (2000, 0.75)]
     assert math.isnan(curve["std_reward"][2])
     assert list(curve.columns[:6]) == rewards.COLUMNS
+
+
+def test_read_takes_the_times_of_the_log(run, event, tmp_path):
+    """The event file is opened a second after the trainer's start, the second one two seconds after it."""
+    first = [
+        event.reward(1000, 1.5, 11.0),
+        event.summary(2000, 21.0, Environment__Lesson=0),
+        event.reward(3000, 2.5, 31.0),
+    ]
+    second = [event.resumed(2000, 102.0), event.reward(3000, 3.5, 110.0)]
+    run("B", [event.summary(0, 1.0), *first], [*second])
+    (tmp_path / "training.json").write_text(json.dumps({"run_id": "run"}))
+    lines = [LINE.format(1000, "11.0", 1.5), LINE.format(3000, "31.0", 2.5), "train: brain B goes on from step 2000"]
+    lines.append(LINE.format(3000, "10.0", 3.5))
+    (tmp_path / "log.txt").write_text("\n".join(lines))
+    assert rows(rewards.read(tmp_path), "attempt", "step", "elapsed") == [
+        (1, 1000, 11.0),
+        (1, 2000, 21.0),
+        (2, 3000, 41.0),
+    ]
+
+
+def test_read_adds_the_times_of_a_log_that_begins_later(run, event, tmp_path):
+    run(
+        "B",
+        [event.reward(1000, 1.5, 0.0), event.reward(2000, 1.5, 10.0)],
+        [event.resumed(2000, 90.0), event.reward(3000, 2.0, 99.0), event.reward(4000, 2.0, 120.0)],
+    )
+    (tmp_path / "training.json").write_text(json.dumps({"run_id": "run"}))
+    lines = ["train: brain B goes on from step 2000", LINE.format(3000, "9.5", 2.0), LINE.format(4000, "30.25", 2.0)]
+    (tmp_path / "log.txt").write_text("\n".join(lines))
+    assert rows(rewards.read(tmp_path), "attempt", "step", "elapsed") == [
+        (1, 1000, 0.0),
+        (1, 2000, 10.0),
+        (2, 3000, 19.0),
+        (2, 4000, 39.75),
+    ]
+
+
+@pytest.mark.parametrize("spoilt", ["", "{", "[]", "{}", "3", "\xff"])
+def test_a_spoilt_record_is_named(tmp_path, spoilt):
+    (tmp_path / "training.json").write_bytes(spoilt.encode("latin-1"))
+    with pytest.raises(
+        rewards.RewardsError, match=r"Expected the record of a training in .*training\.json, but it can't"
+    ):
+        rewards.read(tmp_path)
 
 
 def test_a_job_that_never_began(tmp_path):

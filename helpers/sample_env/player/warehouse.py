@@ -31,8 +31,9 @@ For both
 After 50 decisions an episode ends with `max_step_reached`. An agent whose episode ended is set up again at once, as in
 3DBall. Places that must differ, such as robot and lit cell, are one step apart at least.
 
-A robot that knows nothing hardly ever reaches a cell that is far away, and without a reward there is nothing to
-learn from. So the curriculum that comes with the build begins near by and has three lessons for each brain.
+A robot that knows nothing seldom reaches a cell that is far away, and learns from the times that it does. The
+curriculum that comes with the build begins near by, where it does so often, and has three lessons for each brain. It
+can be done without: the scene is small enough to be learned from the whole floor at once.
 """
 
 from __future__ import annotations
