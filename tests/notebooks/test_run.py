@@ -245,7 +245,7 @@ def test_7_log_and_events_agree_where_a_run_went_on(road, project, spot_jobs):
     assert interrupted["elapsed"].equals(interrupted["elapsed_logged"])
     assert interrupted["attempt"].equals(interrupted["attempt_logged"])
     assert list(further["step"]) == [750]  # its log begins where the other job ended
-    assert further["elapsed"][0] > interrupted["elapsed"].iloc[-1]
+    assert further["attempt"][0] > further["attempt_logged"][0] == 1
 
 
 def test_7_tells_the_speed_of_the_job_that_trained_further(road, project, spot_jobs):
