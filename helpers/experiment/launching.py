@@ -106,7 +106,7 @@ def launch_many(
     _refuse_mixture(watch, planned, order)
     left = _choose(watch, planned, again)
     if batch:
-        return _submit(connection, batch, watch, left, order)
+        return _submit(connection, batch, watch, left, order, again)
     launcher = Launcher(connection, order, at_once or choose_at_once(connection))
     launcher.launch(watch, left, len(planned), poll_seconds)
     return watch.experiment
@@ -211,20 +211,36 @@ class Launcher:
         }
 
 
-def _submit(connection: Connection, queue: Queue, watch: Watch, left: list[Planned], order: Order) -> Experiment:
-    """Submit runs to a queue, each once."""
-    there = queue.list_names(watch.name)
-    new = [run for run in left if run.name not in there]
+def _submit(
+    connection: Connection, queue: Queue, watch: Watch, left: list[Planned], order: Order, again: bool
+) -> Experiment:
+    """Submit runs to a queue, each once; with `again` also those that failed there and SageMaker never knew."""
+    there = {job.name: job.status for job in queue.list_jobs(watch.name)}
+    new, failed = [], []
+    for run in left:
+        attempt = _follow_attempts(run, there)
+        if attempt.name not in there:
+            (new if again or attempt == run else failed).append(attempt)
     for run in new:
         place = checkpoints.locate(connection, run.name)
         environment = {variable: run.labels[key] for key, variable in ENVIRONMENT.items()}
         own = {"values": run.hyperparameters, "place": place, "tags": run.labels, "environment": environment}
         queue.submit(run.name, replace(order, **own))
+    told = f"{len(left) - len(new) - len(failed)} were there already."
+    if failed:
+        told += f" {len(failed)} ended there before SageMaker knew of them: again=True submits them again."
     print(
-        f"{len(new)} runs of {watch.name} submitted to {queue.name}; {len(left) - len(new)} were there already. To "
-        f'follow them: training.follow_many(connection, "{watch.name}", queue="{queue.name}")'
+        f"{len(new)} runs of {watch.name} submitted to {queue.name}; {told} To follow them: "
+        f'training.follow_many(connection, "{watch.name}", queue="{queue.name}")'
     )
     return watch.experiment
+
+
+def _follow_attempts(run: Planned, there: Mapping[str, str]) -> Planned:
+    """Return the attempt after those that failed in the queue, which knows jobs by name and status."""
+    while there.get(run.name) == "FAILED":
+        run = replace(run, attempt=run.attempt + 1)
+    return run
 
 
 def _choose(watch: Watch, planned: list[Planned], again: bool) -> list[Planned]:

@@ -18,8 +18,8 @@ from helpers.training.job import JOB_PREFIX
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,46}[A-Za-z0-9._-])?")
 WANTED = "1 to 48 letters, digits, spaces, dots, dashes and underscores, a letter or digit first"
 MOST_SEED = 2**31 - 1
-# Together with the seed, the hash and what stands between them: SageMaker's 63 characters.
-MOST_OF_EXPERIMENT, MOST_OF_SETTINGS = 20, 12
+# Together with the seed, the two hashes and what stands between them: SageMaker's 63 characters.
+MOST_OF_EXPERIMENT, MOST_OF_SETTINGS = 15, 10
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Planned:
         """Its job's name."""
         settings = shorten(self.settings, MOST_OF_SETTINGS)
         told = json.dumps([self.labels, dict(self.hyperparameters), self.attempt], sort_keys=True)
-        return f"{prefix(self.experiment)}{settings}-s{self.seed}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        return f"{prefix(self.experiment)}{settings}-s{self.seed}-{_hash(told)[:8]}"
 
 
 def make_name(
@@ -67,17 +67,21 @@ def make_name(
     """Return a name for an experiment that was given none, worked out from all that its runs are made of."""
     each = {name: job_request.encode({**hyperparameters, **own}) for name, own in settings.items()}
     told = json.dumps([volume.rstrip("/"), image, each], sort_keys=True)
-    return f"experiment-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return f"experiment-{_hash(told)[:8]}"
 
 
 def prefix(experiment: str) -> str:
-    """Return what the names of all jobs of an experiment begin with; others' may, too."""
-    return f"{JOB_PREFIX}-{shorten(experiment, MOST_OF_EXPERIMENT)}-"
+    """Return what the names of all jobs of an experiment begin with, and of no other: a hash of its name is in it."""
+    return f"{JOB_PREFIX}-{shorten(experiment, MOST_OF_EXPERIMENT)}-{_hash(experiment)[:6]}-"
 
 
 def shorten(name: str, most: int) -> str:
     """Return what a job's name can hold of a name: small letters and digits, single dashes between them."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower())[:most].strip("-")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make(

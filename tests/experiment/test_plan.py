@@ -24,7 +24,7 @@ def test_every_setting_is_trained_with_every_seed():
 def test_a_name_is_worked_out_from_experiment_settings_and_seed():
     run = plan.Planned("Big batch?", "a", 1, {"max_steps": "10"})
     assert run.name == plan.Planned("Big batch?", "a", 1, {"max_steps": "10"}).name
-    assert re.fullmatch(r"mlagents-big-batch-a-s1-[0-9a-f]{8}", run.name)
+    assert re.fullmatch(r"mlagents-big-batch-[0-9a-f]{6}-a-s1-[0-9a-f]{8}", run.name)
     others = [
         plan.Planned("Big batch!", "a", 1, {"max_steps": "10"}),
         plan.Planned("Big batch?", "A", 1, {"max_steps": "10"}),
@@ -33,6 +33,17 @@ def test_a_name_is_worked_out_from_experiment_settings_and_seed():
         plan.Planned("Big batch?", "a", 1, {"max_steps": "10"}, attempt=2),
     ]
     assert len({run.name, *(other.name for other in others)}) == 6
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [("buffer", "buffer 2"), ("learning rate search one", "learning rate search two"), ("Big", "big"), ("a b", "a-b")],
+)
+def test_no_experiments_jobs_begin_as_anothers(one, other):
+    name = plan.Planned(one, "2", 1, {}).name
+    assert name.startswith(plan.prefix(one))
+    assert not name.startswith(plan.prefix(other))
+    assert not plan.Planned(other, "2", 1, {}).name.startswith(plan.prefix(one))
 
 
 def test_an_experiment_without_a_name_is_named_by_what_it_is_made_of():
