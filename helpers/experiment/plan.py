@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import numbers
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from helpers import job_request
 from helpers.training.job import JOB_PREFIX
@@ -103,7 +105,7 @@ def make(
     """
     return [
         Planned(experiment, name, seed, job_request.encode({**hyperparameters, **own, "seed": seed}))
-        for seed in seeds
+        for seed in map(int, seeds)
         for name, own in settings.items()
     ]
 
@@ -127,7 +129,7 @@ def find_problems(experiment: object, settings: object, seeds: object, hyperpara
             continue
         if "seed" in {**hyperparameters, **own}:
             yield f"Expected the seed in seeds alone, found one in the hyperparameters of {name!r}, too."
-        told = json.dumps(job_request.encode({**hyperparameters, **own}), sort_keys=True)
+        told = repr(sorted(job_request.encode({**hyperparameters, **own}).items(), key=repr))
         if told in same:
             yield f"Expected settings that differ, found {same[told]!r} and {name!r} with the same hyperparameters."
         same[told] = name
@@ -135,7 +137,23 @@ def find_problems(experiment: object, settings: object, seeds: object, hyperpara
         yield f"Expected seeds to be whole numbers, such as [1, 2, 3], found {seeds!r}."
         return
     for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
+        if not is_whole(seed) or not 0 <= seed <= MOST_SEED:
             yield f"Expected each seed to be a whole number from 0 to {MOST_SEED}, found {seed!r}."
-    if len(set(seeds)) < len(seeds):
+    if all(map(is_whole, seeds)) and len(set(seeds)) < len(seeds):
         yield f"Expected each seed once, found {list(seeds)}: a second run with a seed tells nothing new."
+
+
+def find_conflicts(
+    folder: str | Path, settings: Mapping[str, Mapping[str, object]], hyperparameters: Mapping[str, object]
+) -> list[str]:
+    """Return what of an experiment does not go with the trainer config in a folder, and with which settings."""
+    found: dict[str, list[str]] = {}
+    for name, own in settings.items():
+        for problem in job_request.find_conflicts(folder, {**hyperparameters, **own}, "mean_reward"):
+            found.setdefault(problem, []).append(name)
+    return [f"With {', '.join(names)}: {problem}" for problem, names in found.items()]
+
+
+def is_whole(value: object) -> bool:
+    """Say whether a value is a whole number, Python's or NumPy's."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

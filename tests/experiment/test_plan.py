@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from helpers.experiment import plan
@@ -99,12 +100,24 @@ def test_names_are_such_as_sagemaker_takes(experiment, settings, seed):
         ({"seeds": [1, -1]}, "Expected each seed to be a whole number from 0 to 2147483647, found -1."),
         ({"seeds": [True]}, "Expected each seed to be a whole number"),
         ({"seeds": [1.5]}, "Expected each seed to be a whole number"),
+        ({"seeds": [[1]]}, "Expected each seed to be a whole number from 0 to 2147483647, found [1]."),
         ({"seeds": [1, 2, 1]}, "Expected each seed once, found [1, 2, 1]"),
     ],
 )
 def test_what_cannot_be_meant(change, told):
     (problem,) = problems(**change)
     assert problem.startswith(told)
+
+
+def test_numpys_whole_numbers_are_whole_numbers():
+    assert problems(seeds=list(np.arange(3))) == []
+    (run,) = plan.make("x", {"a": {}}, [np.int64(7)], {})
+    assert run == plan.make("x", {"a": {}}, [7], {})[0]
+    assert type(run.seed) is int
+
+
+def test_names_of_hyperparameters_that_are_no_text_are_left_to_the_check_of_a_job():
+    assert problems(settings={"a": {5: 1, "x": 1}, "b": {5: 2}}) == []
 
 
 def test_every_problem_is_told_at_once():
