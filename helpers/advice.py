@@ -6,13 +6,13 @@ says so in every row: nothing here knows how fast a core of theirs is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 from helpers import cost
 from helpers.aws import Connection
+from helpers.cores import cores_here
 from helpers.training import Job
 
 CORES = {
@@ -176,11 +176,6 @@ def training_seconds(job: Job) -> float:
     """Give how long a job was Training, its download and upload left out; 0 while it still is."""
     phases = [phase for phase in job.phases if phase.name == "Training" and phase.end is not None]
     return sum((phase.end - phase.start).total_seconds() for phase in phases)
-
-
-def cores_here() -> int:
-    """Give the cores that a job on this machine may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def notes(connection: Connection, measured: Option, others: Sequence[Option]) -> tuple[str, ...]:

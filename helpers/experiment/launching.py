@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from helpers import checkpoints, job_request
 from helpers.aws import Connection
+from helpers.cores import jobs_here
 from helpers.experiment import plan
 from helpers.experiment.following import View, interrupted
 from helpers.experiment.plan import Planned
@@ -125,8 +125,8 @@ def launch_many(
 
 
 def choose_at_once(connection: Connection) -> int:
-    """Return how many runs are in progress at a time where nobody said: a training keeps two cores busy."""
-    return max(1, (os.cpu_count() or 2) // 2) if connection.endpoint else AT_ONCE
+    """Return how many runs are in progress at a time where nobody said."""
+    return jobs_here() if connection.endpoint else AT_ONCE
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Experiments: launched through the real SDK, each run once, in the room there is, found again, stopped."""
 
+import os
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,6 +9,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from helpers import experiment, training
+from helpers.cores import cores_here
+from helpers.embedded.jobs import Jobs
 from helpers.experiment import launching
 from helpers.experiment.runs import gather
 from helpers.training import patience
@@ -96,10 +99,23 @@ def test_no_more_than_at_once_are_in_progress(connection, launch, many, monkeypa
     assert len(many.follow(connection, "few").completed) == 5
 
 
-def test_cores_decide_on_the_embedded_target(connection, monkeypatch):
+def test_cores_decide_on_the_embedded_target(connection, monkeypatch, tmp_path):
+    monkeypatch.delenv("EMBEDDED_MAX_JOBS", raising=False)
     for cores, runs in ((1, 1), (2, 1), (4, 2), (16, 8)):
-        monkeypatch.setattr(launching.os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr("helpers.cores.cores_here", lambda cores=cores: cores)
         assert launching.choose_at_once(connection) == runs
+        assert Jobs(tmp_path / f"{cores}", lambda _: None).at_once == runs
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are not given to processes here")
+def test_only_the_cores_that_a_process_may_use_count(connection):
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert launching.choose_at_once(connection) == 1
+        assert cores_here() == 1
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def test_failed_runs_are_shown_and_launched_again_when_asked(connection, launch, many, capsys):
@@ -166,10 +182,8 @@ def test_the_trainer_config_is_looked_at_before_anything_is_launched(launch, man
     assert one == "With a: lerning_rate is no hyperparameter. The job would fail at once. Did you mean learning_rate?"
     assert two.startswith("With b: batch_size 99999 is more than buffer_size 12032.")
     with pytest.raises(training.TrainingError) as caught:
-        launch("doomed", {"a": {}, "b": {"batch_size": 240}}, folder=tmp_path, hyperparameters={"max_steps": 500})
-    assert str(caught.value).startswith(
-        "With a, b: 3DBall trains 500 steps and writes a summary every 1000: no training"
-    )
+        launch("doomed", {"a": {}, "b": {"batch_size": 240}}, folder=tmp_path, hyperparameters={"max_steps": 100})
+    assert str(caught.value).startswith("With a, b: 3DBall trains 100 steps and writes a summary every ")
     with pytest.raises(
         training.TrainingError, match="Expected folder to be the folder that was uploaded, found 'gone'."
     ):
@@ -320,7 +334,7 @@ def test_interrupting_leaves_running_what_runs(connection, launch, many, capsys,
 
 
 def test_runs_that_are_stopping_already_are_counted_apart(connection, launch, many, capsys, monkeypatch):
-    launch("slow", {"A": many.say(1.0), "B": many.say(1.0), "C": many.say(1.0)})
+    launch("slow", {"A": many.say(1.0), "B": many.say(2.0), "C": many.say(3.0)})
     found = many.follow(connection, "slow")
     statuses = iter(["Stopping", "Stopping", "Stopped"])
     seen = [replace(run, job=replace(run.job, status=next(statuses))) for run in found.runs]
