@@ -237,7 +237,7 @@ def list_streams(connection: aws.Connection) -> list[str]:
 
 
 def write_summaries(connection: aws.Connection, streams: list[str], number: int, ahead: float = 0.0) -> None:
-    """Let each of these runs write a summary, that of this number, as of now or of so many seconds later."""
+    """Let each of these runs write the summary of this number, as of now or of so many seconds ahead."""
     logs = connection.client("logs")
     for stream in streams:
         event = make_event(time.time() + ahead, number, 50.0)

@@ -152,7 +152,10 @@ def compare(
             share, how = scale(cores, CORES[name], players, kept)
             others.append(Option(name, CORES[name], speed * share, how, cost.find_price(connection, name)[0]))
     others.sort(key=lambda option: (option.usd is None, option.usd, option.machine))
-    return Advice((measured, *others), notes(connection, measured, others))
+    told = notes(connection, measured, others)
+    if players == "auto" and not kept:
+        told += (f"How many players auto kept stands in the training.json of {job.name}: see `results`.",)
+    return Advice((measured, *others), told)
 
 
 def read_players(folder: Path) -> int:
