@@ -154,7 +154,9 @@ def compare(
     others.sort(key=lambda option: (option.usd is None, option.usd, option.machine))
     told = notes(connection, measured, others)
     if players == "auto" and not kept:
-        told += (f"How many players auto kept stands in the training.json of {job.name}: see `results`.",)
+        told += (
+            f"How many players auto kept stands in what {job.name} left: fetch it, and name that folder in results.",
+        )
     return Advice((measured, *others), told)
 
 

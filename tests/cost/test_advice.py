@@ -131,7 +131,7 @@ def test_what_auto_kept_is_read_where_the_results_were_fetched(tmp_path, left):
         (tmp_path / "job/training.json").write_text(left)
     *_, how = advice.compare(connection(), job(num_envs="auto"), ["ml.c5.2xlarge"], tmp_path).options[1].cells
     known = bool(left and "3" in left)
-    told = "How many players auto kept stands in the training.json of job: see `results`."
+    told = "How many players auto kept stands in what job left: fetch it, and name that folder in results."
     assert (told in advice.compare(connection(), job(num_envs="auto"), results=tmp_path).notes) is not known
     assert ("auto kept 3 players" if known else "if auto finds that many players worth it") in how
     *_, how = advice.compare(connection(), job(num_envs="1"), ["ml.c5.2xlarge"], tmp_path).options[1].cells
