@@ -103,11 +103,13 @@ def look_at_recorded() -> Measurements:
 
 
 def look_at_running(url: str) -> Measurements:
-    """Look at runs in progress again and again."""
+    """Look at runs in progress again and again, each of which writes a summary in between."""
     connection = connect(url)
     watch = Watch(connection, NAME)
+    streams = list_streams(connection)
     times, lists, logs = [], 0, 0
-    for _ in range(LOOKS):
+    for number in range(LOOKS):
+        write_summaries(connection, streams, SUMMARIES + 1 + number)
         calls = count_calls(connection, watch)
         start = time.monotonic()
         watch.look()
@@ -115,6 +117,9 @@ def look_at_running(url: str) -> Measurements:
         lists, logs = max(lists, calls["Search"]), max(logs, calls["FilterLogEvents"])
     if len(watch.running) != RUNNING or len(watch.progress) != RUNNING:
         raise RuntimeError(f"Expected {RUNNING} runs in progress, found {len(watch.running)}.")
+    watch.look()
+    if {progress.step for progress in watch.progress.values()} != {1000 * (SUMMARIES + LOOKS)}:
+        raise RuntimeError("Expected the newest summary of each run to be seen.")
     return {"look": sorted(times)[LOOKS // 2], "lists": lists, "logs": logs, "following": own_peak()}
 
 
@@ -177,7 +182,7 @@ def planned(count: int) -> list[plan.Planned]:
 
 def make_record(run: plan.Planned, folder: Path, number: int, summaries: int) -> Record:
     """Give the record of a run in progress, begun so long ago that it has written its summaries."""
-    begun = time.time() - summaries * SPACING - 3600 + number
+    begun = time.time() - summaries * SPACING - 3600 - number
     request = {
         "TrainingJobName": run.name,
         "HyperParameters": dict(run.hyperparameters),
@@ -209,18 +214,34 @@ def make_record(run: plan.Planned, folder: Path, number: int, summaries: int) ->
 
 def make_log(run: plan.Planned, record: Record, summaries: int) -> dict[str, Any]:
     """Give a run's log as it was sent to CloudWatch Logs."""
-    line = (
-        "INFO:mlagents.trainers: run-0: 3DBall: Step: {}. Time Elapsed: {:.3f} s Mean Reward: {:.3f}. "
-        "Std of Reward: 1.250. Training."
-    )
     events = [
-        {
-            "timestamp": int(1000 * (record.created + number * SPACING)),
-            "message": line.format(1000 * number, number * SPACING, reward(run.seed, number)),
-        }
+        make_event(record.created + number * SPACING, number, reward(run.seed, number))
         for number in range(1, summaries + 1)
     ]
     return {"logStreamName": f"{run.name}/algo-1-{int(record.created)}", "logEvents": events}
+
+
+def make_event(when: float, number: int, mean: float) -> dict[str, Any]:
+    """Give a line of a log: the summary of this number."""
+    line = (
+        f"INFO:mlagents.trainers: run-0: 3DBall: Step: {1000 * number}. Time Elapsed: {number * SPACING:.3f} s "
+        f"Mean Reward: {mean:.3f}. Std of Reward: 1.250. Training."
+    )
+    return {"timestamp": int(1000 * when), "message": line}
+
+
+def list_streams(connection: aws.Connection) -> list[str]:
+    """List the log streams of all runs."""
+    pages = connection.client("logs").get_paginator("describe_log_streams").paginate(logGroupName=joblog.GROUP)
+    return [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
+
+
+def write_summaries(connection: aws.Connection, streams: list[str], number: int, ahead: float = 0.0) -> None:
+    """Let each of these runs write the summary of this number, as of now or of so many seconds ahead."""
+    logs = connection.client("logs")
+    for stream in streams:
+        event = make_event(time.time() + ahead, number, 50.0)
+        logs.put_log_events(logGroupName=joblog.GROUP, logStreamName=stream, logEvents=[event])
 
 
 def reward(run: int, summary: int) -> float:

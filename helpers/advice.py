@@ -6,13 +6,15 @@ says so in every row: nothing here knows how fast a core of theirs is.
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from helpers import cost
 from helpers.aws import Connection
+from helpers.cores import cores_here
 from helpers.training import Job
 
 CORES = {
@@ -21,6 +23,9 @@ CORES = {
     "ml.c5.xlarge": 4,
     "ml.c5.2xlarge": 8,
     "ml.c5.4xlarge": 16,
+    "ml.c5.9xlarge": 36,
+    "ml.c5.18xlarge": 72,
+    "ml.c5.24xlarge": 96,
     "ml.g4dn.xlarge": 4,
 }
 """The types that are compared, with their vCPUs (https://aws.amazon.com/ec2/instance-types/)."""
@@ -40,6 +45,7 @@ class Option:
     machine : str
         An instance type, or `HERE`.
     cores : int
+        0 where they are not known.
     steps_per_second : float
     how : str
         ``"measured …"`` or ``"extrapolated …"``, and from what.
@@ -70,7 +76,7 @@ class Option:
         usd = "" if self.usd is None else f"{self.usd:.2f}"
         return (
             self.machine,
-            f"{self.cores}",
+            f"{self.cores}" if self.cores else "",
             price,
             f"{self.steps_per_second:.1f}",
             f"{self.hours:.1f}",
@@ -102,7 +108,9 @@ class Advice:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
-def compare(connection: Connection, job: Job, types: Sequence[str] = tuple(CORES)) -> Advice:
+def compare(
+    connection: Connection, job: Job, types: Sequence[str] = tuple(CORES), results: str | Path | None = None
+) -> Advice:
     """Say what a million steps of a job's training cost on its own machine and on others.
 
     The measured speed is the job's last step over the seconds that it was Training, the trainer's start included. A job
@@ -115,6 +123,9 @@ def compare(connection: Connection, job: Job, types: Sequence[str] = tuple(CORES
         That has ended.
     types : sequence of str
         Instance types to compare, out of `CORES`.
+    results : path, optional
+        The folder that `helpers.training.fetch` brought the job to. With ``num-envs`` ``auto``, what was kept stands
+        there.
 
     Raises
     ------
@@ -137,16 +148,31 @@ def compare(connection: Connection, job: Job, types: Sequence[str] = tuple(CORES
     how = f"measured: step {steps:.0f} after {seconds:.0f} s of {job.name}"
     measured = Option(machine, cores, speed, how, None if embedded else cost.find_price(connection, machine)[0])
     players = job.hyperparameters.get("num-envs", PLAYERS)
+    kept = read_players(Path(results) / job.name) if results is not None and players == "auto" else 0
     others = []
     for name in types if cores else ():
         if name != machine:
-            share, how = scale(cores, CORES[name], players)
+            share, how = scale(cores, CORES[name], players, kept)
             others.append(Option(name, CORES[name], speed * share, how, cost.find_price(connection, name)[0]))
     others.sort(key=lambda option: (option.usd is None, option.usd, option.machine))
-    return Advice((measured, *others), notes(connection, measured, others))
+    told = notes(connection, measured, others)
+    if players == "auto" and not kept:
+        told += (
+            f"How many players auto kept stands in what {job.name} left: fetch it, and name that folder in results.",
+        )
+    return Advice((measured, *others), told)
 
 
-def scale(measured: int, other: int, players: str) -> tuple[float, str]:
+def read_players(folder: Path) -> int:
+    """Read how many players ``auto`` kept from what a job left; 0 where that cannot be told."""
+    try:
+        kept = json.loads((folder / "training.json").read_text())["num_envs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return kept if isinstance(kept, int) else 0
+
+
+def scale(measured: int, other: int, players: str, kept: int = 0) -> tuple[float, str]:
     """Work out what share of the measured speed a machine with another number of cores reaches, and say how.
 
     A training keeps one core busy for the trainer and one for each player at most, and waits for cores that are not
@@ -158,18 +184,25 @@ def scale(measured: int, other: int, players: str) -> tuple[float, str]:
         Cores of the machine that was measured, and of the other.
     players : str
         The hyperparameter ``num-envs``.
+    kept : int
+        How many players ``auto`` kept on the measured machine; 0 where that is not known.
 
     Returns
     -------
     share : float
     how : str
     """
-    if players == "auto":
-        told = f"extrapolated: times {other}/{measured} by cores, at most, for auto takes a player for each at most"
-        return other / measured, told
-    busy = int(float(players)) + 1
+    if players == "auto" and not kept:
+        if other == measured:
+            return 1, "extrapolated: as fast, for auto finds as many cores"
+        bound = "at most, if auto finds that many players worth it" if other > measured else "at least"
+        return other / measured, f"extrapolated: times {other}/{measured} by cores, {bound}"
+    busy = (kept or int(float(players))) + 1
     share = min(other, busy) / min(measured, busy)
     keeps = f"{busy - 1} player{'s' * (busy > 2)} and the trainer keep {busy} cores busy"
+    if kept:
+        keeps = f"auto kept {busy - 1} player{'s' * (busy > 2)}; with the trainer that keeps {busy} cores busy"
+        keeps += ", and it may keep more there" if other > measured else ""
     if share == 1:
         return share, f"extrapolated: as fast, for {keeps}"
     return share, f"extrapolated: times {min(other, busy)}/{min(measured, busy)}, for {keeps}"
@@ -181,11 +214,6 @@ def training_seconds(job: Job) -> float:
     return sum((phase.end - phase.start).total_seconds() for phase in phases)
 
 
-def cores_here() -> int:
-    """Give the cores that a job on this machine may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def notes(connection: Connection, measured: Option, others: Sequence[Option]) -> tuple[str, ...]:
     """Say what the table leaves out."""
     told = [
@@ -194,6 +222,8 @@ def notes(connection: Connection, measured: Option, others: Sequence[Option]) ->
     ]
     if not others and not measured.cores:
         told.append(f"The cores of {measured.machine} are not in this project's table, so nothing is extrapolated.")
+    if unknown := [option.machine for option in (measured, *others) if option.machine != HERE and not option.price]:
+        told.append(f"No dated price of {', '.join(unknown)} is known here: see {cost.PAGE}.")
     prices = [option.price for option in (measured, *others) if option.price]
     if prices:
         dates = " to ".join(sorted({min(price.date for price in prices), max(price.date for price in prices)}))

@@ -5,9 +5,11 @@ import json
 import math
 import numbers
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from botocore.exceptions import ClientError
 
+from helpers import trainer_config
 from helpers.aws import Connection
 from helpers.image import Image
 
@@ -82,6 +84,36 @@ def find_problems(
     return [*problems, *_problems_of_hyperparameters(hyperparameters)]
 
 
+def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], metric: str) -> list[str]:
+    """Return what of hyperparameters does not go with the trainer config in a folder, a sentence or two for each.
+
+    Parameters
+    ----------
+    folder : path
+        The folder that was uploaded.
+    hyperparameters : mapping
+    metric : str
+        What the training is to report.
+    """
+    if not isinstance(folder, (str, Path)) or not Path(folder).is_dir():
+        return [f"Expected folder to be the folder that was uploaded, found {_show(str(folder))}."]
+    report = trainer_config.check_folder(folder, hyperparameters=hyperparameters)
+    problems = [f"{finding.what} {finding.todo}" for finding in report.findings if finding.level == "error"]
+    return problems + [
+        f"{brain.name} trains {brain.settings['max_steps']} steps and writes a summary every "
+        f"{brain.settings['summary_freq']}: no training would report {metric}. Raise max_steps or lower summary_freq."
+        for brain in report.brains
+        if _number(brain.settings.get("summary_freq")) > _number(brain.settings.get("max_steps"))
+    ]
+
+
+def _number(value: object) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan  # which is never greater: the check has said what is wrong with it
+
+
 def encode(hyperparameters: Mapping[str, object]) -> dict[str, str]:
     """Return hyperparameters as SageMaker takes them, as text that the container reads alike."""
     return {name: value if isinstance(value, str) else _text(value) for name, value in hyperparameters.items()}
@@ -111,6 +143,8 @@ def _problems_of_hyperparameters(given: object) -> Iterator[str]:
             yield f"Expected hyperparameters with names of 1 to {MOST_OF_NAME} letters, found {_show(name)}."
         elif value is None:
             yield f"Expected a value for the hyperparameter {name}, found None. Leave it out to have its default."
+        elif isinstance(value, (set, frozenset, bytes)):
+            yield f"Expected the hyperparameter {name} to be text, a number, True or False, found {_show(value)}."
         elif len(encode({name: value})[name]) > MOST_OF_VALUE:
             yield (
                 f"Expected at most {MOST_OF_VALUE} characters in the hyperparameter {name}, which is all that "

@@ -17,6 +17,7 @@ from typing import Any
 
 from botocore.client import BaseClient
 
+from helpers.cores import jobs_here
 from helpers.embedded import guard, joblog, limits, paging, record, transfer
 from helpers.embedded.life import CHECKPOINTS, OPT_ML, SPOT_SHARE, Training
 from helpers.embedded.record import ENDED, Record
@@ -43,7 +44,7 @@ class Jobs:
 
     def __init__(self, folder: Path, client: Callable[[str], BaseClient], at_once: int | None = None):
         self.folder, self.client = folder, client
-        self.at_once = at_once or int(os.environ.get("EMBEDDED_MAX_JOBS") or max(1, (os.cpu_count() or 2) // 2))
+        self.at_once = at_once or int(os.environ.get("EMBEDDED_MAX_JOBS") or jobs_here())
         self.records: dict[str, Record] = {}
         # Sorted as they come, so that a page costs no more with many jobs: (what it is sorted by, name of the job).
         self.orders: dict[str, list[tuple[Any, str]]] = {"Name": [], "CreationTime": []}

@@ -11,6 +11,7 @@ bootstrap there and here.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -46,6 +47,8 @@ class Comparison:
     probability_interval : tuple of float, or None
     left_out : tuple of str
         The runs that are in none of these numbers, and why.
+    not_compared : tuple of str
+        Further settings that have scores, where nobody said which two to compare.
     """
 
     baseline: str
@@ -58,6 +61,7 @@ class Comparison:
     probability: float
     probability_interval: tuple[float, float] | None
     left_out: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -98,7 +102,13 @@ class Comparison:
 
     @property
     def _notes(self) -> tuple[str, ...]:
-        return (self.verdict, *(f"Left out: {one}" for one in self.left_out))
+        told = [self.verdict]
+        if self.not_compared:
+            told.append(
+                f"Not compared: {', '.join(self.not_compared)}. Two settings are compared at a time; say which with "
+                f"baseline={self.baseline!r}, other={self.not_compared[0]!r}."
+            )
+        return (*told, *(f"Left out: {one}" for one in self.left_out))
 
     def __str__(self) -> str:
         rows = (HEADER, *self.rows)
@@ -127,23 +137,29 @@ def compare(
     scores : mapping of str to mapping of int to float
         Settings, then seed, to a run's score, such as `Curves.score` gives them.
     baseline, other : str
-        Which two; empty for the first and the second.
+        Which two; empty for the first and the second. Those that are not compared then are named.
     left_out : sequence of str
         What to say of runs that are not in `scores`.
 
     Raises
     ------
     TrainingError
-        If a setting has no scores.
+        If a setting has no scores, or one that is no number.
     """
     names = list(scores)
-    baseline = baseline or (names[0] if names else "")
+    more = [] if baseline or other else names[2:]
+    baseline = baseline or next((name for name in names if name != other), "")
     other = other or next((name for name in names if name != baseline), "")
     for name in (baseline, other):
         if not scores.get(name):
             found = ", ".join(names) or "none"
-            wanted = name if name in scores else "two settings"
+            wanted = name or "two settings"
             raise TrainingError("\n".join([f"Expected scores of {wanted}, found those of {found}.", *left_out]))
+        for seed, score in scores[name].items():
+            if not math.isfinite(score):
+                raise TrainingError(f"Expected scores that are numbers, found {score} for {name}, seed {seed}.")
+    if baseline == other:
+        raise TrainingError(f"Expected two settings to compare, found {baseline} twice.")
     first, second = (np.array([scores[name][seed] for seed in sorted(scores[name])]) for name in (baseline, other))
     enough = min(len(first), len(second)) > 1
     return Comparison(
@@ -157,6 +173,7 @@ def compare(
         probability=float(improvement(second, first)),
         probability_interval=_resample(second, first, improvement) if enough else None,
         left_out=tuple(left_out),
+        not_compared=tuple(more),
     )
 
 
@@ -206,7 +223,9 @@ def _welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     if np.ptp(first) == np.ptp(second) == 0:  # nothing varies, and SciPy would divide by it
         difference = float(first.mean() - second.mean())
         return difference, difference
-    interval = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    with warnings.catch_warnings():  # where the scores of one are all alike, SciPy doubts its moments; they are exact
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     return float(interval.low), float(interval.high)
 
 

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 from helpers import rewards
 from helpers.aws import Connection
-from helpers.experiment.runs import PATIENT, Experiment, Run
+from helpers.experiment.runs import PATIENT, Experiment, Run, in_words
 from helpers.training.job import TrainingError
 from helpers.training.log import Log
 
 AT_ONCE = 8  # logs that are read at a time
+NO_EPISODE = "No episode was completed since last summary"  # in a summary without a mean reward
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,19 @@ def read_curves(connection: Connection, experiment: Experiment) -> Curves:
     Raises
     ------
     TrainingError
-        If no run is left.
+        If no run is left, or the target does not answer.
     """
     left_out = [f"{run}: {_why(run)}" for run in experiment.runs if run.job.status != "Completed"]
     logs = connection.client("logs", PATIENT)
     groups: dict[str, dict[int, pd.DataFrame]] = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for run, curve in zip(
+    with in_words(connection), ThreadPoolExecutor(AT_ONCE) as pool:
+        for run, (curve, lacks) in zip(
             experiment.completed, pool.map(partial(_read, connection, logs), experiment.completed), strict=True
         ):
-            if curve["mean_reward"].notna().any():
-                groups.setdefault(run.settings, {})[run.seed] = curve
+            if lacks:
+                left_out.append(f"{run}: {lacks}")
             else:
-                left_out.append(f"{run}: no episode ended before its last summary")
+                groups.setdefault(run.settings, {})[run.seed] = curve
     if not groups:
         raise TrainingError(
             f"Expected completed runs of {experiment.name!r} with a mean reward, found none.\n" + "\n".join(left_out)
@@ -86,10 +87,15 @@ def read_curves(connection: Connection, experiment: Experiment) -> Curves:
     return Curves(groups, tuple(left_out))
 
 
-def _read(connection: Connection, logs: Any, run: Run) -> pd.DataFrame:
+def _read(connection: Connection, logs: Any, run: Run) -> tuple[pd.DataFrame, str]:
+    """Return a run's curve, and what it lacks where it has no mean reward."""
     log = Log(connection, run.name, logs)
     log.read()
-    return rewards.read_log(log.lines)
+    curve = rewards.read_log(log.lines)
+    if curve["mean_reward"].notna().any():
+        return curve, ""
+    told = len(curve) or any(NO_EPISODE in line for line in log.lines)
+    return curve, "no episode ended before its last summary" if told else "it wrote no summary"
 
 
 def _why(run: Run) -> str:

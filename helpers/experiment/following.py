@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import AbstractContextManager
 
 from helpers import bar, cost
 from helpers.aws import Connection
@@ -81,17 +82,26 @@ class View:
         self._prices: dict[str, float | None] = {}
         self.note = ""
 
-    def look(self) -> float:
-        """Look once, and return for how long to wait before the next look, in seconds.
+    def look(self, more: str = "") -> float:
+        """Look once, and return for how long to wait before the next look, in seconds. See `asking`."""
+        with self.asking(more):
+            self.watch.look()
+        return self._patience.pause
+
+    def asking(self, more: str = "") -> AbstractContextManager[None]:
+        """Bear with a target that does not answer for a while.
+
+        Parameters
+        ----------
+        more : str
+            What to say besides where that takes too long.
 
         Raises
         ------
         TrainingError
-            If the target has not answered for too long.
+            If it has not answered for too long.
         """
-        with self._patience.asking(TrainingError(lost(self.connection, self.watch))):
-            self.watch.look()
-        return self._patience.pause
+        return self._patience.asking(TrainingError(lost(self.connection, self.watch) + more))
 
     def show(self, total: int) -> None:
         """Show how far the experiment is, of so many runs in all."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from helpers import checkpoints, job_request
 from helpers.aws import Connection
+from helpers.cores import jobs_here
 from helpers.experiment import plan
 from helpers.experiment.following import View, interrupted
 from helpers.experiment.plan import Planned
@@ -27,6 +28,8 @@ from helpers.training.patience import POLL_SECONDS, THROTTLED
 
 AT_ONCE = 10  # on AWS, whose quotas for new accounts are lower, and which says so
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 120.0  # seconds without a launch after AWS had no room
+LOST = ("Failed", "Stopped")  # statuses of runs that are in no mean
+NOT_LAUNCHED = " {} are not launched yet: run this cell again to go on with them."
 
 
 def launch_many(
@@ -38,6 +41,7 @@ def launch_many(
     volume: str,
     image: Image,
     hyperparameters: Mapping[str, object],
+    folder: str | Path | None = None,
     instance_type: str = "ml.c5.xlarge",
     instance_count: int = 1,
     max_minutes: float = 60,
@@ -53,7 +57,8 @@ def launch_many(
     A run that was launched before is not launched again, whether it runs, ended or failed: after a restart of the
     notebook the same call goes on where it was. This returns when the last run was launched; see `follow_many`.
 
-    Interrupting (Ctrl-C, or the stop button) ends the launching: what runs goes on.
+    Interrupting (Ctrl-C, or the stop button) ends the launching: what runs goes on. So does stopping a run from
+    elsewhere, as `stop_many` does with all of them: no more are launched after it.
 
     Parameters
     ----------
@@ -67,11 +72,14 @@ def launch_many(
         Each setting is trained with each of them.
     hyperparameters : mapping
         What all runs have in common.
+    folder : path, optional
+        The folder that was uploaded. With it, the hyperparameters of each setting are checked against its trainer
+        config.
     at_once : int
         The most runs in progress at a time. 0 is as many as this machine's cores bear on the embedded target, else 10.
         Where SageMaker says that the account's quota is reached, this waits, whatever the number.
     again : bool
-        Launch those runs again that failed or were stopped.
+        Launch those runs again that failed or were stopped, also with other hyperparameters, for they are in no mean.
     queue : str
         A training queue of AWS Batch, to submit all runs to: they wait there instead of here. It takes the rights
         batch:SubmitServiceJob, batch:ListServiceJobs and, to stop, batch:TerminateServiceJob.
@@ -87,14 +95,18 @@ def launch_many(
         refuses a run for another reason than that there is no room.
     """
     problems = [*plan.find_problems(experiment, settings, seeds, hyperparameters)]
-    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 0:
+    if not plan.is_whole(at_once) or at_once < 0:
         problems.append(f"Expected at_once to be a number of runs, or 0, found {at_once!r}.")
+    if not isinstance(again, bool):
+        problems.append(f"Expected again to be True or False, found {again!r}.")
     given = {"volume": volume, "image": image, "instance_type": instance_type, "max_minutes": max_minutes}
     given |= {"instance_count": instance_count, "spot": spot, "max_wait_minutes": max_wait_minutes}
     if not problems:
         for own in settings.values():
             both = {**hyperparameters, **own}
             problems += job_request.find_problems(hyperparameters=both, checkpoints="", start_from="", **given)
+    if not problems and folder is not None:
+        problems = plan.find_conflicts(folder, settings, hyperparameters)
     if problems:
         raise TrainingError("\n".join(dict.fromkeys(problems)))
     limits = make_limits(max_minutes, max_wait_minutes, spot)
@@ -103,18 +115,18 @@ def launch_many(
     planned = plan.make(experiment, settings, seeds, hyperparameters)
     batch = Queue(connection, queue) if queue else None
     watch = Watch(connection, experiment)
-    _refuse_mixture(watch, planned, order)
+    _refuse_mixture(watch, planned, order, again)
     left = _choose(watch, planned, again)
     if batch:
-        return _submit(connection, batch, watch, left, order)
+        return _submit(connection, batch, watch, left, order, again)
     launcher = Launcher(connection, order, at_once or choose_at_once(connection))
     launcher.launch(watch, left, len(planned), poll_seconds)
     return watch.experiment
 
 
 def choose_at_once(connection: Connection) -> int:
-    """Return how many runs are in progress at a time where nobody said: a training keeps two cores busy."""
-    return max(1, (os.cpu_count() or 2) // 2) if connection.endpoint else AT_ONCE
+    """Return how many runs are in progress at a time where nobody said."""
+    return jobs_here() if connection.endpoint else AT_ONCE
 
 
 @dataclass
@@ -135,26 +147,46 @@ class Launcher:
     _template: dict[str, Any] = field(default_factory=dict)
     _pause: float = 0.0
     _not_before: float = 0.0
+    _note: str = ""
 
     def launch(self, watch: Watch, left: list[Planned], total: int, poll_seconds: float) -> None:
         """Launch what is left, showing a bar."""
         if not left:
             return
         view = View(self.connection, watch, poll_seconds)
+        before = find_stopped(watch)
         try:
             while left:
-                pause = view.look()
-                while left and len(watch.running) < self.at_once and time.monotonic() >= self._not_before:
-                    view.note = self._try(watch, left)
-                    view.show(total)
+                pause = view.look(NOT_LAUNCHED.format(len(left)))
+                elsewhere = {name: how for name, how in find_stopped(watch).items() if name not in before}
+                if first := next((name for name, how in elsewhere.items() if how == "Stopped"), ""):
+                    what = f"{first} was stopped from elsewhere: no longer launching."
+                    print(interrupted(self.connection, watch, what, NOT_LAUNCHED.format(len(left))))
+                    break
+                if "Stopping" in elsewhere.values():
+                    # Once it has ended it tells whether someone stopped it, or its time was up.
+                    view.note = " · a run is being stopped: none is launched meanwhile"
+                else:
+                    self._fill(watch, left, view, total)
                 view.show(total)
                 if left:
                     time.sleep(pause)
         except KeyboardInterrupt:
-            more = f" {len(left)} are not launched yet: run this cell again to go on with them."
-            print(interrupted(self.connection, watch, "No longer launching.", more))
+            print(interrupted(self.connection, watch, "No longer launching.", NOT_LAUNCHED.format(len(left))))
         finally:
             view.close()
+
+    def _fill(self, watch: Watch, left: list[Planned], view: View, total: int) -> None:
+        """Launch as many runs as there is room for."""
+        while left and len(watch.running) < self.at_once and time.monotonic() >= self._not_before:
+            self._note = " · no answer: trying again"
+            with view.asking(NOT_LAUNCHED.format(len(left))):
+                self._note = self._try(watch, left)
+            view.note = self._note
+            view.show(total)
+            if self._note:
+                break
+        view.note = self._note
 
     def _try(self, watch: Watch, left: list[Planned]) -> str:
         """Launch the next run, or take note that there is no room; return what to show."""
@@ -211,20 +243,45 @@ class Launcher:
         }
 
 
-def _submit(connection: Connection, queue: Queue, watch: Watch, left: list[Planned], order: Order) -> Experiment:
-    """Submit runs to a queue, each once."""
-    there = queue.list_names(watch.name)
-    new = [run for run in left if run.name not in there]
+def _submit(
+    connection: Connection, queue: Queue, watch: Watch, left: list[Planned], order: Order, again: bool
+) -> Experiment:
+    """Submit runs to a queue, each once; with `again` also those that failed there and SageMaker never knew."""
+    there = {job.name: job.status for job in queue.list_jobs(watch.name)}
+    new, failed = [], []
+    for run in left:
+        attempt = _follow_attempts(run, there)
+        if attempt.name not in there:
+            (new if again or attempt == run else failed).append(attempt)
     for run in new:
         place = checkpoints.locate(connection, run.name)
         environment = {variable: run.labels[key] for key, variable in ENVIRONMENT.items()}
         own = {"values": run.hyperparameters, "place": place, "tags": run.labels, "environment": environment}
         queue.submit(run.name, replace(order, **own))
+    told = f"{len(left) - len(new) - len(failed)} were there already."
+    if failed:
+        told += f" {len(failed)} ended there before SageMaker knew of them: again=True submits them again."
     print(
-        f"{len(new)} runs of {watch.name} submitted to {queue.name}; {len(left) - len(new)} were there already. To "
-        f'follow them: training.follow_many(connection, "{watch.name}", queue="{queue.name}")'
+        f"{len(new)} runs of {watch.name} submitted to {queue.name}; {told} To follow them: "
+        f'training.follow_many(connection, "{watch.name}", queue="{queue.name}")'
     )
     return watch.experiment
+
+
+def _follow_attempts(run: Planned, there: Mapping[str, str]) -> Planned:
+    """Return the attempt after those that failed in the queue, which knows jobs by name and status."""
+    while there.get(run.name) == "FAILED":
+        run = replace(run, attempt=run.attempt + 1)
+    return run
+
+
+def find_stopped(watch: Watch) -> dict[str, str]:
+    """Return the runs that were stopped, by their jobs' names, and how far that is.
+
+    ``"Stopping"`` until they have ended, then ``"Stopped"``, or what SageMaker says where their time was up.
+    """
+    jobs = [run.job for run in watch.runs.values() if run.job.status in ("Stopping", "Stopped")]
+    return {job.name: job.phase if job.status == "Stopped" else "Stopping" for job in jobs}
 
 
 def _choose(watch: Watch, planned: list[Planned], again: bool) -> list[Planned]:
@@ -236,17 +293,22 @@ def _choose(watch: Watch, planned: list[Planned], again: bool) -> list[Planned]:
         there = newest.get(run.label)
         if there is None:
             left.append(run)
-        elif again and there.job.status in ("Failed", "Stopped"):
+        elif again and there.job.status in LOST:
             left.append(replace(run, attempt=len(found.launches[run.label]) + 1))
     return left
 
 
-def _refuse_mixture(watch: Watch, planned: list[Planned], order: Order) -> None:
-    """Refuse to add runs to an experiment whose earlier runs were something else under the same names."""
+def _refuse_mixture(watch: Watch, planned: list[Planned], order: Order, again: bool) -> None:
+    """Refuse to add runs to an experiment whose earlier runs were something else under the same names.
+
+    Those that failed or were stopped are in no mean: with `again` they may be something else.
+    """
     wanted = {run.label: run for run in planned}
-    problems = []
+    problems, lost = [], True
     for run in watch.experiment.runs:
-        job = run.job
+        job, count = run.job, len(problems)
+        if again and job.status in LOST:
+            continue
         if job.volume and job.volume.rstrip("/") != order.volume.rstrip("/"):
             problems.append(f"another build ({job.volume}, now {order.volume})")
         if job.image != order.image.uri:
@@ -257,8 +319,12 @@ def _refuse_mixture(watch: Watch, planned: list[Planned], order: Order) -> None:
             told = ", ".join(f"{key} {before.get(key, 'not set')}, now {now.get(key, 'not set')}" for key in changed)
             if changed:
                 problems.append(f"other hyperparameters for {run} ({told})")
+        lost = lost and (len(problems) == count or job.status in LOST)
     if problems:
+        todo = "take another name"
+        if lost:
+            todo = "again=True launches them anew, for none of them completed"
         raise TrainingError(
             f"Expected to go on with the experiment {watch.name!r}, found that its runs were launched with "
-            f"{'; '.join(list(dict.fromkeys(problems))[:3])}. Such runs cannot be compared: take another name."
+            f"{'; '.join(list(dict.fromkeys(problems))[:3])}. Such runs cannot be compared: {todo}."
         )

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import numbers
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from helpers import job_request
 from helpers.training.job import JOB_PREFIX
@@ -18,8 +20,8 @@ from helpers.training.job import JOB_PREFIX
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,46}[A-Za-z0-9._-])?")
 WANTED = "1 to 48 letters, digits, spaces, dots, dashes and underscores, a letter or digit first"
 MOST_SEED = 2**31 - 1
-# Together with the seed, the hash and what stands between them: SageMaker's 63 characters.
-MOST_OF_EXPERIMENT, MOST_OF_SETTINGS = 20, 12
+# Together with the seed, the two hashes and what stands between them: SageMaker's 63 characters.
+MOST_OF_EXPERIMENT, MOST_OF_SETTINGS = 15, 10
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Planned:
         """Its job's name."""
         settings = shorten(self.settings, MOST_OF_SETTINGS)
         told = json.dumps([self.labels, dict(self.hyperparameters), self.attempt], sort_keys=True)
-        return f"{prefix(self.experiment)}{settings}-s{self.seed}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        return f"{prefix(self.experiment)}{settings}-s{self.seed}-{_hash(told)[:8]}"
 
 
 def make_name(
@@ -67,17 +69,21 @@ def make_name(
     """Return a name for an experiment that was given none, worked out from all that its runs are made of."""
     each = {name: job_request.encode({**hyperparameters, **own}) for name, own in settings.items()}
     told = json.dumps([volume.rstrip("/"), image, each], sort_keys=True)
-    return f"experiment-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+    return f"experiment-{_hash(told)[:8]}"
 
 
 def prefix(experiment: str) -> str:
-    """Return what the names of all jobs of an experiment begin with; others' may, too."""
-    return f"{JOB_PREFIX}-{shorten(experiment, MOST_OF_EXPERIMENT)}-"
+    """Return what the names of all jobs of an experiment begin with, and of no other: a hash of its name is in it."""
+    return f"{JOB_PREFIX}-{shorten(experiment, MOST_OF_EXPERIMENT)}-{_hash(experiment)[:6]}-"
 
 
 def shorten(name: str, most: int) -> str:
     """Return what a job's name can hold of a name: small letters and digits, single dashes between them."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower())[:most].strip("-")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make(
@@ -99,7 +105,7 @@ def make(
     """
     return [
         Planned(experiment, name, seed, job_request.encode({**hyperparameters, **own, "seed": seed}))
-        for seed in seeds
+        for seed in map(int, seeds)
         for name, own in settings.items()
     ]
 
@@ -123,7 +129,7 @@ def find_problems(experiment: object, settings: object, seeds: object, hyperpara
             continue
         if "seed" in {**hyperparameters, **own}:
             yield f"Expected the seed in seeds alone, found one in the hyperparameters of {name!r}, too."
-        told = json.dumps(job_request.encode({**hyperparameters, **own}), sort_keys=True)
+        told = repr(sorted(job_request.encode({**hyperparameters, **own}).items(), key=repr))
         if told in same:
             yield f"Expected settings that differ, found {same[told]!r} and {name!r} with the same hyperparameters."
         same[told] = name
@@ -131,7 +137,23 @@ def find_problems(experiment: object, settings: object, seeds: object, hyperpara
         yield f"Expected seeds to be whole numbers, such as [1, 2, 3], found {seeds!r}."
         return
     for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
+        if not is_whole(seed) or not 0 <= seed <= MOST_SEED:
             yield f"Expected each seed to be a whole number from 0 to {MOST_SEED}, found {seed!r}."
-    if len(set(seeds)) < len(seeds):
+    if all(map(is_whole, seeds)) and len(set(seeds)) < len(seeds):
         yield f"Expected each seed once, found {list(seeds)}: a second run with a seed tells nothing new."
+
+
+def find_conflicts(
+    folder: str | Path, settings: Mapping[str, Mapping[str, object]], hyperparameters: Mapping[str, object]
+) -> list[str]:
+    """Return what of an experiment does not go with the trainer config in a folder, and with which settings."""
+    found: dict[str, list[str]] = {}
+    for name, own in settings.items():
+        for problem in job_request.find_conflicts(folder, {**hyperparameters, **own}, "mean_reward"):
+            found.setdefault(problem, []).append(name)
+    return [f"With {', '.join(names)}: {problem}" for problem, names in found.items()]
+
+
+def is_whole(value: object) -> bool:
+    """Say whether a value is a whole number, Python's or NumPy's."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -6,6 +6,7 @@ takes twenty calls, where describing each would take two thousand.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
 from helpers.aws import Connection
 from helpers.experiment import plan
 from helpers.training.job import Job, TrainingError, from_description
+from helpers.training.patience import THROTTLED
 
 PAGE = 100  # Search's largest
 # botocore waits between its attempts, longer each time and by chance; "adaptive" also slows down what it sends.
@@ -102,17 +104,48 @@ def find(connection: Connection, experiment: str = "") -> Experiment:
     Raises
     ------
     TrainingError
-        If there is none.
+        If there is none, or the target does not answer.
     """
     experiment = experiment or find_newest(connection)
-    found = gather(experiment, find_all(connection.client("sagemaker", PATIENT), experiment))
+    with in_words(connection):
+        found = gather(experiment, find_all(connection.client("sagemaker", PATIENT), experiment))
     if not found.runs:
-        others = ", ".join(list_names(connection)) or "none"
-        raise TrainingError(
-            f"Expected runs of the experiment {experiment!r}, found none on {connection.target}. Experiments there: "
-            f"{others}."
-        )
+        raise missing(connection, experiment)
     return found
+
+
+def missing(connection: Connection, experiment: str) -> TrainingError:
+    """Return the error that there is no such experiment, which names those that are there."""
+    others = ", ".join(list_names(connection)) or "none"
+    return TrainingError(
+        f"Expected runs of the experiment {experiment!r}, found none on {connection.target}. Experiments there: "
+        f"{others}."
+    )
+
+
+@contextlib.contextmanager
+def in_words(connection: Connection) -> Iterator[None]:
+    """Say in words that the target does not answer, or is asked too often, once botocore has tried enough.
+
+    Raises
+    ------
+    TrainingError
+        In the place of botocore's errors.
+    """
+    try:
+        yield
+    except (ConnectionError, HTTPClientError) as error:
+        if connection.endpoint:
+            told = f"The embedded AWS at {connection.endpoint} does not answer. Run the notebook from its first cell."
+        else:
+            told = f"AWS cannot be reached; run this again later. {error}"
+        raise TrainingError(told) from error
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in THROTTLED:
+            raise
+        raise TrainingError(
+            f"AWS wants to be asked less often; others ask it, too. Wait a minute and run this again. {error}"
+        ) from error
 
 
 def find_newest(connection: Connection) -> str:
@@ -126,7 +159,10 @@ def find_newest(connection: Connection) -> str:
 def list_names(connection: Connection) -> list[str]:
     """Return the names of the experiments of the newest hundred jobs, newest first."""
     expression = {"Filters": [{"Name": "Tags.experiment", "Operator": "Exists"}]}
-    page = search(connection.client("sagemaker", PATIENT), expression, SortBy="CreationTime", SortOrder="Descending")
+    with in_words(connection):
+        page = search(
+            connection.client("sagemaker", PATIENT), expression, SortBy="CreationTime", SortOrder="Descending"
+        )
     names = (read_labels(told["TrainingJob"]).get("experiment") for told in page["Results"])
     return list(dict.fromkeys(filter(None, names)))
 

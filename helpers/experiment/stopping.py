@@ -1,14 +1,19 @@
 """Stop an experiment."""
 
+from collections import Counter
+
 from botocore.exceptions import ClientError
 
 from helpers.aws import Connection
 from helpers.experiment.queue import Queue
-from helpers.experiment.runs import PATIENT, find_all
+from helpers.experiment.runs import PATIENT, find_all, in_words, missing
+from helpers.training.job import TrainingError
 
 
 def stop_many(connection: Connection, experiment: str, *, queue: str = "") -> int:
     """Stop all runs of an experiment that have not ended, and return their number. Their models are kept.
+
+    A `launch_many` that is still at it, in another notebook, sees that and launches no more.
 
     Parameters
     ----------
@@ -20,24 +25,37 @@ def stop_many(connection: Connection, experiment: str, *, queue: str = "") -> in
     Raises
     ------
     TrainingError
-        If AWS does not let you.
+        If there is no such experiment, its target does not answer, or AWS does not let you.
     """
+    if not isinstance(experiment, str) or not experiment:
+        raise TrainingError(
+            f"Expected the name of the experiment to stop, found {experiment!r}. Name it, so that no other is stopped."
+        )
     waiting = Queue(connection, queue).terminate(experiment) if queue else 0
     sagemaker = connection.client("sagemaker", PATIENT)
-    stopped = ended = 0
-    for run in find_all(sagemaker, experiment):
-        if run.job.status != "InProgress":
-            ended += 1
-            continue
-        try:
-            sagemaker.stop_training_job(TrainingJobName=run.name)
-            stopped += 1
-        except ClientError as error:  # it ended meanwhile
-            if error.response["Error"]["Code"] != "ValidationException":
-                raise
-            ended += 1
-    told = f"Stopping {stopped} runs of {experiment}. Each saves its model first; this can take two minutes."
-    print(told if stopped else f"No run of {experiment} is in progress; {ended} ended before.")
+    counts: Counter[str] = Counter()
+    with in_words(connection):
+        for run in find_all(sagemaker, experiment):
+            counts[_stop(sagemaker, run.name) if run.job.status == "InProgress" else run.job.status] += 1
+    if not counts and not waiting:
+        raise missing(connection, experiment)
+    stopped, stopping = counts.pop("InProgress", 0), counts.pop("Stopping", 0)
+    if stopped:
+        print(f"Stopping {stopped} runs of {experiment}. Each saves its model first; this can take two minutes.")
+    elif counts or stopping:
+        before = f"{stopping} are stopping already, " if stopping else ""
+        print(f"No run of {experiment} is in progress; {before}{counts.total()} ended before.")
     if waiting:
         print(f"{waiting} jobs in the queue {queue} were ended.")
     return stopped + waiting
+
+
+def _stop(sagemaker, name: str) -> str:
+    """Stop a job, and return the status in which that found it."""
+    try:
+        sagemaker.stop_training_job(TrainingJobName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+        return "Completed"  # meanwhile, or otherwise ended
+    return "InProgress"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from helpers.aws import Connection
-from helpers.experiment.runs import PATIENT, Experiment, Run, find_all, gather, read_page
+from helpers.experiment.runs import PATIENT, Experiment, Run, find_all, gather, in_words, read_page
 from helpers.rewards.log import SUMMARY
 from helpers.training.log import LOG_GROUP
 
@@ -43,13 +43,19 @@ class Watch:
         By the names of their jobs.
     progress : dict of str to Progress
         Of those that have written a summary.
+
+    Raises
+    ------
+    TrainingError
+        If the target does not answer when it is first asked.
     """
 
     def __init__(self, connection: Connection, experiment: str):
         self.name = experiment
         self.sagemaker = connection.client("sagemaker", PATIENT)
         self._logs = connection.client("logs", PATIENT)
-        self.runs = {run.name: run for run in find_all(self.sagemaker, experiment)}
+        with in_words(connection):
+            self.runs = {run.name: run for run in find_all(self.sagemaker, experiment)}
         self.progress: dict[str, Progress] = {}
         self._since = max((run.modified for run in self.runs.values()), default=None)
         self._token, self._rounds = "", 0
@@ -103,7 +109,8 @@ class Watch:
                 self._take(event["logStreamName"].partition("/")[0], event["timestamp"], event["message"])
             self._log_token = page.get("nextToken") or ""
             if not self._log_token:
-                newest = datetime.fromtimestamp(self._newest / 1000, timezone.utc)
+                # A clock there may be fast: what is written from now on must not lie before what is read.
+                newest = min(datetime.now(timezone.utc), datetime.fromtimestamp(self._newest / 1000, timezone.utc))
                 self._read_from = max(self._read_from, newest - OVERLAP)
                 return
 

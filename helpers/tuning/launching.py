@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import numbers
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from difflib import get_close_matches
@@ -102,19 +103,22 @@ def launch(
     found, wrong = tried.read(ranges, static)
     problems += wrong
     problems += _problems_of_search(metric, direction, strategy, found, max_trainings, parallel, seed)
+    for name, value in (("early_stopping", early_stopping), ("again", again)):
+        if not isinstance(value, bool):
+            problems.append(f"Expected {name} to be True or False, found {value!r}.")
     if not problems and folder is not None:
         problems = tried.find_conflicts(folder, found, static, metric)
     if problems:
         raise TuningError("\n".join(problems))
-    count = max_trainings or (int(math.prod(one.count for one in found)) if strategy == "Grid" else DEFAULT_TRAININGS)
+    count = int(max_trainings or (math.prod(one.count for one in found) if strategy == "Grid" else DEFAULT_TRAININGS))
     search = {
         "objective_metric_name": metric,
         "objective_type": direction,
         "strategy": strategy,
         "max_jobs": count,
-        "max_parallel_jobs": min(parallel, count),
+        "max_parallel_jobs": min(int(parallel), count),
         "early_stopping_type": "Auto" if early_stopping else "Off",
-        "random_seed": seed,
+        "random_seed": None if seed is None else int(seed),
     }
     values = job_request.encode(hyperparameters)
     mark = _mark(volume, image.uri, values, [vars(one) for one in found], search, instance_type, max_minutes)
@@ -139,7 +143,7 @@ def _problems_of_search(
     seed: object,
 ) -> list[str]:
     problems = []
-    if metric not in training.METRICS:
+    if metric not in list(training.METRICS):  # not hashed, for it may be anything
         near = get_close_matches(str(metric), training.METRICS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         problems.append(
@@ -178,7 +182,7 @@ def _problems_of_count(strategy: object, ranges: list[tried.Range], max_training
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _mark(*asked: Any) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers import trainer_config
+from helpers import job_request, trainer_config
 from helpers.findings import Finding
 from helpers.trainer_config import hyperparameters as known
 from helpers.trainer_config import keys
@@ -94,9 +94,9 @@ def find_conflicts(folder: str | Path, ranges: list[Range], static: Mapping[str,
 
     Each range's ends are put into the config, and the config is checked as the trainer would read it.
     """
+    problems = job_request.find_conflicts(folder, static, metric)
     report = trainer_config.check_folder(folder, hyperparameters=static)
     before = {finding.what for finding in _errors(report)}
-    problems = [f"{finding.what} {finding.todo}" for finding in _errors(report)]
     for one in ranges:
         top = one.name.partition(".")[0]
         trainers = {brain.trainer for brain in report.brains} & set(keys.TRAINERS)
@@ -109,23 +109,11 @@ def find_conflicts(folder: str | Path, ranges: list[Range], static: Mapping[str,
                 if finding.what not in before:
                     found.setdefault(finding.what, f"With {one.name} {value}: {finding.what} {finding.todo}")
         problems += found.values()
-    return problems + [
-        f"{brain.name} trains {brain.settings['max_steps']} steps and writes a summary every "
-        f"{brain.settings['summary_freq']}: no training would report {metric}. Raise max_steps or lower summary_freq."
-        for brain in report.brains
-        if _number(brain.settings.get("summary_freq")) > _number(brain.settings.get("max_steps"))
-    ]
+    return problems
 
 
 def _errors(report: trainer_config.ConfigReport) -> list[Finding]:
     return [finding for finding in report.findings if finding.level == "error"]
-
-
-def _number(value: object) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan  # which is never greater: the check has said what is wrong with it
 
 
 def _problems_of_key(name: object, static: Mapping[str, Any]) -> Iterator[str]:

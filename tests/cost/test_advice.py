@@ -64,7 +64,8 @@ def test_a_million_steps():
 
 def test_from_cheap_to_dear():
     costs = [option.usd for option in advice.compare(connection(), job(num_envs="8")).options[1:]]
-    assert costs == sorted(costs)
+    priced = [usd for usd in costs if usd is not None]
+    assert costs == [*sorted(priced), None, None]
 
 
 def test_an_instance_on_aws_was_measured_itself(on_aws):
@@ -79,6 +80,7 @@ def test_an_instance_whose_cores_are_not_known(on_aws):
     found = advice.compare(on_aws, job(instance_type="ml.p9.xlarge"))
     assert [option.machine for option in found.options] == ["ml.p9.xlarge"]
     assert "The cores of ml.p9.xlarge are not in this project's table, so nothing is extrapolated." in found.notes
+    assert found.options[0].cells[1] == ""
 
 
 @pytest.mark.parametrize(
@@ -89,12 +91,52 @@ def test_an_instance_whose_cores_are_not_known(on_aws):
         (2, 8, "3", 2, "times 4/2, for 3 players and the trainer keep 4 cores busy"),
         (2, 2, "3", 1, "as fast, for 3 players and the trainer keep 4 cores busy"),
         (16, 4, "7", 0.5, "times 4/8, for 7 players and the trainer keep 8 cores busy"),
-        (2, 8, "auto", 4, "times 8/2 by cores, at most, for auto takes a player for each at most"),
+        (2, 8, "auto", 4, "times 8/2 by cores, at most, if auto finds that many players worth it"),
+        (16, 4, "auto", 0.25, "times 4/16 by cores, at least"),
+        (4, 4, "auto", 1, "as fast, for auto finds as many cores"),
         (1, 4, "1.0", 2, "times 2/1, for 1 player and the trainer keep 2 cores busy"),
     ],
 )
 def test_what_is_extrapolated_and_how(measured, other, players, share, how):
     assert advice.scale(measured, other, players) == (share, f"extrapolated: {how}")
+
+
+@pytest.mark.parametrize(
+    ("measured", "other", "kept", "share", "how"),
+    [
+        (
+            2,
+            8,
+            1,
+            1,
+            "as fast, for auto kept 1 player; with the trainer that keeps 2 cores busy, and it may keep more there",
+        ),
+        (
+            4,
+            8,
+            5,
+            1.5,
+            "times 6/4, for auto kept 5 players; with the trainer that keeps 6 cores busy, and it may keep more there",
+        ),
+        (16, 4, 7, 0.5, "times 4/8, for auto kept 7 players; with the trainer that keeps 8 cores busy"),
+    ],
+)
+def test_what_auto_kept_is_what_counts(measured, other, kept, share, how):
+    assert advice.scale(measured, other, "auto", kept) == (share, f"extrapolated: {how}")
+
+
+@pytest.mark.parametrize("left", ['{"num_envs": 3, "num_envs_reason": "auto, …"}', "{}", "[]", "broken", None])
+def test_what_auto_kept_is_read_where_the_results_were_fetched(tmp_path, left):
+    if left:
+        (tmp_path / "job").mkdir()
+        (tmp_path / "job/training.json").write_text(left)
+    *_, how = advice.compare(connection(), job(num_envs="auto"), ["ml.c5.2xlarge"], tmp_path).options[1].cells
+    known = bool(left and "3" in left)
+    told = "How many players auto kept stands in what job left: fetch it, and name that folder in results."
+    assert (told in advice.compare(connection(), job(num_envs="auto"), results=tmp_path).notes) is not known
+    assert ("auto kept 3 players" if known else "if auto finds that many players worth it") in how
+    *_, how = advice.compare(connection(), job(num_envs="1"), ["ml.c5.2xlarge"], tmp_path).options[1].cells
+    assert "for 1 player and the trainer" in how
 
 
 def test_only_training_counts_and_an_interruption_between_does_not():
@@ -137,8 +179,17 @@ def test_the_days_of_the_prices():
     assert advice.compare(connection(), job()).notes[-1] == "Prices of 2026-08-11 to 2026-09-25 in us-east-1."
 
 
-def test_every_type_has_a_price():
-    assert set(advice.CORES) <= {price.instance_type for price in cost.TABLE}
+def test_a_type_without_a_dated_price_has_an_empty_cell_and_is_told():
+    unknown = {"ml.c5.18xlarge", "ml.c5.24xlarge"}
+    assert set(advice.CORES) - {price.instance_type for price in cost.TABLE} == unknown
+    found = advice.compare(connection(), job())
+    rows = {option.machine: option.cells for option in found.options}
+    assert {name for name, cells in rows.items() if cells[2] == cells[5] == ""} == {advice.HERE, *unknown}
+    assert [option.machine for option in found.options[-2:]] == sorted(unknown)
+    told = (
+        "No dated price of ml.c5.18xlarge, ml.c5.24xlarge is known here: see https://aws.amazon.com/sagemaker/pricing/."
+    )
+    assert told in found.notes
 
 
 def test_both_forms_say_the_same():

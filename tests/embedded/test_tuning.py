@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from helpers import embedded
-from helpers.embedded.tuning import stopping
+from helpers.embedded.tuning import search, stopping
 
 ENDED = ("Completed", "Failed", "Stopped")
 DIGITS = {"CategoricalParameterRanges": [{"Name": "digit", "Values": ["3", "1", "2"]}]}
@@ -568,3 +568,23 @@ def test_sagemaker_sdk(tuner, aws):
     assert told["TrainingJobStatusCounters"]["Completed"] + told["TrainingJobStatusCounters"]["Stopped"] == 4
     tuned = [training["TunedHyperParameters"] for training in tuner.trainings("by-sdk")]
     assert all(one["normalize"] in ("True", "False") and 32 <= int(one["batch_size"]) <= 64 for one in tuned)
+
+
+def test_a_bayesian_search_goes_by_what_was_earned_after_the_first_few():
+    ranges = [
+        search.Range("rate", "Continuous", 1e-4, 1e-2, "Logarithmic"),
+        search.Range("size", "Categorical", values=("64", "128", "256")),
+    ]
+
+    def choose(rewards):
+        """Choose the next after trainings that earned these; each of those was chosen without a reward."""
+        tried = []
+        for _ in rewards:
+            chosen = search.choose("Bayesian", ranges, tried, seed=1, maximise=True)
+            tried.append(search.Tried(chosen, 0.0))
+        tried = [search.Tried(one.hyperparameters, reward) for one, reward in zip(tried, rewards, strict=True)]
+        return search.choose("Bayesian", ranges, tried, seed=1, maximise=True)
+
+    assert search.FIRST_AT_RANDOM == 3
+    assert choose([1.0, 2.0]) == choose([2.0, 1.0])
+    assert choose([1.0, 2.0, 3.0]) != choose([3.0, 2.0, 1.0])

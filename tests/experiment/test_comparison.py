@@ -117,6 +117,31 @@ def test_which_two_can_be_chosen():
     assert (found := experiment.compare(scores, other="c")).baseline + found.other == "ac"
     assert (found := experiment.compare(scores, "c")).baseline + found.other == "ca"
     assert experiment.compare(scores, "b", "c").difference == 3
+    assert (found := experiment.compare(scores, other="a")).baseline + found.other == "ba"
+    with pytest.raises(TrainingError, match="Expected two settings to compare, found a twice."):
+        experiment.compare(scores, "a", "a")
+
+
+def test_settings_that_are_not_compared_are_named():
+    scores = {"a": {1: 1.0, 2: 2.0}, "b": {1: 2.0, 2: 3.0}, "c": {1: 5.0, 2: 6.0}, "d": {1: 5.0, 2: 6.0}}
+    told = "Not compared: c, d. Two settings are compared at a time; say which with baseline='a', other='c'."
+    assert str(experiment.compare(scores)).splitlines()[-1] == told
+    assert "Not compared: c, d." in experiment.compare(scores)._repr_html_()
+    assert "Not compared" not in str(experiment.compare(scores, "a", "b"))
+    assert "Not compared" not in str(experiment.compare({"a": scores["a"], "b": scores["b"]}))
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers(score):
+    with pytest.raises(TrainingError, match=f"Expected scores that are numbers, found {score} for b, seed 2."):
+        experiment.compare({"a": {1: 1.0}, "b": {1: 1.0, 2: score}})
+
+
+@pytest.mark.filterwarnings("error")
+def test_scores_of_one_that_are_all_alike_bring_no_warning():
+    low, high = compare([5.0, 5.0, 5.0], [7.0, 8.0, 7.0]).welch
+    freedom, error = 2, np.std([7.0, 8.0, 7.0], ddof=1) / np.sqrt(3)
+    assert (low, high) == pytest.approx((7 / 3 - t.ppf(0.975, freedom) * error, 7 / 3 + t.ppf(0.975, freedom) * error))
 
 
 @pytest.mark.parametrize(
@@ -128,6 +153,11 @@ def test_what_is_missing_is_told_with_what_was_left_out(scores, told):
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"Expected scores of {told}, found those of ")
     assert second == "b, seed 1: Failed, out of memory"
+
+
+def test_a_setting_that_is_not_there_is_named():
+    with pytest.raises(TrainingError, match="Expected scores of Z, found those of a, b."):
+        experiment.compare({"a": {1: 1.0}, "b": {1: 2.0}}, "a", "Z")
 
 
 def test_what_is_shown():

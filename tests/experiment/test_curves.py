@@ -14,6 +14,9 @@ def test_partly_failed(connection, launch, many):
         "cut": many.say(9.0, then="term;wait"),
         "bad": many.say(9.0, then="failure no memory;exit 1"),
         "mute": {"do": "say nothing at all"},
+        "slow": {
+            "do": "say INFO:mlagents.trainers: run: 3DBall: Step: 9. No episode was completed since last summary."
+        },
     }
     launch("curves", settings, [1, 2], at_once=12)
     for run in experiment.find(connection, "curves").runs:
@@ -29,8 +32,10 @@ def test_partly_failed(connection, launch, many):
         "bad, seed 2: Failed, AlgorithmError: no memory, exit code: 1",
         "cut, seed 1: Stopped",
         "cut, seed 2: Stopped",
-        "mute, seed 1: no episode ended before its last summary",
-        "mute, seed 2: no episode ended before its last summary",
+        "mute, seed 1: it wrote no summary",
+        "mute, seed 2: it wrote no summary",
+        "slow, seed 1: no episode ended before its last summary",
+        "slow, seed 2: no episode ended before its last summary",
     ]
     assert curves.score() == {"A": {1: 3.0, 2: 3.0}, "B": {1: 6.0, 2: 6.0}}
     assert curves.score(last=1) == {"A": {1: 4.0, 2: 4.0}, "B": {1: 8.0, 2: 8.0}}
@@ -42,9 +47,9 @@ def test_partly_failed(connection, launch, many):
     assert legend == ["A, mean of 2 runs", "B, mean of 2 runs"]
     told = figure.get_supxlabel()
     assert told.startswith("Left out: ")
-    assert told.endswith("and 2 more")
+    assert told.endswith("and 4 more")
     table = experiment.tabulate(connection, found)
-    assert dict(table["status"].value_counts()) == {"Completed": 6, "Failed": 2, "Stopped": 2}
+    assert dict(table["status"].value_counts()) == {"Completed": 8, "Failed": 2, "Stopped": 2}
 
 
 def test_nothing_completed(connection, launch, many):

@@ -1,12 +1,19 @@
 """Experiments: launched through the real SDK, each run once, in the room there is, found again, stopped."""
 
+import os
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from helpers import experiment, training
+from helpers.cores import cores_here
+from helpers.embedded.jobs import Jobs
 from helpers.experiment import launching
 from helpers.experiment.runs import gather
+from helpers.training import patience
 
 
 def test_each_run_is_a_job_whose_tags_say_which(connection, launch, many):
@@ -92,10 +99,23 @@ def test_no_more_than_at_once_are_in_progress(connection, launch, many, monkeypa
     assert len(many.follow(connection, "few").completed) == 5
 
 
-def test_cores_decide_on_the_embedded_target(connection, monkeypatch):
+def test_cores_decide_on_the_embedded_target(connection, monkeypatch, tmp_path):
+    monkeypatch.delenv("EMBEDDED_MAX_JOBS", raising=False)
     for cores, runs in ((1, 1), (2, 1), (4, 2), (16, 8)):
-        monkeypatch.setattr(launching.os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr("helpers.cores.cores_here", lambda cores=cores: cores)
         assert launching.choose_at_once(connection) == runs
+        assert Jobs(tmp_path / f"{cores}", lambda _: None).at_once == runs
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are not given to processes here")
+def test_only_the_cores_that_a_process_may_use_count(connection):
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert launching.choose_at_once(connection) == 1
+        assert cores_here() == 1
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def test_failed_runs_are_shown_and_launched_again_when_asked(connection, launch, many, capsys):
@@ -138,6 +158,130 @@ def test_an_experiment_is_not_mixed(connection, launch, many, change, told):
     assert "take another name" in str(caught.value)
 
 
+def test_what_failed_may_be_launched_again_as_something_else(connection, launch, many):
+    wrong = {"A": many.say(1.0, then="exit 1"), "B": many.say(1.0)}
+    launch("repaired", wrong)
+    many.follow(connection, "repaired")
+    right = {**wrong, "A": many.say(2.0)}
+    with pytest.raises(training.TrainingError) as caught:
+        launch("repaired", right)
+    assert "again=True launches them anew, for none of them completed." in str(caught.value)
+    launch("repaired", right, again=True)
+    found = many.follow(connection, "repaired")
+    assert [run.job.metrics["mean_reward"] for run in found.runs] == [2.0, 1.0]
+    assert [len(found.launches[run.label]) for run in found.runs] == [2, 1]
+    with pytest.raises(training.TrainingError, match="take another name"):  # what completed is in a mean
+        launch("repaired", {**right, "B": many.say(3.0)}, again=True)
+
+
+def test_the_trainer_config_is_looked_at_before_anything_is_launched(launch, many, calls, tmp_path):
+    settings = {"a": {"lerning_rate": 0.1}, "b": {"batch_size": 99999}, "c": {"batch_size": 240}}
+    with pytest.raises(training.TrainingError) as caught:
+        launch("doomed", settings, folder=tmp_path)
+    one, two = str(caught.value).splitlines()
+    assert one == "With a: lerning_rate is no hyperparameter. The job would fail at once. Did you mean learning_rate?"
+    assert two.startswith("With b: batch_size 99999 is more than buffer_size 12032.")
+    with pytest.raises(training.TrainingError) as caught:
+        launch("doomed", {"a": {}, "b": {"batch_size": 240}}, folder=tmp_path, hyperparameters={"max_steps": 100})
+    assert str(caught.value).startswith("With a, b: 3DBall trains 100 steps and writes a summary every ")
+    with pytest.raises(
+        training.TrainingError, match="Expected folder to be the folder that was uploaded, found 'gone'."
+    ):
+        launch("doomed", {"a": {}}, folder="gone")
+    assert calls["CreateTrainingJob"] == 0
+
+
+def test_a_set_that_is_stopped_elsewhere_is_launched_no_further(connection, launch, many, capsys, monkeypatch):
+    waited, sleep = [], launching.time.sleep
+
+    def stop(seconds):
+        if not waited:
+            assert training.stop_many(connection, "halted") == 2
+        waited.append(len(experiment.find(connection, "halted").runs))
+        sleep(seconds)
+
+    monkeypatch.setattr(launching.time, "sleep", stop)
+    found = launch("halted", {"A": many.say(1.0, then="term;wait")}, range(5), at_once=2)
+    assert set(waited) == {2}
+    assert len(found.runs) == 2
+    told = capsys.readouterr().out
+    assert "was stopped from elsewhere: no longer launching." in told
+    assert "3 are not launched yet: run this cell again to go on with them." in told
+    monkeypatch.undo()
+    assert (
+        len(launch("halted", {"A": many.say(1.0, then="term;wait")}, range(5)).runs) == 5
+    )  # those of before count not
+    assert training.stop_many(connection, "halted") == 3
+    many.follow(connection, "halted")
+
+
+def test_a_run_whose_time_is_up_is_not_taken_for_one_that_was_stopped():
+    def run(name, status, phase):
+        told = {"TrainingJobName": name, "TrainingJobStatus": status, "SecondaryStatus": phase, "CreationTime": 1}
+        more = {"AlgorithmSpecification": {}, "OutputDataConfig": {"S3OutputPath": "s3://b"}, "ResourceConfig": {}}
+        return launching.Run("A", 1, launching.from_description({**told, **more}), None)
+
+    runs = [
+        run("a", "InProgress", "Training"),
+        run("b", "Stopping", "Uploading"),
+        run("c", "Stopped", "MaxRuntimeExceeded"),
+        run("d", "Stopped", "Stopped"),
+    ]
+    found = launching.find_stopped(SimpleNamespace(runs={run.name: run for run in runs}))
+    assert found == {"b": "Stopping", "c": "MaxRuntimeExceeded", "d": "Stopped"}
+
+
+def test_a_network_that_is_gone_for_a_while_is_borne_with(connection, launch, many, capsys):
+    failures = [EndpointConnectionError(endpoint_url="https://sagemaker"), ReadTimeoutError(endpoint_url="https://s")]
+
+    def fail(**_):
+        if failures:
+            raise failures.pop()
+
+    emitter = connection.session.events
+    emitter.register("before-call.sagemaker.CreateTrainingJob", fail, unique_id="fail")
+    try:
+        assert len(launch("net", {"A": many.say(1.0)}, [1, 2], on=replace(connection, endpoint=None)).runs) == 2
+        assert "no answer: trying again" in capsys.readouterr().out
+        failures += [EndpointConnectionError(endpoint_url="https://sagemaker")] * (patience.FAILURES + 1)
+        with pytest.raises(training.TrainingError, match="no longer answers.* 1 are not launched yet") as caught:
+            launch("net", {"A": many.say(1.0)}, [1, 2, 3])  # the embedded AWS is not waited for
+        assert isinstance(caught.value.__cause__, EndpointConnectionError)
+    finally:
+        emitter.unregister("before-call.sagemaker.CreateTrainingJob", unique_id="fail")
+    many.follow(connection, "net")
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (EndpointConnectionError(endpoint_url="https://sagemaker"), "AWS cannot be reached; run this again later"),
+        (
+            ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Search"),
+            "AWS wants to be asked less often; others ask it, too. Wait a minute and run this again. .*Rate exceeded",
+        ),
+    ],
+)
+def test_one_look_that_gets_no_answer_is_told(connection, launch, many, error, told):
+    def fail(**_):
+        raise error
+
+    aws = replace(connection, endpoint=None)
+    connection.session.events.register("before-call.sagemaker.Search", fail, unique_id="fail")
+    try:
+        for ask in (
+            lambda: experiment.find(aws, "x"),
+            lambda: experiment.list_names(aws),
+            lambda: training.follow_many(aws, "x"),
+            lambda: training.stop_many(aws, "x"),
+            lambda: launch("x", {"A": many.say(1.0)}, on=aws),
+        ):
+            with pytest.raises(training.TrainingError, match=told):
+                ask()
+    finally:
+        connection.session.events.unregister("before-call.sagemaker.Search", unique_id="fail")
+
+
 def test_what_cannot_be_meant_is_told_at_once_and_nothing_is_launched(launch, many, calls):
     with pytest.raises(training.TrainingError) as caught:
         launch("bad/name", {"A": {"seed": 1}}, [1, 1])
@@ -150,6 +294,14 @@ def test_what_cannot_be_meant_is_told_at_once_and_nothing_is_launched(launch, ma
     one, two = str(caught.value).splitlines()
     assert one.startswith("Expected instance_count to be 1, found 2. ML-Agents 0.11.0 trains on one machine")
     assert two.startswith("Expected a value for the hyperparameter x")
+    with pytest.raises(training.TrainingError) as caught:
+        launch("bad", {"A": {5: 1, "x": {1, 2}}}, again="no")
+    assert str(caught.value) == "Expected again to be True or False, found 'no'."
+    with pytest.raises(training.TrainingError) as caught:
+        launch("bad", {"A": {5: 1, "x": {1, 2}}})
+    one, two = str(caught.value).splitlines()
+    assert one.startswith("Expected hyperparameters with names of 1 to 256 letters, found 5.")
+    assert two == "Expected the hyperparameter x to be text, a number, True or False, found {1, 2}."
     assert calls["CreateTrainingJob"] == 0
 
 
@@ -181,6 +333,17 @@ def test_interrupting_leaves_running_what_runs(connection, launch, many, capsys,
     assert "No run of cut is in progress; 3 ended before." in capsys.readouterr().out
 
 
+def test_runs_that_are_stopping_already_are_counted_apart(connection, launch, many, capsys, monkeypatch):
+    launch("slow", {"A": many.say(1.0), "B": many.say(2.0), "C": many.say(3.0)})
+    found = many.follow(connection, "slow")
+    statuses = iter(["Stopping", "Stopping", "Stopped"])
+    seen = [replace(run, job=replace(run.job, status=next(statuses))) for run in found.runs]
+    monkeypatch.setattr("helpers.experiment.stopping.find_all", lambda *_: iter(seen))
+    capsys.readouterr()
+    assert training.stop_many(connection, "slow") == 0
+    assert "No run of slow is in progress; 2 are stopping already, 1 ended before." in capsys.readouterr().out
+
+
 def test_pauses_grow_and_differ():
     launcher = launching.Launcher(None, None, 1)
     pauses = []
@@ -202,13 +365,19 @@ def test_another_refusal_is_told_with_what_runs(launch, many):
 
 def test_an_unknown_experiment_names_those_that_are_there(connection, launch, many):
     launch("known", {"A": many.say(1.0)})
-    for ask in (experiment.find, training.follow_many):
+    for ask in (experiment.find, training.follow_many, training.stop_many):
         with pytest.raises(
             training.TrainingError, match=r"Expected runs of the experiment 'unknown', found none"
         ) as caught:
             ask(connection, "unknown")
         assert "known" in str(caught.value).partition("Experiments there:")[2]
     many.follow(connection, "known")
+
+
+@pytest.mark.parametrize("name", ["", None])
+def test_what_is_stopped_must_be_named(connection, name):
+    with pytest.raises(training.TrainingError, match=f"Expected the name of the experiment to stop, found {name!r}."):
+        training.stop_many(connection, name)
 
 
 def test_without_a_name_it_is_the_same_experiment_as_long_as_it_is_the_same(connection, launch, many):

@@ -1,5 +1,7 @@
 """Thousands of runs: how many calls they take, and that AWS's limits are obeyed without a word. See docs/benchmarks.md."""
 
+import time
+
 import pytest
 
 from benchmarks import experiment as recorded
@@ -31,6 +33,27 @@ def test_a_look_at_200_runs_makes_one_list_call_and_few_log_calls(in_progress):
     assert len(watch.progress) == 200
     assert {progress.step for progress in watch.progress.values()} == {20_000}
     assert len(watch.experiment.runs) == 200
+
+
+def test_lines_that_are_written_between_two_looks_are_seen(tmp_path):
+    with processes.served(recorded.serve_running, tmp_path, 20, 5) as url:
+        connection = recorded.connect(url)
+        watch = Watch(connection, recorded.NAME)
+        streams = recorded.list_streams(connection)
+        assert len(streams) == 20
+        for number in range(6, 12):
+            # Those of one run have a clock that is fast.
+            recorded.write_summaries(connection, streams[:1], number, ahead=200)
+            recorded.write_summaries(connection, streams[1:], number)
+            watch.look()
+            assert {progress.step for progress in watch.progress.values()} == {1000 * number}
+
+
+def test_recorded_lines_lie_in_the_past(tmp_path):
+    for number, run in enumerate(recorded.planned(2000)[::100]):
+        record = recorded.make_record(run, tmp_path, 100 * number, 3)
+        record.created += 3600  # as for runs that are in progress
+        assert recorded.make_log(run, record, 3)["logEvents"][-1]["timestamp"] <= 1000 * time.time()
 
 
 def test_long_logs_are_read_over_several_looks(tmp_path):

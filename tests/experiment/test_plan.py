@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from helpers.experiment import plan
@@ -24,7 +25,7 @@ def test_every_setting_is_trained_with_every_seed():
 def test_a_name_is_worked_out_from_experiment_settings_and_seed():
     run = plan.Planned("Big batch?", "a", 1, {"max_steps": "10"})
     assert run.name == plan.Planned("Big batch?", "a", 1, {"max_steps": "10"}).name
-    assert re.fullmatch(r"mlagents-big-batch-a-s1-[0-9a-f]{8}", run.name)
+    assert re.fullmatch(r"mlagents-big-batch-[0-9a-f]{6}-a-s1-[0-9a-f]{8}", run.name)
     others = [
         plan.Planned("Big batch!", "a", 1, {"max_steps": "10"}),
         plan.Planned("Big batch?", "A", 1, {"max_steps": "10"}),
@@ -33,6 +34,17 @@ def test_a_name_is_worked_out_from_experiment_settings_and_seed():
         plan.Planned("Big batch?", "a", 1, {"max_steps": "10"}, attempt=2),
     ]
     assert len({run.name, *(other.name for other in others)}) == 6
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [("buffer", "buffer 2"), ("learning rate search one", "learning rate search two"), ("Big", "big"), ("a b", "a-b")],
+)
+def test_no_experiments_jobs_begin_as_anothers(one, other):
+    name = plan.Planned(one, "2", 1, {}).name
+    assert name.startswith(plan.prefix(one))
+    assert not name.startswith(plan.prefix(other))
+    assert not plan.Planned(other, "2", 1, {}).name.startswith(plan.prefix(one))
 
 
 def test_an_experiment_without_a_name_is_named_by_what_it_is_made_of():
@@ -88,12 +100,24 @@ def test_names_are_such_as_sagemaker_takes(experiment, settings, seed):
         ({"seeds": [1, -1]}, "Expected each seed to be a whole number from 0 to 2147483647, found -1."),
         ({"seeds": [True]}, "Expected each seed to be a whole number"),
         ({"seeds": [1.5]}, "Expected each seed to be a whole number"),
+        ({"seeds": [[1]]}, "Expected each seed to be a whole number from 0 to 2147483647, found [1]."),
         ({"seeds": [1, 2, 1]}, "Expected each seed once, found [1, 2, 1]"),
     ],
 )
 def test_what_cannot_be_meant(change, told):
     (problem,) = problems(**change)
     assert problem.startswith(told)
+
+
+def test_numpys_whole_numbers_are_whole_numbers():
+    assert problems(seeds=list(np.arange(3))) == []
+    (run,) = plan.make("x", {"a": {}}, [np.int64(7)], {})
+    assert run == plan.make("x", {"a": {}}, [7], {})[0]
+    assert type(run.seed) is int
+
+
+def test_names_of_hyperparameters_that_are_no_text_are_left_to_the_check_of_a_job():
+    assert problems(settings={"a": {5: 1, "x": 1}, "b": {5: 2}}) == []
 
 
 def test_every_problem_is_told_at_once():

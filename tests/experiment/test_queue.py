@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import boto3
 import botocore.session
@@ -37,15 +38,18 @@ class Batch:
         return {"jobArn": ARN + name, "jobName": name, "jobId": name}
 
     def ListServiceJobs(self, asked):
-        if asked.get("filters"):
-            (wanted,) = asked["filters"]
-            assert wanted["name"] == "JOB_NAME"
-            (value,) = wanted["values"]
-            assert value.endswith("*")
-            found = [name for name in self.jobs if name.startswith(value[:-1])]
-        else:
-            found = [name for name, job in self.jobs.items() if job["status"] == asked["jobStatus"]]
-        return {"jobSummaryList": [{"jobArn": ARN + name, "jobName": name} for name in found]}
+        (wanted,) = asked["filters"]
+        assert wanted["name"] == "JOB_NAME"
+        (value,) = wanted["values"]
+        assert value.endswith("*")
+        found = [name for name in self.jobs if name.startswith(value[:-1])]
+        begin = int(asked.get("nextToken", 0))
+        told = [
+            {"jobArn": ARN + name, "jobName": name, "jobId": name, "status": self.jobs[name]["status"]}
+            for name in found[begin : begin + 2]
+        ]
+        more = {"nextToken": str(begin + 2)} if begin + 2 < len(found) else {}
+        return {"jobSummaryList": told, **more}
 
     def TerminateServiceJob(self, asked):
         self.jobs[asked["jobId"].removeprefix(ARN)]["status"] = "FAILED"
@@ -68,10 +72,10 @@ def connection(batch):
     return aws.Connection("aws", session, "123456789012", "eu-central-1", "bucket", role)
 
 
-def launch(connection, many, settings, seeds, **more):
+def launch(connection, many, settings, seeds, name="queued", **more):
     return training.launch_many(
         connection,
-        "queued",
+        name,
         settings=settings,
         seeds=seeds,
         volume="s3://bucket/unity-volume/abc/",
@@ -136,6 +140,43 @@ def test_what_waits_is_counted_and_ended(connection, batch, many, capsys):
     assert {batch.jobs[name]["status"] for name in (first, *others)} == {"FAILED"}
     assert batch.jobs["mlagents-another"]["status"] == "RUNNABLE"
     assert queue.count_waiting("queued") == 0
+
+
+@pytest.mark.parametrize(
+    "one, other", [("buffer", "buffer 2"), ("learning rate search one", "learning rate search two")]
+)
+def test_jobs_of_an_experiment_that_is_named_alike_stay(connection, batch, many, one, other):
+    for name in (one, other):
+        launch(connection, many, {"A": {"batch_size": 64}}, [1, 2], name=name)
+    queue = Queue(connection, "my-queue")
+    assert queue.count_waiting(one) == 2
+    assert training.stop_many(connection, one, queue="my-queue") == 2
+    assert [job["status"] for job in batch.jobs.values()] == ["FAILED", "FAILED", "RUNNABLE", "RUNNABLE"]
+    assert queue.count_waiting(other) == 2
+
+
+def test_runs_that_ended_before_sagemaker_knew_of_them_are_submitted_again_when_asked(connection, batch, many, capsys):
+    settings = {"A": {"batch_size": 64}}
+    launch(connection, many, settings, [1, 2])
+    first, second = batch.jobs
+    batch.jobs[first]["status"] = "FAILED"
+    capsys.readouterr()
+    launch(connection, many, settings, [1, 2])
+    assert list(batch.jobs) == [first, second]
+    assert (
+        "0 runs of queued submitted to my-queue; 1 were there already. 1 ended there before SageMaker knew of them: "
+        "again=True submits them again."
+    ) in capsys.readouterr().out
+    for attempt in (2, 3):
+        launch(connection, many, settings, [1, 2], again=True)
+        assert "1 runs of queued submitted to my-queue; 1 were there already. To follow" in capsys.readouterr().out
+        *_, newest = batch.jobs
+        assert len(batch.jobs) == attempt + 1
+        (run,) = launching.plan.make("queued", settings, [1], {"max_steps": 2000})
+        assert newest == replace(run, attempt=attempt).name
+        launch(connection, many, settings, [1, 2], again=True)  # the new one waits
+        assert "0 runs of queued submitted to my-queue; 2 were there already." in capsys.readouterr().out
+        batch.jobs[newest]["status"] = "FAILED"
 
 
 def test_the_readers_session_and_logs_are_left_as_they_were(connection, batch, many):

@@ -37,6 +37,12 @@ def test_what_can_be_meant(change):
     assert job_request.find_problems(**{**GOOD, **change}) == []
 
 
+@pytest.mark.parametrize("value", [{1, 2}, frozenset(), b"x"])
+def test_values_that_have_no_text(value):
+    told = f"Expected the hyperparameter x to be text, a number, True or False, found {value!r}."
+    assert job_request.find_problems(**{**GOOD, "hyperparameters": {"x": value}}) == [told]
+
+
 @pytest.mark.parametrize("value", [0, -1, 0.5, 40321, "10", "ten", float("nan"), True, None])
 def test_minutes(value):
     """0 would become SageMaker's default, a day; "10" would be said sixty times."""

@@ -305,6 +305,12 @@ def test_being_told_to_slow_down(connection, volume, monkeypatch):
             "Expected metric to be one that a training reports, mean_reward, std_reward, step, found 'mean_rewards'. "
             "Did you mean mean_reward?",
         ),
+        (
+            {"metric": ["mean_reward"]},
+            "Expected metric to be one that a training reports, mean_reward, std_reward, step, f",
+        ),
+        ({"early_stopping": "no"}, "Expected early_stopping to be True or False, found 'no'."),
+        ({"again": "no"}, "Expected again to be True or False, found 'no'."),
         ({"direction": "up"}, "Expected direction to be one of Maximize, Minimize, found 'up'."),
         ({"strategy": "Hyperband"}, "Expected strategy to be one of Bayesian, Random, Grid, found 'Hyperband'."),
         ({"max_trainings": 0}, "Expected max_trainings to be a whole number, 1 or more, found 0."),

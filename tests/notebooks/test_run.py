@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+import time
 
 import nbformat
 import pandas as pd
@@ -24,9 +25,11 @@ from helpers import (
     model,
     rewards,
     training,
+    tuning,
     tutorial,
     volume,
 )
+from helpers.embedded.tuning import search
 
 
 def test_1_makes_the_sample_and_finds_it_ready(road, project):
@@ -282,11 +285,55 @@ def test_8_compares_what_was_trained(road, repeated):
     assert "2 and 2 runs are few" in road[8]
 
 
+def test_8_searches_by_what_trainings_earned(road):
+    """There are trainings left once those that are drawn at random have been tried."""
+    connection = aws.connect("embedded")
+    tuned = tuning.find(connection)
+    assert str(tuned) in road[8]
+    assert tuned.done == tuned.most_trainings > search.FIRST_AT_RANDOM + 1
+
+
+def test_8_counts_the_cost_of_everything(road, repeated):
+    connection = aws.connect("embedded")
+    billed = sum(run.job.billable_seconds for run in repeated.runs)
+    found = tuning.table(connection)
+    usd = sum(experiment.tabulate(connection, repeated)["usd"]) + found["usd"].sum()
+    row = rf"<th>in all</th>\s*<td>{billed + found['seconds'].sum()}</td>\s*<td>{usd:.6f}</td>"
+    assert re.search(row, road[8])
+
+
 def test_8_again_launches_nothing(run, repeated):
     sagemaker = aws.connect("embedded").client("sagemaker")
     before = training.list_newest(sagemaker, 100)
     assert str(repeated) in run(8, "again", max_steps=500, seeds=[1, 2])
     assert training.list_newest(sagemaker, 100) == before
+
+
+def test_8_shows_what_a_stopped_search_left_and_names_what_is_not_compared(road, run, project, repeated):
+    connection = aws.connect("embedded")
+    name = tuning.launch(
+        connection,
+        volume=volume.locate(connection, project / "unity-volume"),
+        image=image.locate(connection, project / "container"),
+        hyperparameters={"max_steps": 500, "summary_freq": 250, "seed": 1},
+        ranges={"learning_rate": (1e-4, 1e-2)},
+        parallel=1,
+    )
+    while not tuning.find(connection, name).counts["Completed"]:
+        time.sleep(0.2)  # there is no event to wait for
+    tuning.stop(connection, name)
+    tuned = tuning.follow(connection, name, poll_seconds=0.2)
+    assert tuned.status == "Stopped"
+    (notebook,) = (project / "notebooks").glob("08_*.ipynb")
+    cells = json.loads(notebook.read_text())
+    (cell,) = (cell for cell in cells["cells"] if cell["source"][0] == "settings = {\n")
+    cell["source"].insert(1, '    "buffer 1200": {"buffer_size": 1200, "batch_size": 240},\n')
+    (project / "notebooks/18_changed.ipynb").write_text(json.dumps(cells))
+    told = run(18, "changed", max_steps=500, seeds=[1, 2], experiment_name=repeated.name, tuning_name=name)
+    assert "Not compared: buffer 1200." in told
+    assert str(tuned) in told
+    assert told.count("<td>Completed</td>") == 6 + tuned.counts["Completed"]
+    assert "<th>in all</th>" in told
 
 
 def test_a_second_upload_sends_nothing(road, run):

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-FIRST_AT_RANDOM = 4
+FIRST_AT_RANDOM = 3
 """Trainings that a Bayesian search draws at random before it has something to go by."""
 SPANS = 100.0
 """A range whose ends differ by this factor is searched on a logarithmic scale where the scale is left to us."""
