@@ -83,6 +83,21 @@ def listen(home: Path) -> socket.socket:
     return listening
 
 
+def await_signals() -> socket.socket:
+    """Give a socket from which a byte can be received once SIGTERM or SIGINT has come.
+
+    Whichever thread the system lets handle the signal, it is this byte that wakes the main one; an event that a handler
+    in Python sets would wait for the main thread to run.
+    """
+    asked, tell = socket.socketpair()
+    tell.setblocking(False)
+    signal.set_wakeup_fd(tell.fileno())
+    tell.detach()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return asked
+
+
 def serve(home: Path, ready: int) -> None:
     """Serve until SIGTERM, or SIGINT.
 
@@ -111,9 +126,7 @@ def serve(home: Path, ready: int) -> None:
     tunings = Tunings(home / "tuning", jobs)
     registry = Registry(home / "registry")
     server.app = Front(moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings)
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    asked = await_signals()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     jobs.load()
     tunings.load()
@@ -126,7 +139,7 @@ def serve(home: Path, ready: int) -> None:
     with os.fdopen(ready, "w") as pipe:
         pipe.write(told)
 
-    ended.wait()
+    asked.recv(1)
     state.unlink(missing_ok=True)
     tunings.close()
     logging.info("stopping; %d jobs had to be stopped", jobs.close())
