@@ -101,26 +101,26 @@ def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
     assert job.saved_steps() == saved
 
 
-def test_a_stop_before_training_has_begun_leaves_the_model_of_before(job):
-    assert job.run() == 0
+def stop_while_the_player_starts(job):
+    """Go on on another machine, and stop before the player has connected."""
     job.forget()
     said = len(job.log)
     job.start("--fault never-connect", max_steps=100)
     job.wait_for("CommandLineOptions", since=said)
     job.process.send_signal(signal.SIGTERM)
     assert job.finish() == 0
+
+
+def test_a_stop_before_training_has_begun_leaves_the_model_of_before(job):
+    assert job.run() == 0
+    stop_while_the_player_starts(job)
     training = job.training
     assert training["reason"] == "Stopped by SIGTERM after no step."
     assert training["model_steps"] == {"Test": 61}
     assert (job.root / "model/Test.nn").read_bytes() == (job.run_folder / "Test.nn").read_bytes()
 
     (job.run_folder / "exported.json").unlink()  # as where the machine was lost before the first export
-    job.forget()
-    said = len(job.log)
-    job.start("--fault never-connect", max_steps=100)
-    job.wait_for("CommandLineOptions", since=said)
-    job.process.send_signal(signal.SIGTERM)
-    assert job.finish() == 0
+    stop_while_the_player_starts(job)
     assert job.training["reason"] == (
         "Stopped by SIGTERM after no step. The checkpoint at step 61 is kept, but no model was exported from it."
     )
