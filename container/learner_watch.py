@@ -178,9 +178,9 @@ def _watch_trainers(run: Run) -> None:
         if rewards and global_step % self.trainer_parameters["summary_freq"] == 0:
             reward = sum(map(float, rewards)) / len(rewards)
             events.send("summary", brain=self.brain_name, mean_reward=reward)
-        before = going_on.bytes_of_curve(self.summary_path)
+        due = global_step and global_step % self.trainer_parameters["summary_freq"] == 0  # this is called every step
+        before = going_on.bytes_of_curve(self.summary_path) if due else 0
         write_summary(self, global_step, *args, **kwargs)
-        due = global_step and global_step % self.trainer_parameters["summary_freq"] == 0
         # TensorFlow's writer only warns. What was trained can still be saved, so nothing is raised here.
         if due and not run.leaving and going_on.bytes_of_curve(self.summary_path) <= before:
             place = "%s at step %d" % (os.path.relpath(self.summary_path), self.get_step)

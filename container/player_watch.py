@@ -67,13 +67,13 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     try:
         run_worker_of_mlagents(parent_conn, step_queue, pickled_env_factory, worker_id)
     except UnityWorkerInUseException:
-        player.fault("port_taken", port=learn_port() + worker_id)
+        player.fault("port_taken", port=first_port() + worker_id)
     except BaseException as error:
         traceback.print_exc()
         player.fault("worker_error", message="%s: %s" % (type(error).__name__, " ".join(str(error).split())))
 
 
-def learn_port() -> int:
+def first_port() -> int:
     """Return the first port of this training, as the learner was told it."""
     return int(sys.argv[sys.argv.index("--base-port") + 1])
 
