@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.comparison import Comparison, Measurements, Result, Row
-from benchmarks.training_process import Task, ours, stock
+from benchmarks.training_process import Task, decision_time, ours, stock
 
 DEFAULTS, BARE, AUTO, STOCK = "container/train", "levers off", "num-envs auto", "stock mlagents-learn"
 REWARD = 80.0
@@ -82,16 +82,31 @@ def learning() -> Comparison:
 def sample() -> Comparison:
     """Give the comparison of what the sample environment itself takes, with few agents and with many."""
     few, many = 12, 64
-    sides = {f"{agents} agents": train(ours, Task(agents=agents, steps=2000)) for agents in (many, few)}
+    sides = {f"{agents} agents": sampled(Task(agents=agents, steps=2000)) for agents in (many, few)}
+    one = f"{few} agents"
     return Comparison(
         "training.sample",
         sides,
         (
-            Row("step", "the sample environment's own processor time, a step", "us", *sides, "player"),
-            Row("share", f"the same in per cent of the time, {few} agents", "%", f"{few} agents", "", "player_share"),
+            Row("decision", "the sample environment's time for a decision", "us", *sides, "decision"),
+            Row("share", f"the same in per cent of a training step, {one}", "%", one, "", "decision_share"),
+            Row("process", "its whole process's time, gRPC included", "us", *sides, "player"),
+            Row("process share", f"the same in per cent, {one}", "%", one, "", "player_share"),
         ),
-        f"container/train at its defaults; ours is {many} agents, other {few}.",
+        f"container/train at its defaults, processor time; ours is {many} agents, other {few}.",
     )
+
+
+def sampled(task: Task) -> Callable[[int], Measurements]:
+    """Give a training's measurement, with what a decision takes where nobody trains (``decision``, in us) beside it."""
+    measure = train(ours, task)
+
+    def measure_both(run: int) -> Measurements:
+        taken, decision = measure(run), decision_time(task.agents)
+        # A step of training is one decision of every agent.
+        return {**taken, "decision": decision, "decision_share": decision * taken["steps_per_second"] / 1e4}
+
+    return measure_both
 
 
 def compare_rewards(result: Result) -> str:

@@ -104,6 +104,15 @@ def ours(task: Task, **hyperparameters: object) -> dict[str, float]:
         return watch([trainer.python, ROOT / "container" / "train"], environment, place, logs, task, signal.SIGTERM)
 
 
+def decision_time(agents: int) -> float:
+    """Give the microseconds that a decision costs the sample environment; see `benchmarks/decision_time.py`."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        build = make_sample_build(scratch)
+        command = [find_trainer().python, Path(__file__).with_name("decision_time.py"), str(agents)]
+        data = build.with_name("3DBall_Data")
+        return float(subprocess.run(command, cwd=data, capture_output=True, text=True, check=True).stdout)
+
+
 def find_trainer() -> trainer_env.TrainerEnv:
     """Give the trainer environment. Raises `AbsentError`."""
     try:

@@ -203,6 +203,18 @@ def test_what_supervision_costs_is_measured_without_levers():
     assert [one.name for one in training.comparisons(quick=True)] == ["training.3DBall"]
 
 
+def test_a_decision_is_set_against_the_step_that_it_is_part_of(monkeypatch):
+    monkeypatch.setattr(training, "ours", lambda task: {"steps_per_second": 250.0, "memory": 1e6})
+    monkeypatch.setattr(training, "decision_time", lambda agents: 10.0 * agents)
+    taken = training.sampled(training.Task(agents=12))(1)
+    # 120 us of the 4,000 that a step takes
+    assert taken == {"steps_per_second": 250.0, "memory": 1.0, "decision": 120.0, "decision_share": 3.0}
+
+
+def test_the_sample_environment_decides_without_a_trainer():
+    assert training_process.decision_time(1) > 0
+
+
 def test_rewards_at_equal_steps_are_held_against_the_interval_of_stock():
     known = {training.STOCK: [78.0, 80.0, 82.0], training.DEFAULTS: [79.0, 79.5, 80.5], training.AUTO: [90.0] * 3}
     result = Result(training.learning())
