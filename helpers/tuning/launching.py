@@ -197,10 +197,9 @@ class _Found(NamedTuple):
 
 def _find_same(connection: Connection, mark: str) -> _Found | None:
     """Find the newest tuning job of this mark that runs or has completed; one that failed or was stopped is none."""
-    told = connection.client("sagemaker").list_hyper_parameter_tuning_jobs(
-        NameContains=mark, SortBy="CreationTime", SortOrder="Descending"
-    )
-    for summary in told["HyperParameterTuningJobSummaries"]:
+    pages = connection.client("sagemaker").get_paginator("list_hyper_parameter_tuning_jobs")
+    told = pages.paginate(NameContains=mark, SortBy="CreationTime", SortOrder="Descending")
+    for summary in told.search("HyperParameterTuningJobSummaries[]"):
         name, status = summary["HyperParameterTuningJobName"], summary["HyperParameterTuningJobStatus"]
         if name.startswith(PREFIX) and name.endswith(f"-{mark}") and status in ("InProgress", "Completed"):
             return _Found(name, status == "InProgress")

@@ -2,14 +2,17 @@
 
 import re
 import time
+from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 
 from helpers import training, tuning
 from helpers.image import Image
-from helpers.tuning import following
+from helpers.tuning import following, launching
 from helpers.tuning.drawing import plot
 from helpers.tuning.job import make_table
 
@@ -134,6 +137,36 @@ def test_one_that_completed_is_launched_again_only_if_asked(connection, volume, 
     again = launch(connection, volume, "tell lambd", max_trainings=1, again=True)
     assert again != name
     assert follow(connection, again).status == "Completed"
+
+
+def test_one_that_completed_is_found_behind_a_page_of_others(connection):
+    mark, now = "abcdef", datetime.now(timezone.utc)
+
+    def page(status, numbers):
+        told = {
+            "HyperParameterTuningJobArn": "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/x",
+            "HyperParameterTuningJobStatus": status,
+            "Strategy": "Random",
+            "CreationTime": now,
+            "TrainingJobStatusCounters": {},
+            "ObjectiveStatusCounters": {},
+        }
+        return {
+            "HyperParameterTuningJobSummaries": [
+                {"HyperParameterTuningJobName": f"mlagents-tune-{number}-{mark}", **told} for number in numbers
+            ]
+        }
+
+    client = connection.client("sagemaker")
+    asked = {"NameContains": mark, "SortBy": "CreationTime", "SortOrder": "Descending"}
+    with Stubber(client) as stub:
+        for given, answer in (
+            (asked, {**page("Failed", range(11, 1, -1)), "NextToken": "more"}),
+            ({**asked, "NextToken": "more"}, page("Completed", [1])),
+        ):
+            stub.add_response("list_hyper_parameter_tuning_jobs", answer, given)
+        found = launching._find_same(SimpleNamespace(client=lambda name: client), mark)
+    assert (found.name, found.running) == (f"mlagents-tune-1-{mark}", False)
 
 
 def test_stopped_in_the_middle(connection, volume, capsys):
