@@ -15,8 +15,8 @@ def number(value: float, unit: str) -> str:
     """Write a number with three digits that count, and its unit."""
     if value and abs(value) < 100:
         digits = max(0, 2 - math.floor(math.log10(abs(value))))
-        return f"{value:.{digits}f} {unit}"
-    return f"{value:,.0f} {unit}"
+        return f"{value:.{digits}f} {unit}".rstrip()
+    return f"{value:,.0f} {unit}".rstrip()
 
 
 def line(result: Result, row: Row) -> tuple[str, ...]:

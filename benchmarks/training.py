@@ -13,6 +13,7 @@ from benchmarks.comparison import Comparison, Measurements, Result, Row
 from benchmarks.training_process import Task, decision_time, ours, stock
 
 DEFAULTS, BARE, AUTO, STOCK = "container/train", "levers off", "num-envs auto", "stock mlagents-learn"
+STOCK_TWO = "stock, 2 players"
 REWARD = 80.0
 FULL = Task(reward=REWARD)
 LEARNING = Task(steps=4000)
@@ -68,11 +69,14 @@ def learning() -> Comparison:
             STOCK: train(stock, LEARNING),
             DEFAULTS: train(ours, LEARNING),
             AUTO: train(ours, LEARNING, **{"num-envs": "auto"}),
+            STOCK_TWO: train(stock, LEARNING, num_envs=2),
         },
         (
             Row("reward", title, "", DEFAULTS, STOCK, "reward", True),
             Row("auto", "steps per second with num-envs auto, trial and all", "steps/s", AUTO, DEFAULTS, SPEED, True),
-            Row("auto reward", f"{title} with num-envs auto", "", AUTO, STOCK, "reward", True),
+            Row("players", "players that auto keeps", "", AUTO, "", "players", True),
+            Row("auto reward", f"{title} with num-envs auto", "", AUTO, STOCK_TWO, "reward", True),
+            Row("stock reward", f"{title}, stock with 2 players against 1", "", STOCK_TWO, STOCK, "reward", True),
         ),
         f"{LEARNING.agents} agents in each player, run n with seed n.",
         conclude=compare_rewards,
@@ -110,19 +114,19 @@ def sampled(task: Task) -> Callable[[int], Measurements]:
 
 
 def compare_rewards(result: Result) -> str:
-    """Say whether each side's mean reward over the runs lies within the interval of stock's."""
-    known = result.values(STOCK, "reward")
-    if len(known) < 2:
-        return ""
-    mean, error = float(np.mean(known)), float(stats.sem(known))
-    low, high = stats.t.interval(0.95, len(known) - 1, mean, error) if error else (mean, mean)
-    told = [f"{STOCK} {mean:.1f} (95 % interval of the mean by Student's t: {low:.1f} to {high:.1f})"]
-    for side in (DEFAULTS, AUTO):
-        if values := result.values(side, "reward"):
-            ours = float(np.mean(values))
-            place = "inside it" if low <= ours <= high else "above it" if ours > high else "below it"
-            told.append(f"{side} {ours:.1f}, {place}")
-    return f"mean reward over {len(known)} seeds: {'; '.join(told)}"
+    """Say whether each side's mean reward over the runs lies within the interval of stock's with as many players."""
+    told = []
+    for other, side in ((STOCK, DEFAULTS), (STOCK_TWO, AUTO)):
+        known, values = result.values(other, "reward"), result.values(side, "reward")
+        if len(known) < 2 or not values:
+            continue
+        mean, error, ours = float(np.mean(known)), float(stats.sem(known)), float(np.mean(values))
+        low, high = stats.t.interval(0.95, len(known) - 1, mean, error) if error else (mean, mean)
+        place = "inside" if low <= ours <= high else "above" if ours > high else "below"
+        told.append(
+            f"{side} {ours:.1f}, {place} the 95 % interval of the mean of {other}, {mean:.1f} ({low:.1f} to {high:.1f})"
+        )
+    return f"mean reward over {len(result.runs)} seeds: {'; '.join(told)}" if told else ""
 
 
 def train(side: Callable[..., dict[str, float]], task: Task, *arguments: Any, **hyperparameters: Any):

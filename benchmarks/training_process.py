@@ -140,8 +140,8 @@ def watch(
         seconds for 1,000 steps), ``player`` (microseconds of processor time that the players took for a step),
         ``player_share`` (the same in per cent of the time that passed; all these between the first and the last
         summary), ``seconds`` (from the process's start to the last summary), ``steps`` (until then), ``reward`` (of
-        the last summary that has one), ``memory`` (bytes then, in all processes) and ``stop`` (seconds from the signal
-        until no process is left).
+        the last summary that has one), ``memory`` (bytes then, in all processes), ``players`` (how many there were
+        then) and ``stop`` (seconds from the signal until no process is left).
 
     Raises
     ------
@@ -178,6 +178,7 @@ def watch(
                 break
         spent, played = processes.cpu_seconds(family) - spent, processes.cpu_seconds(players) - played
         held = processes.memory(family)
+        playing = sum("--port" in processes.command(one) for one in processes.find(mark))
         asked = time.monotonic()
         process.send_signal(stop)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -198,6 +199,7 @@ def watch(
         "steps": float(last_step),
         "reward": rewarded,
         "memory": held,
+        "players": float(playing),
         "stop": stopped - asked,
     }
 

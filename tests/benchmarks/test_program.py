@@ -216,15 +216,20 @@ def test_the_sample_environment_decides_without_a_trainer():
 
 
 def test_rewards_at_equal_steps_are_held_against_the_interval_of_stock():
-    known = {training.STOCK: [78.0, 80.0, 82.0], training.DEFAULTS: [79.0, 79.5, 80.5], training.AUTO: [90.0] * 3}
+    known = {
+        training.STOCK: [78.0, 80.0, 82.0],
+        training.DEFAULTS: [79.0, 79.5, 80.5],
+        training.AUTO: [90.0] * 3,
+        training.STOCK_TWO: [70.0] * 3,
+    }
     result = Result(training.learning())
     assert training.compare_rewards(result) == ""
     for run in range(3):
         result.runs.append({side: {"reward": values[run]} for side, values in known.items()})
     # t of 2 degrees of freedom is 4.303, the standard error 2 / sqrt(3)
     assert training.compare_rewards(result) == (
-        "mean reward over 3 seeds: stock mlagents-learn 80.0 (95 % interval of the mean by Student's t: 75.0 to 85.0); "
-        "container/train 79.7, inside it; num-envs auto 90.0, above it"
+        "mean reward over 3 seeds: container/train 79.7, inside the 95 % interval of the mean of stock mlagents-learn, "
+        "80.0 (75.0 to 85.0); num-envs auto 90.0, above the 95 % interval of the mean of stock, 2 players, 70.0 (70.0 to 70.0)"
     )
 
 
