@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.comparison import Comparison, Measurements, Result, Row
-from benchmarks.training_process import Task, decision_time, ours, stock
+from benchmarks.training_process import LATE, Task, decision_time, ours, stock
 
 DEFAULTS, BARE, AUTO, STOCK = "container/train", "levers off", "num-envs auto", "stock mlagents-learn"
 STOCK_TWO = "stock, 2 players"
@@ -62,7 +62,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
 
 def learning() -> Comparison:
     """Give the comparison of what is learned in equal steps, and of the number of players that `auto` finds."""
-    title = f"mean reward at step {LEARNING.steps:,}"
+    title = f"mean reward of steps {LEARNING.steps - LATE + 1:,} to {LEARNING.steps:,}"
     return Comparison(
         "training.learning",
         {

@@ -29,6 +29,8 @@ from helpers.sample_env import make_sample_build
 CONFIG = Path(__file__).with_name("3dball.yaml")
 SUMMARY = re.compile(r"Step: (\d+)(?:\.\d*)?\. (?:.*?Mean Reward: (-?\d+\.\d+))?")
 FIRST = re.compile(r"^\d+ (\S+ \S+) INFO First decision$", re.MULTILINE)
+LATE = 1000
+"""A mean reward is that of so many last steps: one summary alone holds few episodes once they are long."""
 LONGEST = 900.0  # seconds until a training is given up
 
 
@@ -139,9 +141,9 @@ def watch(
         ``start`` (seconds from the process's start to the first step), ``steps_per_second`` and ``cpu`` (processor
         seconds for 1,000 steps), ``player`` (microseconds of processor time that the players took for a step),
         ``player_share`` (the same in per cent of the time that passed; all these between the first and the last
-        summary), ``seconds`` (from the process's start to the last summary), ``steps`` (until then), ``reward`` (of
-        the last summary that has one), ``memory`` (bytes then, in all processes), ``players`` (how many there were
-        then) and ``stop`` (seconds from the signal until no process is left).
+        summary), ``seconds`` (from the process's start to the last summary), ``steps`` (until then), ``memory`` (bytes
+        then, in all processes), ``players`` (how many there were then), ``reward`` (the mean of the summaries of the
+        last `LATE` steps, if an episode ended in them) and ``stop`` (seconds from the signal until no process is left).
 
     Raises
     ------
@@ -166,10 +168,10 @@ def watch(
             start_new_session=True,  # Ctrl-C is for the one who measures, who then ends this
         )
         threading.Thread(target=stamp, args=(process.stdout, lines), daemon=True).start()
-        summaries, family, players, spent, played, rewarded = [], [], [], 0.0, 0.0, 0.0
+        summaries, rewards, family, players, spent, played = [], [], [], [], 0.0, 0.0
         for at, step, reward in follow(lines, began + LONGEST):
             summaries.append((at, step))
-            rewarded = rewarded if reward is None else reward
+            rewards += [] if reward is None else [(step, reward)]
             if len(summaries) == 1:
                 family = processes.find(mark)
                 players = [one for one in family if "--port" in processes.command(one)]
@@ -197,11 +199,17 @@ def watch(
         "player_share": 100 * played / (last_at - first_at),
         "seconds": last_at - began,
         "steps": float(last_step),
-        "reward": rewarded,
+        **late_mean(rewards, last_step),
         "memory": held,
         "players": float(playing),
         "stop": stopped - asked,
     }
+
+
+def late_mean(rewards: list[tuple[int, float]], last_step: int) -> dict[str, float]:
+    """Give the mean ``reward`` of the summaries, each with its step, of the last `LATE` steps; empty without any."""
+    late = [reward for step, reward in rewards if step > last_step - LATE]
+    return {"reward": sum(late) / len(late)} if late else {}
 
 
 def stamp(stream, lines: queue.SimpleQueue) -> None:

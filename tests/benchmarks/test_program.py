@@ -215,6 +215,12 @@ def test_the_sample_environment_decides_without_a_trainer():
     assert training_process.decision_time(1) > 0
 
 
+def test_a_mean_reward_is_that_of_the_last_steps():
+    rewards = [(3000, 10.0), (3100, 60.0), (3500, 80.0), (4000, 100.0)]
+    assert training_process.late_mean(rewards, 4000) == {"reward": 80.0}
+    assert training_process.late_mean(rewards, 9000) == {}
+
+
 def test_rewards_at_equal_steps_are_held_against_the_interval_of_stock():
     known = {
         training.STOCK: [78.0, 80.0, 82.0],
