@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.runs < 1:
         parser.error(f"expected 1 run or more, got {options.runs}")
+    if options.quick and options.rows:
+        parser.error(f"expected no rows beside --quick, it measures the training alone, got {' '.join(options.rows)}")
     chosen = choose(["training"] if options.quick else options.rows, options.quick)
     if not chosen:
         parser.error(

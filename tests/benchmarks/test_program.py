@@ -57,6 +57,13 @@ def test_too_few_runs(capsys):
     assert "expected 1 run or more, got 0" in capsys.readouterr().err
 
 
+def test_rows_beside_quick_are_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        program.main(["--quick", "upload"])
+    assert ended.value.code == 2
+    assert "expected no rows beside --quick, it measures the training alone, got upload" in capsys.readouterr().err
+
+
 def test_what_is_printed_and_kept(make, machine, tmp_path, capsys):
     def chatty(run):
         print("a bar")
