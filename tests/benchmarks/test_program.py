@@ -175,6 +175,32 @@ def test_a_training_that_takes_too_long():
         next(training_process.follow(queue.SimpleQueue(), time.monotonic()))
 
 
+def test_a_training_that_hangs_when_told_to_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_process, "STOPPING", 0.2)
+    summary = (
+        "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: 1.0 s Mean Reward: {}.000. Std of Reward: 0.1."
+    )
+    code = f"""
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print({summary.format(100, 50)!r}, {summary.format(1200, 70)!r}, sep="\\n", flush=True)
+signal.pause()
+"""
+    (tmp_path / "player.log").write_text("5005 2026-01-01 10:00:00,250 INFO First decision\n")
+    task, command = training_process.Task(steps=1200), [sys.executable, "-c", code]
+
+    def watch(may_hang):
+        return training_process.watch(command, {}, tmp_path, ["player.log"], task, signal.SIGINT, may_hang)
+
+    taken = watch(True)
+    assert "stop" not in taken
+    assert (taken["steps"], taken["reward"], taken["players"]) == (1200.0, 70.0, 0.0)
+    with pytest.raises(
+        training_process.TrainingFailedError, match="did not save its model and end within 10 s of SIGINT"
+    ):
+        watch(False)
+
+
 def test_a_task_is_done_at_its_reward_or_its_steps():
     to_reward, to_steps = training_process.Task(reward=80), training_process.Task(steps=300)
     assert [to_reward.done(9999, reward) for reward in (None, 79.9, 80.0)] == [False, False, True]
