@@ -41,11 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"expected 1 run or more, got {options.runs}")
     if options.quick and options.rows:
         parser.error(f"expected no rows beside --quick, it measures the training alone, got {' '.join(options.rows)}")
-    chosen = choose(["training"] if options.quick else options.rows, options.quick)
-    if not chosen:
-        parser.error(
-            f"expected rows that begin with one of {', '.join(GROUPS)}, got {' '.join(options.rows)}; --list names them"
-        )
+    try:
+        chosen = choose(["training"] if options.quick else options.rows, options.quick)
+    except ValueError as error:
+        parser.error(str(error))
     if options.list:
         print(*(comparison.name for comparison in chosen), sep="\n")
         return 0
@@ -56,7 +55,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def choose(rows: Iterable[str], quick: bool = False) -> list[Comparison]:
-    """Give the comparisons whose names begin with one of these; all where there is none."""
+    """Give the comparisons whose names begin with one of these; all where there is none.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no name's beginning.
+    """
     rows = tuple(rows)
     groups = [group for group in GROUPS if not rows or any(row.split(".")[0] == group for row in rows)]
     found = [
@@ -64,6 +69,11 @@ def choose(rows: Iterable[str], quick: bool = False) -> list[Comparison]:
         for group in groups
         for comparison in importlib.import_module(f"benchmarks.{group}").comparisons(quick)
     ]
+    names = [comparison.name for comparison in found]
+    if unknown := [row for row in rows if not any(name.startswith(row) for name in names)]:
+        raise ValueError(
+            f"expected rows that begin with one of {', '.join(GROUPS)}, got {' '.join(unknown)}; --list names them"
+        )
     return [comparison for comparison in found if not rows or comparison.name.startswith(rows)]
 
 

@@ -50,7 +50,7 @@ class Comparison:
     Attributes
     ----------
     name : str
-        Its group and its own name, such as ``"upload.120 files"``.
+        Its group and its own name, such as ``"upload.120"``: one word.
     sides : mapping of str to callable
         Each measures once, and is told the number of the run, from 1. One that isn't there raises `AbsentError`.
     rows : tuple of Row

@@ -14,7 +14,7 @@ from statistics import median
 import boto3
 from botocore.config import Config
 
-from benchmarks import experiment, spread
+from benchmarks import experiment, moto_alone, spread
 from benchmarks.comparison import Comparison, Measurements, Result, Row
 from benchmarks.processes import served
 from benchmarks.training import train
@@ -51,7 +51,7 @@ def trainings() -> list[Comparison]:
             size = f"{players} players of {agents} agents"
             found.append(
                 Comparison(
-                    f"growth.{size}",
+                    f"growth.{players}x{agents}",
                     {
                         "stock": train(stock, task, num_envs=players),
                         "ours": train(ours, task, **{"num-envs": players}),
@@ -186,7 +186,7 @@ def start_embedded(run: int) -> Measurements:
 def start_moto(run: int) -> Measurements:
     """Start moto's server and ask who one is; it has nothing of earlier, so once does for all sizes."""
     start = time.monotonic()
-    with served(serve_moto) as url:
+    with served(moto_alone.serve) as url:
         client(url, "sts").get_caller_identity()
         return dict.fromkeys(map(str, OBJECTS), time.monotonic() - start)
 
@@ -247,7 +247,7 @@ def in_moto(run: int) -> Measurements:
     """Ask moto's server, into which so many jobs were put."""
     times = {}
     for count in JOBS:
-        with served(serve_moto) as url:
+        with served(moto_alone.serve) as url:
             sagemaker = client(url)
             for index in range(count):
                 sagemaker.create_training_job(**request(name(index)))
@@ -334,19 +334,6 @@ def client(url: str, service: str = "sagemaker"):
     session = boto3.Session("BENCH", "bench", region_name="us-east-1")
     config = Config(proxies={}, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
     return session.client(service, endpoint_url=url, config=config)
-
-
-def serve_moto(tell) -> None:
-    """Serve moto on a free port, and tell its address."""
-    import logging
-
-    from moto.server import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import make_server
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-    tell.send(f"http://127.0.0.1:{server.port}")
-    server.serve_forever()
 
 
 def grows(*sides: str) -> Callable[[Result], str]:

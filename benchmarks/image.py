@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import os
 import shutil
 import tempfile
 import time
@@ -12,6 +15,16 @@ from pathlib import Path
 import docker
 
 from benchmarks.comparison import AbsentError, Comparison, Measurements, Row
+from benchmarks.training_process import (
+    LONGEST,
+    PLAYER_LOGS,
+    Task,
+    TrainingFailedError,
+    find_trainer,
+    first_step_at,
+    lay_out,
+    ours,
+)
 from benchmarks.upload import own_embedded
 from helpers import aws
 from helpers import image as images
@@ -28,6 +41,7 @@ RUN pip install --requirement /packages/requirements.txt
 COPY train /opt/train
 """
 REQUIREMENTS = "mlagents==0.11.0\nprotobuf<3.21\n"  # without the second it can't be imported
+SHORT = Task(agents=1, steps=100, settings={"max_steps": 100, "summary_freq": 20})
 ROWS = (
     Row("build", "image: build, nothing cached", "s", OURS, OTHER, "build"),
     Row("rebuild", "image: build again, the entrypoint changed", "s", OURS, OTHER, "rebuild"),
@@ -41,20 +55,83 @@ def comparisons(quick: bool = False) -> list[Comparison]:
     """Give the comparisons of this group."""
     sides = {OURS: lambda run: measure(copy_container, push_ours), OTHER: lambda run: measure(write_plain, push_plain)}
     return [
-        Comparison("image.image", sides, ROWS, "Pushed to the registry of an embedded AWS of its own, on this machine.")
+        Comparison(
+            "image.image", sides, ROWS, "Pushed to the registry of an embedded AWS of its own, on this machine."
+        ),
+        start(),
     ]
 
 
-def measure(prepare: Callable[[Path], str], push: Callable[[aws.Connection, str], None]) -> Measurements:
-    """Build, build again after a change, push and push again; take the images away afterwards."""
+def start() -> Comparison:
+    """Give the comparison of a start in the container with that of the bare process."""
+    inside, bare = "in its container", "as a process"
+    row = Row("start", "container/train: start to first step", "s", inside, bare, "start")
+    return Comparison("image.start", {inside: start_in_container, bare: start_as_process}, (row,))
+
+
+def start_in_container(run: int) -> Measurements:
+    """Start a training in a container of the image; give the seconds until its player takes the first step."""
+    client, tag = build_once()
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        place = Path(scratch)
+        lay_out(place, SHORT, {"seed": run})
+        container = client.containers.create(
+            tag,
+            "train",
+            network_mode="none",
+            user=f"{os.getuid()}:{os.getgid()}",
+            environment={"HOME": "/opt/ml"},
+            volumes={str(place): {"bind": "/opt/ml", "mode": "rw"}},
+        )
+        try:
+            began = time.time()
+            container.start()
+            if code := container.wait(timeout=LONGEST)["StatusCode"]:
+                raise TrainingFailedError(f"exit code {code}:\n{container.logs(tail=15).decode()}")
+        finally:
+            container.remove(force=True)
+        return {"start": first_step_at(place, PLAYER_LOGS) - began}
+
+
+@functools.cache
+def build_once() -> tuple[docker.DockerClient, str]:
+    """Build the image, and take it away when all is measured; give the engine and the image's name."""
+    client, base = connect()
+    files = read_files(CONTAINER)
+    tag = f"{images.REPOSITORY}:bench-{content_hash(files)}"
+    arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **building.proxies()}
+    building.run_build(client, building.context(files), arguments, tag)
+    atexit.register(remove, client, [tag.rpartition("/")[2]])
+    return client, tag
+
+
+def start_as_process(run: int) -> Measurements:
+    """Start the same training without a container."""
+    trainer = find_trainer()
+    if trainer.flavour != "exact":
+        raise AbsentError(f"the image has TensorFlow 1.15; the trainer here is {trainer}.")
+    return {"start": ours(SHORT, seed=run)["start"]}
+
+
+def connect() -> tuple[docker.DockerClient, str]:
+    """Give the engine and the base image, which it has then. Raises `AbsentError`."""
     try:
         client = engine.connect()
         base = base_image(read_files(CONTAINER))
         building.pull_base(client, base)
     except images.UnavailableError as error:
         raise AbsentError(str(error)) from error
+    return client, base
+
+
+def measure(prepare: Callable[[Path], str], push: Callable[[aws.Connection, str], None]) -> Measurements:
+    """Build, build again after a change, push and push again; take the images away afterwards."""
     times = {}
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, own_embedded(Path(scratch) / "home"):
+    client, base = connect()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        own_embedded(Path(scratch) / "home"),
+    ):
         connection, folder = aws.connect("embedded"), Path(scratch) / "context"
         made = []
         try:

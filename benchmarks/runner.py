@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from benchmarks.comparison import AbsentError, Comparison, Result
+from benchmarks.comparison import AbsentError, Comparison, Measurements, Result
 
 
 class Progress:
@@ -66,7 +67,7 @@ def measure(
                 continue
             progress.say(f"{comparison.name}, run {number + 1} of {runs}: {side}")
             try:
-                taken[side] = dict(comparison.sides[side](number + 1))
+                taken[side] = finite(comparison.sides[side](number + 1))
             except AbsentError as absent:
                 result.absent[side] = str(absent)
             except Exception as error:
@@ -79,6 +80,13 @@ def measure(
         longest = max(longest, time.monotonic() - start)
         if not taken:
             return
+
+
+def finite(taken: Measurements) -> dict[str, float]:
+    """Give the measurements, or raise ValueError: what is no number can be set against nothing."""
+    if wrong := {name: value for name, value in taken.items() if not math.isfinite(value)}:
+        raise ValueError(f"Expected finite measurements, found {wrong}.")
+    return dict(taken)
 
 
 def measure_all(

@@ -19,10 +19,9 @@ class Contest:
     ----------
     ours, other : float
         The median of each.
-    ratio : float
-        ``ours / other``, of the medians.
-    low, high : float
-        The least and the greatest ratio of a single pair.
+    ratio, low, high : float or None
+        ``ours / other``, of the medians, and the least and the greatest of a single pair; None where a number is not
+        above zero, as a reward may be: there is no ratio then.
     runs : int
         How many pairs.
     winner : str
@@ -32,9 +31,9 @@ class Contest:
 
     ours: float
     other: float
-    ratio: float
-    low: float
-    high: float
+    ratio: float | None
+    low: float | None
+    high: float | None
     runs: int
     winner: str
 
@@ -45,22 +44,25 @@ def contest(pairs: Sequence[tuple[float, float]], more_is_better: bool) -> Conte
     Raises
     ------
     ValueError
-        If there is no pair, or a number that can't be: what is measured here is above zero.
+        If there is no pair, or a number that is not finite.
     """
     if not pairs:
         raise ValueError("Expected at least one pair of measurements, found none.")
     for pair in pairs:
-        if not all(math.isfinite(value) and value > 0 for value in pair):
-            raise ValueError(f"Expected measurements above 0, found {pair}.")
-    ratios = [ours / other for ours, other in pairs]
+        if not all(map(math.isfinite, pair)):
+            raise ValueError(f"Expected finite measurements, found {pair}.")
     ours, other = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
-    above, below = min(ratios) > 1, max(ratios) < 1
+    ratio = low = high = None
+    if all(value > 0 for pair in pairs for value in pair):
+        ratios = [ours / other for ours, other in pairs]
+        ratio, low, high = ours / other, min(ratios), max(ratios)
+    above, below = all(ours > other for ours, other in pairs), all(ours < other for ours, other in pairs)
     winner = "neither"
     if len(pairs) < DECIDING:
         winner = "too few"
     elif above or below:
         winner = "ours" if above == more_is_better else "other"
-    return Contest(ours, other, ours / other, min(ratios), max(ratios), len(pairs), winner)
+    return Contest(ours, other, ratio, low, high, len(pairs), winner)
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:

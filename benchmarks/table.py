@@ -21,16 +21,19 @@ def number(value: float, unit: str) -> str:
 
 def line(result: Result, row: Row) -> tuple[str, ...]:
     """Give the cells of a row."""
-    ours = result.values(row.ours, row.measure)
-    other = result.values(row.other, row.measure) if row.other else []
-    cells = [number(median(values), row.unit) if values else "-" for values in (ours, other)]
     contest = result.contest(row) if row.other else None
     if contest is None:
+        ours = result.values(row.ours, row.measure)
+        other = result.values(row.other, row.measure) if row.other else []
+        cells = [number(median(values), row.unit) if values else "-" for values in (ours, other)]
         low_high = f"{number(min(ours), row.unit)} to {number(max(ours), row.unit)}" if ours else ""
         return (row.title, *cells, "-", low_high, str(len(ours or other)), "")
+    cells = [number(value, row.unit) for value in (contest.ours, contest.other)]
     ahead = {"ours": "ours", "other": row.other, "neither": "neither", "too few": "too few runs"}[contest.winner]
-    spread = f"{contest.low:.2f} to {contest.high:.2f}"
-    return (row.title, *cells, f"{contest.ratio:.2f}", spread, str(contest.runs), ahead)
+    ratio, spread = (
+        ("-", "") if contest.ratio is None else (f"{contest.ratio:.2f}", f"{contest.low:.2f} to {contest.high:.2f}")
+    )
+    return (row.title, *cells, ratio, spread, str(contest.runs), ahead)
 
 
 def notes(result: Result) -> list[str]:
@@ -39,6 +42,11 @@ def notes(result: Result) -> list[str]:
     told += [f"{side} isn't there: {why}" for side, why in result.absent.items()]
     if result.failed:
         told.append(f"broken off: {result.failed}")
+    for row in result.rows:
+        for side in filter(None, (row.ours, row.other)):
+            missing = sum(row.measure not in run[side] for run in result.runs if side in run)
+            if missing:
+                told.append(f"{row.title}: {side} has no number in {missing} of {len(result.runs)} runs")
     if result.runs and (conclusion := result.comparison.conclude(result)):
         told.append(conclusion)
     return told

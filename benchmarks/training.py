@@ -124,9 +124,10 @@ def compare_rewards(result: Result) -> str:
         low, high = stats.t.interval(0.95, len(known) - 1, mean, error) if error else (mean, mean)
         place = "inside" if low <= ours <= high else "above" if ours > high else "below"
         told.append(
-            f"{side} {ours:.1f}, {place} the 95 % interval of the mean of {other}, {mean:.1f} ({low:.1f} to {high:.1f})"
+            f"{side} {ours:.1f} ({len(values)} seeds), {place} the 95 % interval of the mean of {other}, "
+            f"{mean:.1f} ({low:.1f} to {high:.1f}; {len(known)} seeds)"
         )
-    return f"mean reward over {len(result.runs)} seeds: {'; '.join(told)}" if told else ""
+    return f"mean reward: {'; '.join(told)}" if told else ""
 
 
 def train(side: Callable[..., dict[str, float]], task: Task, *arguments: Any, **hyperparameters: Any):

@@ -31,6 +31,8 @@ SUMMARY = re.compile(r"Step: (\d+)(?:\.\d*)?\. (?:.*?Mean Reward: (-?\d+\.\d+))?
 FIRST = re.compile(r"^\d+ (\S+ \S+) INFO First decision$", re.MULTILINE)
 LATE = 1000
 """A mean reward is that of so many last steps: one summary alone holds few episodes once they are long."""
+PLAYER_LOGS = ["output/data/players/*/Player.log"]
+"""Where `container/train` leaves the logs of its players."""
 LONGEST = 900.0  # seconds until a training is given up
 STOPPING = 60.0  # seconds until one that was told to stop is
 
@@ -94,18 +96,23 @@ def stock(task: Task, num_envs: int = 1) -> dict[str, float]:
 def ours(task: Task, **hyperparameters: object) -> dict[str, float]:
     """Train with `container/train` as SageMaker starts it, with these hyperparameters on top. See `watch`."""
     trainer = find_trainer()
-    given = {"seed": task.seed, "env-args": f"--agents {task.agents}", **hyperparameters}
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         place = Path(scratch)
-        channel = place / "input" / "data" / "unity-volume"
-        make_sample_build(channel)
-        (channel / "trainer_config.yaml").write_text(yaml.safe_dump(task.config()))
-        (place / "input" / "config").mkdir()
-        strings = {name: str(value) for name, value in given.items()}
-        (place / "input" / "config" / "hyperparameters.json").write_text(json.dumps(strings))
+        lay_out(place, task, hyperparameters)
         environment = {"SAGEMAKER_BASE_DIR": str(place)}
-        logs = ["output/data/players/*/Player.log"]
-        return watch([trainer.python, ROOT / "container" / "train"], environment, place, logs, task, signal.SIGTERM)
+        command = [trainer.python, ROOT / "container" / "train"]
+        return watch(command, environment, place, PLAYER_LOGS, task, signal.SIGTERM)
+
+
+def lay_out(place: Path, task: Task, hyperparameters: Mapping[str, object]) -> None:
+    """Write what SageMaker gives a job: its channel with the build, and its hyperparameters."""
+    given = {"seed": task.seed, "env-args": f"--agents {task.agents}", **hyperparameters}
+    channel = place / "input" / "data" / "unity-volume"
+    make_sample_build(channel)
+    (channel / "trainer_config.yaml").write_text(yaml.safe_dump(task.config()))
+    (place / "input" / "config").mkdir()
+    strings = {name: str(value) for name, value in given.items()}
+    (place / "input" / "config" / "hyperparameters.json").write_text(json.dumps(strings))
 
 
 def decision_time(agents: int) -> float:
@@ -188,14 +195,14 @@ def watch(
             if task.done(step, reward) and len(summaries) > 1:
                 break
         spent, played = processes.cpu_seconds(family) - spent, processes.cpu_seconds(players) - played
-        held = processes.memory(family)
-        playing = sum("--port" in processes.command(one) for one in processes.find(mark))
+        now = processes.find(mark)  # with num-envs auto, more than at the first summary
+        held, playing = processes.memory(now), sum("--port" in processes.command(one) for one in now)
         asked = time.monotonic()
         process.send_signal(stop)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOPPING)
         hangs = process.poll() is None
-        psutil.wait_procs(family, timeout=0 if hangs else 10)
+        psutil.wait_procs(now, timeout=0 if hangs else 10)
         stopped = time.monotonic()
         ended = process.returncode == 0 and not processes.find(mark) and any(place.rglob("3DBall.nn"))
         if not ended and not (hangs and may_hang):

@@ -31,7 +31,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
     """Give the comparisons of this group."""
     return [
         Comparison(
-            f"upload.{size}",
+            f"upload.{shape[0]}",
             {
                 OURS: lambda run, shape=shape: measure(upload, *shape),
                 OTHER: lambda run, shape=shape: measure(sync, *shape),

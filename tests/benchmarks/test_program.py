@@ -28,11 +28,10 @@ def machine(monkeypatch):
 
 def test_groups_are_chosen_by_the_beginning_of_a_name():
     assert {found.name.split(".")[0] for found in program.choose([])} == set(program.GROUPS)
-    assert [found.name for found in program.choose(["upload.3,000", "tutorial"])] == [
-        "upload.3,000 files, 600 MB",
+    assert [found.name for found in program.choose(["upload.3", "tutorial"])] == [
+        "upload.3000",
         "tutorial.notebooks",
     ]
-    assert program.choose(["uploads"]) == []
 
 
 def test_every_row_names_sides_that_are_measured():
@@ -43,11 +42,22 @@ def test_every_row_names_sides_that_are_measured():
         assert len({row.name for row in found.rows}) == len(found.rows)
 
 
-def test_names_that_are_none(capsys):
+def test_names_are_single_words():
+    names = [found.name for found in program.choose([])]
+    assert [name for name in names if len(name.split()) != 1] == []
+    assert len(set(names)) == len(names)
+    assert [found.name for found in program.choose(["growth.2x"])] == [f"growth.2x{n}" for n in (1, 4, 16, 64)]
+
+
+@pytest.mark.parametrize("rows", [["uplaod"], ["upload", "uplaod"], ["growth.jbos", "uploads", "training"]])
+def test_names_that_are_none_are_refused_whatever_stands_beside_them(rows, capsys):
     with pytest.raises(SystemExit) as ended:
-        program.main(["uplaod"])
+        program.main(rows)
     assert ended.value.code == 2
-    assert "expected rows that begin with one of training, levers, upload" in capsys.readouterr().err
+    unknown = " ".join(row for row in rows if row not in ("upload", "training"))
+    told = capsys.readouterr().err
+    assert "expected rows that begin with one of training, levers, upload" in told
+    assert f"got {unknown}; --list names them" in told
 
 
 def test_too_few_runs(capsys):
@@ -267,9 +277,13 @@ def test_rewards_at_equal_steps_are_held_against_the_interval_of_stock():
         result.runs.append({side: {"reward": values[run]} for side, values in known.items()})
     # t of 2 degrees of freedom is 4.303, the standard error 2 / sqrt(3)
     assert training.compare_rewards(result) == (
-        "mean reward over 3 seeds: container/train 79.7, inside the 95 % interval of the mean of stock mlagents-learn, "
-        "80.0 (75.0 to 85.0); num-envs auto 90.0, above the 95 % interval of the mean of stock, 2 players, 70.0 (70.0 to 70.0)"
+        "mean reward: container/train 79.7 (3 seeds), inside the 95 % interval of the mean of stock mlagents-learn, "
+        "80.0 (75.0 to 85.0; 3 seeds); num-envs auto 90.0 (3 seeds), above the 95 % interval of the mean of stock, "
+        "2 players, 70.0 (70.0 to 70.0; 3 seeds)"
     )
+    del result.runs[0][training.DEFAULTS]["reward"]
+    told = training.compare_rewards(result)
+    assert told.startswith("mean reward: container/train 80.0 (2 seeds), inside")
 
 
 def test_marked_processes_are_found_and_ended():

@@ -66,6 +66,12 @@ def test_a_side_that_fails_ends_its_comparison_and_keeps_what_was_measured(make,
     assert result.runs == [{"ours": {"time": 1.0}, "other": {"time": 5.0}}]
 
 
+def test_what_is_no_number_is_a_failure(make, progress):
+    result = last(measure(make(ours=[1.0, float("nan")]), 2, progress))
+    assert result.failed == "ours, run 2: ValueError: Expected finite measurements, found {'time': nan}."
+    assert result.runs == [{"ours": {"time": 1.0}}]
+
+
 def test_the_others_go_on_after_a_failure(make, progress):
     def fails(run):
         raise RuntimeError("no")

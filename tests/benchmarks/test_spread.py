@@ -37,10 +37,24 @@ def test_nothing_to_compare():
         spread.contest([], True)
 
 
-@pytest.mark.parametrize("pair", [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (float("nan"), 1.0), (1.0, float("inf"))])
+@pytest.mark.parametrize("pair", [(float("nan"), 1.0), (1.0, float("inf"))])
 def test_measurements_that_cannot_be(pair):
-    with pytest.raises(ValueError, match="Expected measurements above 0, found"):
+    with pytest.raises(ValueError, match="Expected finite measurements, found"):
         spread.contest([(1.0, 1.0), pair], True)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "winner"),
+    [
+        ([(-2.0, -3.0), (-1.0, -1.5), (0.5, 0.0)], "ours"),
+        ([(-3.0, -2.0), (-1.5, -1.0), (0.0, 0.5)], "other"),
+        ([(-3.0, -2.0), (1.0, -1.0), (0.0, 0.5)], "neither"),
+        ([(0.0, 1.0)], "too few"),
+    ],
+)
+def test_rewards_below_zero_have_a_winner_and_no_ratio(pairs, winner):
+    found = spread.contest(pairs, more_is_better=True)
+    assert (found.ratio, found.low, found.high, found.winner) == (None, None, None, winner)
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])

@@ -47,6 +47,19 @@ def test_a_row_within_the_noise(make):
     assert table.line(found, found.rows[0])[3:] == ("1.00", "0.50 to 1.50", "3", "neither")
 
 
+def test_a_row_of_rewards_below_zero_has_no_ratio(make):
+    found = result(make, ours=(-1.0, -1.2, 1.1), other=(-2.0, -2.0, -2.2), more=True)
+    assert table.line(found, found.rows[0])[1:] == ("-1.00 s", "-2.00 s", "-", "", "3", "ours")
+
+
+def test_a_number_that_one_run_lacks_counts_on_neither_side_and_is_told(make):
+    found = result(make, ours=(1.0, 1.0, 9.0, 9.0), other=(2.0, 2.0, 2.0, 2.0))
+    del found.runs[3]["other"]["time"]
+    assert table.line(found, found.rows[0])[1:6] == ("1.00 s", "2.00 s", "0.50", "0.50 to 4.50", "3")
+    assert "a thing done: other has no number in 1 of 4 runs" in table.notes(found)
+    assert len(table.notes(found)) == 1
+
+
 def test_a_row_without_the_other_side(make):
     found = result(make)
     found.runs = [{"ours": run["ours"]} for run in found.runs]

@@ -105,7 +105,6 @@ def test_building_and_pushing_the_same_again_does_nothing(connection, client, co
     again = image.build(connection, container)
     once_more = image.push(connection, again)
     assert (again.done, once_more.sent, once_more.kept) == ("kept", 0, 0)
-    assert again.seconds + once_more.seconds < 2
     assert once_more.image == pushed.image
     assert client.images.get(pushed.image.local).id == identity
 
@@ -122,7 +121,6 @@ def test_touching_train_sends_one_layer(connection, client, container, pushed, t
         changed = image.push(connection, built)
         client.images.remove(built.image.local, force=True)
         assert built.done == "built"
-        assert built.seconds < 10
         assert built.image.tag != before.tag
         assert changed.image.digest != before.digest
         before = changed.image
