@@ -3,6 +3,9 @@
 import math
 import os
 
+CGROUP = "/sys/fs/cgroup"
+UNLIMITED = 1 << 30  # as good as no limit
+
 
 def given() -> int:
     """Return the cores that this process may use: of the machine, of its affinity and of its control group."""
@@ -11,18 +14,16 @@ def given() -> int:
 
 
 def _quota() -> int:
-    """Return the control group's limit in whole cores; as good as none where there is none."""
-    try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:  # version 2
-            quota, period = file.read().split()
-    except (OSError, ValueError):
+    """Return the control group's limit in whole cores; `UNLIMITED` where there is none, or none that can be read."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # versions 2 and 1
         try:
-            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", encoding="ascii") as file:  # version 1
-                quota = file.read().strip()
-            with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us", encoding="ascii") as file:
-                period = file.read().strip()
-        except OSError:
-            return 1 << 30
-    if quota in ("max", "-1"):
-        return 1 << 30
-    return math.ceil(int(quota) / int(period))
+            quota, period = " ".join(_read(file) for file in files).split()
+            return UNLIMITED if quota in ("max", "-1") else math.ceil(int(quota) / int(period))
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return UNLIMITED
+
+
+def _read(file: str) -> str:
+    with open(os.path.join(CGROUP, file), encoding="ascii") as opened:
+        return opened.read()

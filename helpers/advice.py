@@ -6,16 +6,16 @@ says so in every row: nothing here knows how fast a core of theirs is.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 from helpers import cost
 from helpers.aws import Connection
 from helpers.cores import cores_here
 from helpers.training import Job
+from helpers.training.log import Log
 
 CORES = {
     "ml.m5.large": 2,
@@ -31,6 +31,8 @@ CORES = {
 """The types that are compared, with their vCPUs (https://aws.amazon.com/ec2/instance-types/)."""
 PLAYERS = "1"
 """What ``num-envs`` is in the container where a job does not set it."""
+KEPT = re.compile(r"^train: training with (\d+) players?: auto")
+"""What the container says in the log when it has found out how many are fastest."""
 HERE = "this machine"
 HEADER = ("instance", "vCPUs", "USD an hour", "steps a second", "hours", "USD", "measured or extrapolated")
 MILLION = 1_000_000
@@ -108,9 +110,7 @@ class Advice:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
-def compare(
-    connection: Connection, job: Job, types: Sequence[str] = tuple(CORES), results: str | Path | None = None
-) -> Advice:
+def compare(connection: Connection, job: Job, types: str | Sequence[str] = tuple(CORES)) -> Advice:
     """Say what a million steps of a job's training cost on its own machine and on others.
 
     The measured speed is the job's last step over the seconds that it was Training, the trainer's start included. A job
@@ -121,17 +121,15 @@ def compare(
     connection : Connection
     job : Job
         That has ended.
-    types : sequence of str
+    types : str or sequence of str
         Instance types to compare, out of `CORES`.
-    results : path, optional
-        The folder that `helpers.training.fetch` brought the job to. With ``num-envs`` ``auto``, what was kept stands
-        there.
 
     Raises
     ------
     cost.CostError
-        If a type is not in `CORES`.
+        If a type is not in `CORES`, or the job's ``num-envs`` is no number of players.
     """
+    types = [types] if isinstance(types, str) else list(dict.fromkeys(types))
     if unknown := sorted(set(types) - set(CORES)):
         raise cost.CostError(f"Expected instance types out of {', '.join(CORES)}, found {', '.join(unknown)}.")
     seconds = training_seconds(job)
@@ -147,32 +145,40 @@ def compare(
     cores = cores_here() if embedded else CORES.get(machine, 0)
     how = f"measured: step {steps:.0f} after {seconds:.0f} s of {job.name}"
     measured = Option(machine, cores, speed, how, None if embedded else cost.find_price(connection, machine)[0])
-    players = job.hyperparameters.get("num-envs", PLAYERS)
-    kept = read_players(Path(results) / job.name) if results is not None and players == "auto" else 0
+    players, why = count_players(connection, job)
     others = []
     for name in types if cores else ():
         if name != machine:
-            share, how = scale(cores, CORES[name], players, kept)
+            share, how = scale(cores, CORES[name], players, why)
             others.append(Option(name, CORES[name], speed * share, how, cost.find_price(connection, name)[0]))
     others.sort(key=lambda option: (option.usd is None, option.usd, option.machine))
-    told = notes(connection, measured, others)
-    if players == "auto" and not kept:
-        told += (
-            f"How many players auto kept stands in what {job.name} left: fetch it, and name that folder in results.",
-        )
-    return Advice((measured, *others), told)
+    return Advice((measured, *others), notes(connection, measured, others))
 
 
-def read_players(folder: Path) -> int:
-    """Read how many players ``auto`` kept from what a job left; 0 where that cannot be told."""
-    try:
-        kept = json.loads((folder / "training.json").read_text())["num_envs"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
-    return kept if isinstance(kept, int) else 0
+def count_players(connection: Connection, job: Job) -> tuple[int, str]:
+    """Tell how many players a job trained with, and where that is ``auto``'s choice, say so.
+
+    Raises
+    ------
+    cost.CostError
+        If its ``num-envs`` is no number of players.
+    """
+    told = job.hyperparameters.get("num-envs", PLAYERS)
+    if told != "auto":
+        try:
+            players = int(float(told))  # as the container reads it
+        except (ValueError, OverflowError):
+            players = 0
+        if players < 1:
+            raise cost.CostError(f"Expected num-envs to be auto, or 1 or more, found {told} in {job.name}.")
+        return players, ""
+    log = Log(connection, job.name)
+    log.read()
+    kept = [int(found[1]) for line in log.lines if (found := KEPT.search(line))]
+    return (kept[-1], "auto kept") if kept else (1, "auto tried no more than")
 
 
-def scale(measured: int, other: int, players: str, kept: int = 0) -> tuple[float, str]:
+def scale(measured: int, other: int, players: int, why: str = "") -> tuple[float, str]:
     """Work out what share of the measured speed a machine with another number of cores reaches, and say how.
 
     A training keeps one core busy for the trainer and one for each player at most, and waits for cores that are not
@@ -182,26 +188,22 @@ def scale(measured: int, other: int, players: str, kept: int = 0) -> tuple[float
     ----------
     measured, other : int
         Cores of the machine that was measured, and of the other.
-    players : str
-        The hyperparameter ``num-envs``.
-    kept : int
-        How many players ``auto`` kept on the measured machine; 0 where that is not known.
+    players : int
+        How many trained on the measured machine.
+    why : str
+        What ``auto`` did to come to that number; empty where the number was asked for.
 
     Returns
     -------
     share : float
     how : str
     """
-    if players == "auto" and not kept:
-        if other == measured:
-            return 1, "extrapolated: as fast, for auto finds as many cores"
-        bound = "at most, if auto finds that many players worth it" if other > measured else "at least"
-        return other / measured, f"extrapolated: times {other}/{measured} by cores, {bound}"
-    busy = (kept or int(float(players))) + 1
+    busy = players + 1
     share = min(other, busy) / min(measured, busy)
-    keeps = f"{busy - 1} player{'s' * (busy > 2)} and the trainer keep {busy} cores busy"
-    if kept:
-        keeps = f"auto kept {busy - 1} player{'s' * (busy > 2)}; with the trainer that keeps {busy} cores busy"
+    count = f"{players} player{'s' * (players > 1)}"
+    keeps = f"{count} and the trainer keep {busy} cores busy"
+    if why:
+        keeps = f"{why} {count}; with the trainer that keeps {busy} cores busy"
         keeps += ", and it may keep more there" if other > measured else ""
     if share == 1:
         return share, f"extrapolated: as fast, for {keeps}"

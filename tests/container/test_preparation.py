@@ -156,6 +156,32 @@ def test_auto_means_the_cores_given(monkeypatch):
     assert cores.given() == 8
 
 
+@pytest.mark.parametrize(
+    ("files", "cores_given"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "300000 100000\n"}, 3),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "400000\n"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "many\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        ({"cpu.max": "100000 0\n"}, 64),
+        ({"cpu.max": "broken"}, 64),
+        ({"cpu.max": ""}, 64),
+        ({}, 64),
+    ],
+)
+def test_the_control_groups_limit(monkeypatch, tmp_path, files, cores_given):
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    monkeypatch.setattr(cores, "CGROUP", str(tmp_path))
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert cores.given() == cores_given
+
+
 def test_checkpoints_that_cannot_be_written_are_seen_before_anything_is_trained(job):
     (job.root / "checkpoints").symlink_to("/proc")  # where nobody can write, root neither
     assert job.run() == 1

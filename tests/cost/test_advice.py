@@ -86,15 +86,12 @@ def test_an_instance_whose_cores_are_not_known(on_aws):
 @pytest.mark.parametrize(
     ("measured", "other", "players", "share", "how"),
     [
-        (2, 16, "1", 1, "as fast, for 1 player and the trainer keep 2 cores busy"),
-        (4, 2, "1", 1, "as fast, for 1 player and the trainer keep 2 cores busy"),
-        (2, 8, "3", 2, "times 4/2, for 3 players and the trainer keep 4 cores busy"),
-        (2, 2, "3", 1, "as fast, for 3 players and the trainer keep 4 cores busy"),
-        (16, 4, "7", 0.5, "times 4/8, for 7 players and the trainer keep 8 cores busy"),
-        (2, 8, "auto", 4, "times 8/2 by cores, at most, if auto finds that many players worth it"),
-        (16, 4, "auto", 0.25, "times 4/16 by cores, at least"),
-        (4, 4, "auto", 1, "as fast, for auto finds as many cores"),
-        (1, 4, "1.0", 2, "times 2/1, for 1 player and the trainer keep 2 cores busy"),
+        (2, 16, 1, 1, "as fast, for 1 player and the trainer keep 2 cores busy"),
+        (4, 2, 1, 1, "as fast, for 1 player and the trainer keep 2 cores busy"),
+        (2, 8, 3, 2, "times 4/2, for 3 players and the trainer keep 4 cores busy"),
+        (2, 2, 3, 1, "as fast, for 3 players and the trainer keep 4 cores busy"),
+        (16, 4, 7, 0.5, "times 4/8, for 7 players and the trainer keep 8 cores busy"),
+        (1, 4, 1, 2, "times 2/1, for 1 player and the trainer keep 2 cores busy"),
     ],
 )
 def test_what_is_extrapolated_and_how(measured, other, players, share, how):
@@ -105,38 +102,69 @@ def test_what_is_extrapolated_and_how(measured, other, players, share, how):
     ("measured", "other", "kept", "share", "how"),
     [
         (
-            2,
-            8,
-            1,
-            1,
+            *(2, 8, 1, 1),
             "as fast, for auto kept 1 player; with the trainer that keeps 2 cores busy, and it may keep more there",
         ),
         (
-            4,
-            8,
-            5,
-            1.5,
+            *(4, 8, 5, 1.5),
             "times 6/4, for auto kept 5 players; with the trainer that keeps 6 cores busy, and it may keep more there",
         ),
         (16, 4, 7, 0.5, "times 4/8, for auto kept 7 players; with the trainer that keeps 8 cores busy"),
     ],
 )
 def test_what_auto_kept_is_what_counts(measured, other, kept, share, how):
-    assert advice.scale(measured, other, "auto", kept) == (share, f"extrapolated: {how}")
+    assert advice.scale(measured, other, kept, "auto kept") == (share, f"extrapolated: {how}")
 
 
-@pytest.mark.parametrize("left", ['{"num_envs": 3, "num_envs_reason": "auto, …"}', "{}", "[]", "broken", None])
-def test_what_auto_kept_is_read_where_the_results_were_fetched(tmp_path, left):
-    if left:
-        (tmp_path / "job").mkdir()
-        (tmp_path / "job/training.json").write_text(left)
-    *_, how = advice.compare(connection(), job(num_envs="auto"), ["ml.c5.2xlarge"], tmp_path).options[1].cells
-    known = bool(left and "3" in left)
-    told = "How many players auto kept stands in what job left: fetch it, and name that folder in results."
-    assert (told in advice.compare(connection(), job(num_envs="auto"), results=tmp_path).notes) is not known
-    assert ("auto kept 3 players" if known else "if auto finds that many players worth it") in how
-    *_, how = advice.compare(connection(), job(num_envs="1"), ["ml.c5.2xlarge"], tmp_path).options[1].cells
-    assert "for 1 player and the trainer" in how
+class Logs:
+    """CloudWatch Logs with one stream."""
+
+    def __init__(self, *lines):
+        self.lines = lines
+
+    def describe_log_streams(self, **asked):
+        return {"logStreams": [{"logStreamName": f"{asked['logStreamNamePrefix']}algo-1-1"}]}
+
+    def get_log_events(self, **asked):
+        events = [] if "nextToken" in asked else [{"message": line} for line in self.lines]
+        return {"events": events, "nextForwardToken": "end"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            ["train: training with 3 players: auto, steps a second by players: 1: 90, 2: 150 (…)"],
+            "times 4/2, for auto kept 3 players; with the trainer that keeps 4 cores busy, and it may keep more there",
+        ),
+        (
+            ["train: training with 4 players: auto, …", "a crash", "train: training with 1 player: auto, …"],
+            "as fast, for auto kept 1 player; with the trainer that keeps 2 cores busy, and it may keep more there",
+        ),
+        (
+            ["a player says: train: training with 9 players: auto"],
+            "as fast, for auto tried no more than 1 player; with the trainer that keeps 2 cores busy, and it may keep "
+            "more there",
+        ),
+    ],
+)
+def test_what_auto_kept_is_read_from_the_jobs_log(monkeypatch, lines, told):
+    monkeypatch.setattr(Connection, "client", lambda connection, service: Logs(*lines))
+    *_, how = advice.compare(connection(), job(num_envs="auto"), "ml.c5.2xlarge").options[1].cells
+    assert how == f"extrapolated: {told}"
+    *_, how = advice.compare(connection(), job(num_envs="1.0"), "ml.c5.2xlarge").options[1].cells
+    assert how == "extrapolated: as fast, for 1 player and the trainer keep 2 cores busy"
+
+
+@pytest.mark.parametrize("given", ["-1", "0", "abc", "inf", "nan"])
+def test_a_number_of_players_that_is_none(given):
+    with pytest.raises(cost.CostError, match=f"Expected num-envs to be auto, or 1 or more, found {given} in job."):
+        advice.compare(connection(), job(num_envs=given))
+
+
+def test_one_type_and_the_same_twice():
+    told = [advice.compare(connection(), job(), types) for types in ("ml.c5.xlarge", ["ml.c5.xlarge"] * 2)]
+    assert [[option.machine for option in found.options] for found in told] == [["this machine", "ml.c5.xlarge"]] * 2
 
 
 def test_only_training_counts_and_an_interruption_between_does_not():
