@@ -3,17 +3,22 @@
 Value for value and bit for bit: nothing here is compared with a tolerance.
 
 With `normalize` ML-Agents doesn't repeat itself: the variables of the normalisation are assigned by operations of one
-run that also read one another's, in the order in which TensorFlow's threads come to them. With one thread it does. So
-all are compared with ML-Agents with one thread, and that with several where nothing is normalised.
+run that also read one another's, in the order in which TensorFlow's threads come to them. With one thread it does so
+with the scripted player here, not always in whole jobs. So all are compared with ML-Agents with one thread, and that
+with several where nothing is normalised.
 """
 
 import json
+import shutil
 import subprocess
 from itertools import zip_longest
 
 import levers
+import pandas as pd
 import pytest
 
+from helpers import rewards
+from helpers.sample_env import make_sample_build
 from tests.container.conftest import PLAYER, SCRIPTED
 
 BASE = {"player": {}, "settings": {}}
@@ -127,6 +132,27 @@ def test_the_number_of_threads_changes_nothing(train):
 
 
 @pytest.mark.slow
+def test_whole_jobs_of_the_sample_environment_learn_the_same(make_job, tmp_path):
+    """With the real player, over ML-Agents' protocol, and everything around the learner.
+
+    Nothing is normalised: with that, ML-Agents repeated itself in two of four such jobs, one thread or not.
+    """
+    curves = []
+    for levers_of_job in ("threads", "all"):
+        job = make_job(tmp_path / levers_of_job)
+        shutil.rmtree(job.channel)
+        make_sample_build(job.channel)
+        settings = {"max_steps": 600, "summary_freq": 100, "buffer_size": 1200, "normalize": False, "seed": 3}
+        job.start_with({**settings, "env-args": "--agents 6", "levers": levers_of_job})
+        assert job.finish() == 0, job.log
+        curves.append(rewards.read_events(job.root / "output/data/summaries", "run").drop(columns="elapsed"))
+    stock, ours = curves
+    assert list(stock["step"]) == list(range(100, 601, 100))
+    assert {"mean_reward", "policy_loss", "value_loss", "entropy"} <= set(stock)
+    assert stock["policy_loss"].notna().any()
+    pd.testing.assert_frame_equal(ours, stock, check_exact=True)
+
+
 @pytest.mark.parametrize("trainer_name", ["gail", "offline_bc"])
 def test_all_levers_change_nothing_with_demonstrations(train, trainer, tmp_path, trainer_name):
     demo = tmp_path / "test.demo"
