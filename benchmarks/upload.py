@@ -20,7 +20,8 @@ from helpers import aws, embedded, volume
 
 SIZES = {"120 files, 70 MB": (120, 70_000_000), "3,000 files, 600 MB": (3000, 600_000_000)}
 OURS, OTHER = "helpers.volume", "aws s3 sync"
-CLI = HOME / "aws-cli"
+CLI_VERSION = "1.46.3"
+CLI = HOME / f"aws-cli-{CLI_VERSION}"
 ROWS = (
     Row("first", "upload {size}, first", "s", OURS, OTHER, "first"),
     Row("again", "upload {size}, repeated", "s", OURS, OTHER, "again"),
@@ -37,7 +38,8 @@ def comparisons(quick: bool = False) -> list[Comparison]:
                 OTHER: lambda run, shape=shape: measure(sync, *shape),
             },
             tuple(Row(row.name, row.title.format(size=size), row.unit, OURS, OTHER, row.measure) for row in ROWS),
-            "To an embedded AWS of its own, on this machine. Ours hashes every file and has S3 check the hashes; sync "
+            f"To an embedded AWS of its own, on this machine. The AWS CLI is {CLI_VERSION}. "
+            "Ours hashes every file and has S3 check the hashes; sync "
             "goes by sizes and times, and has S3 check CRCs. The start of the CLI's process is in its time; ours runs "
             "in a notebook's kernel, which is there already.",
         )
@@ -116,7 +118,8 @@ def find_cli() -> Path:
     program = CLI / "bin" / "aws"
     if not (CLI / "made").is_file():
         shutil.rmtree(CLI, ignore_errors=True)
-        for command in (["venv", "--quiet", str(CLI)], ["pip", "install", "--quiet", "--python", str(CLI), "awscli"]):
+        package = f"awscli=={CLI_VERSION}"
+        for command in (["venv", "--quiet", str(CLI)], ["pip", "install", "--quiet", "--python", str(CLI), package]):
             done = subprocess.run([uv.find_uv_bin(), *command], capture_output=True, text=True)
             if done.returncode:
                 raise AbsentError(f"the AWS CLI could not be installed: {done.stderr.strip().splitlines()[-1]}")
