@@ -101,7 +101,7 @@ def build_once() -> tuple[docker.DockerClient, str]:
     tag = f"{images.REPOSITORY}:bench-{content_hash(files)}"
     arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **building.proxies()}
     building.run_build(client, building.context(files), arguments, tag)
-    atexit.register(remove, client, [tag.rpartition("/")[2]])
+    atexit.register(client.images.remove, tag)  # the name alone: notebook 3 may have built the very same image
     return client, tag
 
 
@@ -128,10 +128,7 @@ def measure(prepare: Callable[[Path], str], push: Callable[[aws.Connection, str]
     """Build, build again after a change, push and push again; take the images away afterwards."""
     times = {}
     client, base = connect()
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
-        own_embedded(Path(scratch) / "home"),
-    ):
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, own_embedded(Path(scratch) / "home"):
         connection, folder = aws.connect("embedded"), Path(scratch) / "context"
         made = []
         try:

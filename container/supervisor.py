@@ -85,6 +85,8 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
     outcome = Outcome(players=1 if command.try_players else command.num_envs)
     if options["num-envs"] is None:
         outcome.players_reason = UNTRIED if command.try_players else ONE_CORE
+        if not command.try_players:
+            settle_players(outcome)
     pipe = os.path.join(work, "events")
     inbox = events.Inbox(pipe)
     settings = {
@@ -116,9 +118,17 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
             command = replace(command, num_envs=outcome.players, try_players=False)  # what is known to run
             if not outcome.players_settled:
                 outcome.players_reason += "; a player failed when it was tried"
+                settle_players(outcome)
     attempt.conclude()
     inbox.close()
     return outcome
+
+
+def settle_players(outcome: Outcome) -> None:
+    """Try no more players than there are, and say in the log how many those are, and why."""
+    outcome.players_settled = True
+    players = "%d player%s" % (outcome.players, "s" * (outcome.players > 1))
+    say("training with %s: %s" % (players, outcome.players_reason))
 
 
 class Attempt:
@@ -218,9 +228,7 @@ class Attempt:
         elif kind == "players":
             self.outcome.players, self.outcome.players_reason = event["count"], event["reason"]
             if event["settled"]:
-                players = "%d player%s" % (event["count"], "s" * (event["count"] > 1))
-                say("training with %s: %s" % (players, event["reason"]))
-                self.outcome.players_settled = True
+                settle_players(self.outcome)
         elif kind == "brain":
             brains.setdefault(event["brain"], Brain()).max_steps = event["max_steps"]
         elif kind == "summary":

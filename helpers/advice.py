@@ -175,7 +175,7 @@ def count_players(connection: Connection, job: Job) -> tuple[int, str]:
     log = Log(connection, job.name)
     log.read()
     kept = [int(found[1]) for line in log.lines if (found := KEPT.search(line))]
-    return (kept[-1], "auto kept") if kept else (1, "auto tried no more than")
+    return (kept[-1], "auto kept") if kept else (1, "auto had not settled, so this reckons with")
 
 
 def scale(measured: int, other: int, players: int, why: str = "") -> tuple[float, str]:

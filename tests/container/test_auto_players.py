@@ -208,6 +208,7 @@ class TestRealTraining:
         assert (training["num_envs"], len(training["restarts"])) == (1, 1)
         assert training["restarts"][0].startswith("Player 1 ")
         assert training["num_envs_reason"].endswith("; a player failed when it was tried")
+        assert f"train: training with 1 player: {training['num_envs_reason']}" in job.log
         assert training["brains"]["Test"]["steps"] == 900
 
     def test_stopped_while_it_tries(self, job):
@@ -218,6 +219,19 @@ class TestRealTraining:
         training = job.training
         assert (training["status"], training["num_envs"]) == ("stopped", 1)
         assert training["num_envs_reason"].startswith("auto")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a process that can be given one core")
+def test_on_one_core_there_is_one_player_and_the_log_says_why(job):
+    given = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [min(given)])  # which the job inherits
+    try:
+        job.start(**{"num-envs": "auto"})
+    finally:
+        os.sched_setaffinity(0, given)
+    assert job.finish() == 0, job.log
+    assert (job.training["num_envs"], job.training["num_envs_reason"]) == (1, "auto: one core is given")
+    assert "train: training with 1 player: auto: one core is given" in job.log
 
 
 def test_a_short_training_says_that_none_was_tried(job):

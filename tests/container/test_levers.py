@@ -138,7 +138,7 @@ def test_whole_jobs_of_the_sample_environment_learn_the_same(make_job, tmp_path)
     Nothing is normalised: with that, ML-Agents repeated itself in two of four such jobs, one thread or not.
     """
     curves = []
-    for levers_of_job in ("threads", "all"):
+    for levers_of_job in ("none", "all"):
         job = make_job(tmp_path / levers_of_job)
         shutil.rmtree(job.channel)
         make_sample_build(job.channel)

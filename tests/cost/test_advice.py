@@ -143,8 +143,8 @@ class Logs:
         ),
         (
             ["a player says: train: training with 9 players: auto"],
-            "as fast, for auto tried no more than 1 player; with the trainer that keeps 2 cores busy, and it may keep "
-            "more there",
+            "as fast, for auto had not settled, so this reckons with 1 player; with the trainer that keeps 2 cores "
+            "busy, and it may keep more there",
         ),
     ],
 )
