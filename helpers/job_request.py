@@ -15,11 +15,6 @@ from helpers.image import Image
 
 MOST_MINUTES = 28 * 24 * 60  # SageMaker's limit
 MOST_HYPERPARAMETERS, MOST_OF_NAME, MOST_OF_VALUE = 100, 256, 2500  # SageMaker's, too
-MACHINES = (
-    "Expected instance_count to be 1, found {}. ML-Agents 0.11.0 trains on one machine: the others would do its work "
-    "again, and be billed. For more players take a larger instance with num-envs=auto, one for each core at most; for "
-    "more runs take training.launch_many, which gives each a machine of its own."
-)
 SHOWN = 60  # characters of a value that is shown
 
 
@@ -30,7 +25,6 @@ def find_problems(
     hyperparameters: object,
     instance_type: object,
     max_minutes: object,
-    instance_count: object,
     spot: object,
     max_wait_minutes: object,
     checkpoints: object,
@@ -59,10 +53,6 @@ def find_problems(
         f"max_minutes to be a number from 1 to {MOST_MINUTES} (28 days)",
         max_minutes,
     )
-    if _is_number(instance_count) and instance_count > 1:
-        problems.append(MACHINES.format(instance_count))
-    else:
-        expect(_is_number(instance_count) and instance_count == 1, "instance_count to be 1", instance_count)
     expect(isinstance(spot, bool), "spot to be True or False", spot)
     expect(
         _is_number(max_wait_minutes) and (max_wait_minutes == 0 or 1 <= max_wait_minutes <= MOST_MINUTES),

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 
 from helpers import bar, cost
 from helpers.aws import Connection
-from helpers.experiment.queue import Queue
 from helpers.experiment.runs import Experiment, find, find_newest
 from helpers.experiment.watch import Watch
 from helpers.training.job import TrainingError
@@ -17,9 +16,7 @@ from helpers.training.patience import POLL_SECONDS, Patience
 FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 
 
-def follow_many(
-    connection: Connection, experiment: str = "", *, queue: str = "", poll_seconds: float = POLL_SECONDS
-) -> Experiment:
+def follow_many(connection: Connection, experiment: str = "", *, poll_seconds: float = POLL_SECONDS) -> Experiment:
     """Show an experiment until all of its runs have ended, and return it.
 
     Interrupting (Ctrl-C, or the stop button) ends the showing alone: the runs go on.
@@ -29,8 +26,6 @@ def follow_many(
     connection : Connection
     experiment : str
         Its name; empty for the newest.
-    queue : str
-        The training queue that its runs were submitted to, if so: those that still wait there are waited for, too.
     poll_seconds : float
         Time between two looks, in seconds.
 
@@ -41,18 +36,14 @@ def follow_many(
     """
     experiment = experiment or find_newest(connection)
     watch = Watch(connection, experiment)
-    waiting = Queue(connection, queue) if queue else None
-    left = waiting.count_waiting(experiment) if waiting else 0
-    if not watch.runs and not left:
+    if not watch.runs:
         return find(connection, experiment)  # which says so
     view = View(connection, watch, poll_seconds)
     try:
         while True:
             pause = view.look()
-            if waiting:
-                left = waiting.count_waiting(experiment)
-            view.show(len(watch.experiment.runs) + left)
-            if not watch.running and not left:
+            view.show(len(watch.experiment.runs))
+            if not watch.running:
                 break
             time.sleep(pause)
     except KeyboardInterrupt:

@@ -18,8 +18,7 @@ from helpers.cores import jobs_here
 from helpers.experiment import plan
 from helpers.experiment.following import View, interrupted
 from helpers.experiment.plan import Planned
-from helpers.experiment.queue import Queue
-from helpers.experiment.runs import ENVIRONMENT, Experiment, Run
+from helpers.experiment.runs import Experiment, Run
 from helpers.experiment.watch import Watch
 from helpers.image import Image
 from helpers.training.job import TrainingError, from_description
@@ -43,13 +42,11 @@ def launch_many(
     hyperparameters: Mapping[str, object],
     folder: str | Path | None = None,
     instance_type: str = "ml.c5.xlarge",
-    instance_count: int = 1,
     max_minutes: float = 60,
     spot: bool = False,
     max_wait_minutes: float = 0,
     at_once: int = 0,
     again: bool = False,
-    queue: str = "",
     poll_seconds: float = POLL_SECONDS,
 ) -> Experiment:
     """Launch a run for each of several settings and seeds, and return the experiment that they make.
@@ -80,10 +77,7 @@ def launch_many(
         Where SageMaker says that the account's quota is reached, this waits, whatever the number.
     again : bool
         Launch those runs again that failed or were stopped, also with other hyperparameters, for they are in no mean.
-    queue : str
-        A training queue of AWS Batch, to submit all runs to: they wait there instead of here. It takes the rights
-        batch:SubmitServiceJob, batch:ListServiceJobs and, to stop, batch:TerminateServiceJob.
-    volume, image, instance_type, instance_count, max_minutes, spot, max_wait_minutes
+    volume, image, instance_type, max_minutes, spot, max_wait_minutes
         As for `helpers.training.launch`.
     poll_seconds : float
         Time between two looks, in seconds.
@@ -100,7 +94,7 @@ def launch_many(
     if not isinstance(again, bool):
         problems.append(f"Expected again to be True or False, found {again!r}.")
     given = {"volume": volume, "image": image, "instance_type": instance_type, "max_minutes": max_minutes}
-    given |= {"instance_count": instance_count, "spot": spot, "max_wait_minutes": max_wait_minutes}
+    given |= {"spot": spot, "max_wait_minutes": max_wait_minutes}
     if not problems:
         for own in settings.values():
             both = {**hyperparameters, **own}
@@ -113,12 +107,9 @@ def launch_many(
     order = Order(volume, image, {}, instance_type, spot, limits, "")
     experiment = experiment or plan.make_name(volume, image.uri, settings, hyperparameters)
     planned = plan.make(experiment, settings, seeds, hyperparameters)
-    batch = Queue(connection, queue) if queue else None
     watch = Watch(connection, experiment)
     _refuse_mixture(watch, planned, order, again)
     left = _choose(watch, planned, again)
-    if batch:
-        return _submit(connection, batch, watch, left, order, again)
     launcher = Launcher(connection, order, at_once or choose_at_once(connection))
     launcher.launch(watch, left, len(planned), poll_seconds)
     return watch.experiment
@@ -241,38 +232,6 @@ class Launcher:
             },
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }
-
-
-def _submit(
-    connection: Connection, queue: Queue, watch: Watch, left: list[Planned], order: Order, again: bool
-) -> Experiment:
-    """Submit runs to a queue, each once; with `again` also those that failed there and SageMaker never knew."""
-    there = {job.name: job.status for job in queue.list_jobs(watch.name)}
-    new, failed = [], []
-    for run in left:
-        attempt = _follow_attempts(run, there)
-        if attempt.name not in there:
-            (new if again or attempt == run else failed).append(attempt)
-    for run in new:
-        place = checkpoints.locate(connection, run.name)
-        environment = {variable: run.labels[key] for key, variable in ENVIRONMENT.items()}
-        own = {"values": run.hyperparameters, "place": place, "tags": run.labels, "environment": environment}
-        queue.submit(run.name, replace(order, **own))
-    told = f"{len(left) - len(new) - len(failed)} were there already."
-    if failed:
-        told += f" {len(failed)} ended there before SageMaker knew of them: again=True submits them again."
-    print(
-        f"{len(new)} runs of {watch.name} submitted to {queue.name}; {told} To follow them: "
-        f'training.follow_many(connection, "{watch.name}", queue="{queue.name}")'
-    )
-    return watch.experiment
-
-
-def _follow_attempts(run: Planned, there: Mapping[str, str]) -> Planned:
-    """Return the attempt after those that failed in the queue, which knows jobs by name and status."""
-    while there.get(run.name) == "FAILED":
-        run = replace(run, attempt=run.attempt + 1)
-    return run
 
 
 def find_stopped(watch: Watch) -> dict[str, str]:

@@ -25,8 +25,7 @@ PAGE = 100  # Search's largest
 # botocore waits between its attempts, longer each time and by chance; "adaptive" also slows down what it sends.
 # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/retries.html
 PATIENT = Config(retries={"mode": "adaptive", "total_max_attempts": 12}, max_pool_connections=16)
-# What a job in a training queue has in the place of tags: AWS Batch takes those for itself.
-ENVIRONMENT = {"experiment": "EXPERIMENT", "settings": "EXPERIMENT_SETTINGS", "seed": "EXPERIMENT_SEED"}
+LABELS = ("experiment", "settings", "seed")  # tags of a run's job
 
 
 @dataclass(frozen=True)
@@ -237,11 +236,8 @@ def search(sagemaker: Any, expression: Mapping[str, Any], **order: str) -> dict[
 
 
 def read_labels(told: Mapping[str, Any]) -> dict[str, str]:
-    """Read experiment, settings and seed off a job's tags, or off its environment where it came from a queue."""
-    tags = {tag["Key"]: tag["Value"] for tag in told.get("Tags", ())}
-    environment = told.get("Environment", {})
-    labels = {key: tags.get(key, environment.get(variable)) for key, variable in ENVIRONMENT.items()}
-    return {key: value for key, value in labels.items() if value is not None}
+    """Read experiment, settings and seed from a job's tags."""
+    return {tag["Key"]: tag["Value"] for tag in told.get("Tags", ()) if tag["Key"] in LABELS}
 
 
 def read_run(told: Mapping[str, Any], experiment: str) -> Run | None:

@@ -5,12 +5,11 @@ from collections import Counter
 from botocore.exceptions import ClientError
 
 from helpers.aws import Connection
-from helpers.experiment.queue import Queue
 from helpers.experiment.runs import PATIENT, find_all, in_words, missing
 from helpers.training.job import TrainingError
 
 
-def stop_many(connection: Connection, experiment: str, *, queue: str = "") -> int:
+def stop_many(connection: Connection, experiment: str) -> int:
     """Stop all runs of an experiment that have not ended, and return their number. Their models are kept.
 
     A `launch_many` that is still at it, in another notebook, sees that and launches no more.
@@ -19,8 +18,6 @@ def stop_many(connection: Connection, experiment: str, *, queue: str = "") -> in
     ----------
     connection : Connection
     experiment : str
-    queue : str
-        The training queue that its runs were submitted to, if so: those that wait there are ended, too.
 
     Raises
     ------
@@ -31,13 +28,12 @@ def stop_many(connection: Connection, experiment: str, *, queue: str = "") -> in
         raise TrainingError(
             f"Expected the name of the experiment to stop, found {experiment!r}. Name it, so that no other is stopped."
         )
-    waiting = Queue(connection, queue).terminate(experiment) if queue else 0
     sagemaker = connection.client("sagemaker", PATIENT)
     counts: Counter[str] = Counter()
     with in_words(connection):
         for run in find_all(sagemaker, experiment):
             counts[_stop(sagemaker, run.name) if run.job.status == "InProgress" else run.job.status] += 1
-    if not counts and not waiting:
+    if not counts:
         raise missing(connection, experiment)
     stopped, stopping = counts.pop("InProgress", 0), counts.pop("Stopping", 0)
     if stopped:
@@ -45,9 +41,7 @@ def stop_many(connection: Connection, experiment: str, *, queue: str = "") -> in
     elif counts or stopping:
         before = f"{stopping} are stopping already, " if stopping else ""
         print(f"No run of {experiment} is in progress; {before}{counts.total()} ended before.")
-    if waiting:
-        print(f"{waiting} jobs in the queue {queue} were ended.")
-    return stopped + waiting
+    return stopped
 
 
 def _stop(sagemaker, name: str) -> str:

@@ -38,7 +38,6 @@ def launch(
     hyperparameters: Mapping[str, object],
     instance_type: str = "ml.c5.xlarge",
     max_minutes: float = 60,
-    instance_count: int = 1,
     spot: bool = False,
     max_wait_minutes: float = 0,
     checkpoints: str = "",
@@ -63,8 +62,6 @@ def launch(
         See https://aws.amazon.com/sagemaker/pricing/.
     max_minutes : float
         SageMaker ends the job after this time, whatever it does. It is the most that you can pay for.
-    instance_count : int
-        1, for ML-Agents 0.11.0 trains on one machine. For more machines, see `launch_many`.
     spot : bool
         Run on spare capacity, which is cheaper and may be taken away: the job then waits until there is some again and
         goes on from its checkpoints.
@@ -89,7 +86,6 @@ def launch(
         hyperparameters=hyperparameters,
         instance_type=instance_type,
         max_minutes=max_minutes,
-        instance_count=instance_count,
         spot=spot,
         max_wait_minutes=max_wait_minutes,
         checkpoints=checkpoints,

@@ -92,7 +92,6 @@ def launch(
         image=image,
         hyperparameters=hyperparameters,
         instance_type=instance_type,
-        instance_count=1,
         max_minutes=max_minutes,
         spot=False,
         max_wait_minutes=0,
