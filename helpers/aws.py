@@ -145,7 +145,9 @@ def connect_embedded(bucket: str) -> Connection:
     iam = session.client("iam")
     try:
         made = iam.create_role(RoleName=EMBEDDED_ROLE, AssumeRolePolicyDocument=json.dumps(TRUST_SAGEMAKER))
-    except iam.exceptions.EntityAlreadyExistsException:
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "EntityAlreadyExists":
+            raise
         made = iam.get_role(RoleName=EMBEDDED_ROLE)
     bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}")
     return Connection(

@@ -7,13 +7,14 @@ import json
 import logging
 import re
 import select
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from botocore.client import BaseClient
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from moto.logs.models import LogEvent, LogStream
 
 from helpers.embedded.record import Record
@@ -27,12 +28,30 @@ EVENTS = "events.jsonl"
 """In a job's folder: what was sent to CloudWatch Logs, for the next server."""
 
 
+_making = threading.Lock()
+
+
 def make_stream(logs: BaseClient, stream: str) -> None:
-    """Make a job's log stream, and the group if it is the first."""
-    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-        logs.create_log_group(logGroupName=GROUP)
-    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-        logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
+    """Make a job's log stream, and the group if it is the first.
+
+    The lock is for moto: of two groups that are made at once it keeps one, without the other's streams.
+    """
+    with _making:
+        _ignore("ResourceAlreadyExistsException", logs.create_log_group, logGroupName=GROUP)
+    _ignore("ResourceAlreadyExistsException", logs.create_log_stream, logGroupName=GROUP, logStreamName=stream)
+
+
+def _ignore(code: str, call: Callable[..., Any], **request: str) -> None:
+    """Make a call unless it is refused with `code`.
+
+    The code is compared, not the class: botocore makes a client's `exceptions` on first use and without a lock, so
+    the class that one thread catches may not be the one that another raises.
+    """
+    try:
+        call(**request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != code:
+            raise
 
 
 def replay(folder: Path, logs: BaseClient) -> None:
@@ -48,8 +67,7 @@ def replay(folder: Path, logs: BaseClient) -> None:
 def forget(folder: Path, logs: BaseClient) -> None:
     """Take the log of the job in `folder` out of CloudWatch Logs, to be sent again when it is asked for."""
     for stream in {batch["logStreamName"] for batch in _batches(folder)}:
-        with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
-            logs.delete_log_stream(logGroupName=GROUP, logStreamName=stream)
+        _ignore("ResourceNotFoundException", logs.delete_log_stream, logGroupName=GROUP, logStreamName=stream)
     for kind in (LogEvent, LogStream):  # of which moto notes all that ever were, for its own dashboard
         kind.instances_tracked.clear()
 
@@ -63,50 +81,51 @@ def _batches(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 class JobLog:
-    """Follows the output of one run of a job to its end."""
+    """Follows the output of one run of a job to its end.
+
+    Its metrics, ``log.txt``, and CloudWatch Logs each get every line, whatever becomes of the others. What one of them
+    could not take is counted in `lost`, and said in the server's log, the job's log, and the job's last status message.
+    """
 
     def __init__(self, record: Record, output: BinaryIO, logs: BaseClient):
         self.record, self.output, self.logs = record, output, logs
         definitions = record.request["AlgorithmSpecification"].get("MetricDefinitions", ())
         self.patterns = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
         self.stream = f"{record.name}/algo-1-{int(record.now())}"
+        self.made = False
         self.events: list[dict] = []
         self.size = 0
         self.rest = b""
         self.last = 0
+        self.lost: dict[str, int] = {}
 
     def follow(self) -> None:
-        """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later.
-
-        Whatever goes wrong, the output is read to its end: a program that nobody listens to would stand still.
-        """
-        try:
-            self._follow()
-        except Exception:
-            logging.exception("%s: its log can't be kept any further", self.record.name)
-            while self.output.raw.read(65_536):
-                pass
-
-    def _follow(self) -> None:
-        self._open_stream()
+        """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later."""
         due = None
-        with (self.record.folder / "log.txt").open("ab", buffering=0) as file:
-            while True:
-                wait = None if due is None else max(0.0, due - time.monotonic())
-                if select.select([self.output], (), (), wait)[0]:
-                    chunk = self.output.raw.read(65_536)
-                    if not chunk:
-                        break
-                    file.write(chunk)
-                    self._take(chunk)
-                    if due is None and self.events:
-                        due = time.monotonic() + FLUSH_SECONDS
-                if due is not None and time.monotonic() >= due:
-                    self.flush()
-                    due = None
+        self._attempt("CloudWatch Logs", 0, self._open_stream)
+        while True:
+            wait = None if due is None else max(0.0, due - time.monotonic())
+            if select.select([self.output], (), (), wait)[0]:
+                chunk = self.output.raw.read(65_536)
+                if not chunk:
+                    break
+                self._attempt("log.txt", chunk.count(b"\n") or 1, self._write, chunk)
+                self._take(chunk)
+                if due is None and self.events:
+                    due = time.monotonic() + FLUSH_SECONDS
+            if due is not None and time.monotonic() >= due:
+                self.flush()
+                due = None
         if self.rest:
             self._line(self.rest)
         self.flush()
+        if missing := ", ".join(f"{lines} from {place}" for place, lines in self.lost.items() if lines):
+            note = f"Lines of its log are missing: {missing}"
+            logging.error("%s: %s", self.record.name, note)
+            self._attempt("log.txt", 1, self._write, f"{note}\n".encode())
+            self._add(note)
+            self.flush()
+            self.record.note(note)
 
     def flush(self) -> None:
         """Send what has been gathered to CloudWatch Logs."""
@@ -114,17 +133,37 @@ class JobLog:
             return
         batch = {"logStreamName": self.stream, "logEvents": self.events}
         self.events, self.size = [], 0
+        self._attempt(EVENTS, len(batch["logEvents"]), self._keep, batch)
+        self._attempt("CloudWatch Logs", len(batch["logEvents"]), self._send, batch)
+
+    def _attempt(self, place: str, lines: int, act: Callable[..., None], *arguments: Any) -> None:
+        """Do something for a place that `lines` go to, and count them as lost where it fails."""
         try:
-            with (self.record.folder / EVENTS).open("a") as file:
-                file.write(json.dumps(batch) + "\n")
-            self.logs.put_log_events(logGroupName=GROUP, **batch)
-        except (BotoCoreError, ClientError, OSError):  # a job is not to fail for its log
-            logging.exception("%s: could not write to CloudWatch Logs", self.record.name)
+            act(*arguments)
+        except Exception:  # whatever it is: the program would stand still if nobody read its output any further
+            if place not in self.lost:
+                logging.exception("%s: lines of its log are missing from %s", self.record.name, place)
+            self.lost[place] = self.lost.get(place, 0) + lines
+
+    def _write(self, chunk: bytes) -> None:
+        with (self.record.folder / "log.txt").open("ab", buffering=0) as file:
+            if (written := file.write(chunk)) < len(chunk):  # the disk is nearly full
+                file.write(chunk[written:])
+
+    def _keep(self, batch: dict[str, Any]) -> None:
+        with (self.record.folder / EVENTS).open("a") as file:
+            file.write(json.dumps(batch) + "\n")
+
+    def _send(self, batch: dict[str, Any]) -> None:
+        self._open_stream()
+        self.logs.put_log_events(logGroupName=GROUP, **batch)
 
     def _open_stream(self) -> None:
-        make_stream(self.logs, self.stream)
-        with self.record.lock:
-            self.record.streams.append(self.stream)
+        if not self.made:
+            make_stream(self.logs, self.stream)
+            self.made = True
+            with self.record.lock:
+                self.record.streams.append(self.stream)
 
     def _take(self, chunk: bytes) -> None:
         *lines, self.rest = (self.rest + chunk).split(b"\n")
@@ -144,11 +183,13 @@ class JobLog:
                     value = float(match.group(1) if pattern.groups else match.group())
                 except (ValueError, TypeError):
                     continue
-                self.record.measure(name, value, now)
-        if not text:
-            return  # CloudWatch takes no empty message
+                self._attempt(f"the metric {name}", 1, self.record.measure, name, value, now)
+        if text:  # CloudWatch takes no empty message
+            self._add(text)
+
+    def _add(self, text: str) -> None:
         self.events.append({"timestamp": self.last, "message": text})
-        self.size += len(line) + 26
+        self.size += len(text.encode()) + 26
         if len(self.events) >= BATCH_EVENTS or self.size >= BATCH_BYTES:
             self.flush()
 

@@ -61,6 +61,7 @@ class Record:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     streams: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what its owner should know, said in the last status message
     tuning: str = ""  # ARN of the tuning job that launched it
     objective: str = ""  # the metric that this tuning job goes by
     objectives: list[float] = field(default_factory=list)  # its values so far
@@ -103,15 +104,22 @@ class Record:
         if metric == self.objective:
             self.told()
 
+    def note(self, sentence: str) -> None:
+        """Keep a sentence for the message of the job's last status."""
+        with self.lock:
+            self.notes.append(sentence)
+
     def move(self, secondary: str, message: str, status: str | None = None) -> None:
         """Enter a secondary status (and, where given, a status) and write the record to disk."""
         with self.lock:
             now = self.now()
             if self.transitions:
                 self.transitions[-1].setdefault("EndTime", now)
+            self.status = status or self.status
+            if self.status in ENDED:
+                message = ". ".join([message, *self.notes])
             self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
             self.secondary = secondary
-            self.status = status or self.status
             self.modified = now
             if self.status in ENDED:
                 self.transitions[-1]["EndTime"] = now

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from botocore.exceptions import ClientError
+
 from helpers.aws import Connection
 from helpers.experiment.runs import PATIENT, Experiment, Run, find_all, gather, in_words, read_page
 from helpers.rewards.log import SUMMARY
@@ -103,8 +105,10 @@ class Watch:
                     filterPattern=PATTERN,
                     **more,
                 )
-            except self._logs.exceptions.ResourceNotFoundException:  # no job has written anything yet
-                return
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                    raise
+                return  # no job has written anything yet
             for event in page["events"]:
                 self._take(event["logStreamName"].partition("/")[0], event["timestamp"], event["message"])
             self._log_token = page.get("nextToken") or ""

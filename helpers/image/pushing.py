@@ -124,11 +124,15 @@ def make_repository(connection: Connection, name: str) -> str:
                 imageScanningConfiguration={"scanOnPush": True},
                 tags=[{"Key": "project", "Value": "mlagents"}],
             )["repository"]
-        except ecr.exceptions.RepositoryAlreadyExistsException:
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "RepositoryAlreadyExistsException":
+                raise
             repository = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
         try:
             ecr.get_lifecycle_policy(repositoryName=name)  # one that is there may be the reader's own
-        except ecr.exceptions.LifecyclePolicyNotFoundException:
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "LifecyclePolicyNotFoundException":
+                raise
             ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps(LIFECYCLE))
     except ClientError as error:
         raise refused(error, f"make the repository {name}") from error

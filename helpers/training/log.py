@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from helpers.aws import Connection
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -47,6 +49,8 @@ class Log:
     def _list_streams(self) -> list[str]:
         try:
             found = self._logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self._name}/")
-        except self._logs.exceptions.ResourceNotFoundException:
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
             return []
         return [stream["logStreamName"] for stream in found["logStreams"]]  # by name, which ends in its start

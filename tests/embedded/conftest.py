@@ -180,8 +180,7 @@ def own(tmp_path, monkeypatch):
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         aws = Aws(embedded.start())
-        with contextlib.suppress(aws.s3.exceptions.BucketAlreadyOwnedByYou):
-            aws.s3.create_bucket(Bucket=BUCKET)
+        aws.s3.create_bucket(Bucket=BUCKET)  # in us-east-1 it may be there already
         return aws
 
     yield SimpleNamespace(start=start, wait_for=wait_for, home=tmp_path / "home")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from botocore.exceptions import ClientError
 
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.record import Record, load
@@ -139,7 +140,7 @@ def test_stopped_job_keeps_its_model(aws):
     assert aws.statuses(told) == ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
     assert aws.archive(f"out/{name}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
     assert "FailureReason" not in told
-    with pytest.raises(aws.sm.exceptions.ClientError) as refused:
+    with pytest.raises(ClientError) as refused:
         aws.sm.stop_training_job(TrainingJobName=name)
     assert refused.value.response["Error"] == {
         "Code": "ValidationException",
@@ -153,7 +154,7 @@ def test_deaf_job_is_killed_with_all_its_processes_after_the_grace(aws):
     player = psutil.Process(int(aws.log(name).split()[1]))
     asked = time.monotonic()
     aws.sm.stop_training_job(TrainingJobName=name)
-    with pytest.raises(aws.sm.exceptions.ClientError, match="is in status Stopping"):
+    with pytest.raises(ClientError, match="is in status Stopping"):
         aws.sm.stop_training_job(TrainingJobName=name)
     assert aws.ended(name)["TrainingJobStatus"] == "Stopped"
     assert 1.5 <= time.monotonic() - asked < 30

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
 
 from helpers import aws, embedded
 from helpers.embedded import record
@@ -188,5 +189,5 @@ def test_killed_and_started_again(own, tmp_path):
     after = snapshot(again)
     assert after == before
     request = again.request(TrainingJobName=done)
-    with pytest.raises(again.sm.exceptions.ResourceInUse):
+    with pytest.raises(ClientError, match="ResourceInUse"):
         again.sm.create_training_job(**request)

@@ -429,7 +429,7 @@ def test_requests_are_checked_against_the_service_model(tuner):
 def test_names_are_unique(tuner):
     name = tuner.create()
     request = {**tuner.request(), "HyperParameterTuningJobName": name.upper()}
-    with pytest.raises(tuner.sm.exceptions.ResourceInUse, match="a tuning job with this name already exists"):
+    with pytest.raises(ClientError, match="ResourceInUse.*a tuning job with this name already exists"):
         tuner.sm.create_hyper_parameter_tuning_job(**request)
     tuner.ended(name)
     assert len(tuner.trainings(name)) == 3

@@ -4,6 +4,7 @@ import hashlib
 import os
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from helpers import volume
@@ -170,7 +171,7 @@ def test_a_refusal_of_s3_is_raised(connection, folder, monkeypatch):
     stub = Stubber(s3)
     stub.add_client_error("list_objects_v2", "AccessDenied")
     monkeypatch.setattr(type(connection), "client", lambda self, service: s3)
-    with stub, pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
+    with stub, pytest.raises(ClientError, match="AccessDenied"):
         volume.upload(connection, folder, progress=False)
 
 
