@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,9 @@ _BADGES: dict[str, tuple[str, str, str]] = {
     "note": ("●", "#ffffff", "#4a5a6a"),
     "ok": ("✔", "#ffffff", "#1e6b34"),
 }
+
+# Control characters, and those that turn the direction of what follows.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _CELL = "text-align:left;vertical-align:top;padding:.35em .7em;border-bottom:1px solid rgba(128,128,128,.4)"
 
@@ -155,26 +159,26 @@ class Report:
                 str(finding), 108, initial_indent=f"  {label} ", subsequent_indent=" " * 11, break_on_hyphens=False
             )
         lines += textwrap.wrap(self.verdict, 108, break_on_hyphens=False)
-        return _writable("\n".join(lines))
+        return printable("\n".join(lines))
 
     def _repr_html_(self) -> str:
         rows = [
-            f'<tr><th scope="row" style="{_CELL}">{escape(name)}</th>'
-            f'<td colspan="3" style="{_CELL}">{escape(value)}</td></tr>'
+            f'<tr><th scope="row" style="{_CELL}">{as_html(name)}</th>'
+            f'<td colspan="3" style="{_CELL}">{as_html(value)}</td></tr>'
             for name, value in self.facts
         ]
         for finding in _shortened(self.findings):
-            place = f"<code>{escape(finding.place)}</code>" if finding.place else ""
+            place = f"<code>{as_html(finding.place)}</code>" if finding.place else ""
             rows.append(
                 f'<tr><td style="{_CELL};white-space:nowrap">{_badge(finding.level)}</td>'
                 f'<td style="{_CELL}">{place}</td>'
-                f'<td style="{_CELL}">{escape(finding.what)}</td><td style="{_CELL}">{escape(finding.todo)}</td></tr>'
+                f'<td style="{_CELL}">{as_html(finding.what)}</td><td style="{_CELL}">{as_html(finding.todo)}</td></tr>'
             )
-        return _writable(
+        return (
             f'<table style="border-collapse:collapse;color:inherit;background:transparent">'
-            f'<caption style="text-align:left;font-weight:bold;color:inherit">{escape(self.subject)}</caption>'
+            f'<caption style="text-align:left;font-weight:bold;color:inherit">{as_html(self.subject)}</caption>'
             f"<tbody>{''.join(rows)}</tbody></table>"
-            f"<p>{_badge('ok' if self.ok else 'error')} {escape(self.verdict)}</p>"
+            f"<p>{_badge('ok' if self.ok else 'error')} {as_html(self.verdict)}</p>"
         )
 
 
@@ -204,9 +208,18 @@ def _shortened(findings: Iterable[Finding]) -> Iterator[Finding]:
             yield Finding(finding.level, f"… and {count[alike] - _ALIKE} more like these.", finding.todo)
 
 
-def _writable(text: str) -> str:
-    """Escape what UTF-8 can't hold: file names may have such bytes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def printable(text: object) -> str:
+    r"""Write as ``\x1b`` what a terminal obeys and what UTF-8 can't hold; line ends and tabs stay as they are.
+
+    Names of files and brains, log lines and reasons come from elsewhere, and may hold either.
+    """
+    shown = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+    return shown.encode("utf-8", "backslashreplace").decode()
+
+
+def as_html(text: object) -> str:
+    """Return text from elsewhere as HTML that shows it."""
+    return escape(printable(text))
 
 
 def _badge(level: str) -> str:

@@ -8,7 +8,7 @@ from helpers.rewards.events import read_events
 from helpers.rewards.log import LogReader, read_log
 from helpers.rewards.results import read
 from helpers.rewards.running import read_running
-from helpers.rewards.table import COLUMNS, RewardsError
+from helpers.rewards.table import COLUMNS, RewardsError, show_last
 
 __all__ = [
     "COLUMNS",
@@ -21,4 +21,5 @@ __all__ = [
     "read_events",
     "read_log",
     "read_running",
+    "show_last",
 ]

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from helpers.findings import printable
 from helpers.rewards.table import RewardsError
 
 # Okabe and Ito's colours, told apart by colour-blind readers: https://jfly.uni-koeln.de/color/
@@ -40,6 +41,7 @@ MOST_ABOVE = 3
 """Rows of a legend that stand above the picture; more stand beside it."""
 MOST_LETTERS = 70
 """Of a legend's rows together, to stand in one line."""
+NO_EPISODE = "No episode has ended, so there is no mean reward: train longer, or make episodes shorter."
 BAND = {"alpha": 0.18, "linewidth": 0}
 NOTHING = Line2D([], [], linestyle="none")
 """What stands before a sentence in a legend."""
@@ -57,7 +59,8 @@ def plot(
     """Plot curves against steps, training time or cost; mean rewards with one standard deviation as a band.
 
     A diamond marks the first summary of a new lesson, a cross the first after the run went on from a checkpoint. A job
-    or brain that has nothing to draw is named in the legend, with the reason.
+    or brain that has nothing to draw is named in the legend, with the reason; where none has, the axes are empty and
+    say so.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ def plot(
     Raises
     ------
     RewardsError
-        If there is nothing to draw, or what is to be drawn does not belong into one picture.
+        If there is no summary, or what is to be drawn does not belong into one picture.
     """
     if x not in AXES or (x == "cost" and usd_per_hour is None):
         wanted = f"x to be one of {', '.join(AXES)}" if x not in AXES else 'usd_per_hour with x="cost"'
@@ -91,6 +94,8 @@ def plot(
     lines, left_out = _lines(curves, y)
     axes = ax or _new_axes()
     handles = _draw(axes, lines, y, x, smooth, usd_per_hour)
+    if not lines:
+        _say_why(axes, y)
     _place_legend(axes, handles, left_out)
     return axes.figure
 
@@ -140,7 +145,7 @@ def plot_seeds(
     Raises
     ------
     RewardsError
-        If there is nothing to draw, or the runs are of different environments.
+        If there is no summary, or the runs are of different environments.
     """
     runs = {
         f"{label}, run {number}": curve for label, curves in groups.items() for number, curve in enumerate(curves, 1)
@@ -166,6 +171,8 @@ def plot_seeds(
         if len(kept) > 1:
             axes.fill_between(steps, low, high, color=style["color"], **BAND)
     _finish(axes, "step", y, ", 95 % interval" if axes.collections else "")
+    if not lines:
+        _say_why(axes, y)
     _place_legend(axes, handles, left_out)
     return axes.figure
 
@@ -239,10 +246,12 @@ def plot_training(curve: pd.DataFrame) -> Figure:
         axes.yaxis.label.set_size(8)  # else the longest is higher than its panel
         if column == "mean_reward":
             handles |= dict.fromkeys(left_out, NOTHING)
+    if "mean_reward" not in found:
+        handles[NO_EPISODE] = NOTHING
     for axes in panels[len(found) :]:
         axes.remove()
     if len(handles) > 1:
-        figure.legend(handles.values(), handles, loc="outside upper left", ncols=across, frameon=False)
+        figure.legend(handles.values(), map(as_label, handles), loc="outside upper left", ncols=across, frameon=False)
     return figure
 
 
@@ -276,10 +285,18 @@ def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> tuple[list[tuple[int, 
                 lines.append((number, name, rows))
             else:
                 left_out.append(f"{name}: {_why(y)}")
-    if not lines:
-        why = ": no episode has ended yet. Train longer, or make episodes shorter" if y == "mean_reward" else ""
-        raise RewardsError(f"Expected summaries with a {y.replace('_', ' ')}, found none{why}.")
     return lines, left_out
+
+
+def as_label(text: str) -> str:
+    """Return text as Matplotlib draws it as it is: two $ are no formula, and a label may begin with an underscore."""
+    return printable(text).replace("$", r"\$")
+
+
+def _say_why(axes: Axes, y: str) -> None:
+    """Write into empty axes why they are."""
+    said = NO_EPISODE if y == "mean_reward" else f"No summary has a value of {y.replace('_', ' ')}."
+    axes.text(0.5, 0.5, as_label(said), transform=axes.transAxes, ha="center", va="center")
 
 
 def _why(y: str) -> str:
@@ -323,7 +340,7 @@ def _new_axes() -> Axes:
 
 
 def _finish(axes: Axes, x: str, y: str, band: str) -> None:
-    axes.set_ylabel(LABELS.get(y, y.replace("_", " ")) + band)
+    axes.set_ylabel(as_label(LABELS.get(y, y.replace("_", " ")) + band))
     axes.set_xlabel(AXES[x][0])
     if x == "step":
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -338,9 +355,16 @@ def _place_legend(axes: Axes, handles: Mapping[str, Line2D], left_out: Sequence[
     figure = axes.figure
     if len(handles) <= MOST_ABOVE:
         columns = len(handles) if sum(map(len, handles)) < MOST_LETTERS else 1
-        axes.legend(handles.values(), handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False)
+        axes.legend(
+            handles.values(),
+            map(as_label, handles),
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=columns,
+            frameon=False,
+        )
     elif len(figure.axes) == 1:
         figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.085 * max(map(len, handles)))
-        figure.legend(handles.values(), handles, loc="outside right upper", frameon=False)
+        figure.legend(handles.values(), map(as_label, handles), loc="outside right upper", frameon=False)
     else:  # it is not ours to widen
-        axes.legend(handles.values(), handles, loc="best", frameon=False)
+        axes.legend(handles.values(), map(as_label, handles), loc="best", frameon=False)

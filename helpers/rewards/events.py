@@ -32,7 +32,7 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
     Warns
     -----
     UserWarning
-        If a file breaks off, and where; if a brain wrote no summary.
+        If a file breaks off, and where; if a brain wrote no summary, or none of its episodes ended.
 
     Raises
     ------
@@ -58,6 +58,14 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
         raise RewardsError(f"The event files below {folder} hold no summary yet: the first comes after summary_freq.")
     if idle := sorted(brain for brain, curve in curves.items() if not curve.rows):
         warnings.warn(f"No summary of {', '.join(idle)}: never trained, or not for summary_freq steps.", stacklevel=2)
+    if endless := sorted(
+        curve.brain for curve in curves.values() if curve.rows and not any("mean_reward" in row for row in curve.rows)
+    ):
+        warnings.warn(
+            f"No episode of {', '.join(endless)} ended, so there is no mean reward: train longer, or make episodes "
+            "shorter (Max Step of the Agent in Unity).",
+            stacklevel=2,
+        )
     return make(curves.values())
 
 

@@ -16,11 +16,19 @@ From events come also, each under its field's name where the run has it: `episod
 reward signals), and whatever else the trainer writes. A value that a summary lacks is NaN.
 """
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+from helpers.findings import as_html
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 COLUMNS = ["brain", "attempt", "step", "elapsed", "mean_reward", "std_reward"]
 FIELDS = {"Environment/Cumulative Reward": "mean_reward"}  # the one whose tag is not its field's name
@@ -58,19 +66,30 @@ class Curve:
             self._before = self._elapsed
 
     def add(self, step: int, elapsed: float, values: Mapping[str, float]) -> None:
-        """Add a summary. `elapsed` counts from the start of its attempt, in seconds."""
-        if step <= self._steps:  # nobody said so, but it can only have gone on
+        """Add a summary. `elapsed` counts from the start of its attempt, in seconds; NaN where it is not known."""
+        if step == self._steps:  # a brain at its end, or one that never began, repeats its step while others train
+            return
+        if step < self._steps:  # nobody said so, but it can only have gone on
             self.resume(step - 1)
-        self._steps, self._elapsed = step, self._before + elapsed
-        row = {"brain": self.brain, "attempt": self._attempt, "step": step, "elapsed": self._elapsed}
-        self.rows.append({**row, **values})
+        elapsed += self._before
+        self._steps = step
+        self._elapsed = self._elapsed if math.isnan(elapsed) else elapsed
+        self.rows.append({"brain": self.brain, "attempt": self._attempt, "step": step, "elapsed": elapsed, **values})
 
 
 def make(curves: Iterable[Curve]) -> pd.DataFrame:
     """Make the table of all brains, ordered by brain and step."""
     rows = [row for curve in sorted(curves, key=lambda curve: curve.brain) for row in curve.rows]
-    table = pd.DataFrame(rows, columns=None if rows else COLUMNS)
-    for column in COLUMNS:
-        if column not in table:
-            table[column] = math.nan
-    return table[COLUMNS + sorted(set(table) - set(COLUMNS))]
+    table = pd.DataFrame(rows, columns=COLUMNS + sorted({column for row in rows for column in row} - set(COLUMNS)))
+    kinds = {"brain": str, "attempt": int, "step": int}
+    return table.astype({column: kinds.get(column, float) for column in table})
+
+
+def show_last(curve: pd.DataFrame, caption: str) -> Styler:
+    """Return the last summary of each brain as a table for a notebook: a column for each brain."""
+    last = curve.groupby("brain").tail(1).set_index("brain")
+    last = last[[column for column in last if column == "mean_reward" or last[column].notna().any()]].T
+    shown = last.style.format("{:.4g}", na_rep="").format("{:,.0f}", subset=(["attempt", "step"], slice(None)))
+    # A Styler escapes cells alone by itself; "mathjax_ignore" keeps a name with two $ from being read as a formula.
+    shown = shown.format_index(as_html, axis="index").format_index(as_html, axis="columns")
+    return shown.set_caption(as_html(caption)).set_table_attributes('class="tex2jax_ignore mathjax_ignore"')

@@ -1,5 +1,7 @@
 """Curves as pictures: what is drawn is what was measured, and nothing is drawn that would be wrong."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -171,6 +173,48 @@ def test_what_has_nothing_to_draw_is_named(curves, told):
     assert legend(rewards.plot(curves)) == told
 
 
+@pytest.mark.parametrize("draw", [rewards.plot, lambda curves: rewards.plot_seeds({"job": list(curves.values())})])
+@pytest.mark.parametrize("curves", [{"job": curve([NAN, NAN])}, {"job": curve([NAN]), "other": curve([NAN])}])
+def test_where_no_episode_ended_the_picture_is_empty_and_says_why(curves, draw):
+    figure = draw(curves)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == [
+        "No episode has ended, so there is no mean reward: train longer, or make episodes shorter."
+    ]
+    assert len(axes.lines) == 0 and axes.get_ylabel() == "mean cumulative reward"
+    assert legend(figure) == (
+        ["job: no episode has ended"]
+        if draw is not rewards.plot
+        else [f"{name}: no episode has ended" for name in curves]
+    )
+
+
+def test_the_panels_say_why_there_is_none_of_the_reward():
+    figure = rewards.plot_training(curve([NAN, NAN], value_loss=[2.0, 1.0]))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["value loss"]
+    assert legend(figure) == [
+        "B",
+        "No episode has ended, so there is no mean reward: train longer, or make episodes shorter.",
+    ]
+
+
+ODD = ["$x", "a $b$ c", r"\$", "_hidden", "<img src=x onerror=alert(1)>", "é\x1b[31m", "$\\frac{1$", "%s {0} #1 ^_ ~"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_label_is_shown_as_it_is(name, tmp_path):
+    two = pd.concat([curve([1.0, 2.0], brain=name), curve([3.0, 4.0], brain="B"), curve([NAN], brain=name + "2")])
+    shown = name.replace("\x1b", r"\x1b").replace("$", r"\$")
+    figure = rewards.plot({name: two})
+    assert sorted(legend(figure)) == sorted(
+        [f"{shown}, {shown}", f"{shown}, B", f"{shown}, {shown}2: no episode has ended"]
+    )
+    for number, one in enumerate((figure, rewards.plot({name: two[:2]}), rewards.plot_training(two))):
+        one.savefig(tmp_path / f"{number}.svg")  # as notebook 5 does: a formula that can't be read would raise here
+        assert ElementTree.parse(tmp_path / f"{number}.svg").find(".//{*}script") is None
+
+
 def test_a_seed_that_has_nothing_to_draw_is_counted():
     figure = rewards.plot_seeds({"s": [curve([1.0, 2.0]), EMPTY, curve([3.0, 4.0])], "t": [curve([NAN])], "u": []})
     assert legend(figure) == [
@@ -212,7 +256,6 @@ def test_no_two_of_the_first_lines_look_alike_in_grey():
     [
         ({"job": EMPTY}, {}, "found none: the first one comes after summary_freq steps"),
         ({}, {}, "found none"),
-        ({"job": curve([float("nan")])}, {}, "no episode has ended yet"),
         ({"job": curve([1.0])}, {"y": "speed"}, "Expected a column speed, found brain, "),
         ({"job": curve([1.0])}, {"x": "hours"}, "x to be one of step, time, cost, found x='hours'"),
         ({"job": curve([1.0])}, {"x": "cost"}, 'usd_per_hour with x="cost"'),

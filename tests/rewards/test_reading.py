@@ -1,8 +1,11 @@
 """Curves: read rightly from log and events, joined without gap or double."""
 
+import html
 import json
 import math
 import random
+import re
+import warnings
 
 import pytest
 from tensorboard.compat.proto.event_pb2 import Event
@@ -25,11 +28,17 @@ def rows(table, *columns):
     return list(table[list(columns)].itertuples(index=False, name=None))
 
 
+def plain(table):
+    """Give a table's rows, with None where a value is missing."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
 def test_a_log_line_is_read_with_its_sign():
     curve = rewards.read_log(LOG.splitlines())
-    assert curve.to_dict("records") == [
+    assert plain(curve) == [
         {"brain": "3DBall", "attempt": 1, "step": 1000, "elapsed": 12.345, "mean_reward": -0.953, "std_reward": 0.4},
         {"brain": "3DBall", "attempt": 1, "step": 2000, "elapsed": 24.0, "mean_reward": 1.25, "std_reward": 0.75},
+        {"brain": "3DBall", "attempt": 1, "step": 3000, "elapsed": None, "mean_reward": None, "std_reward": None},
         {"brain": "Hard Brain", "attempt": 1, "step": 1000, "elapsed": 9.0, "mean_reward": 100.0, "std_reward": 0.0},
     ]
 
@@ -38,6 +47,90 @@ def test_an_empty_log_is_an_empty_curve():
     curve = rewards.read_log([])
     assert list(curve.columns) == rewards.COLUMNS
     assert len(curve) == 0
+    assert numbers(curve) == NUMBERS
+
+
+ENDLESS = "INFO:mlagents.trainers: run: {}: Step: {}. No episode was completed since last summary. {}"
+NUMBERS = {"step": "int64", "attempt": "int64", "elapsed": "float64", "mean_reward": "float64", "std_reward": "float64"}
+NO_EPISODE = "No episode of {} ended, so there is no mean reward: train longer, or make episodes shorter"
+
+
+def numbers(curve):
+    return {name: str(curve[name].dtype) for name in NUMBERS}
+
+
+def endless(step, wall_time):
+    """Make a summary as ML-Agents writes it where no episode ended."""
+    return Event(
+        step=step,
+        wall_time=wall_time,
+        summary=Summary(
+            value=[
+                Summary.Value(tag=tag, simple_value=value)
+                for tag, value in (("Policy/Entropy", 1.5), ("Losses/Value Loss", 0.5), ("Environment/Lesson", 0.0))
+            ]
+        ),
+    )
+
+
+@pytest.mark.parametrize("log", ["all", "none", "missing"])
+@pytest.mark.parametrize(("without", "said"), [("AB", "A, B"), ("A", "A"), ("", None)])
+def test_brains_of_which_no_episode_ended_have_a_curve_without_a_reward(run, event, tmp_path, without, said, log):
+    lines = []
+    for brain in "AB":
+        make = endless if brain in without else lambda step, time: event.reward(step, step / 1000, time)
+        run(brain, [make(1000, 10.0), make(2000, 20.0)])
+        for step in (1000, 2000):
+            line = ENDLESS.format(brain, step, "Training.")
+            lines.append(
+                line if brain in without else LINE.replace(" B:", f" {brain}:").format(step, step / 50, step / 1000)
+            )
+    (tmp_path / "training.json").write_text(json.dumps({"run_id": "run"}))
+    if log != "missing":
+        (tmp_path / "log.txt").write_text("\n".join(lines if log == "all" else []))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        curve = rewards.read(tmp_path)
+    assert [str(one.message).partition(" (")[0] for one in caught] == ([NO_EPISODE.format(said)] if said else [])
+    assert numbers(curve) == NUMBERS
+    nothing = [(1000, None), (2000, None)]
+    for brain in "AB":
+        rewards_of = [(row["step"], row["mean_reward"]) for row in plain(curve[curve["brain"] == brain])]
+        assert rewards_of == (nothing if brain in without else [(1000, 1.0), (2000, 2.0)])
+        timed = log == "all" and brain not in without
+        assert list(curve.loc[curve["brain"] == brain, "elapsed"]) == ([20.0, 40.0] if timed else [0.0, 10.0])
+    shown = rewards.show_last(curve, "job")
+    assert list(shown.data.columns) == ["A", "B"] and "mean_reward" in shown.data.index
+    assert rewards.plot({"job": curve})
+
+
+def test_a_log_without_an_ended_episode_tells_the_steps(event):
+    curve = rewards.read_log([ENDLESS.format("B", "40.0", "Training."), ENDLESS.format("B", 80, "Not Training.")])
+    assert rows(curve, "brain", "attempt", "step") == [("B", 1, 40), ("B", 1, 80)]
+    assert numbers(curve) == NUMBERS and curve["mean_reward"].isna().all()
+    lines = [LINE.format(40, "4.0", 1.5), ENDLESS.format("B", 80, "Training."), "train: brain B goes on from step 40"]
+    curve = rewards.read_log([*lines, LINE.format(80, "5.0", 2.5)])  # the time before is that of the last that told it
+    assert rows(curve, "attempt", "step", "elapsed", "mean_reward") == [(1, 40, 4.0, 1.5), (2, 80, 9.0, 2.5)]
+
+
+def test_a_brain_that_waits_for_the_others_repeats_its_step(run, event):
+    """One that has reached max_steps, and one that was never asked to act."""
+    lines = [LINE.format(1000, "1.0", 1.5), LINE.format(1000, "2.0", 2.5), ENDLESS.format("Idle", 0, "Training.")]
+    assert rows(rewards.read_log(lines * 2), "brain", "attempt", "step", "mean_reward") == [("B", 1, 1000, 1.5)]
+    folder = run("B", [event.reward(1000, 1.5, 1.0), event.reward(1000, 2.5, 2.0)])
+    run("Idle", [endless(0, 1.0), endless(0, 2.0)])
+    with pytest.warns(UserWarning, match="No summary of Idle: never trained"):
+        curve = rewards.read_events(folder, "run")
+    assert rows(curve, "brain", "attempt", "step", "mean_reward") == [("B", 1, 1000, 1.5)]
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "a & b", "\x1b[31m", "{0} $x$"])
+def test_the_table_of_the_last_summary_shows_names_as_text(name):
+    curve = rewards.read_log([LINE.format(1000, "1.0", 1.5).replace(" B:", f" {name}:")])
+    page = rewards.show_last(curve, name).to_html()
+    told = re.findall(r"<caption>(.*?)</caption>|col_heading level0 col0\" >(.*?)</th>", page)
+    assert [html.unescape("".join(cell)) for cell in told] == [name.replace("\x1b", r"\x1b")] * 2
+    assert "<img" not in page
 
 
 def test_a_log_that_grows_is_read_as_a_whole_one():
