@@ -26,7 +26,6 @@ SETTINGS = re.compile(r"Hyperparameters for the \w+ of brain (?P<brain>.+?):\s*$
 MAX_STEPS = re.compile(r"^\s*max_steps:\s+([0-9.eE+]+)\s*$")
 # A curve is drawn again when it has grown, but not so often that drawing takes more than this share of a core.
 DRAWING = 0.03
-BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,6 @@ class View:
     def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
         self.progress = Progress(usd_per_hour=usd_per_hour, money=money)
         self.tail: deque[str] = deque(maxlen=TAIL)
-        self.shown = pd.DataFrame({"mean_reward": []})  # the curve of the brain that the progress is of
         self._heading = ""  # the brain whose settings are being logged
         self._totals: dict[str, int] = {}  # of each brain, its max_steps
         self._began: dict[str, int] = {}  # of each brain, the step that it went on from
@@ -133,8 +131,8 @@ class View:
                 "total": self._totals.get(brain, 0),
                 "mean_reward": last[brain]["mean_reward"] if brain in last else None,
             }
-            self.shown = curve[curve["brain"] == brain]
-            changes["speed"] = speed_of(self.shown.tail(10), self._began.get(brain, 0))
+            recent = curve[curve["brain"] == brain].tail(10)
+            changes["speed"] = speed_of(recent, self._began.get(brain, 0))
         self.progress = replace(self.progress, **changes)
 
     def _note(self, line: str) -> None:
@@ -167,16 +165,8 @@ def speed_of(rows: pd.DataFrame, began: int = 0) -> float:
     return float(steps / seconds) if seconds > 0 else 0.0
 
 
-def sparkline(values: Iterable[float], width: int = 30) -> str:
-    """Draw the last values as blocks of eight heights, lowest to highest."""
-    shown = [value for value in values if value == value][-width:]
-    low, high = min(shown, default=0.0), max(shown, default=0.0)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[round((value - low) * scale)] for value in shown)
-
-
 class Terminal(View):
-    """A bar with the curve in small and the state below it, and the log above; in a file, lines one after another."""
+    """A bar with the state below it, and the log above; in a file, lines one after another."""
 
     def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
         super().__init__(usd_per_hour, money)
@@ -200,9 +190,9 @@ class Terminal(View):
             print("\n".join([*lines, *state]), flush=True)
 
     def _draw(self, width: int) -> list[str]:
-        """Return the bar, with the curve in small, and the state in as many lines as it takes."""
+        """Return the bar, and the state in as many lines as it takes."""
         full, length = self.progress.drawn
-        bar = f"{100 * full // length:3.0f}% |{'█' * (20 * full // length):20}| {sparkline(self.shown['mean_reward'])}"
+        bar = f"{100 * full // length:3.0f}% |{'█' * (20 * full // length):20}|"
         # Lines break between two parts, never within one.
         state = "\xa0· ".join(part.replace(" ", "\xa0") for part in self.progress.parts)
         wrapped = textwrap.wrap(state, width, break_on_hyphens=False)

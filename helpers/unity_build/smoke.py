@@ -111,10 +111,9 @@ class SmokeReport(Report):
 
 def smoke_start(
     build: UnityBuild,
-    trainer_python: str | Path | None = None,
+    trainer_python: str | Path,
     timeout: float = 30,
     *,
-    image: str = "",
     env_args: Sequence[str] = (),
     no_graphics: bool = True,
     seconds: float = 2,
@@ -125,7 +124,7 @@ def smoke_start(
     from which the rest is linked to. When the function returns, after `timeout`, `seconds` and a minute for the trainer
     environment at most, no process that it started is left.
 
-    A build for Linux is started on Linux, or in the training image; elsewhere the report says so in a warning. The
+    A build for Linux is started on Linux; elsewhere the report says so in a warning. The
     sample environment starts everywhere.
 
     Parameters
@@ -133,37 +132,25 @@ def smoke_start(
     build
         From `check`.
     trainer_python
-        The trainer environment's Python (`trainer_env.find().python`), unless an image is named.
+        The trainer environment's Python (`trainer_env.find().python`).
     timeout
         Seconds that the player has to connect. Training gives it 30 as well, which can't be changed there.
-    image
-        Name of the training image in this machine's Docker engine (`Image.local`): start it there, as a job does.
     env_args
         Further arguments for the player, as in the hyperparameter ``env-args``.
     no_graphics
         Start it with ``-nographics -batchmode``.
     seconds
         How long to step it for its speed.
-
-    Raises
-    ------
-    helpers.image.ImageError
-        If an image is named, and there is no engine or it does not hold the image.
     """
     subject = f"Smoke start of {build.name}"
-    if trainer_python is None and not image:
-        raise TypeError("Expected trainer_python or image, to say where the build is to be started; found neither.")
-    if sys.platform != "linux" and not image and not build.is_sample:
+    if sys.platform != "linux" and not build.is_sample:
         todo = "Where it matters, run the check once on a Linux machine; what the files tell was checked all the same."
         return SmokeReport(subject, (Finding("warning", "Only Linux can start a build for Linux.", todo),))
     with tempfile.TemporaryDirectory(prefix="smoke-start-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         lay_out(build, folder / "build")
         _write_request(build, folder, timeout, env_args, no_graphics, seconds)
-        if image:
-            answer = _ask_in_image(build, folder, image, timeout + seconds + _OVERHEAD)
-        else:
-            answer = _ask(folder, Path(trainer_python), timeout + seconds + _OVERHEAD)
+        answer = _ask(folder, Path(trainer_python), timeout + seconds + _OVERHEAD)
         logs = [folder / "Player.log", folder / "console.log"]
         log = "\n".join(path.read_text("utf-8", "replace") for path in logs if path.is_file())
     if "error" in answer:
@@ -248,21 +235,6 @@ def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
             asker.wait()
             end_all(mark)
     return _read_answer(folder, ended=asker.returncode not in (None, -signal.SIGKILL))
-
-
-def _ask_in_image(build: UnityBuild, folder: Path, image: str, seconds: float) -> dict[str, Any]:
-    from helpers.image import running  # here, so that the check starts without Docker
-
-    script = shutil.copy(_SCRIPT, folder)
-    code = running.run(
-        image,
-        ["python", script, folder / "request.json", folder / "answer.json"],
-        reads=build.executable.resolve().parent,
-        writes=folder,
-        log=folder / "console.log",
-        seconds=seconds,
-    )
-    return _read_answer(folder, ended=code is not None)
 
 
 def _read_answer(folder: Path, ended: bool) -> dict[str, Any]:

@@ -147,13 +147,6 @@ def test_clock(seconds, told):
     assert live.clock(seconds) == told
 
 
-def test_a_curve_in_blocks():
-    assert live.sparkline([0.0, 3.5, 7.0]) == "▁▅█"
-    assert live.sparkline([5.0, 5.0]) == "▁▁"
-    assert live.sparkline([float("nan")]) == ""
-    assert len(live.sparkline(range(100))) == 30
-
-
 def test_a_notebook_has_one_panel_and_one_figure(shown):
     view = live.Notebook()
     view.update(job(), LINES[:3], EMPTY)
@@ -230,7 +223,7 @@ def test_in_a_terminal_of_80_columns_nothing_is_cut_off():
     assert program.wait() == 0
     *_, last = re.split(r"\x1b\[\d+F\x1b\[J", told.decode())
     assert last.splitlines() == [
-        f" 30% |██████              | {live.sparkline(range(1, 16))}",
+        " 30% |██████              |",
         "Training · step 15,000 of 50,000 · 100 steps/s · mean reward 15.00 ·",
         "2:33 min, 5:50 min to go · 0.153 USD on AWS, 0.350 to go",
     ]
