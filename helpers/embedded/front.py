@@ -13,10 +13,13 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
 
+from botocore import xform_name
+from werkzeug.test import run_wsgi_app
+
 from helpers.embedded import limits
 from helpers.embedded.ecr import Ecr
 from helpers.embedded.jobs import Jobs
-from helpers.embedded.schema import AwsError, invalid
+from helpers.embedded.schema import AwsError, check, invalid, not_emulated
 from helpers.embedded.store import Store, WsgiApp
 from helpers.embedded.training_api import TrainingApi
 from helpers.embedded.tuning.api import TuningApi
@@ -59,7 +62,21 @@ class Front:
             form = parse_qs(body.decode("utf-8", "replace"))
             if form.get("Action") == ["SimulatePrincipalPolicy"]:
                 return _send(start_response, 200, simulate(form).encode(), "text/xml")
-        return self.moto(environ, start_response)
+        return self._moto(environ, start_response, service)
+
+    def _moto(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
+        """Let moto answer, and refuse what it can't: clients would repeat a request that ends with a 5xx for 25 s."""
+        body = _take(environ)
+        try:
+            answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
+            if not status.startswith("5"):
+                start_response(status, list(headers.items()))
+                return answer
+            error = not_emulated(name_call(environ, body, service))
+        except Exception as raised:
+            error = not_emulated(name_call(environ, body, service), raised)
+            logging.info("moto: %s", error)
+        return send_refusal(environ, start_response, service, error)
 
     def _sagemaker(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
         call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
@@ -68,7 +85,11 @@ class Front:
             for api in self.sagemaker:
                 if isinstance(request, dict) and api.knows(call, request):
                     return _send_json(start_response, 200, api.answer(call, request, region))
-            return self.moto(environ, start_response)
+            if call and not moto_knows(call):
+                raise not_emulated(f"sagemaker:{call}")
+            if call:
+                check(call, request)
+            return self._moto(environ, start_response, "sagemaker")
         except json.JSONDecodeError as error:
             return _send_error(start_response, AwsError("SerializationException", str(error)))
         except AwsError as error:
@@ -83,8 +104,8 @@ class Front:
         except AwsError as error:
             return _send_error(start_response, error)
         except Exception as error:
-            logging.exception("could not answer ECR")
-            return _send_error(start_response, AwsError("ServerException", f"{type(error).__name__}: {error}", 500))
+            logging.info("ECR", exc_info=True)
+            return _send_error(start_response, not_emulated(name_call(environ, b"", "ecr"), error))
 
     def _give_log(self, environ: dict[str, Any]) -> None:
         """See to it that moto has the log that a request asks for."""
@@ -116,6 +137,21 @@ def scope(environ: dict[str, Any]) -> tuple[str, str]:
         return credential[2], credential[1]
     anonymous_s3 = "HTTP_X_AMZ_TARGET" not in environ and not environ["PATH_INFO"].startswith("/moto-api")
     return ("s3" if anonymous_s3 and environ["PATH_INFO"] != "/" else "", "us-east-1")
+
+
+def moto_knows(call: str) -> bool:
+    """Say whether moto answers this call of SageMaker's."""
+    from moto.sagemaker.responses import SageMakerResponse  # here, so that the embedded AWS starts without it
+
+    return hasattr(SageMakerResponse, xform_name(call))
+
+
+def name_call(environ: dict[str, Any], body: bytes, service: str) -> str:
+    """Name a request as IAM does, such as ``sagemaker:CreateCluster``; by its path where it has no name."""
+    call = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+    if not call and _is_form(environ):
+        call = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
+    return f"{service or 'aws'}:{call or environ['REQUEST_METHOD'] + ' ' + environ['PATH_INFO']}"
 
 
 def simulate(form: dict[str, list[str]]) -> str:
@@ -171,6 +207,23 @@ def _seconds(query: str) -> float:
     if not 0 <= seconds <= 86_400:
         raise invalid(f"seconds must be a number from 0 to 86400, it is {given}")
     return seconds
+
+
+def send_refusal(environ: dict[str, Any], start_response: Any, service: str, error: AwsError) -> list[bytes]:
+    """Refuse a request of any service in the format that its clients read."""
+    if not _is_form(environ) and service not in ("s3", "route53", "cloudfront"):
+        return _send_error(start_response, error)
+    told = f"<Error><Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+    told = (
+        f"<Response><Errors>{told}</Errors></Response>"
+        if service == "ec2"
+        else f"<ErrorResponse>{told}</ErrorResponse>"
+    )
+    return _send(start_response, error.status, told.encode(), "text/xml")
+
+
+def _is_form(environ: dict[str, Any]) -> bool:
+    return environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
 
 
 def _send_error(start_response: Any, error: AwsError) -> list[bytes]:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import botocore.loaders
-from botocore.model import OperationModel, ServiceModel, Shape
+from botocore.model import OperationModel, OperationNotFoundError, ServiceModel, Shape
 
 TYPES = {
     "string": str,
@@ -36,6 +36,21 @@ def invalid(message: str) -> AwsError:
     return AwsError("ValidationException", message)
 
 
+def not_emulated(call: str, why: Exception | None = None) -> AwsError:
+    """Return the error for a call that nothing here answers, with a code that no client retries.
+
+    Parameters
+    ----------
+    call
+        Such as ``sagemaker:CreateCluster``.
+    why
+        What moto raised; NotImplementedError, or None, where it does not know the call.
+    """
+    known = why is not None and not isinstance(why, NotImplementedError)
+    form = f" in the form that was asked for ({type(why).__name__}: {why})" if known else ""
+    return AwsError("UnknownOperationException", f"The embedded AWS does not emulate {call}{form}.")
+
+
 @functools.cache
 def service() -> ServiceModel:
     """Give botocore's model of SageMaker."""
@@ -45,8 +60,17 @@ def service() -> ServiceModel:
 
 @functools.cache
 def operation(name: str) -> OperationModel:
-    """Give botocore's model of one call."""
-    return service().operation_model(name)
+    """Give botocore's model of one call.
+
+    Raises
+    ------
+    AwsError
+        If SageMaker has no such call.
+    """
+    try:
+        return service().operation_model(name)
+    except OperationNotFoundError:
+        raise not_emulated(f"sagemaker:{name}") from None
 
 
 def check(name: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +83,8 @@ def check(name: str, request: dict[str, Any]) -> dict[str, Any]:
         missing member or a value outside its limits.
     """
     complaints: list[str] = []
-    known = _checked(operation(name).input_shape, request, "", complaints)
+    shape = operation(name).input_shape
+    known = _checked(shape, request, "", complaints) if shape else {}
     if complaints:
         count = f"{len(complaints)} validation error{'s' if len(complaints) > 1 else ''} detected: "
         raise invalid(count + "; ".join(complaints))

@@ -4,9 +4,10 @@ import json
 import time
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from helpers.embedded import record
+from helpers.embedded import record, schema
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.schema import AwsError, check
 
@@ -158,6 +159,56 @@ def test_policy_simulation_allows_everything(aws):
         (result["EvalActionName"], result["EvalResourceName"], result["EvalDecision"])
         for result in page["EvaluationResults"]
     ] == [("s3:PutObject", "arn:aws:s3:::a/*", "allowed"), ("s3:GetObject", "arn:aws:s3:::a/*", "allowed")]
+
+
+STRINGS = ("a", "arn:aws:sagemaker:us-east-1:123456789012:model/a", "s3://b/k", "us-east-1", "https://a.b", "1.2.3", "")
+
+
+def smallest(shape):
+    """Give the smallest value that botocore's model lets pass, if one of a few strings does."""
+    kind, limits = shape.type_name, shape.metadata
+    if kind == "structure":
+        return {name: smallest(shape.members[name]) for name in shape.required_members}
+    if kind == "list":
+        return [smallest(shape.member)] * limits.get("min", 0)
+    if kind == "string":
+        short = [one.ljust(limits.get("min", 0), "a")[: limits.get("max")] for one in STRINGS]
+        fitting = (one for one in short if schema._pattern(limits.get("pattern", ".*")).fullmatch(one))
+        return (limits.get("enum") or [next(fitting, "a")])[0]
+    return {"map": {}, "boolean": True, "timestamp": 1e9, "blob": b""}.get(kind, limits.get("min", 1))
+
+
+def test_every_call_is_answered_at_once(own):
+    aws = own.start()  # for what some calls do to a service
+    for service in ("sagemaker", "logs", "ecr", "cloudwatch", "iam", "sts"):
+        client = aws.client(service, parameter_validation=False)
+        model = client.meta.service_model
+        here = [name for name in model.operation_names if not model.operation_model(name).endpoint]
+        refused = [ask(client, name, smallest) for name in here] + [ask(client, name, lambda _: {}) for name in here]
+        assert sum(refused) >= 3
+        assert len(model.operation_names) - len(here) <= 3
+
+
+def ask(client, name, make):
+    """Make a call; say whether it is one that is not emulated."""
+    shape = client.meta.service_model.operation_model(name).input_shape
+    try:
+        told = getattr(client, xform_name(name))(**(make(shape) if shape else {}))
+    except ClientError as error:
+        told = error.response
+    about = told["ResponseMetadata"]
+    assert about["HTTPStatusCode"] < 500 and about["RetryAttempts"] == 0, (name, told)
+    error = told.get("Error", {"Message": ""})
+    refused = "does not emulate" in error["Message"]
+    assert not refused or (error["Code"] == "UnknownOperationException" and f":{name}" in error["Message"]), told
+    return refused
+
+
+def test_a_call_that_is_not_emulated_says_so(aws):
+    error = ("UnknownOperationException", "The embedded AWS does not emulate sagemaker:ListTrainingPlans.")
+    assert refusal(aws.sm.list_training_plans) == error
+    error = (error[0], "The embedded AWS does not emulate sts:GetDelegatedAccessToken.")
+    assert refusal(aws.client("sts").get_delegated_access_token, TradeInToken="a") == error
 
 
 def test_everything_else_is_motos(aws):
