@@ -9,10 +9,12 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.model import OperationModel
 
 FAKE_KEYS = {
     "AWS_ACCESS_KEY_ID": "EMBEDDED",
@@ -38,6 +40,14 @@ TRUST_SAGEMAKER = {
             "Action": "sts:AssumeRole",
         }
     ],
+}
+
+
+NOT_PUBLIC = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
 }
 
 
@@ -142,6 +152,7 @@ def connect_embedded(bucket: str) -> Connection:
     use_environment(server.url, server.sdk_config)
     session = boto3.Session(region_name=FAKE_KEYS["AWS_REGION"])
     account = session.client("sts").get_caller_identity()["Account"]
+    name_owner(session, account)
     iam = session.client("iam")
     try:
         made = iam.create_role(RoleName=EMBEDDED_ROLE, AssumeRolePolicyDocument=json.dumps(TRUST_SAGEMAKER))
@@ -191,6 +202,7 @@ def connect_aws(role: str, bucket: str, region: str) -> Connection:
         )
     try:
         account = session.client("sts").get_caller_identity()["Account"]
+        name_owner(session, account)
         if not role.startswith("arn:"):
             role = session.client("iam").get_role(RoleName=role)["Role"]["Arn"]
         bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}")
@@ -214,28 +226,78 @@ def require_embedded(endpoint: str) -> None:
         )
 
 
+def name_owner(session: boto3.Session, account: str) -> None:
+    """Have every S3 request of a session name the account that the bucket must belong to.
+
+    S3 then refuses the request where somebody else has taken the bucket's name
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html). CreateBucket has no such
+    parameter; it fails where the name is taken.
+    """
+
+    def add(params: dict, model: OperationModel, **_: object) -> None:
+        for name in {"ExpectedBucketOwner", "ExpectedSourceBucketOwner"} & model.input_shape.members.keys():
+            params[name] = account
+
+    session.events.register("provide-client-params.s3", add, unique_id="name-owner")
+
+
 def make_bucket(session: boto3.Session, bucket: str) -> str:
-    """Make a private bucket, unless it is there. Returns its name; raises botocore's ClientError."""
+    """Make a bucket unless it is there, make sure that it is private, and return its name.
+
+    Raises
+    ------
+    ConnectError
+        If the bucket belongs to another account, or public access to it can't be blocked.
+    botocore.exceptions.ClientError
+        If S3 refuses for another reason.
+    """
     s3 = session.client("s3")
     try:
-        s3.head_bucket(Bucket=bucket)
-        return bucket
+        try:
+            s3.head_bucket(Bucket=bucket)
+        except ClientError as error:
+            if code(error) not in ("404", "NoSuchBucket"):
+                raise
+            # us-east-1 is the one region that must not be named here.
+            place = {"CreateBucketConfiguration": {"LocationConstraint": session.region_name}}
+            s3.create_bucket(Bucket=bucket, **({} if session.region_name == "us-east-1" else place))
     except ClientError as error:
-        if error.response["Error"]["Code"] != "404":
+        if code(error) in ("403", "AccessDenied", "BucketAlreadyExists"):
+            raise ConnectError(
+                f"Expected the bucket {bucket} to be yours, found that S3 refuses it: {error} All accounts share the "
+                "names of buckets. If it is somebody else's, nothing was sent there: choose another with bucket=. If "
+                "it is yours, ask for s3:ListBucket and s3:CreateBucket (`python -m helpers.policies user`)."
+            ) from error
+        if code(error) != "BucketAlreadyOwnedByYou":  # another notebook was quicker
             raise
-    # us-east-1 is the one region that must not be named here.
-    place = {"CreateBucketConfiguration": {"LocationConstraint": session.region_name}}
-    s3.create_bucket(Bucket=bucket, **({} if session.region_name == "us-east-1" else place))
-    s3.put_public_access_block(
-        Bucket=bucket,
-        PublicAccessBlockConfiguration={
-            "BlockPublicAcls": True,
-            "IgnorePublicAcls": True,
-            "BlockPublicPolicy": True,
-            "RestrictPublicBuckets": True,
-        },
-    )
+    block_public_access(s3, bucket)
     return bucket
+
+
+def block_public_access(s3: Any, bucket: str) -> None:
+    """Block public access to a bucket, unless it is blocked. Raises as `make_bucket` does."""
+    try:
+        block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+        if NOT_PUBLIC.items() <= block.items():
+            return
+    except ClientError as error:
+        if code(error) not in ("NoSuchPublicAccessBlockConfiguration", "AccessDenied"):
+            raise
+    try:
+        s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=NOT_PUBLIC)
+    except ClientError as error:
+        if code(error) != "AccessDenied":
+            raise
+        raise ConnectError(
+            f"Expected public access to the bucket {bucket} to be blocked, found that it is not, or that you may not "
+            f"see it, and you may not block it: {error} Ask whoever owns the bucket to block it, or for "
+            "s3:GetBucketPublicAccessBlock and s3:PutBucketPublicAccessBlock (`python -m helpers.policies user`)."
+        ) from error
+
+
+def code(error: ClientError) -> str:
+    """Return AWS's short word for an error, such as ``"AccessDenied"``."""
+    return error.response["Error"]["Code"]
 
 
 _before: dict[str, str | None] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from helpers.aws import NOT_PUBLIC
 from helpers.findings import Finding
 from helpers.preflight.place import Place, code, header, unanswered
 
@@ -16,8 +17,9 @@ NAME = "bucket"
 def check_bucket(place: Place) -> Iterator[Finding]:
     """Look at the bucket; a missing one is made by notebook 02 and no error."""
     s3 = place.client("s3")
+    bucket = {"Bucket": place.bucket, "ExpectedBucketOwner": place.account}
     try:
-        answer = s3.head_bucket(Bucket=place.bucket)
+        answer = s3.head_bucket(**bucket)
     except ClientError as error:
         yield _not_usable(place, error)
         return
@@ -28,7 +30,7 @@ def check_bucket(place: Place) -> Iterator[Finding]:
     yield Finding("ok", f"{place.bucket} is there, in {region}.", "", NAME)
     for look in (_privacy, _encryption):
         try:
-            yield look(s3, place.bucket)
+            yield look(s3, bucket)
         except ClientError as error:
             yield unanswered(place, f"{NAME}, {look.__name__.strip('_')}", error)
 
@@ -50,25 +52,24 @@ def _elsewhere(place: Place, region: str) -> Finding:
     return Finding("error", f"{place.bucket} is in {region}, the job would run in {place.region}.", todo, NAME)
 
 
-def _privacy(s3: Any, bucket: str) -> Finding:
+def _privacy(s3: Any, bucket: dict[str, str]) -> Finding:
     name = f"{NAME}, privacy"
     try:
-        block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+        block = s3.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"]
     except ClientError as error:
         if code(error) != "NoSuchPublicAccessBlockConfiguration":
             raise
         block = {}
-    settings = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    if all(block.get(setting) for setting in settings):
+    if NOT_PUBLIC.items() <= block.items():
         return Finding("ok", "Public access is blocked.", "", name)
-    todo = "Block all public access (S3 console, Permissions), unless something else in it is meant to be public."
+    todo = "Notebook 2 blocks it. If something else in this bucket is meant to be public, choose another bucket."
     return Finding("warning", "Public access is not wholly blocked.", todo, name)
 
 
-def _encryption(s3: Any, bucket: str) -> Finding:
+def _encryption(s3: Any, bucket: dict[str, str]) -> Finding:
     name = f"{NAME}, encryption"
     try:
-        rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+        rules = s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     except ClientError as error:
         if code(error) != "ServerSideEncryptionConfigurationNotFoundError":
             raise

@@ -8,6 +8,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from helpers.aws import code
 from helpers.findings import Finding
 
 # A table that hangs helps nobody: one more try, and no long wait.
@@ -52,11 +53,6 @@ class Place:
     def role_name(self) -> str:
         """The role's name without its path."""
         return self.role.rpartition("/")[2]
-
-
-def code(error: ClientError) -> str:
-    """Return AWS's short word for an error, such as ``"AccessDenied"``."""
-    return error.response["Error"]["Code"]
 
 
 def header(answer: dict[str, Any], name: str) -> str:

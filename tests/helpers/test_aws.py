@@ -6,7 +6,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from helpers import aws
@@ -120,13 +119,45 @@ def test_a_bucket_is_made_in_its_region(connection, region):
     assert place == (None if region == "us-east-1" else region)
 
 
-def test_a_bucket_of_somebody_else_is_an_error(connection, monkeypatch):
-    s3 = connection.client("s3")
-    monkeypatch.setattr(connection.session, "client", lambda service: s3)
+OWNED = {"Bucket": "mine", "ExpectedBucketOwner": "123456789012"}
+HEAD = ("head_bucket", {}, OWNED)
+MISSING = ("head_bucket", "404", OWNED)
+BLOCKED = ("get_public_access_block", {"PublicAccessBlockConfiguration": aws.NOT_PUBLIC}, OWNED)
+OPEN = ("get_public_access_block", {"PublicAccessBlockConfiguration": {"BlockPublicAcls": True}}, OWNED)
+BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguration": aws.NOT_PUBLIC})
+
+
+@pytest.mark.parametrize(
+    "answers, problem",
+    [
+        ([HEAD, BLOCKED], ""),
+        ([HEAD, OPEN, BLOCK], ""),
+        ([HEAD, ("get_public_access_block", "NoSuchPublicAccessBlockConfiguration", OWNED), BLOCK], ""),
+        ([HEAD, ("get_public_access_block", "AccessDenied", OWNED), BLOCK], ""),
+        ([HEAD, OPEN, ("put_public_access_block", "AccessDenied", BLOCK[2])], "bucket mine to be blocked, found that"),
+        ([("head_bucket", "403", OWNED)], "bucket mine to be yours, found that S3 refuses it"),
+        ([MISSING, ("create_bucket", "BucketAlreadyExists", {"Bucket": "mine"})], "to be yours"),
+        ([MISSING, ("create_bucket", {}, {"Bucket": "mine"}), BLOCKED], ""),
+        ([MISSING, ("create_bucket", "BucketAlreadyOwnedByYou", {"Bucket": "mine"}), OPEN, BLOCK], ""),
+    ],
+)
+def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers, problem):
+    session = boto3.Session("TESTING", "testing", region_name="us-east-1")
+    aws.name_owner(session, "123456789012")
+    s3 = session.client("s3")
+    monkeypatch.setattr(session, "client", lambda service: s3)
     with Stubber(s3) as stub:
-        stub.add_client_error("head_bucket", "403", "Forbidden", 403)
-        with pytest.raises(ClientError, match="Forbidden"):
-            aws.make_bucket(connection.session, "taken")
+        for call, answer, expected in answers:
+            if isinstance(answer, str):
+                stub.add_client_error(call, answer, expected_params=expected)
+            else:
+                stub.add_response(call, answer, expected)
+        if problem:
+            with pytest.raises(aws.ConnectError, match=problem):
+                aws.make_bucket(session, "mine")
+        else:
+            assert aws.make_bucket(session, "mine") == "mine"
+        stub.assert_no_pending_responses()
 
 
 def test_an_embedded_aws_that_has_gone_is_named(connection):

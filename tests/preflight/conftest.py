@@ -94,14 +94,14 @@ class Account:
         self.answer("sts", "get_caller_identity", answer)
 
     def bucket(self, region="us-east-1", block=True, algorithm="AES256"):
-        self.answer("s3", "head_bucket", {"BucketRegion": region})
+        owned = {"Bucket": f"mlagents-us-east-1-{ACCOUNT}", "ExpectedBucketOwner": ACCOUNT}
+        self.answer("s3", "head_bucket", {"BucketRegion": region}, **owned)
         if region != "us-east-1":
             return
-        names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-        configuration = dict.fromkeys(names, block)
-        self.answer("s3", "get_public_access_block", {"PublicAccessBlockConfiguration": configuration})
+        configuration = dict.fromkeys(aws.NOT_PUBLIC, block)
+        self.answer("s3", "get_public_access_block", {"PublicAccessBlockConfiguration": configuration}, **owned)
         rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}
-        self.answer("s3", "get_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": [rule]}})
+        self.answer("s3", "get_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}, **owned)
 
     def role(self, trust=None, arn=ROLE):
         role = {

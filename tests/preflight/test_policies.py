@@ -4,10 +4,13 @@ import contextlib
 import fnmatch
 import json
 import time
+from collections import defaultdict
+from dataclasses import dataclass
 
 import boto3
 import pytest
 from botocore.client import BaseClient
+from botocore.endpoint import Endpoint
 from botocore.stub import Stubber
 
 from helpers import aws, checkpoints, cost, experiment, image, policies, preflight, training, tuning, volume
@@ -69,16 +72,30 @@ def actions(name):
     }
 
 
+@dataclass
+class Road:
+    """What was asked of AWS on the way: rights, those of launching alone, and the headers of all requests to S3."""
+
+    rights: set
+    launching: set
+    headers: dict
+
+
 @pytest.fixture(scope="module")
 def road(connection, tmp_path_factory):
-    """Go down the road once and return the rights that its calls take, and the calls that launching made."""
-    calls, launching = set(), set()
-    call, launch = BaseClient._make_api_call, training.launch
+    """Go down the road once and record what it asks for."""
+    calls, launching, headers = set(), set(), defaultdict(list)
+    call, launch, send = BaseClient._make_api_call, training.launch, Endpoint.make_request
 
     def record(client, operation, parameters):
         service = client.meta.service_model.signing_name
         calls.add(f"{service}:{operation}")
         return call(client, operation, parameters)
+
+    def record_headers(endpoint, operation_model, request):
+        if operation_model.service_model.service_name == "s3":
+            headers[operation_model.name].append(request["headers"])
+        return send(endpoint, operation_model, request)
 
     def record_launch(*args, **options):
         before = set(calls)
@@ -90,15 +107,16 @@ def road(connection, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", record)
+        patch.setattr(Endpoint, "make_request", record_headers)
         patch.setattr(training, "launch", record_launch)
         go_down_the_road(tmp_path_factory.mktemp("road"))
     named = {IAM_NAMES.get(name, name) for name in calls}
-    return named | {right for name in named for right in IMPLIED.get(name, ())}, launching
+    return Road(named | {right for name in named for right in IMPLIED.get(name, ())}, launching, headers)
 
 
 @pytest.fixture(scope="module")
 def recorded(road):
-    return road[0]
+    return road.rights
 
 
 def go_down_the_road(folder):
@@ -174,8 +192,20 @@ def test_the_exceptions_are_needed(recorded):
 
 def test_launching_does_not_ask_for_rights_that_no_job_needs(road):
     # The SDK's own check of the role simulates nine rights for VPCs, and refuses the role without them.
-    assert "sagemaker:CreateTrainingJob" in road[1]
-    assert "iam:SimulatePrincipalPolicy" not in road[1]
+    assert "sagemaker:CreateTrainingJob" in road.launching
+    assert "iam:SimulatePrincipalPolicy" not in road.launching
+
+
+def test_every_request_to_s3_names_the_owner_of_the_bucket(road):
+    owners = {name: {each.get("x-amz-expected-bucket-owner") for each in found} for name, found in road.headers.items()}
+    owned = """CompleteMultipartUpload CopyObject CreateMultipartUpload GetBucketEncryption
+        GetObject GetPublicAccessBlock HeadBucket HeadObject ListObjectsV2 PutObject PutPublicAccessBlock UploadPart"""
+    assert owners == {
+        "CreateBucket": {None},  # it has no such parameter, and fails where the name is taken
+        **{name: {NAMES.account} for name in owned.split()},
+    }
+    sources = {each.get("x-amz-source-expected-bucket-owner") for each in road.headers["CopyObject"]}
+    assert sources == {NAMES.account}
 
 
 def allows(name, action, resource):
