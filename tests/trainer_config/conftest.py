@@ -1,10 +1,12 @@
 """Trainer configs small enough to learn from in seconds, and the parts of a demonstration."""
 
 import copy
+import io
 import struct
 
 import pytest
 import yaml
+from PIL import Image
 
 from helpers import trainer_env
 
@@ -81,26 +83,40 @@ def varint(number):
     return data + bytes([number])
 
 
-def demo(steps=30, brain="Ball", observations=4, actions=(2,), promised=None, stacked=1, continuous=True, cameras=()):
-    """Bytes of a demonstration as ML-Agents 0.11.0 records it; cameras are height, width and channels."""
+def demo(
+    steps=30, brain="Ball", observations=4, actions=(2,), promised=None, stacked=1, continuous=True, cameras=(), **more
+):
+    """Bytes of a demonstration as Unity's recorder writes it; cameras are height, width and channels.
+
+    More: `closed` (False: the recording was never ended), `trailer`, `later` (as 0.12 and later do), `header_bytes` (20
+    until 0.6).
+    """
 
     def message(data):
         return varint(len(data)) + data
 
     header = b"\x08\x01" + b"\x12" + message(b"Ball") + b"\x18" + varint(steps if promised is None else promised)
-    data = message(header).ljust(33, b"\0")
+    header += b"\x20\x03\x2d" + struct.pack("<f", 0.9)
+    closed = more.get("closed", True)
+    data = message(header if closed else header[:8]).ljust(more.get("header_bytes", 32) + 1, b"\0")
     width = actions[0] if continuous else len(actions)
     brain_parameters = b"\x08" + varint(observations) + b"\x10" + varint(stacked) + b"\x1a" + message(bytes(actions))
     brain_parameters += (b"\x2a" + message(b"")) * width + bytes([0x30, continuous]) + b"\x3a" + message(brain.encode())
     data += message(brain_parameters)
-    images = b"".join(b"\x6a" + message(b"\x0a" + message(bytes(camera))) for camera in cameras)
+    images = b""
+    for camera in cameras:
+        pixels = io.BytesIO()
+        Image.new("RGB", (camera[1], camera[0]), (9, 5, 200)).save(pixels, "PNG")
+        images += b"\x6a" + message(b"\x0a" + message(bytes(camera)) + b"\x10\x01\x1a" + message(pixels.getvalue()))
     for step in range(steps):
         floats = struct.pack(f"<{observations * stacked}f", *[0.1 * step] * observations * stacked)
         taken = struct.pack(f"<{width}f", *[0.5 if continuous else 1] * width)
         info = b"\x0a" + message(floats) + b"\x22" + message(taken)
         info += b"\x3d" + struct.pack("<f", 0.1) + b"\x40" + (b"\x01" if step % 10 == 9 else b"\x00") + images
+        if more.get("later"):
+            info = b"\x0a" + message(info) + b"\x12" + message(b"\x0a" + message(taken))
         data += message(info)
-    return data
+    return data + header if closed and more.get("trailer", True) else data
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Run by the trainer environment's Python: train on each config with ML-Agents' own trainers, as far as an update.
 
 Reads a JSON list of config paths from standard input; prints a JSON list of what went wrong, null where nothing did.
+With the argument `demonstrations` it reads paths of those, and prints what the trainers' loader made of each.
 The environment is a stand-in; loading, trainer initialisation, experiences, updates and summaries are the wheel's.
 """
 
 import contextlib
 import io
+import itertools
 import json
 import logging
 import os
@@ -13,6 +15,7 @@ import signal
 import sys
 import tempfile
 import warnings
+from pathlib import Path
 
 STEPS, AGENTS, EPISODE, SECONDS = 60, 12, 10, 40
 
@@ -74,6 +77,42 @@ def train(path):
         raise RuntimeError("nothing was learnt")
 
 
+def load(path):
+    """Load demonstrations as the trainers do, in each order of a folder's files; give how many steps, or what failed."""
+    import numpy as np
+    from mlagents.trainers import demo_loader
+
+    def once(names):
+        demo_loader.os.listdir = lambda _: names
+        brain, infos, _ = demo_loader.load_demonstration(path)
+        fields = demo_loader.make_demo_buffer(infos, brain, 1).update_buffer
+        wanted = {"actions": brain.vector_action_space_size[:1]}
+        if brain.vector_action_space_type == "discrete":
+            wanted["actions"] = [len(brain.vector_action_space_size)]
+        if brain.vector_observation_space_size > 0:
+            size = brain.vector_observation_space_size * brain.num_stacked_vector_observations
+            wanted["vector_obs"] = [size]
+        for number, camera in enumerate(brain.camera_resolutions):
+            wanted[f"visual_obs{number}"] = list(camera)
+        for name, shape in wanted.items():  # else the network can't be fed with it
+            values = np.array(fields[name], dtype=np.float32)
+            assert list(values.shape) == [len(infos) - 1, *shape] and len(infos) > 1, name
+            assert np.isfinite(values).all(), name  # else its loss is not a number
+        return len(infos)
+
+    # protobuf's C++ ends a message at a stray end-group tag with a mere warning, its Python fails.
+    warnings.filterwarnings("error", "Unexpected end-group tag")
+    listdir, outcomes = os.listdir, []
+    names = sorted(listdir(path)) if Path(path).is_dir() else []
+    for order in itertools.permutations(names):
+        try:
+            outcomes.append(once(list(order)))
+        except BaseException as error:
+            outcomes.append(f"{type(error).__name__}: {error}")
+    demo_loader.os.listdir = listdir
+    return outcomes
+
+
 def interrupt(*_):
     raise TimeoutError("it hangs")
 
@@ -88,6 +127,9 @@ def main():
 
         tf1_compat.install()
     logging.disable(logging.CRITICAL)
+    if "demonstrations" in sys.argv:
+        json.dump([load(path) for path in paths], sys.stdout)
+        return
     signal.signal(signal.SIGALRM, interrupt)
     outcomes = []
     for path in paths:

@@ -1,11 +1,16 @@
 """Demonstrations, curricula and samplers: what mlagents-learn would stumble over is named."""
 
+import itertools
 import json
+import random
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
-from helpers import trainer_config
+from helpers import ROOT, trainer_config
+from helpers.trainer_config.demonstrations import check_demonstration, read_demonstration
 from helpers.unity_build import Brain
 
 CURRICULUM = {
@@ -205,14 +210,17 @@ def test_wrong_demonstrations(write, parts, found):
     whole = parts.demo()
     for content, what in {
         whole[:20]: "Ball.demo is no demonstration, or damaged.",
-        whole[:-3]: "Ball.demo is cut short.",
+        whole[: len(whole) // 2]: "Ball.demo is cut short.",
+        whole[:100] + b"\7" * 40 + whole[140:]: "Ball.demo is damaged.",
+        parts.demo(later=True): "Ball.demo is recorded with ML-Agents 0.12 or later.",
+        parts.demo(header_bytes=20): "Ball.demo is no demonstration, or damaged.",
         b"": "Ball.demo is no demonstration, or damaged.",
         b"hello, this is text, and no demonstration at all": "Ball.demo is no demonstration, or damaged.",
         parts.demo(steps=0): "Ball.demo is without any steps.",
     }.items():
         write(content, "Ball.demo")
         assert [said for said, _ in found(settings=parts.BC)] == [what]
-    write(parts.demo(promised=99), "Ball.demo")
+    write(parts.demo(promised=99, trailer=False), "Ball.demo")
     assert found("warning", settings=parts.BC)[0][0] == "Ball.demo holds 30 steps, its header names 99."
 
 
@@ -228,3 +236,72 @@ def test_demonstrations_elsewhere(write, parts, found):
         "empty": "empty/ holds no .demo file.",
     }.items():
         assert [said for said, _ in found(settings=with_demo(parts, path))] == [what]
+
+
+def spoilt(parts, chance):
+    """A demonstration with one to three places changed, left out or put in."""
+    data = bytearray(parts.demo(**chance.choice(SHAPES)))
+    for _ in range(chance.randint(1, 3)):
+        at, size = chance.randrange(len(data)), chance.choice([1, 1, 1, 2, 4, 30])
+        put = chance.randbytes(size) if chance.random() < 0.7 else data[at : at + size]
+        data[at : at + chance.choice([0, size, size])] = chance.choice([put, b""])
+    return bytes(data)
+
+
+SHAPES = [
+    {},
+    {"steps": 2},
+    {"steps": 1},
+    {"steps": 0},
+    {"closed": False},
+    {"trailer": False},
+    {"promised": 9},
+    {"promised": 9, "trailer": False},
+    {"promised": 40},
+    {"promised": 40, "trailer": False},
+    {"actions": (3, 2), "continuous": False},
+    {"cameras": [(20, 30, 3), (24, 24, 1)], "steps": 12},
+    {"stacked": 3},
+    {"observations": 0, "cameras": [(20, 20, 3)]},
+    {"later": True},
+    {"later": True, "observations": 5},  # of a length that could be one of packed floats
+    {"later": True, "closed": False},
+    {"header_bytes": 20},
+]
+
+
+@pytest.mark.parametrize("count", [600, pytest.param(12_000, marks=pytest.mark.slow)])
+def test_demonstrations_are_read_as_by_the_trainer(trainer, parts, write, tmp_path, count):
+    """What the wheel's own loader takes passes, with as many steps; what kills it, or its network, is refused."""
+    chance = random.Random(count)
+    files = [parts.demo(**shape) for shape in SHAPES]
+    for shape in ({"steps": 3}, {"steps": 3, "actions": (3, 2), "continuous": False}):
+        whole = parts.demo(**shape)
+        files += [whole[:end] for end in range(len(whole))]
+    files += [spoilt(parts, chance) for _ in range(count)]
+    folders = list(itertools.permutations(["", "closed", "short", "long"], 2))
+    kinds = {"": {}, "closed": {"closed": False}, "short": {"promised": 40, "trailer": False}, "long": {"steps": 50}}
+    targets = [write(content, f"{number}/0.demo") for number, content in enumerate(files)]
+    for pair in folders:
+        for number, kind in enumerate(pair):
+            write(parts.demo(**kinds[kind]), f"{'-'.join(pair)}/{number}.demo")
+        targets.append(tmp_path / "-".join(pair))
+    done = subprocess.run(
+        [trainer.python, Path(__file__).with_name("real_trainer.py"), ROOT / "container", "demonstrations"],
+        input=json.dumps([str(path) for path in targets]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    different = []
+    for path, orders in zip(targets, json.loads(done.stdout), strict=True):
+        named = path.relative_to(tmp_path).as_posix()
+        findings = list(check_demonstration(tmp_path, named, "config", 1))
+        errors = [finding.what for finding in findings if finding.level == "error"]
+        killed = [outcome for outcome in orders if isinstance(outcome, str)]
+        if bool(killed) != bool(errors):
+            different.append((named, errors, orders))
+        elif not killed and path.is_file() and read_demonstration(path).steps != orders[0]:
+            different.append((named, read_demonstration(path).steps, orders))
+    assert different == []
+    assert 0.1 < sum(isinstance(orders[0], int) for orders in json.loads(done.stdout)) / len(targets) < 0.7
