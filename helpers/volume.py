@@ -7,12 +7,14 @@ place, a changed file makes a new one, and nothing is ever overwritten under a j
 import base64
 import hashlib
 import os
+import re
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from s3transfer.subscribers import BaseSubscriber
@@ -22,6 +24,7 @@ from helpers.aws import Connection
 from helpers.unity_build.listing import is_left_out
 
 PREFIX = "unity-volume"
+MOST_OF_NAME, MOST_OF_PART = 900, 255  # bytes: what S3 takes below a prefix, and file systems between two slashes
 TRANSFER = TransferConfig(multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=16)
 
 
@@ -84,6 +87,28 @@ class Upload:
             f"{self.uri}\n{self.sent_files} files ({self.sent_size / 1e6:.1f} MB) sent, "
             f"{kept} there already, in {self.seconds:.1f} s"
         )
+
+
+def local_path(name: str) -> PurePosixPath:
+    """Return the path below a folder that an archive's member or an S3 key names.
+
+    Raises
+    ------
+    ValueError
+        Saying why `name` cannot be that on every system that this project runs on.
+    """
+    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        raise ValueError("an absolute name")
+    if "\\" in name:
+        raise ValueError("a name with a backslash")
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
+        raise ValueError("a name with characters that cannot be printed")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ValueError("a name that leads out of its folder")
+    if len(name.encode()) > MOST_OF_NAME or any(len(part.encode()) > MOST_OF_PART for part in parts):
+        raise ValueError("a name that is too long")
+    return PurePosixPath(*parts)
 
 
 def read(folder: str | Path) -> Volume:

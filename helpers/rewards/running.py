@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
@@ -11,10 +11,13 @@ import pandas as pd
 
 from helpers.rewards.events import read_events
 from helpers.rewards.table import RewardsError
+from helpers.volume import local_path
 
 if TYPE_CHECKING:
     from helpers.aws import Connection
     from helpers.training import Job
+
+MOST_FILES, MOST_BYTES = 10_000, 2 * 10**9
 
 
 def read_running(connection: Connection, job: Job) -> pd.DataFrame:
@@ -58,9 +61,22 @@ def _download(connection: Connection, place: str, folder: Path) -> int:
     prefix = parts.path.strip("/") + "/"
     s3 = connection.client("s3")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=parts.netloc, Prefix=prefix)
-    keys = [found["Key"] for page in pages for found in page.get("Contents", []) if ".tfevents." in found["Key"]]
-    for key in keys:
-        target = folder.joinpath(*PurePosixPath(key.removeprefix(prefix)).parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(parts.netloc, key, str(target))
-    return len(keys)
+    found = {
+        item["Key"]: item["Size"]
+        for page in pages
+        for item in page.get("Contents", [])
+        if ".tfevents." in item["Key"] and not item["Key"].endswith("/")
+    }
+    if len(found) > MOST_FILES or sum(found.values()) > MOST_BYTES:
+        raise RewardsError(
+            f"Expected at most {MOST_FILES:,} event files and {MOST_BYTES:,} bytes at {place}, found {len(found):,} "
+            f"and {sum(found.values()):,}. Remove there what does not belong to the run."
+        )
+    for key in found:
+        try:
+            target = folder / local_path(key.removeprefix(prefix))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            s3.download_file(parts.netloc, key, str(target))
+        except (ValueError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise RewardsError(f"Expected event files at {place}, found {key!r} ({error}). Remove it there.") from error
+    return len(found)

@@ -73,6 +73,31 @@ def test_a_running_job_without_events(connection):
         rewards.read_running(connection, running(checkpoints=place))
 
 
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("run_x/../../../a.tfevents.1", "a name that leads out of its folder"),
+        ("run_x/a\\b.tfevents.1", "a name with a backslash"),
+        ("run_x/a.tfevents.1/b.tfevents.2", "File exists|Not a directory"),
+    ],
+)
+def test_a_key_that_is_no_path_is_refused(connection, tmp_path, key, told):
+    board = put_events(connection, tmp_path, f"training/{len(key)}/board/run_x", Lesson=1.0)
+    for each in (key, "run_x/a.tfevents.1"):
+        connection.client("s3").put_object(Bucket=connection.bucket, Key=f"training/{len(key)}/board/{each}", Body=b"x")
+    with pytest.raises(rewards.RewardsError, match=f"Expected event files at {board}, found .*{told}.*Remove it"):
+        rewards.read_running(connection, running(tensorboard=board))
+
+
+def test_event_files_are_bounded(connection, tmp_path, monkeypatch):
+    board = put_events(connection, tmp_path, "training/bounded/board/run_x", Lesson=1.0)
+    monkeypatch.setattr(rewards.running, "MOST_BYTES", 10)
+    with pytest.raises(
+        rewards.RewardsError, match="Expected at most 10,000 event files and 10 bytes at .*, found 1 and"
+    ):
+        rewards.read_running(connection, running(tensorboard=board))
+
+
 def test_it_finds_the_summaries_of_a_job_in_the_embedded_s3(connection, tmp_path):
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
