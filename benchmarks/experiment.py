@@ -29,6 +29,8 @@ from benchmarks.upload import own_embedded
 from helpers import aws, embedded, experiment
 from helpers.embedded import joblog
 from helpers.embedded.front import Front
+from helpers.embedded.gate import Gate
+from helpers.embedded.home import Keys
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.record import Record
 from helpers.embedded.tuning.tunings import Tunings
@@ -40,6 +42,7 @@ RUNS, SUMMARIES, SETTINGS = 2000, 1000, 20
 RUNNING, LOOKS = 200, 20
 SPACING = 5.0  # seconds between two summaries
 MEGABYTE = 2**20
+KEYS = Keys("BENCH000000000000000", "bench")
 OURS = "helpers.experiment"
 
 
@@ -259,11 +262,11 @@ def serve_running(tell: Any, folder: Path, count: int, summaries: int) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, app=None, threaded=True)
     url = f"http://127.0.0.1:{server.port}"
-    logs = session("embedded").client("logs", endpoint_url=url)
+    logs = session().client("logs", endpoint_url=url)
     jobs = Jobs(folder / "jobs", lambda _: logs)
-    server.app = Front(
-        DomainDispatcherApplication(create_backend_app), None, None, jobs, Tunings(folder / "tunings", jobs)
-    )
+    gate = Gate(f"127.0.0.1:{server.port}", KEYS, KEYS)
+    moto = DomainDispatcherApplication(create_backend_app)
+    server.app = Front(gate, moto, None, None, jobs, Tunings(folder / "tunings", jobs))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for number, run in enumerate(planned(count)):
         record = make_record(run, folder / run.name, number, summaries)
@@ -277,9 +280,9 @@ def serve_running(tell: Any, folder: Path, count: int, summaries: int) -> None:
 
 
 @functools.cache
-def session(key: str) -> boto3.Session:
+def session() -> boto3.Session:
     """Give a session with made-up keys."""
-    return boto3.Session(key, "bench", region_name="us-east-1")
+    return boto3.Session(KEYS.access, KEYS.secret, region_name="us-east-1")
 
 
 def connect(url: str) -> aws.Connection:
@@ -289,6 +292,6 @@ def connect(url: str) -> aws.Connection:
         def client(self, *arguments: Any, **options: Any) -> Any:
             return super().client(*arguments, endpoint_url=url, **options)
 
-    made = Session("BENCH", "bench", region_name="us-east-1")
+    made = Session(KEYS.access, KEYS.secret, region_name="us-east-1")
     role = "arn:aws:iam::123456789012:role/mlagents-training"
     return aws.Connection("embedded", made, "123456789012", "us-east-1", "bucket", role)

@@ -23,6 +23,7 @@ from benchmarks.upload import OTHER as SYNC
 from benchmarks.upload import OURS as UPLOAD
 from benchmarks.upload import fill, own_embedded, sync, upload
 from helpers import aws, embedded, rewards
+from helpers.embedded.home import Keys
 
 PLAYERS, AGENTS = (1, 2, 4, 8), (1, 4, 16, 64)
 FILES = (10, 100, 1000, 10_000)
@@ -330,8 +331,10 @@ def write_job(folder: Path, index: int) -> None:
 
 
 def client(url: str, service: str = "sagemaker"):
-    """Give a client of a server on this machine, with made-up keys."""
-    session = boto3.Session("BENCH", "bench", region_name="us-east-1")
+    """Give a client of a server on this machine, with the embedded AWS's keys, or made-up ones for moto."""
+    server = embedded.find()
+    keys = server.keys if server and server.url == url else Keys("BENCH", "bench")
+    session = boto3.Session(keys.access, keys.secret, region_name="us-east-1")
     config = Config(proxies={}, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
     return session.client(service, endpoint_url=url, config=config)
 

@@ -8,17 +8,17 @@ the AWS CLI need no branch for it.
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import OperationModel
 
+if TYPE_CHECKING:
+    from helpers.embedded import Server
+
 FAKE_KEYS = {
-    "AWS_ACCESS_KEY_ID": "EMBEDDED",
-    "AWS_SECRET_ACCESS_KEY": "embedded",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -149,7 +149,7 @@ def connect_embedded(bucket: str) -> Connection:
         server = embedded.start()
     except embedded.EmbeddedError as error:
         raise ConnectError(str(error)) from error
-    use_environment(server.url, server.sdk_config)
+    use_environment(server)
     session = boto3.Session(region_name=FAKE_KEYS["AWS_REGION"])
     account = session.client("sts").get_caller_identity()["Account"]
     name_owner(session, account)
@@ -303,13 +303,15 @@ def code(error: ClientError) -> str:
 _before: dict[str, str | None] = {}
 
 
-def use_environment(url: str, sdk_config: Path) -> None:
-    """Turn every AWS client of this process, and of those it starts, to the server at `url`."""
+def use_environment(server: "Server") -> None:
+    """Turn every AWS client of this process, and of those it starts, to the server."""
     changes = {
         **FAKE_KEYS,
-        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": server.keys.access,
+        "AWS_SECRET_ACCESS_KEY": server.keys.secret,
+        "AWS_ENDPOINT_URL": server.url,
         # The SageMaker SDK reports its use over the network unless its configuration says otherwise.
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk_config),
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(server.sdk_config),
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         # A proxy cannot reach this machine's loopback address.

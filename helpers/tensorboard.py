@@ -5,10 +5,8 @@ import sys
 from pathlib import Path
 
 from helpers import ROOT
-from helpers.aws import FAKE_KEYS, Connection
+from helpers.aws import Connection
 from helpers.training import Job
-
-KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
 
 
 def command(*folders: str | Path) -> str:
@@ -26,18 +24,17 @@ def command(*folders: str | Path) -> str:
 def command_while_running(connection: Connection, job: Job) -> str:
     """Return the command that opens TensorBoard on a job that runs: SageMaker copies its summaries to S3 as they come.
 
-    On the embedded target the command carries its address and throw-away keys; on AWS it uses your own. For a job that
-    was not launched with a place for them, it is a line that says so.
+    On the embedded target the command gives the program its address and keys; on AWS it uses your own. For a job
+    that was not launched with a place for them, it is a line that says so.
     """
     if not job.tensorboard:
         return (
             f"# {job.name} copies no summaries to S3 while it runs: it was launched without a TensorBoardOutputConfig."
         )
-    settings = {}
+    words = [_program(), "--logdir", job.tensorboard]
     if connection.endpoint:
-        settings = {"AWS_ENDPOINT_URL": connection.endpoint, **{name: FAKE_KEYS[name] for name in KEYS}}
-    words = [f"{name}={value}" for name, value in settings.items()]
-    return " ".join([*words, _program(), "--logdir", job.tensorboard])
+        words = [_relative(Path(sys.executable)), "-m", "helpers.embedded", "run", *words]
+    return " ".join(words)
 
 
 def _program() -> str:
@@ -46,5 +43,5 @@ def _program() -> str:
 
 def _relative(path: Path) -> str:
     """Return a path from the project's folder where it lies in there."""
-    path = path.resolve()
+    path = path.parent.resolve() / path.name  # a link to a program of elsewhere stays what it is
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

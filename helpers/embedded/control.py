@@ -18,7 +18,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
 from helpers import ROOT
+from helpers.embedded.home import CONFIG, REGION, HomeError, Keys, home_folder, make_private, open_private, read_keys
 
 START_SECONDS = 120.0
 STOP_SECONDS = 180.0  # a job has 120 s to end, and its model is uploaded after that
@@ -48,7 +53,8 @@ class Server:
     pid
         Its process.
     home
-        Its folder: ``jobs/``, ``s3/``, ``server.log``, ``sagemaker-config.yaml``.
+        Its folder: ``jobs/``, ``s3/``, ``server.log``, ``sagemaker-config.yaml``, ``aws-config``. Nobody else may
+        open it.
     """
 
     url: str
@@ -60,15 +66,55 @@ class Server:
         """A configuration for the SageMaker SDK that turns its usage reporting off."""
         return self.home / "sagemaker-config.yaml"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a program that is to find this server and nothing else of AWS."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        direct = ",".join(filter(None, (kept.get("NO_PROXY"), kept.get("no_proxy"), "127.0.0.1")))
+        return {
+            **kept,
+            "AWS_CONFIG_FILE": str(self.config),
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # The SageMaker SDK reports its use over the network unless its configuration says otherwise.
+            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(self.sdk_config),
+            # A proxy cannot reach this machine's loopback address.
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+        }
 
-def home_folder() -> Path:
-    """Give the embedded AWS's folder: ``EMBEDDED_HOME``, or ``.embedded`` in the repository."""
-    return Path(os.environ.get("EMBEDDED_HOME") or ROOT / ".embedded").absolute()
+    @property
+    def config(self) -> Path:
+        """What ``AWS_CONFIG_FILE`` is set to so that AWS's programs find this server: address, region and keys."""
+        return self.home / CONFIG
+
+    @property
+    def keys(self) -> Keys:
+        """The keys that requests are signed with.
+
+        Raises
+        ------
+        EmbeddedError
+            If the folder holds none.
+        """
+        keys = read_keys(self.home)
+        if keys is None:
+            raise EmbeddedError(
+                f"Expected the embedded AWS's keys in {self.config}, found none that only you can read. "
+                "Stop it with `make stop` and start it again: it makes new ones."
+            )
+        return keys
 
 
 def find() -> Server | None:
     """Give the running server, or None."""
     home = home_folder()
+    if not home.exists():
+        return None
+    try:
+        make_private(home)  # in somebody else's folder there is nothing to be found
+    except HomeError:
+        return None
     if not _alive(home):
         return None
     try:
@@ -89,7 +135,10 @@ def start() -> Server:
     if server := find():
         return server
     home = home_folder()
-    _make(home)
+    try:
+        make_private(home)
+    except HomeError as error:
+        raise EmbeddedError(str(error)) from error
     with _only_one(home):
         if server := find():
             return server
@@ -98,7 +147,9 @@ def start() -> Server:
                 f"Expected the embedded AWS in {home} to start, found one that is still stopping. "
                 f"Try again when its jobs have ended; {home / 'server.log'} says which they are."
             )
-        (home / "sagemaker-config.yaml").write_text(SDK_CONFIG)
+        (home / "sagemaker-config.yaml").unlink(missing_ok=True)
+        with open_private(home / "sagemaker-config.yaml") as file:
+            file.write(SDK_CONFIG)
         return _launch(home)
 
 
@@ -155,23 +206,14 @@ def interrupt(job_name: str, seconds: float = 5.0) -> None:
         )
     name = urllib.parse.quote(job_name, safe="")
     url = f"{server.url}/embedded/jobs/{name}/interrupt?seconds={seconds}"
+    asked = AWSRequest("POST", url, {"X-Amz-Target": "Embedded.Interrupt"})  # refusals are JSON
+    SigV4Auth(Credentials(server.keys.access, server.keys.secret), "sagemaker", REGION).add_auth(asked)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url, headers=dict(asked.headers), method="POST")  # noqa: S310  our own server
     try:
-        opener.open(urllib.request.Request(url, method="POST"), timeout=30).close()  # noqa: S310  our own server
+        opener.open(request, timeout=30).close()
     except urllib.error.HTTPError as error:
         raise EmbeddedError(json.loads(error.read())["message"]) from None
-
-
-def _make(home: Path) -> None:
-    """Make the folder, and see that files can be written to it."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "start.lock").open("a").close()
-    except OSError as error:
-        raise EmbeddedError(
-            f"Expected {home} to be a folder for the embedded AWS's files, but it can't be made or written to "
-            f"({error.strerror}). Set EMBEDDED_HOME to another folder, or unset it to take {ROOT / '.embedded'}."
-        ) from error
 
 
 def _alive(home: Path) -> bool:
@@ -214,12 +256,18 @@ def _launch(home: Path) -> Server:
     reader, writer = os.pipe()
     log = home / "server.log"
     cleared = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment = {**cleared, "PYTHONPATH": str(ROOT), "AWS_CONFIG_FILE": os.devnull}
-    with log.open("ab") as file:
+    settings = {
+        "PYTHONPATH": str(ROOT),
+        "AWS_CONFIG_FILE": os.devnull,
+        # moto's: no page may read a response, and no bucket is named by a host
+        "MOTO_DISABLE_GLOBAL_CORS": "1",
+        "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "1",
+    }
+    with open_private(log) as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "helpers.embedded.server", str(home), str(writer)],
             cwd=home,
-            env=environment,
+            env={**cleared, **settings},
             pass_fds=[writer],
             stdin=subprocess.DEVNULL,
             stdout=file,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import logging
 import re
@@ -18,6 +17,7 @@ from werkzeug.test import run_wsgi_app
 
 from helpers.embedded import limits
 from helpers.embedded.ecr import Ecr
+from helpers.embedded.gate import Gate, take_body
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.schema import AwsError, check, invalid, not_emulated
 from helpers.embedded.store import Store, WsgiApp
@@ -28,6 +28,8 @@ from helpers.embedded.tuning.tunings import Tunings
 OWN = "/embedded/"
 """Paths of the embedded AWS's own: what a reader can do here and nowhere else."""
 
+MOST_DRAINED = 1 << 20
+"""Bytes of a refused request's body that are read before the response is sent."""
 READS_LOGS = ("DescribeLogStreams", "GetLogEvents", "FilterLogEvents")
 S3_CONTROL = "/v20180820/"
 
@@ -35,18 +37,24 @@ S3_CONTROL = "/v20180820/"
 class Front:
     """Passes S3 to the store, ECR and SageMaker's jobs to their own, policies to `simulate`, the rest to moto."""
 
-    def __init__(self, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
-        self.moto, self.store, self.ecr, self.jobs = moto, store, ecr, jobs
+    def __init__(self, gate: Gate, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
+        self.gate, self.moto, self.store, self.ecr, self.jobs = gate, moto, store, ecr, jobs
         self.sagemaker = (TrainingApi(jobs), TuningApi(tunings))
         self.throttle = limits.read_throttle()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
-        service, region = scope(environ)
-        if environ["PATH_INFO"].startswith(OWN):
-            return self._own(environ, start_response)
         try:
-            self.throttle.take(service, environ.get("HTTP_AUTHORIZATION", ""))
+            caller = self.gate.admit(environ)
+        except AwsError as error:
+            service = "" if "HTTP_X_AMZ_TARGET" in environ else "s3"  # as far as the form of a refusal goes
+            return send_refusal(environ, start_response, service, error)
+        service, region = caller.service, caller.region
+        if environ["PATH_INFO"].startswith(OWN):
+            return self._own(environ, start_response, service)
+        try:
+            if not caller.internal:  # its own clients bring the jobs' logs
+                self.throttle.take(service)
         except AwsError as error:
             return _send_error(start_response, error)
         if service == "s3" and not environ["PATH_INFO"].startswith(S3_CONTROL):
@@ -58,7 +66,7 @@ class Front:
         if service == "logs":
             self._give_log(environ)
         if service == "iam":
-            body = _take(environ)
+            body = take_body(environ)
             form = parse_qs(body.decode("utf-8", "replace"))
             if form.get("Action") == ["SimulatePrincipalPolicy"]:
                 return _send(start_response, 200, simulate(form).encode(), "text/xml")
@@ -66,7 +74,7 @@ class Front:
 
     def _moto(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
         """Let moto answer, and refuse what it can't: clients would repeat a request that ends with a 5xx for 25 s."""
-        body = _take(environ)
+        body = take_body(environ)
         try:
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             if not status.startswith("5"):
@@ -81,7 +89,7 @@ class Front:
     def _sagemaker(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
         call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
         try:
-            request = json.loads(_take(environ) or b"{}")
+            request = json.loads(take_body(environ) or b"{}")
             for api in self.sagemaker:
                 if isinstance(request, dict) and api.knows(call, request):
                     return _send_json(start_response, 200, api.answer(call, request, region))
@@ -111,32 +119,21 @@ class Front:
         """See to it that moto has the log that a request asks for."""
         if environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2] in READS_LOGS:
             with contextlib.suppress(ValueError, AttributeError):  # moto will say what is wrong with it
-                asked = json.loads(_take(environ))
+                asked = json.loads(take_body(environ))
                 names = [asked.get("logStreamName"), asked.get("logStreamNamePrefix"), *asked.get("logStreamNames", ())]
                 for name in filter(None, names):
                     self.jobs.give_log(name.partition("/")[0])
 
-    def _own(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def _own(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
         """Answer ``POST /embedded/jobs/<name>/interrupt?seconds=…``."""
         try:
             asked = re.fullmatch(OWN + "jobs/([^/]+)/interrupt", environ["PATH_INFO"])
-            if not asked or environ["REQUEST_METHOD"] != "POST":
+            if not asked or environ["REQUEST_METHOD"] != "POST" or service != "sagemaker":
                 raise AwsError("ResourceNotFound", f"There is nothing at {environ['PATH_INFO']}", 404)
             self.jobs.interrupt(asked[1], _seconds(environ.get("QUERY_STRING", "")))
             return _send_json(start_response, 200, None)
         except AwsError as error:
             return _send_error(start_response, error)
-
-
-def scope(environ: dict[str, Any]) -> tuple[str, str]:
-    """Read service and region off a request's signature (header or presigned query); S3 if it has none, as in moto."""
-    query = environ.get("QUERY_STRING", "")
-    credential = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
-    credential = credential or re.search(r"X-Amz-Credential=[^&]+?%2F\d+%2F([^%]+)%2F([^%]+)%2F", query)
-    if credential:
-        return credential[2], credential[1]
-    anonymous_s3 = "HTTP_X_AMZ_TARGET" not in environ and not environ["PATH_INFO"].startswith("/moto-api")
-    return ("s3" if anonymous_s3 and environ["PATH_INFO"] != "/" else "", "us-east-1")
 
 
 def moto_knows(call: str) -> bool:
@@ -176,13 +173,6 @@ def simulate(form: dict[str, list[str]]) -> str:
     )
 
 
-def _take(environ: dict[str, Any]) -> bytes:
-    """Read the body and leave it to be read again."""
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return body
-
-
 def _send(start_response: Any, status: int, body: bytes, kind: str) -> list[bytes]:
     headers = [
         ("Content-Type", kind),
@@ -211,6 +201,8 @@ def _seconds(query: str) -> float:
 
 def send_refusal(environ: dict[str, Any], start_response: Any, service: str, error: AwsError) -> list[bytes]:
     """Refuse a request of any service in the format that its clients read."""
+    with contextlib.suppress(AwsError, OSError):  # a caller that can't get rid of its body would not see the response
+        take_body(environ, MOST_DRAINED)
     if not _is_form(environ) and service not in ("s3", "route53", "cloudfront"):
         return _send_error(start_response, error)
     told = f"<Error><Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"

@@ -114,6 +114,7 @@ def main() -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             restore_signals=True,
+            umask=0o022,  # what a job packs is for others to read
             preexec_fn=restore_signals,
         )
     except OSError as error:

@@ -307,7 +307,9 @@ class Training(threading.Thread):
         if config := request.get("CheckpointConfig"):
             files["checkpointconfig"] = {"LocalPath": CHECKPOINTS, **config}
         for name, content in files.items():
-            (self.base / "input" / "config" / f"{name}.json").write_text(json.dumps(content, indent=1))
+            file = self.base / "input" / "config" / f"{name}.json"
+            file.write_text(json.dumps(content, indent=1))
+            file.chmod(0o644)  # as on SageMaker
 
     def _environment(self) -> dict[str, str]:
         return {

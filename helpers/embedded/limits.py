@@ -13,8 +13,6 @@ import time
 from helpers.embedded.schema import AwsError
 
 THROTTLED = ("sagemaker", "logs")
-INTERNAL = "Credential=embedded/"
-"""The key of the server's own clients, which bring the jobs' logs and are not held to a limit."""
 
 
 class Throttle:
@@ -31,7 +29,7 @@ class Throttle:
         self.lock = threading.Lock()
         self.left: dict[str, tuple[float, float]] = {}  # service -> tokens, and when they were counted
 
-    def take(self, service: str, authorization: str) -> None:
+    def take(self, service: str) -> None:
         """Take a token for a call.
 
         Raises
@@ -39,7 +37,7 @@ class Throttle:
         AwsError
             ThrottlingException where there is none.
         """
-        if self.a_second is None or service not in THROTTLED or INTERNAL in authorization:
+        if self.a_second is None or service not in THROTTLED:
             return
         with self.lock:
             now = time.monotonic()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import json
 import logging
 import os
@@ -27,38 +26,40 @@ from werkzeug.serving import make_server
 
 from helpers.embedded.ecr import Ecr
 from helpers.embedded.front import Front
+from helpers.embedded.gate import Gate
+from helpers.embedded.home import REGION, Keys, new_keys, read_keys, write_config
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.registry import Registry
 from helpers.embedded.store import Store
 from helpers.embedded.tuning.tunings import Tunings
 
-HOST, REGION = "127.0.0.1", "us-east-1"
+HOST = "127.0.0.1"
+SILENT_SECONDS = 300
+"""How long a connection may say nothing before it is closed."""
 
 
 class Handler(MotoRequestHandler):
     """moto's handler, without a log line for every request."""
 
+    timeout = SILENT_SECONDS
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing."""
-
-
-@functools.cache
-def _session() -> boto3.Session:
-    return boto3.Session("embedded", "embedded", region_name=REGION)
 
 
 class Clients:
     """boto3 clients of this very server, one for each service, for its own jobs."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, keys: Keys):
         self.url, self.lock, self.made = url, threading.Lock(), {}
+        self.session = boto3.Session(keys.access, keys.secret, region_name=REGION)
 
     def __call__(self, service: str) -> BaseClient:
         """Give the client of a service."""
         with self.lock:
             if service not in self.made:
                 config = Config(proxies={}, s3={"addressing_style": "path"}, max_pool_connections=32)
-                self.made[service] = _session().client(service, endpoint_url=self.url, config=config)
+                self.made[service] = self.session.client(service, endpoint_url=self.url, config=config)
             return self.made[service]
 
 
@@ -108,6 +109,7 @@ def serve(home: Path, ready: int) -> None:
     ready
         A file descriptor to which the state is written once requests are answered.
     """
+    os.umask(0o077)
     alive = (home / "alive.lock").open("a")
     fcntl.flock(alive, fcntl.LOCK_EX)  # waits for those who are just looking whether anybody has it
     state = home / "server.json"
@@ -122,10 +124,14 @@ def serve(home: Path, ready: int) -> None:
         port, copied = listening.getsockname()[1], listening.fileno()
         server = make_server(HOST, port, app=None, threaded=True, request_handler=Handler, fd=copied)
     url = f"http://{HOST}:{port}"
-    jobs = Jobs(home / "jobs", Clients(url))
+    keys, own = read_keys(home) or new_keys(), new_keys()
+    write_config(home, keys, url)
+    jobs = Jobs(home / "jobs", Clients(url, own))
     tunings = Tunings(home / "tuning", jobs)
     registry = Registry(home / "registry")
-    server.app = Front(moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings)
+    server.app = Front(
+        Gate(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
+    )
     asked = await_signals()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     jobs.load()

@@ -83,8 +83,8 @@ class Aws:
                 service,
                 endpoint_url=self.server.url,
                 region_name="us-east-1",
-                aws_access_key_id="any",
-                aws_secret_access_key="any",
+                aws_access_key_id=self.server.keys.access,
+                aws_secret_access_key=self.server.keys.secret,
                 config=options,
             )
         return self.made[key]

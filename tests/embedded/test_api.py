@@ -142,8 +142,8 @@ def test_the_region_is_the_callers(aws):
         "sagemaker",
         endpoint_url=aws.server.url,
         region_name="eu-west-1",
-        aws_access_key_id="a",
-        aws_secret_access_key="b",
+        aws_access_key_id=aws.server.keys.access,
+        aws_secret_access_key=aws.server.keys.secret,
     )
     arn = elsewhere.create_training_job(**aws.request(TrainingJobName="abroad"))["TrainingJobArn"]
     assert arn == "arn:aws:sagemaker:eu-west-1:123456789012:training-job/abroad"

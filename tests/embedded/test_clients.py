@@ -1,7 +1,6 @@
-"""The AWS CLI and the SageMaker SDK, by AWS_ENDPOINT_URL alone. (boto3 is in every other test.)"""
+"""The AWS CLI and the SageMaker SDK, by AWS_CONFIG_FILE alone. (boto3 is in every other test.)"""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,20 +32,9 @@ print(job.training_job_name, job.training_job_status, job.final_metric_data_list
 """
 
 
-def environment(aws, **more):
-    return {
-        **os.environ,
-        "AWS_ENDPOINT_URL": aws.server.url,
-        "AWS_ACCESS_KEY_ID": "any",
-        "AWS_SECRET_ACCESS_KEY": "any",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        **more,
-    }
-
-
 def cli(aws, *arguments):
     command = [AWS, "--output", "json", *arguments]
-    done = subprocess.run(command, env=environment(aws), capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=aws.server.environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout) if done.stdout.strip().startswith("{") else done.stdout
 
 
@@ -75,7 +63,7 @@ def test_sagemaker_sdk(aws):
     aws.s3.put_object(Bucket=aws.bucket, Key="sdk-in/3DBall.x86_64", Body=b"build")
     done = subprocess.run(
         [sys.executable, "-c", TRAINER, aws.bucket, aws.role],
-        env=environment(aws, SAGEMAKER_USER_CONFIG_OVERRIDE=str(aws.server.sdk_config)),
+        env=aws.server.environment,
         capture_output=True,
         text=True,
         check=False,

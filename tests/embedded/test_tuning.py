@@ -548,14 +548,7 @@ def test_sagemaker_sdk(tuner, aws):
     role = aws.client("iam").create_role(RoleName="tuner", AssumeRolePolicyDocument=document)["Role"]["Arn"]
     done = subprocess.run(
         [sys.executable, "-c", TUNER, aws.bucket, role],
-        env={
-            **os.environ,
-            "AWS_ENDPOINT_URL": aws.server.url,
-            "AWS_ACCESS_KEY_ID": "any",
-            "AWS_SECRET_ACCESS_KEY": "any",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(aws.server.sdk_config),
-        },
+        env=aws.server.environment,
         capture_output=True,
         text=True,
         check=False,

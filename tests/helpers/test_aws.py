@@ -3,18 +3,23 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
 from botocore.stub import Stubber
 
-from helpers import aws
+from helpers import aws, embedded
+
+SERVER = SimpleNamespace(
+    url="http://127.0.0.1:1", sdk_config="config.yaml", keys=SimpleNamespace(access="ONE", secret="one")
+)
 
 
 @pytest.fixture
 def readers_environment(monkeypatch):
     """Put back whatever a test does to the environment, `connect` included."""
-    for name in [*aws.FAKE_KEYS, "AWS_ENDPOINT_URL"]:
+    for name in [*aws.FAKE_KEYS, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"]:
         monkeypatch.setenv(name, os.environ.get(name, ""))
     before = dict(aws._before)
     aws._before.clear()
@@ -48,7 +53,7 @@ def test_another_bucket_is_made_and_private(connection):
 
 def test_every_client_of_the_process_goes_to_the_embedded_aws(connection):
     assert boto3.client("s3").meta.endpoint_url == connection.endpoint
-    assert os.environ["AWS_ACCESS_KEY_ID"] == "EMBEDDED"
+    assert os.environ["AWS_ACCESS_KEY_ID"] == embedded.find().keys.access
     assert os.environ["NO_PROXY"].endswith("127.0.0.1")
     assert "TelemetryOptOut: true" in Path(os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text()
 
@@ -57,11 +62,11 @@ def test_what_would_lead_past_it_is_taken_away_and_given_back(readers_environmen
     readers_environment.setenv("AWS_PROFILE", "mine")
     readers_environment.setenv("AWS_ENDPOINT_URL_S3", "https://elsewhere.example")
     readers_environment.setenv("AWS_ACCESS_KEY_ID", "REAL")
-    aws.use_environment("http://127.0.0.1:1", "config.yaml")
+    aws.use_environment(SERVER)
     assert "AWS_PROFILE" not in os.environ
     assert "AWS_ENDPOINT_URL_S3" not in os.environ
-    assert os.environ["AWS_ACCESS_KEY_ID"] == "EMBEDDED"
-    aws.use_environment("http://127.0.0.1:2", "config.yaml")
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "ONE"
+    aws.use_environment(SERVER)
     aws.restore_environment()
     assert os.environ["AWS_PROFILE"] == "mine"
     assert os.environ["AWS_ENDPOINT_URL_S3"] == "https://elsewhere.example"
@@ -175,5 +180,5 @@ def test_aws_with_a_profile_that_is_not_there(readers_environment):
 def test_this_machine_is_never_asked_for_through_a_proxy(readers_environment):
     readers_environment.setenv("NO_PROXY", "intranet")
     readers_environment.setenv("no_proxy", "localhost")
-    aws.use_environment("http://127.0.0.1:1", "config.yaml")
+    aws.use_environment(SERVER)
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "intranet,localhost,127.0.0.1"

@@ -110,12 +110,12 @@ def test_it_finds_the_summaries_of_a_job_in_the_embedded_s3(connection, tmp_path
     key = f"training/job/tensorboard-output/run_3DBall/{file.name}"
     connection.client("s3").upload_file(str(file), connection.bucket, key)
     job = SimpleNamespace(tensorboard=f"s3://{connection.bucket}/training/job/tensorboard-output")
-    *settings, program, option, place = shlex.split(tensorboard.command_while_running(connection, job))
+    *way, program, option, place = shlex.split(tensorboard.command_while_running(connection, job))
+    assert way == [".venv/bin/python", "-m", "helpers.embedded", "run"]
     assert (program, option, place) == (PROGRAM, "--logdir", job.tensorboard)
     # The same reader without the web page: what `tensorboard --inspect` finds is what it would show.
-    environment = {"PATH": os.environ["PATH"], **dict(setting.split("=", 1) for setting in settings)}
-    done = subprocess.run(
-        [ROOT / program, "--inspect", option, place], env=environment, capture_output=True, text=True, check=False
-    )
+    environment = {name: os.environ[name] for name in ("PATH", "EMBEDDED_HOME")} | {"AWS_ACCESS_KEY_ID": "of-a-reader"}
+    command = [*way, program, "--inspect", option, place]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert "run_3DBall" in done.stdout, done.stderr
     assert "Losses/Value Loss" in done.stdout

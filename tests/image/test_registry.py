@@ -39,8 +39,8 @@ class Aws:
             "ecr",
             endpoint_url=server.url,
             region_name="us-east-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
+            aws_access_key_id=server.keys.access,
+            aws_secret_access_key=server.keys.secret,
             config=Config(proxies={}),
         )
         return self
