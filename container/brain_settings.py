@@ -2,7 +2,10 @@
 
 from typing import Any, Dict
 
+import paths
 from refusal import RefusalError
+
+LONGEST = 240  # bytes of a name, with room for its ending
 
 
 def find(config: Dict[str, Any], brain: str) -> Dict[str, Any]:
@@ -33,6 +36,22 @@ def refuse_what_learns_nothing(settings: Dict[str, Any], brain: str) -> None:
         raise RefusalError(
             "Brain %s would learn nothing: max_steps is %g, and its first update comes at buffer_init_steps, which is "
             "%g. Raise the one or lower the other." % (brain, end, start)
+        )
+
+
+def refuse_long_name(brain: str, run_id: str) -> None:
+    """Refuse a brain whose files can't be named after it.
+
+    Raises
+    ------
+    RefusalError
+        The name is longer than file systems take.
+    """
+    size = len(("%s_%s" % (run_id, paths.brain_file(brain))).encode())
+    if size > LONGEST:
+        raise RefusalError(
+            "Brain %s… has too long a name: with the run id in front, its folder's name takes %d bytes, and file "
+            "systems take %d. Shorten its Behavior Name in Unity, and build again." % (brain[:40], size, LONGEST)
         )
 
 

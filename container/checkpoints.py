@@ -10,6 +10,9 @@ import os
 import re
 import shutil
 from typing import Any, Dict, List, NamedTuple, Optional
+from urllib.parse import unquote
+
+import paths
 
 EXPORTED = "exported.json"  # in a run's folder: brain -> step of its .nn
 MODEL = re.compile(r"model-(\d+)\.cptk")
@@ -27,8 +30,13 @@ class Checkpoint(NamedTuple):
         return self.prefix[: -len(".cptk")] + ".json"
 
 
+def brain_folder(run_folder: str, brain: str) -> str:
+    """Return the folder of a brain's checkpoints."""
+    return os.path.join(run_folder, paths.brain_file(brain))
+
+
 def of_brain(folder: str) -> List[Checkpoint]:
-    """List a brain's checkpoints, newest first, whole or not."""
+    """List the checkpoints in a brain's folder, newest first, whole or not."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
     steps = {int(match.group(1)) for match in map(MODEL.match, names) if match}
     return [Checkpoint(step, os.path.join(folder, "model-%d.cptk" % step)) for step in sorted(steps, reverse=True)]
@@ -36,8 +44,7 @@ def of_brain(folder: str) -> List[Checkpoint]:
 
 def brains(run_folder: str) -> List[str]:
     """Name the brains that have checkpoints in a run's folder."""
-    names = os.listdir(run_folder) if os.path.isdir(run_folder) else []
-    return sorted(name for name in names if of_brain(os.path.join(run_folder, name)))
+    return sorted(unquote(name.rstrip("%")) for name in _saved(run_folder))
 
 
 def runs(checkpoints: str) -> List[str]:
@@ -49,7 +56,13 @@ def runs(checkpoints: str) -> List[str]:
 
 def newest_step(run_folder: str) -> int:
     """Return the highest saved step of a run, over all its brains; 0 when nothing is saved."""
-    return max((of_brain(os.path.join(run_folder, brain))[0].step for brain in brains(run_folder)), default=0)
+    return max((found[0].step for found in _saved(run_folder).values()), default=0)
+
+
+def _saved(run_folder: str) -> Dict[str, List[Checkpoint]]:
+    names = os.listdir(run_folder) if os.path.isdir(run_folder) else []
+    found = {name: of_brain(os.path.join(run_folder, name)) for name in names}
+    return {name: saved for name, saved in found.items() if saved}
 
 
 def note_export(run_folder: str, steps: Dict[str, Optional[int]]) -> None:

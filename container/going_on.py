@@ -22,7 +22,7 @@ def find_checkpoints(run: Run) -> None:
     """Find the newest whole checkpoint of each brain, and set newer ones aside that are torn."""
     run.known = checkpoints.brains(run.folder)
     for brain in run.known:
-        found = checkpoints.of_brain(os.path.join(run.folder, brain))
+        found = checkpoints.of_brain(checkpoints.brain_folder(run.folder, brain))
         noted = any(os.path.exists(checkpoint.note) for checkpoint in found)  # else they are plain mlagents-learn's
         whole = []
         for checkpoint in found:
@@ -186,7 +186,7 @@ def take_up(run: Run, trainer) -> None:
     run.first_step = max(run.first_step, trainer.step)
     for field, values in (run.notes.get(name) or {}).get("ended", {}).items():
         trainer.stats[field] = [*trainer.stats.get(field, ()), *values]
-    older = [c.prefix for c in reversed(checkpoints.of_brain(os.path.join(run.folder, name)))]
+    older = [c.prefix for c in reversed(checkpoints.of_brain(checkpoints.brain_folder(run.folder, name)))]
     trainer.policy.saver.recover_last_checkpoints(older)  # or they would never be removed
     events.send("resumed", brain=name, step=trainer.step)
 

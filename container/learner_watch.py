@@ -19,6 +19,7 @@ import checkpoints
 import events
 import going_on
 import levers
+import paths
 import player_watch
 import tensorflow as tf
 from auto_players import Trial
@@ -160,11 +161,16 @@ def _watch_trainers(run: Run) -> None:
     def watched_generate(self, brain):
         settings = brain_settings.find(self.trainer_config, brain.brain_name)
         brain_settings.refuse_what_learns_nothing(settings, brain.brain_name)
+        brain_settings.refuse_long_name(brain.brain_name, self.run_id)
         brain_settings.refuse_curriculum(self.meta_curriculum, brain.brain_name, learn.parse_command_line().lesson)
         run.shapes[brain.brain_name] = going_on.shape_of(self.trainer_config, brain)
         going_on.refuse_other_checkpoints(run, brain.brain_name)
         self.load_model = brain.brain_name in run.found
-        attempts = going_on.attempts(os.path.join(self.summaries_dir, "%s_%s" % (self.run_id, brain.brain_name)))
+        summaries = os.path.join(self.summaries_dir, "%s_%s" % (self.run_id, paths.brain_file(brain.brain_name)))
+        attempts = going_on.attempts(summaries)
+        # A brain's own section overrides the folders that ML-Agents makes of its name as it is.
+        places = {"summary_path": summaries, "model_path": checkpoints.brain_folder(self.model_path, brain.brain_name)}
+        self.trainer_config = {**self.trainer_config, brain.brain_name: {**settings, **places}}
         trainer = generate(self, brain)
         trainer.update_policy = functools.partial(_update_policy, run, trainer, trainer.update_policy)
         if self.load_model:
@@ -203,7 +209,8 @@ def _watch_trainers(run: Run) -> None:
 
     def noted_save(self, steps):
         name = self.brain.brain_name
-        checkpoint = checkpoints.Checkpoint(int(steps), os.path.join(run.folder, name, "model-%d.cptk" % steps))
+        folder = checkpoints.brain_folder(run.folder, name)
+        checkpoint = checkpoints.Checkpoint(int(steps), os.path.join(folder, "model-%d.cptk" % steps))
         try:
             checkpoints.write_note(checkpoint, going_on.note_of(run, name))
             save(self, steps)

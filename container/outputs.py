@@ -33,10 +33,16 @@ def collect(outcome: Outcome, run_id: str) -> None:
     run_folder = os.path.join(paths.CHECKPOINTS, paths.run_folder(run_id))
     outcome.model_steps = checkpoints.exported(run_folder)
     for brain in outcome.model_steps:
-        shutil.copy(os.path.join(run_folder, brain + ".nn"), paths.MODEL)
+        name = paths.brain_file(brain, outcome.model_steps) + ".nn"
+        shutil.copy(checkpoints.brain_folder(run_folder, brain) + ".nn", os.path.join(paths.MODEL, name))
     if os.path.isdir(paths.LEARNER_SUMMARIES):
         shutil.rmtree(paths.SUMMARIES, ignore_errors=True)
         shutil.copytree(paths.LEARNER_SUMMARIES, paths.SUMMARIES, ignore=shutil.ignore_patterns("*.json", "*.csv"))
+        for brain in outcome.brains:
+            names = paths.brain_file(brain), paths.brain_file(brain, outcome.brains)
+            made, kept = (os.path.join(paths.SUMMARIES, "%s_%s" % (run_id, name)) for name in names)
+            if made != kept and os.path.isdir(made):
+                os.rename(made, kept)
     share_summaries()
     timers = os.path.join(paths.CHECKPOINTS, paths.run_timers(run_id))
     if os.path.exists(timers):

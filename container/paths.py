@@ -5,6 +5,7 @@ runs outside Docker.
 """
 
 import os
+from urllib.parse import quote
 
 BASE = os.path.abspath(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 
@@ -44,6 +45,28 @@ def channels():
 def run_folder(run_id):
     """Folder of a run's models, relative to `CHECKPOINTS`; ML-Agents appends the `-0`."""
     return os.path.join("models", run_id + "-0")
+
+
+def brain_file(brain, brains=()):
+    """Return what a brain's folders and files are called: its name, percent-encoded where a file system needs it.
+
+    Letters, digits, blanks and `-_.()+=@,` stay as they are; `A/Red` becomes `A%2FRed`. A dot is encoded where it would
+    hide the file or make it look like one of ours. `urllib.parse.unquote` gives the name back; `%` stands for no name.
+
+    Parameters
+    ----------
+    brain
+        The brain's name.
+    brains
+        The names of all: those that differ in case alone are kept apart, for systems that do not tell cases apart.
+    """
+    twins = sorted(other for other in brains if other.casefold() == brain.casefold())
+    if brain in twins[1:]:
+        return "".join("%%%02X" % byte for byte in brain.encode())
+    name = "".join(sign if sign.isalnum() or sign in " -_.()+=@," else quote(sign, safe="") for sign in brain)
+    if name.startswith(".") or name.lower().endswith((".nn", ".json")):
+        name = name.replace(".", "%2E")
+    return name or "%"
 
 
 def run_timers(run_id):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -92,7 +93,7 @@ class Model(Report):
     ----------
     path : Path
     brain : str
-        From the file's name.
+        From the file's name, decoded.
     size : int
         Bytes.
     inputs : mapping of str to tuple of int
@@ -158,7 +159,8 @@ def shown(shape: tuple[int, ...]) -> str:
 def read(path: str | Path) -> Model:
     """Read a model and check it.
 
-    Its brain is known by the file's name, as in Unity. A `training.json` beside it must know that brain.
+    Its brain is known by the file's name, in which a job percent-encodes what file systems may not hold: ``A%2FRed.nn``
+    is of the brain ``A/Red``. A `training.json` beside it must know that brain.
 
     Parameters
     ----------
@@ -344,12 +346,12 @@ def describe(
                 f"has weights in layer {layer.name} that are no numbers: the training diverged. Lower its learning_rate"
             )
     actions = (int(width),) if continuous else branches(layers, int(width))
-    trained = training_of(path)
+    brain, trained = training_of(path)
     return Model(
         subject=f"Model {path.name}",
         findings=(),
         path=path,
-        brain=path.stem,
+        brain=brain,
         size=size,
         inputs=inputs,
         outputs=outputs,
@@ -368,25 +370,30 @@ def branches(layers: tuple[Layer, ...], choices: int) -> tuple[int, ...]:
     return tuple(end - begin for begin, end in pairwise(edges))
 
 
-def training_of(path: Path) -> Mapping[str, Any]:
-    """Give what the `training.json` beside a model says of its brain.
+def brain_of(file: str) -> str:
+    """Return the brain that a job's file or folder is named after; `container/paths.py` encodes the names."""
+    return unquote(file) if file != "%" else ""
+
+
+def training_of(path: Path) -> tuple[str, Mapping[str, Any]]:
+    """Return a model's brain, and what the `training.json` beside it says of it.
 
     Raises
     ------
     ModelError
         When that is of a training without this brain, or can't be read.
     """
-    beside = path.with_name("training.json")
+    beside, brain = path.with_name("training.json"), brain_of(path.stem)
     if not beside.is_file():
-        return {}
+        return brain, {}
     try:
         brains = dict(json.loads(beside.read_text(encoding="utf-8"))["brains"])
         known = {name: {"steps": int(b["steps"]), "mean_reward": b["mean_reward"]} for name, b in brains.items()}
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(f"Expected the record of a training in {beside}, but it can't be read: {error!r}.") from None
-    if path.stem not in known:
+    if brain not in known:
         raise ModelError(
             f"Expected a model of one of the brains {', '.join(known) or '(none)'}, as in {beside}, found {path.name}. "
             "Was it renamed, or is it from another training?"
         )
-    return known[path.stem]
+    return brain, known[brain]

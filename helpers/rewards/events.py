@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.model import brain_of
 from helpers.rewards.table import Curve, RewardsError, make, name_field
 
 EPISODE = "Environment/"  # every summary of ML-Agents has a tag that begins so
@@ -20,7 +21,8 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
     Parameters
     ----------
     folder : str or Path
-        A run's `summaries/`, in which ML-Agents makes one folder ``<run id>_<brain>`` for each brain.
+        A run's `summaries/`, in which each brain has a folder ``<run id>_<brain>``. Plain ML-Agents makes folders in
+        it of a brain ``A/Red``, a job here encodes the name.
     run_id : str
         The run's name there.
 
@@ -39,7 +41,7 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
     RewardsError
         If there is no event file, none of them holds a summary, or they are another program's.
     """
-    files = sorted(Path(folder).glob(f"{glob.escape(run_id)}_*/events.out.tfevents.*"))
+    files = sorted(Path(folder).glob(f"{glob.escape(run_id)}_*/**/events.out.tfevents.*"))
     if not files:
         raise RewardsError(
             f"Expected TensorBoard event files in {folder}/{run_id}_<brain>/, found none. Has the run started?"
@@ -47,7 +49,7 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
     curves: dict[str, Curve] = {}
     strange: set[str] = set()
     for file in _in_order(files):
-        brain = file.parent.name.removeprefix(f"{run_id}_")
+        brain = brain_of(file.parent.relative_to(folder).as_posix().removeprefix(f"{run_id}_"))
         strange |= _read_file(file, curves.setdefault(brain, Curve(brain)))
     if not any(curve.rows for curve in curves.values()):
         if strange:

@@ -5,9 +5,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import paths
+import pytest
 import yaml
 
-from helpers import training
+from helpers import model, rewards, training
 
 PLAYER = Path(__file__).with_name("player.py")
 
@@ -122,6 +124,71 @@ def test_every_algorithm_trains(job):
     assert {name: brain["steps"] for name, brain in job.training["brains"].items()} == dict.fromkeys(brains, 60)
     assert {path.name for path in (job.root / "model").glob("*.nn")} == {f"{brain}.nn" for brain in brains}
     assert sorted(path.name for path in (job.root / "output/data/players").iterdir()) == ["0", "1"]
+
+
+ODD_NAMES = {
+    "A/Red": "A%2FRed",
+    "A": "A",
+    "red": "red",
+    "Red": "Red",
+    "../../up": "%2E%2E%2F%2E%2E%2Fup",
+    "A.nn": "A%2Enn",
+    "a\"b'c[1]*": "a%22b%27c%5B1%5D%2A",
+    "Größe 2?team=0": "Größe 2%3Fteam=0",
+}
+
+
+def test_brains_of_any_name_leave_a_model_and_a_curve_each_and_go_on(job):
+    """Among them names that are part of one another's path, lead out of the folder or differ in case alone."""
+    files = {**ODD_NAMES, "red": "%72%65%64"}  # where the names of all are known, as in the archives
+    for steps in (20, 40):
+        if job.has_begun:
+            job.forget()
+        assert job.run(["--brains", ",".join(ODD_NAMES)], max_steps=steps) == 0, job.log
+        assert job.training["brains"].keys() == ODD_NAMES.keys()
+    assert job.training["resumed_from"].keys() == ODD_NAMES.keys()
+    folder = job.root / "model"
+    assert sorted(path.name for path in folder.glob("**/*.nn")) == sorted(f"{file}.nn" for file in files.values())
+    assert {model.read(path).brain: path.stem for path in folder.glob("*.nn")} == files
+    assert {path.name for path in job.run_folder.iterdir() if path.is_dir()} == set(ODD_NAMES.values())
+    summaries = job.root / "output/data/summaries"
+    assert {path.name.removeprefix("run_") for path in summaries.iterdir()} == set(files.values())
+    for place in (summaries, job.root / "output/tensorboard"):
+        curve = rewards.read_events(place, "run")
+        assert {brain: list(rows["step"]) for brain, rows in curve.groupby("brain")} == {
+            brain: [20, 40] for brain in ODD_NAMES
+        }
+    assert set(rewards.read_log(job.log.splitlines())["brain"]) == set(ODD_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("brain", "file"),
+    [
+        *ODD_NAMES.items(),
+        ("A%2FRed", "A%252FRed"),
+        (".hidden", "%2Ehidden"),
+        ("exported.json", "exported%2Ejson"),
+        ("v1.2", "v1.2"),
+        ("<img src=x>", "%3Cimg src=x%3E"),
+        ("C:\\a\n\0", "C%3A%5Ca%0A%00"),
+        ("e\u0301", "e%CC%81"),
+        ("日本", "日本"),
+        ("", "%"),
+        ("%", "%25"),
+    ],
+)
+def test_a_brain_is_told_from_its_file(brain, file):
+    assert paths.brain_file(brain) == file and model.brain_of(file) == brain
+    twins = [paths.brain_file(name, ["RED", "REd", "red", "A"]) for name in ("RED", "REd", "red", "A")]
+    assert twins == ["RED", "%52%45%64", "%72%65%64", "A"]
+
+
+def test_a_brain_whose_name_is_no_file_name_is_refused(job):
+    assert job.run(["--brains", "ü" * 120 + "/"]) == 1
+    assert job.failure.partition("\n")[0] == (
+        f"Brain {'ü' * 40}… has too long a name: with the run id in front, its folder's name takes 247 bytes, and file "
+        "systems take 240. Shorten its Behavior Name in Unity, and build again."
+    )
 
 
 def test_discrete_actions_curriculum_and_sampler(job):

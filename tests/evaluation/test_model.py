@@ -59,6 +59,9 @@ def test_what_the_training_says_is_shown(whole):
     assert dict(model.read(whole).facts)["trained for"] == "12,500 steps, last mean reward 0.750"
     other = whole.rename(whole.with_name("Other.nn"))
     assert dict(model.read(other).facts)["trained for"] == "3 steps"
+    slash = other.rename(whole.with_name("Balls%2FRed.nn"))
+    slash.with_name("training.json").write_text('{"brains": {"Balls/Red": {"steps": 5, "mean_reward": null}}}')
+    assert (model.read(slash).brain, model.read(slash).trained["steps"]) == ("Balls/Red", 5)
 
 
 def test_a_model_of_another_training_is_refused(whole):
