@@ -5,14 +5,27 @@ Everything after `connect` is the same code for both. The embedded AWS is found 
 the AWS CLI need no branch for it.
 """
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    LoginError,
+    NoCredentialsError,
+    RefreshWithMFAUnsupportedError,
+    SSOError,
+    TokenRetrievalError,
+)
 from botocore.model import OperationModel
 
 if TYPE_CHECKING:
@@ -43,6 +56,35 @@ TRUST_SAGEMAKER = {
 }
 
 
+# What AWS's services call credentials that they accept no longer
+# (https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html; the last two are S3's).
+EXPIRED = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "TokenRefreshRequired",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+)
+NO_CREDENTIALS = (
+    NoCredentialsError,
+    CredentialRetrievalError,
+    RefreshWithMFAUnsupportedError,
+    TokenRetrievalError,
+    SSOError,
+    LoginError,
+)
+THROTTLED = (
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "SlowDown",
+)
 NOT_PUBLIC = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,
@@ -298,6 +340,62 @@ def block_public_access(s3: Any, bucket: str) -> None:
 def code(error: ClientError) -> str:
     """Return AWS's short word for an error, such as ``"AccessDenied"``."""
     return error.response["Error"]["Code"]
+
+
+def has_expired(error: Exception) -> bool:
+    """Return whether AWS no longer accepts the credentials, or none can be had for want of a new login."""
+    if not isinstance(error, ClientError):
+        return isinstance(error, NO_CREDENTIALS)
+    # An answer to a HEAD request has no body, and so no word.
+    return code(error) in EXPIRED or (code(error) == "400" and error.operation_name.startswith("Head"))
+
+
+def is_throttled(error: Exception) -> bool:
+    """Return whether AWS asks for fewer requests."""
+    return isinstance(error, ClientError) and code(error) in THROTTLED
+
+
+def explain_silence(connection: Connection, error: Exception) -> str:
+    """Say why a request has no answer that holds, and what to do; empty where AWS answered, be it with a refusal."""
+    told = f"{str(error).rstrip('.')}."
+    if has_expired(error) and not connection.endpoint:
+        return (
+            f"Your AWS credentials have expired, or are not valid any more: {told} Get new ones (`aws sso login`, or "
+            "new access keys where you set them), then run the notebook again from its first cell."
+        )
+    if isinstance(error, (ConnectionError, HTTPClientError)):
+        if connection.endpoint:
+            return (
+                f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and what ran there with "
+                "it. Run the notebook again from its first cell: that starts a new one, which knows what had ended."
+            )
+        return f"AWS cannot be reached: {told} Run this again later."
+    if is_throttled(error):
+        return f"AWS wants to be asked less often, and others ask it, too: {told} Wait a minute and run this again."
+    answer = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
+    if answer.get("HTTPStatusCode", 0) >= 500 and not connection.endpoint:
+        return f"AWS has a fault of its own: {told} Run this again later."
+    return ""
+
+
+@contextlib.contextmanager
+def explained(connection: Connection, error_type: type[Exception], more: str) -> Iterator[None]:
+    """Say in words that there is no answer, and why.
+
+    Parameters
+    ----------
+    connection : Connection
+    error_type : type
+        Of what is raised instead of botocore's error.
+    more : str
+        What that means for what was asked, such as whether something goes on and is billed. Only said of AWS.
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        if not (why := explain_silence(connection, error)):
+            raise
+        raise error_type(why if connection.endpoint else f"{why} {more}") from error
 
 
 _before: dict[str, str | None] = {}

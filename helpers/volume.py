@@ -20,7 +20,7 @@ from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from s3transfer.subscribers import BaseSubscriber
 from tqdm import tqdm
 
-from helpers.aws import Connection
+from helpers.aws import Connection, explained
 from helpers.unity_build.listing import is_left_out
 
 PREFIX = "unity-volume"
@@ -189,12 +189,13 @@ def upload(connection: Connection, folder: str | Path, *, progress: bool = True)
     """
     start = time.monotonic()
     volume = read(folder)
-    missing = list_missing(connection, volume)
-    size = sum(file.size for file in missing)
-    with tqdm(
-        total=size, unit="B", unit_scale=True, desc="upload", disable=not (progress and missing), file=sys.stdout
-    ) as bar:
-        send(connection, volume, missing, bar)
+    with explained(connection, VolumeError, "What has arrived stays there; the same cell then sends the rest."):
+        missing = list_missing(connection, volume)
+        size = sum(file.size for file in missing)
+        with tqdm(
+            total=size, unit="B", unit_scale=True, desc="upload", disable=not (progress and missing), file=sys.stdout
+        ) as bar:
+            send(connection, volume, missing, bar)
     return Upload(
         uri=volume.uri(connection.bucket),
         files=len(volume.files),
@@ -214,7 +215,9 @@ def locate(connection: Connection, folder: str | Path) -> str:
         If something is missing: the folder was changed, or never uploaded.
     """
     volume = read(folder)
-    if missing := list_missing(connection, volume):
+    with explained(connection, VolumeError, "Nothing was launched."):
+        missing = list_missing(connection, volume)
+    if missing:
         raise VolumeError(
             f"Expected {len(volume.files)} files of {folder} at {volume.uri(connection.bucket)}, "
             f"{len(missing)} are missing there ({missing[0].name}). Run notebook 02 to upload the folder as it is now."

@@ -92,7 +92,7 @@ class View:
         TrainingError
             If it has not answered for too long.
         """
-        return self._patience.asking(TrainingError(lost(self.connection, self.watch) + more))
+        return self._patience.asking(lambda why: lost(self.connection, self.watch, why, more))
 
     def show(self, total: int) -> None:
         """Show how far the experiment is, of so many runs in all."""
@@ -171,11 +171,12 @@ def describe(watch: Watch, total: int) -> str:
     return " · ".join(told)
 
 
-def lost(connection: Connection, watch: Watch) -> str:
-    """Say what to do when the target no longer answers."""
+def lost(connection: Connection, watch: Watch, why: str, more: str) -> TrainingError:
+    """Return the error that an experiment can't be followed."""
     if connection.endpoint:
-        return (
-            f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and the runs with it. Run "
-            "the notebook again from its first cell: that starts a new one, which knows the runs that had ended."
-        )
-    return f'AWS cannot be reached. The runs go on; later: training.follow_many(connection, "{watch.name}").'
+        return TrainingError(why + more)
+    return TrainingError(
+        f"{why} {len(watch.running)} runs of {watch.name} go on, and are billed meanwhile.{more} To follow them again:"
+        f'\n    training.follow_many(connection, "{watch.name}")\nTo stop them all, and keep their models:\n'
+        f'    training.stop_many(connection, "{watch.name}")'
+    )

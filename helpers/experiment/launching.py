@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from helpers import checkpoints, job_request
-from helpers.aws import Connection
+from helpers.aws import Connection, code, explain_silence, is_throttled
 from helpers.cores import jobs_here
 from helpers.experiment import plan
 from helpers.experiment.following import View, interrupted
@@ -22,8 +22,8 @@ from helpers.experiment.runs import Experiment, Run
 from helpers.experiment.watch import Watch
 from helpers.image import Image
 from helpers.training.job import TrainingError, from_description
-from helpers.training.launching import Order, make_limits, make_trainer
-from helpers.training.patience import POLL_SECONDS, THROTTLED
+from helpers.training.launching import Order, make_limits, make_request
+from helpers.training.patience import POLL_SECONDS
 
 AT_ONCE = 10  # on AWS, whose quotas for new accounts are lower, and which says so
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 120.0  # seconds without a launch after AWS had no room
@@ -186,15 +186,19 @@ class Launcher:
         try:
             watch.sagemaker.create_training_job(**request)
         except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "ResourceLimitExceeded" and " is 0 Instances" in str(error):
+            if is_throttled(error):
+                return self._wait(code(error))
+            if explain_silence(self.connection, error):
+                raise  # as one without an answer, which is borne with
+            if code(error) == "ResourceLimitExceeded" and " is 0 Instances" in str(error):
                 raise TrainingError(
                     f"SageMaker refused {run.name}: your account may not run a {self.order.instance_type} at all. "
                     f"Notebook 2 says how to ask for it. {error}"
                 ) from error
-            if code == "ResourceLimitExceeded" or code in THROTTLED:
-                return self._wait(code)
-            if code != "ResourceInUse":  # else it was launched meanwhile, or before and Search does not show it yet
+            if code(error) == "ResourceLimitExceeded":
+                return self._wait(code(error))
+            # In use: it was launched meanwhile, or before and Search does not show it yet.
+            if code(error) != "ResourceInUse":
                 told = job_request.explain_refusal(self.connection, self.order.instance_type, error)
                 raise TrainingError(
                     f"SageMaker refused {run.name}: {told}\n{len(watch.running)} runs of {watch.name} are in progress, "
@@ -219,8 +223,7 @@ class Launcher:
         if not self._template:
             place = checkpoints.locate(self.connection, run.name)
             order = replace(self.order, values=run.hyperparameters, place=place, tags=run.labels)
-            trainer, inputs = make_trainer(self.connection, order)
-            self._template = trainer._create_training_job_args(input_data_config=inputs, boto3=True)
+            self._template = make_request(self.connection, order, run.name)
         tags = {tag["Key"]: tag["Value"] for tag in self._template["Tags"]} | run.labels
         return {
             **self._template,

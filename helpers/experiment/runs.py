@@ -6,20 +6,19 @@ takes twenty calls, where describing each would take two thousand.
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import ClientError
 
-from helpers.aws import Connection
+from helpers.aws import Connection, explained
 from helpers.experiment import plan
-from helpers.training.job import Job, TrainingError, from_description
-from helpers.training.patience import THROTTLED
+from helpers.training.job import OURS, Job, TrainingError, from_description
 
 PAGE = 100  # Search's largest
 # botocore waits between its attempts, longer each time and by chance; "adaptive" also slows down what it sends.
@@ -122,8 +121,7 @@ def missing(connection: Connection, experiment: str) -> TrainingError:
     )
 
 
-@contextlib.contextmanager
-def in_words(connection: Connection) -> Iterator[None]:
+def in_words(connection: Connection) -> AbstractContextManager[None]:
     """Say in words that the target does not answer, or is asked too often, once botocore has tried enough.
 
     Raises
@@ -131,20 +129,7 @@ def in_words(connection: Connection) -> Iterator[None]:
     TrainingError
         In the place of botocore's errors.
     """
-    try:
-        yield
-    except (ConnectionError, HTTPClientError) as error:
-        if connection.endpoint:
-            told = f"The embedded AWS at {connection.endpoint} does not answer. Run the notebook from its first cell."
-        else:
-            told = f"AWS cannot be reached; run this again later. {error}"
-        raise TrainingError(told) from error
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in THROTTLED:
-            raise
-        raise TrainingError(
-            f"AWS wants to be asked less often; others ask it, too. Wait a minute and run this again. {error}"
-        ) from error
+    return explained(connection, TrainingError, "What was launched goes on, and is billed.")
 
 
 def find_newest(connection: Connection) -> str:
@@ -157,13 +142,15 @@ def find_newest(connection: Connection) -> str:
 
 def list_names(connection: Connection) -> list[str]:
     """Return the names of the experiments of the newest hundred jobs, newest first."""
-    expression = {"Filters": [{"Name": "Tags.experiment", "Operator": "Exists"}]}
+    # Others may have jobs with such a tag; rights to work with those may be missing.
+    ours = {"Name": "TrainingJobName", "Operator": "Contains", "Value": OURS}
+    expression = {"Filters": [{"Name": "Tags.experiment", "Operator": "Exists"}, ours]}
     with in_words(connection):
         page = search(
             connection.client("sagemaker", PATIENT), expression, SortBy="CreationTime", SortOrder="Descending"
         )
-    names = (read_labels(told["TrainingJob"]).get("experiment") for told in page["Results"])
-    return list(dict.fromkeys(filter(None, names)))
+    jobs = [told["TrainingJob"] for told in page["Results"] if told["TrainingJob"]["TrainingJobName"].startswith(OURS)]
+    return list(dict.fromkeys(filter(None, (read_labels(job).get("experiment") for job in jobs))))
 
 
 def gather(name: str, runs: Iterable[Run]) -> Experiment:
@@ -207,17 +194,15 @@ def read_page(sagemaker: Any, experiment: str, token: str = "", since: datetime 
     token : str
         Empty if there are no more.
     """
-    ours = [
+    filters = [
         {"Name": "Tags.experiment", "Operator": "Equals", "Value": experiment},
         {"Name": "TrainingJobName", "Operator": "Contains", "Value": plan.prefix(experiment)},
     ]
-    expression: dict[str, Any] = {"Operator": "Or", "Filters": ours}
     if since:
         value = since.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-        changed = {"Name": "LastModifiedTime", "Operator": "GreaterThanOrEqualTo", "Value": value}
-        expression = {"Operator": "And", "Filters": [changed], "SubExpressions": [expression]}
+        filters.append({"Name": "LastModifiedTime", "Operator": "GreaterThanOrEqualTo", "Value": value})
     more = {"NextToken": token} if token else {}
-    page = search(sagemaker, expression, SortBy="LastModifiedTime", SortOrder="Ascending", **more)
+    page = search(sagemaker, {"Filters": filters}, SortBy="LastModifiedTime", SortOrder="Ascending", **more)
     found = (read_run(told["TrainingJob"], experiment) for told in page["Results"])
     return [run for run in found if run], page.get("NextToken", "")
 
@@ -243,6 +228,8 @@ def read_labels(told: Mapping[str, Any]) -> dict[str, str]:
 def read_run(told: Mapping[str, Any], experiment: str) -> Run | None:
     """Return the run that a record of Search describes; None if it is not one of this experiment."""
     labels = read_labels(told)
+    if not told["TrainingJobName"].startswith(plan.prefix(experiment)):
+        return None
     if labels.get("experiment") != experiment or not labels.get("seed", "").isdigit():
         return None
     return Run(labels.get("settings", ""), int(labels["seed"]), from_description(told), told["LastModifiedTime"])

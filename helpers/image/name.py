@@ -11,7 +11,7 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from helpers import ROOT
-from helpers.aws import Connection
+from helpers.aws import Connection, explained
 
 REPOSITORY = "mlagents-0.11.0"
 CONTAINER = ROOT / "container"
@@ -21,6 +21,7 @@ MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
 )
+KEPT = "Layers that were pushed stay in the registry."
 NOT_THERE = ("RepositoryNotFoundException", "ImageNotFoundException")
 
 
@@ -176,10 +177,10 @@ def registry_address(connection: Connection) -> str:
 
 def look_up(connection: Connection, image: Image) -> Image:
     """Return the image with digest and size if the registry holds its tag, else as it is. Raises as `read` does."""
+    ecr = connection.client("ecr")
     try:
-        told = connection.client("ecr").describe_images(
-            repositoryName=image.repository, imageIds=[{"imageTag": image.tag}]
-        )
+        with explained(connection, ImageError, KEPT):
+            told = ecr.describe_images(repositoryName=image.repository, imageIds=[{"imageTag": image.tag}])
     except ClientError as error:
         if error.response["Error"]["Code"] in NOT_THERE:
             return image

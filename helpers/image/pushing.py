@@ -12,11 +12,11 @@ import docker
 from botocore.exceptions import ClientError
 from tqdm import tqdm
 
-from helpers.aws import Connection
+from helpers.aws import Connection, explain_silence, explained
 from helpers.bar import make as make_bar
 from helpers.image import engine
 from helpers.image.building import PLATFORM, Build, has_image
-from helpers.image.name import Image, ImageError, UnavailableError, look_up
+from helpers.image.name import KEPT, Image, ImageError, UnavailableError, look_up
 
 KEEP = 10
 LIFECYCLE = {
@@ -90,8 +90,9 @@ def push(connection: Connection, build: Build) -> Push:
         return Push(image, 0, 0, build.reason, time.monotonic() - start)
     try:
         client = engine.connect()
-        image = Image(make_repository(connection, image.repository), image.tag, image.repository)
-        sent, kept, digest = push_once_more(connection, client, image)
+        with explained(connection, ImageError, KEPT):
+            image = Image(make_repository(connection, image.repository), image.tag, image.repository)
+            sent, kept, digest = push_once_more(connection, client, image)
     except UnavailableError as error:
         if connection.target != "embedded":
             raise
@@ -135,12 +136,14 @@ def make_repository(connection: Connection, name: str) -> str:
                 raise
             ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps(LIFECYCLE))
     except ClientError as error:
-        raise refused(error, f"make the repository {name}") from error
+        raise refused(connection, error, f"make the repository {name}") from error
     return repository["repositoryUri"].rpartition("/")[0]
 
 
-def refused(error: ClientError, wanted: str) -> ImageError:
-    """Return what ECR's refusal means."""
+def refused(connection: Connection, error: ClientError, wanted: str) -> ImageError:
+    """Return what ECR's refusal means; what is none is raised as it is."""
+    if explain_silence(connection, error):
+        raise error
     told = error.response["Error"]
     if told["Code"] == "RegistryUnavailableException":  # the embedded AWS's own
         return UnavailableError(told["Message"])
@@ -155,7 +158,7 @@ def log_in(connection: Connection) -> dict[str, str]:
     try:
         told = connection.client("ecr").get_authorization_token()["authorizationData"][0]
     except ClientError as error:
-        raise refused(error, "log in") from error
+        raise refused(connection, error, "log in") from error
     user, _, password = base64.b64decode(told["authorizationToken"]).decode().partition(":")
     return {"username": user, "password": password}
 

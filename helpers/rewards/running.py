@@ -9,6 +9,7 @@ from urllib.parse import urlparse
 
 import pandas as pd
 
+from helpers.aws import explained
 from helpers.rewards.events import read_events
 from helpers.rewards.table import RewardsError
 from helpers.volume import local_path
@@ -46,9 +47,10 @@ def read_running(connection: Connection, job: Job) -> pd.DataFrame:
             f"Expected event files of {job.name} in S3. It has no checkpoints and no TensorBoard output."
         )
     with tempfile.TemporaryDirectory(prefix="events-") as scratch:
-        for place in places:  # checkpoints first: they hold what the run did before this job, too
-            if _download(connection, place, Path(scratch)):
-                break
+        with explained(connection, RewardsError, f"{job.name} goes on while it runs, and is billed."):
+            for place in places:  # checkpoints first: they hold what the run did before this job, too
+                if _download(connection, place, Path(scratch)):
+                    break
         try:
             return read_events(scratch, job.hyperparameters.get("run-id", "run"))
         except RewardsError as error:

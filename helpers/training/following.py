@@ -1,10 +1,11 @@
 """Show a job while it runs."""
 
+import functools
 import time
 
 from helpers import cost, live, rewards
 from helpers.aws import Connection
-from helpers.training.job import Job, TrainingError, find
+from helpers.training.job import Job, TrainingError, describe
 from helpers.training.log import Log
 from helpers.training.patience import POLL_SECONDS, Patience
 
@@ -29,8 +30,8 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
         If there is no such job, or its target stops answering.
     """
     patience = Patience(connection, poll_seconds)
-    job = patience.ask(lambda: find(connection, name), TrainingError(lost(connection, name)))
-    gone = TrainingError(lost(connection, job.name))
+    job = patience.ask(lambda: describe(connection, name), lambda why: lost(connection, name, why))
+    gone = functools.partial(lost, connection, job.name)
     price, _ = patience.ask(lambda: cost.find_price(connection, job.instance_type), gone)
     log, reader = Log(connection, job.name), rewards.LogReader()
     view = live.view(price.usd_per_hour if price else None, "USD on AWS" if connection.endpoint else "USD")
@@ -38,7 +39,7 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
         while True:
             seen = len(log.lines)
             with patience.asking(gone):
-                job = find(connection, job.name)
+                job = describe(connection, job.name)
                 log.read()
             reader.feed(log.lines[seen:])
             view.update(job, log.lines[seen:], reader.table())
@@ -57,14 +58,13 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     return job
 
 
-def lost(connection: Connection, name: str) -> str:
-    """Say what to do when the target no longer answers; `name` is empty where the newest job was asked for."""
+def lost(connection: Connection, name: str, why: str) -> TrainingError:
+    """Return the error that a job can't be followed; `name` is empty where the newest was asked for."""
     if connection.endpoint:
-        return (
-            f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and {name or 'the job'} "
-            "with it. Run the notebook again from its first cell: that starts a new one, which knows the jobs that had "
-            "ended."
-        )
+        return TrainingError(why)
     if not name:
-        return "AWS cannot be reached. The job is not touched by that; run this again later."
-    return f'AWS cannot be reached. {name} is not touched by that; follow it later with job_name = "{name}".'
+        return TrainingError(f"{why} A job that runs goes on, and is billed.")
+    return TrainingError(
+        f'{why} {name} goes on, and is billed meanwhile. To follow it again, set\n    job_name = "{name}"\n'
+        f'To stop it and keep its model:\n    training.stop(connection, "{name}")'
+    )

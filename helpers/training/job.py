@@ -1,5 +1,6 @@
 """A training job as SageMaker describes it: find it, list those of a status, stop it."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -7,10 +8,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from helpers.aws import Connection
+from helpers.aws import Connection, code, explained
 
 CHANNEL = "unity-volume"
 JOB_PREFIX = "mlagents"
+OURS = f"{JOB_PREFIX}-"  # what the names of all jobs of this project begin with
 ENDED = ("Completed", "Failed", "Stopped")
 # Environment variable of a job: what it was launched to go on from. The container does without it.
 GOES_ON_FROM = "GOES_ON_FROM"
@@ -146,8 +148,14 @@ def find(connection: Connection, name: str = "") -> Job:
     Raises
     ------
     TrainingError
-        If there is no such job; it names the newest ones.
+        If there is no such job; it names the newest ones. Also if AWS does not answer.
     """
+    with explained(connection, TrainingError, f"{name or 'A job'} goes on while it runs, and is billed."):
+        return describe(connection, name)
+
+
+def describe(connection: Connection, name: str = "") -> Job:
+    """Do what `find` does, and raise botocore's errors where AWS does not answer."""
     sagemaker = connection.client("sagemaker")
     if not name:
         newest = list_newest(sagemaker, 1)
@@ -157,7 +165,12 @@ def find(connection: Connection, name: str = "") -> Job:
     try:
         told = sagemaker.describe_training_job(TrainingJobName=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
+        if code(error) == "AccessDeniedException" and not name.startswith(OURS):
+            raise TrainingError(
+                f"Expected a job of this project, whose names begin with {OURS}, found {name}, which you may not look "
+                f"at: {error}"
+            ) from error
+        if code(error) not in ("ValidationException", "ResourceNotFound"):
             raise
         newest = ", ".join(list_newest(sagemaker, 3)) or "none"
         raise TrainingError(
@@ -201,20 +214,24 @@ def from_description(told: Mapping[str, Any]) -> Job:
     )
 
 
+def list_names(sagemaker, **filters: str) -> Iterator[str]:
+    """Yield the names of the jobs that `launch` made, and of no other: rights to look at others' may be missing."""
+    pages = sagemaker.get_paginator("list_training_jobs")
+    for page in pages.paginate(NameContains=OURS, PaginationConfig={"PageSize": 100}, **filters):
+        for summary in page["TrainingJobSummaries"]:
+            if summary["TrainingJobName"].startswith(OURS):
+                yield summary["TrainingJobName"]
+
+
 def list_newest(sagemaker, count: int) -> list[str]:
     """Return the names of the newest jobs that `launch` made, newest first."""
-    told = sagemaker.list_training_jobs(
-        NameContains=JOB_PREFIX, SortBy="CreationTime", SortOrder="Descending", MaxResults=count
-    )
-    return [summary["TrainingJobName"] for summary in told["TrainingJobSummaries"]]
+    return list(itertools.islice(list_names(sagemaker, SortBy="CreationTime", SortOrder="Descending"), count))
 
 
 def list_with_status(connection: Connection, status: str) -> Iterator[Job]:
     """Yield the jobs that `launch` made and that have this status."""
-    pages = connection.client("sagemaker").get_paginator("list_training_jobs")
-    for page in pages.paginate(NameContains=JOB_PREFIX, StatusEquals=status):
-        for summary in page["TrainingJobSummaries"]:
-            yield find(connection, summary["TrainingJobName"])
+    for name in list_names(connection.client("sagemaker"), StatusEquals=status):
+        yield describe(connection, name)
 
 
 def stop(connection: Connection, name: str) -> None:
@@ -227,9 +244,10 @@ def stop(connection: Connection, name: str) -> None:
     """
     if not name:
         raise TrainingError("Expected the name of the job to stop, found none. Name it, so that no other is stopped.")
-    job = find(connection, name)
-    if job.ended:
-        print(f"{job.name} has ended already: {job.status}.")
-        return
-    connection.client("sagemaker").stop_training_job(TrainingJobName=name)
+    with explained(connection, TrainingError, f"{name} was not stopped. It goes on, and is billed until it ends."):
+        job = describe(connection, name)
+        if job.ended:
+            print(f"{job.name} has ended already: {job.status}.")
+            return
+        connection.client("sagemaker").stop_training_job(TrainingJobName=name)
     print(f"Stopping {name}. It saves its model first; this can take two minutes.")

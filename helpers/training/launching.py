@@ -2,21 +2,23 @@
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from helpers import checkpoints as places
 from helpers import job_request
-from helpers.aws import Connection
+from helpers.aws import Connection, code, explain_silence
 from helpers.image import Image
-from helpers.training.job import CHANNEL, GOES_ON_FROM, JOB_PREFIX, Job, TrainingError, find, list_with_status
+from helpers.training.job import CHANNEL, GOES_ON_FROM, JOB_PREFIX, Job, TrainingError, describe, list_with_status
+from helpers.training.patience import POLL_SECONDS, Patience
 
 if TYPE_CHECKING:
     from sagemaker.core.training.configs import InputData
@@ -95,20 +97,41 @@ def launch(
         raise TrainingError("\n".join(problems))
     values = job_request.encode(hyperparameters)
     limits = make_limits(max_minutes, max_wait_minutes, spot)
+    stamp = places.make_name()
+    name = f"{JOB_PREFIX}-{stamp}"
     try:
-        place = places.locate(connection, checkpoints or places.make_name())
+        place = places.locate(connection, checkpoints or stamp)
     except places.CheckpointsError as error:
         raise TrainingError(str(error)) from error
     goes_on_from = f"run {checkpoints}" if checkpoints else f"job {start_from}" if start_from else ""
+    environment = {GOES_ON_FROM: goes_on_from} if goes_on_from else {}
+    order = Order(volume, image, values, instance_type, spot, limits, place, environment)
+    ask = functools.partial(Patience(connection, POLL_SECONDS).ask, lost=nothing_launched)
     with alone():
-        if running := find_running(connection, volume, image, values, goes_on_from):
+        if running := ask(lambda: find_running(connection, volume, image, values, goes_on_from)):
             print(f"{running} is running with the same volume, image and hyperparameters. No second job is launched.")
             return running
-        _refuse_second_writer(connection, place)
+        ask(lambda: _refuse_second_writer(connection, place))
         if start_from:
-            _copy_checkpoints(connection, find(connection, start_from), place)
-        environment = {GOES_ON_FROM: goes_on_from} if goes_on_from else {}
-        return _create(connection, Order(volume, image, values, instance_type, spot, limits, place, environment))
+            ask(lambda: _copy_checkpoints(connection, describe(connection, start_from), place))
+        request = ask(lambda: make_request(connection, order, name))
+        try:
+            ask(lambda: _create(connection, request), lost=lambda why: _perhaps_launched(name, why))
+        except ClientError as error:
+            told = job_request.explain_refusal(connection, instance_type, error)
+            raise TrainingError(f"SageMaker refused the job, nothing was started: {told}") from error
+    return name
+
+
+def nothing_launched(why: str) -> TrainingError:
+    """Return the error that nothing was launched for this reason."""
+    return TrainingError(f"{why} Nothing was launched.")
+
+
+def _perhaps_launched(name: str, why: str) -> TrainingError:
+    return TrainingError(
+        f'{why} Whether {name} was launched is not known: before you launch again, set job_name = "{name}" and see.'
+    )
 
 
 @contextlib.contextmanager
@@ -198,15 +221,25 @@ def make_trainer(connection: Connection, order: Order) -> tuple["ModelTrainer", 
     return trainer, [InputData(channel_name=CHANNEL, data_source=source)]
 
 
-def _create(connection: Connection, order: Order) -> str:
-    """Create the job through the SDK and return its name."""
+def make_request(connection: Connection, order: Order, name: str) -> dict[str, Any]:
+    """Return the SDK's request for a job of this name."""
     trainer, inputs = make_trainer(connection, order)
+    request = trainer._create_training_job_args(input_data_config=inputs, boto3=True)
+    return {**request, "TrainingJobName": name}
+
+
+def _create(connection: Connection, request: Mapping[str, Any]) -> None:
+    """Create a job. SageMaker takes a name once, so that to ask again never makes a second one."""
     try:
-        trainer.train(input_data_config=inputs, wait=False, logs=False)
+        connection.client("sagemaker").create_training_job(**request)
     except ClientError as error:
-        told = job_request.explain_refusal(connection, order.instance_type, error)
-        raise TrainingError(f"SageMaker refused the job, nothing was started: {told}") from error
-    return trainer._latest_training_job.training_job_name
+        if code(error) != "ResourceInUse":
+            raise
+        there = describe(connection, request["TrainingJobName"])
+        made = (request["HyperParameters"], request["CheckpointConfig"]["S3Uri"])
+        if (there.hyperparameters, there.checkpoints) != made:
+            raise
+        # An earlier attempt made it, whose answer did not arrive.
 
 
 def make_limits(max_minutes: float, max_wait_minutes: float, spot: bool) -> dict[str, int]:
@@ -242,6 +275,8 @@ def _copy_checkpoints(connection: Connection, job: Job, place: str) -> None:
     except places.CheckpointsError as error:
         raise TrainingError(f"{job.name} ({job.status}) saved nothing to start from. {error}") from error
     except ClientError as error:
+        if explain_silence(connection, error):
+            raise
         raise TrainingError(f"The checkpoints of {job.name} could not be copied to {place}: {error}") from error
     print(f"Starting from {job.name}: {count} files copied to {place}")
 

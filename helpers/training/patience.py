@@ -5,16 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from helpers.aws import Connection
+from helpers.aws import Connection, explain_silence, has_expired, is_throttled
 
 POLL_SECONDS = 3.0
 """Time between two askings."""
 FAILURES = 20
 """How many askings in a row may reach nobody, before it is said. The embedded AWS is not waited for."""
-THROTTLED = ("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded")
-"""What AWS says when it is asked too often."""
 LONGEST_PAUSE = 60.0
 """The longest time between two askings that this leads to, in seconds."""
 
@@ -42,27 +40,28 @@ class Patience:
         self.pause = poll_seconds
 
     @contextlib.contextmanager
-    def asking(self, lost: Exception) -> Iterator[None]:
+    def asking(self, lost: Callable[[str], Exception]) -> Iterator[None]:
         """Bear with what goes wrong in the block.
 
         Parameters
         ----------
         lost
-            What is raised where the target does not answer any more.
+            Makes of the reason what is raised where it is no use to ask again.
         """
         try:
             yield
             self._failures, self.pause = 0, self._poll_seconds
-        except (ConnectionError, HTTPClientError) as error:
-            self._failures += 1
-            if self._connection.endpoint or self._failures > FAILURES:
-                raise lost from error
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in THROTTLED:
+        except (BotoCoreError, ClientError) as error:
+            if not (why := explain_silence(self._connection, error)):
                 raise
-            self.pause = min(2 * self.pause, LONGEST_PAUSE)  # others ask AWS, too
+            if is_throttled(error):
+                self.pause = min(2 * self.pause, LONGEST_PAUSE)  # others ask AWS, too
+                return
+            self._failures += 1
+            if self._connection.endpoint or has_expired(error) or self._failures > FAILURES:
+                raise lost(why) from error
 
-    def ask(self, question: Callable[[], Answer], lost: Exception) -> Answer:
+    def ask(self, question: Callable[[], Answer], lost: Callable[[str], Exception]) -> Answer:
         """Ask until there is an answer, and return it. `lost` is as for `asking`."""
         while True:
             with self.asking(lost):

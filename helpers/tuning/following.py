@@ -1,12 +1,13 @@
 """Show a tuning job while it runs."""
 
+import functools
 import time
 
 from helpers import bar, cost
 from helpers.aws import Connection
 from helpers.live import clock
 from helpers.training.patience import POLL_SECONDS, Patience
-from helpers.tuning.job import Training, Tuning, TuningError, find, find_trainings
+from helpers.tuning.job import Training, Tuning, TuningError, describe, find, find_trainings
 
 FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 
@@ -33,13 +34,13 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     tuning = find(connection, name)
     price, _ = cost.find_price(connection, tuning.instance_type)
     view = bar.make(total=tuning.most_trainings or None, bar_format=FORMAT, dynamic_ncols=True)
-    patience, gone = Patience(connection, poll_seconds), TuningError(_lost(connection, tuning))
+    patience, gone = Patience(connection, poll_seconds), functools.partial(_lost, connection, tuning)
     try:
         while True:
             with patience.asking(gone):
                 # First the tuning job: what has ended by then has ended in the list that is asked for after it, too.
-                tuning = find(connection, tuning.name)
-                told = describe(tuning, find_trainings(connection, tuning.name), connection, price)
+                tuning = describe(connection, tuning.name)
+                told = summarise(tuning, find_trainings(connection, tuning.name), connection, price)
                 view.n = tuning.done
                 view.set_description_str(told, refresh=False)
                 view.refresh()
@@ -58,7 +59,7 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     return tuning
 
 
-def describe(tuning: Tuning, trainings: list[Training], connection: Connection, price: cost.Price | None) -> str:
+def summarise(tuning: Tuning, trainings: list[Training], connection: Connection, price: cost.Price | None) -> str:
     """Return what stands behind the bar: how far it is, the best so far, the time of all trainings, and its cost."""
     told = [tuning.status, f"{tuning.done} of {tuning.most_trainings} trainings"]
     if running := tuning.counts.get("InProgress", 0):
@@ -75,10 +76,11 @@ def describe(tuning: Tuning, trainings: list[Training], connection: Connection, 
     return " · ".join(told)
 
 
-def _lost(connection: Connection, tuning: Tuning) -> str:
+def _lost(connection: Connection, tuning: Tuning, why: str) -> TuningError:
     if connection.endpoint:
-        return (
-            f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and {tuning.name} with it. "
-            "Run the notebook again from its first cell: that starts a new one, which knows what had ended."
-        )
-    return f'AWS cannot be reached. {tuning.name} is not touched by that; follow it later with "{tuning.name}".'
+        return TuningError(why)
+    return TuningError(
+        f"{why} {tuning.name} and its trainings go on, and are billed meanwhile. To follow it again, set\n"
+        f'    tuning_name = "{tuning.name}"\nTo stop it and keep what its trainings learned:\n'
+        f'    tuning.stop(connection, "{tuning.name}")'
+    )

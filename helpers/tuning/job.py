@@ -1,5 +1,6 @@
 """A tuning job as SageMaker describes it, and its trainings."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -8,12 +9,13 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from helpers import cost
-from helpers.aws import Connection
+from helpers.aws import Connection, code, explained
 from helpers.training import JOB_PREFIX
 from helpers.tuning.ranges import Range
 
 ENDED = ("Completed", "Failed", "Stopped")
 PREFIX = f"{JOB_PREFIX}-tune"
+OURS = f"{PREFIX}-"  # what the names of all tuning jobs of this project begin with
 
 
 class TuningError(RuntimeError):
@@ -152,8 +154,14 @@ def find(connection: Connection, name: str = "") -> Tuning:
     Raises
     ------
     TuningError
-        If there is no such tuning job; it names the newest ones.
+        If there is no such tuning job; it names the newest ones. Also if AWS does not answer.
     """
+    with explained(connection, TuningError, f"{name or 'A tuning job'} goes on while it runs, and is billed."):
+        return describe(connection, name)
+
+
+def describe(connection: Connection, name: str = "") -> Tuning:
+    """Do what `find` does, and raise botocore's errors where AWS does not answer."""
     sagemaker = connection.client("sagemaker")
     if not name:
         newest = list_newest(connection, 1)
@@ -163,7 +171,7 @@ def find(connection: Connection, name: str = "") -> Tuning:
     try:
         told = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
+        if code(error) not in ("ValidationException", "ResourceNotFound"):
             raise
         newest = ", ".join(list_newest(connection, 3)) or "none"
         raise TuningError(
@@ -206,10 +214,12 @@ def _objective(training: Mapping) -> float | None:
 
 def list_newest(connection: Connection, count: int) -> list[str]:
     """Return the names of the newest tuning jobs that `launch` made, newest first."""
-    told = connection.client("sagemaker").list_hyper_parameter_tuning_jobs(
-        NameContains=PREFIX, SortBy="CreationTime", SortOrder="Descending", MaxResults=count
-    )
-    return [summary["HyperParameterTuningJobName"] for summary in told["HyperParameterTuningJobSummaries"]]
+    pages = connection.client("sagemaker").get_paginator("list_hyper_parameter_tuning_jobs")
+    page_size = {"PageSize": 100}
+    found = pages.paginate(
+        NameContains=OURS, SortBy="CreationTime", SortOrder="Descending", PaginationConfig=page_size
+    ).search("HyperParameterTuningJobSummaries[].HyperParameterTuningJobName")
+    return list(itertools.islice((name for name in found if name.startswith(OURS)), count))
 
 
 def find_trainings(connection: Connection, name: str) -> list[Training]:
@@ -256,7 +266,9 @@ def table(connection: Connection, name: str = "") -> pd.DataFrame:
     """
     tuning = find(connection, name)
     price, _ = cost.find_price(connection, tuning.instance_type)
-    return make_table(tuning, find_trainings(connection, tuning.name), price.usd_per_hour if price else None)
+    with explained(connection, TuningError, f"{tuning.name} is not touched by that."):
+        trainings = find_trainings(connection, tuning.name)
+    return make_table(tuning, trainings, price.usd_per_hour if price else None)
 
 
 def make_table(tuning: Tuning, trainings: Iterable[Training], usd_per_hour: float | None) -> pd.DataFrame:
@@ -293,11 +305,12 @@ def stop(connection: Connection, name: str) -> None:
         raise TuningError(
             "Expected the name of the tuning job to stop, found none. Name it, so that no other is stopped."
         )
-    tuning = find(connection, name)
-    if tuning.status != "InProgress":
-        print(f"{name} is {tuning.status} already.")
-        return
-    connection.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    with explained(connection, TuningError, f"{name} was not stopped. It goes on, and is billed until it ends."):
+        tuning = describe(connection, name)
+        if tuning.status != "InProgress":
+            print(f"{name} is {tuning.status} already.")
+            return
+        connection.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     print(
         f"Stopping {name} and its {tuning.counts.get('InProgress', 0)} running trainings. They save their models "
         f"first; this can take two minutes. The {tuning.done} that have ended are kept."

@@ -1,5 +1,6 @@
 """Launch a tuning job through the SDK, unless the same one runs or has completed."""
 
+import functools
 import hashlib
 import json
 import math
@@ -13,15 +14,17 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from helpers import job_request, training
-from helpers.aws import Connection
+from helpers.aws import Connection, code
 from helpers.image import Image
 from helpers.training.launching import Order, alone, make_limits, make_trainer
+from helpers.training.patience import POLL_SECONDS, Patience
 from helpers.tuning import ranges as tried
 from helpers.tuning.job import PREFIX, TuningError
 
 STRATEGIES = ("Bayesian", "Random", "Grid")
 DIRECTIONS = ("Maximize", "Minimize")
 DEFAULT_TRAININGS = 10
+NOT_LAUNCHED = "Perhaps nothing was launched; the same call finds what was."
 
 
 def launch(
@@ -121,14 +124,22 @@ def launch(
     }
     values = job_request.encode(hyperparameters)
     mark = _mark(volume, image.uri, values, [vars(one) for one in found], search, instance_type, max_minutes)
+    ask = functools.partial(
+        Patience(connection, POLL_SECONDS).ask, lost=lambda why: TuningError(f"{why} {NOT_LAUNCHED}")
+    )
     with alone():
-        if (same := _find_same(connection, mark)) and (same.running or not again):
+        if (same := ask(lambda: _find_same(connection, mark))) and (same.running or not again):
             told = "is running" if same.running else "has completed"
             print(f"{same.name} {told} with the same ranges and settings. No second one is launched.")
             return same.name
         now = datetime.now(timezone.utc)  # with tenths of a second: two may be launched in one
         name = f"{PREFIX}-{now:%m%d%H%M%S}{now.microsecond // 100_000}-{mark}"  # the 32 letters that SageMaker takes
-        _create(connection, name, volume, image, values, found, search, instance_type, max_minutes)
+        order = Order(volume, image, values, instance_type, False, make_limits(max_minutes, 0, spot=False), place="")
+        try:
+            ask(lambda: _create(connection, name, order, found, search))
+        except ClientError as error:
+            told = job_request.explain_refusal(connection, instance_type, error)
+            raise TuningError(f"SageMaker refused the tuning job, nothing was started: {told}") from error
     return name
 
 
@@ -205,20 +216,9 @@ def _find_same(connection: Connection, mark: str) -> _Found | None:
     return None
 
 
-def _create(
-    connection: Connection,
-    name: str,
-    volume: str,
-    image: Image,
-    values: dict[str, str],
-    ranges: list[tried.Range],
-    search: dict[str, Any],
-    instance_type: str,
-    max_minutes: float,
-) -> None:
-    """Create the tuning job through the SDK."""
-    limits = make_limits(max_minutes, 0, spot=False)
-    trainer, _ = make_trainer(connection, Order(volume, image, values, instance_type, False, limits, place=""))
+def _create(connection: Connection, name: str, order: Order, ranges: list[tried.Range], search: dict[str, Any]) -> None:
+    """Create the tuning job through the SDK. SageMaker takes a name once, so that to ask again makes no second one."""
+    trainer, _ = make_trainer(connection, order)
     from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
     from sagemaker.core.training.configs import InputData
     from sagemaker.train.tuner import HyperparameterTuner
@@ -241,7 +241,8 @@ def _create(
     definitions = [{"Name": metric, "Regex": regex} for metric, regex in training.METRICS.items()]
     tuner = Tuner(model_trainer=trainer, hyperparameter_ranges=parameters, metric_definitions=definitions, **search)
     try:
-        tuner.tune([InputData(channel_name=training.CHANNEL, data_source=volume)], job_name=name, wait=False)
+        tuner.tune([InputData(channel_name=training.CHANNEL, data_source=order.volume)], job_name=name, wait=False)
     except ClientError as error:
-        told = job_request.explain_refusal(connection, instance_type, error)
-        raise TuningError(f"SageMaker refused the tuning job, nothing was started: {told}") from error
+        # With this name an earlier attempt made it, whose answer did not arrive: what was asked for is part of it.
+        if code(error) != "ResourceInUse":
+            raise

@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError, SSOTokenLoadError
 
 from helpers import experiment, training
 from helpers.cores import cores_here
@@ -255,10 +255,13 @@ def test_a_network_that_is_gone_for_a_while_is_borne_with(connection, launch, ma
 @pytest.mark.parametrize(
     "error, told",
     [
-        (EndpointConnectionError(endpoint_url="https://sagemaker"), "AWS cannot be reached; run this again later"),
+        (
+            EndpointConnectionError(endpoint_url="https://sagemaker"),
+            "AWS cannot be reached: Could not connect .* Run this again later. What was launched goes on, and is billed.",
+        ),
         (
             ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Search"),
-            "AWS wants to be asked less often; others ask it, too. Wait a minute and run this again. .*Rate exceeded",
+            "AWS wants to be asked less often, and others ask it, too: .*Rate exceeded. Wait a minute and run this again.",
         ),
     ],
 )
@@ -280,6 +283,50 @@ def test_one_look_that_gets_no_answer_is_told(connection, launch, many, error, t
                 ask()
     finally:
         connection.session.events.unregister("before-call.sagemaker.Search", unique_id="fail")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ClientError({"Error": {"Code": "ExpiredTokenException"}}, "Search"), SSOTokenLoadError(error_msg="none")],
+)
+def test_credentials_that_expire_while_runs_train(connection, launch, many, error):
+    def fail(**_):
+        raise error
+
+    name = f"expiring-{type(error).__name__}"
+    aws, emitter = replace(connection, endpoint=None), connection.session.events
+    launch(name, {"A": {"do": "term;wait"}})
+    events = {"before-call.sagemaker.CreateTrainingJob": launch, "before-call.logs.FilterLogEvents": many.follow}
+    for event, do in events.items():
+        emitter.register(event, fail, unique_id="fail")
+        with pytest.raises(training.TrainingError) as caught:
+            do(name, {"A": {"do": "term;wait"}}, [1, 2], on=aws) if do is launch else do(aws, name)
+        emitter.unregister(event, unique_id="fail")
+        left = " 1 are not launched yet: run this cell again to go on with them." if do is launch else ""
+        assert str(caught.value).startswith(f"Your AWS credentials have expired, or are not valid any more: {error}")
+        assert f"1 runs of {name} go on, and are billed meanwhile.{left} To follow them again:\n" in str(caught.value)
+        assert f'training.follow_many(connection, "{name}")' in str(caught.value)
+    training.stop_many(connection, name)
+    many.follow(connection, name)
+
+
+def test_jobs_of_others_are_no_runs(connection, launch, many):
+    """Another's job may have a tag of this name, and even an experiment's."""
+    launch("ours", {"A": many.say(1.0)})
+    follow = many.follow(connection, "ours")
+    described = many.describe(connection, follow.runs[0].name)
+    kept = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
+    connection.client("sagemaker").create_training_job(
+        TrainingJobName=f"team-{follow.runs[0].name}",
+        HyperParameters={"do": "term;wait"},
+        Tags=[{"Key": "experiment", "Value": "ours"}, {"Key": "seed", "Value": "7"}],
+        **{name: described[name] for name in kept},
+    )
+    assert [run.seed for run in experiment.find(connection, "ours").runs] == [1]
+    assert training.stop_many(connection, "ours") == 0
+    other = connection.client("sagemaker").describe_training_job(TrainingJobName=f"team-{follow.runs[0].name}")
+    assert other["TrainingJobStatus"] == "InProgress"
+    connection.client("sagemaker").stop_training_job(TrainingJobName=f"team-{follow.runs[0].name}")
 
 
 def test_what_cannot_be_meant_is_told_at_once_and_nothing_is_launched(launch, many, calls):

@@ -1,13 +1,50 @@
 """An embedded AWS whose jobs run the small program of tests/embedded: these tests are of launching and following."""
 
+import contextlib
+import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from helpers import aws, embedded
 
 PROGRAM = Path(__file__).parents[1] / "embedded" / "program.py"
+
+
+@pytest.fixture
+def failing(connection):
+    """Give a context in which calls get the answers that a test lays down: an error, a code of AWS's, or none.
+
+    ``"before-call"`` keeps the call from AWS, ``"after-call"`` only its answer from the caller.
+    """
+
+    @contextlib.contextmanager
+    def fail(event, *answers):
+        left = iter(answers) if len(answers) > 1 else itertools.repeat(*answers)  # one is for all calls
+
+        def answer(**_):
+            given = next(left, None)
+            if isinstance(given, Exception):
+                raise given
+            if given:
+                code, status = given
+                return AWSResponse("", status, {}, None), {
+                    "Error": {"Code": code, "Message": code},
+                    "ResponseMetadata": {"HTTPStatusCode": status},
+                }
+            return None
+
+        emitter = connection.session.events
+        emitter.register(event, answer, unique_id=event)
+        try:
+            yield replace(connection, endpoint=None)  # as AWS would be asked
+        finally:
+            emitter.unregister(event, unique_id=event)
+
+    return fail
 
 
 @pytest.fixture(scope="module")

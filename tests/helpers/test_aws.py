@@ -7,6 +7,17 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    LoginRefreshRequired,
+    NoCredentialsError,
+    ParamValidationError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 from botocore.stub import Stubber
 
 from helpers import aws, embedded
@@ -163,6 +174,39 @@ def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers
         else:
             assert aws.make_bucket(session, "mine") == "mine"
         stub.assert_no_pending_responses()
+
+
+def refusal(code, call="ListObjectsV2", status=400):
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, call)
+
+
+@pytest.mark.parametrize(
+    "error, why",
+    [
+        *((refusal(code), "have expired") for code in aws.EXPIRED),
+        (refusal("400", "HeadObject"), "have expired"),
+        (SSOTokenLoadError(error_msg="no token"), "have expired"),
+        (UnauthorizedSSOTokenError(), "have expired"),
+        (TokenRetrievalError(provider="sso", error_msg="gone"), "have expired"),
+        (CredentialRetrievalError(provider="sso", error_msg="gone"), "have expired"),
+        (LoginRefreshRequired(), "have expired"),
+        (NoCredentialsError(), "have expired"),
+        (EndpointConnectionError(endpoint_url="https://s3"), "AWS cannot be reached: Could not connect"),
+        (refusal("SlowDown", status=503), "AWS wants to be asked less often"),
+        (refusal("InternalError", status=500), "AWS has a fault of its own"),
+        (refusal("AccessDenied", status=403), ""),
+        (refusal("400"), ""),
+        (ParamValidationError(report="wrong"), ""),
+    ],
+)
+def test_why_there_is_no_answer(connection, error, why):
+    told = aws.explain_silence(replace(connection, endpoint=None), error)
+    assert why in told and bool(why) == bool(told)
+    assert aws.has_expired(error) == (why == "have expired")
+    assert "`aws sso login`" in told or why != "have expired"
+    # The embedded AWS knows no such keys, and its own faults are errors of this project.
+    kept = isinstance(error, EndpointConnectionError) or "less often" in why
+    assert bool(aws.explain_silence(connection, error)) == kept
 
 
 def test_an_embedded_aws_that_has_gone_is_named(connection):

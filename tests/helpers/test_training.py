@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError, UnauthorizedSSOTokenError
 
 from helpers import training
 from helpers.image import Image
-from helpers.training import following
+from helpers.training import following, launching, patience
 
 IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
 SUMMARY = "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: 1.5 s Mean Reward: {}. Std of Reward: 0.250. Training."
@@ -26,18 +26,6 @@ def volume(connection):
     return f"s3://{connection.bucket}/unity-volume/abc/"
 
 
-@pytest.fixture(autouse=True)
-def names_of_their_own(monkeypatch):
-    """Let two launches within a second have two names, as they have from a person's hand."""
-    from sagemaker.train import model_trainer
-
-    numbers = iter(range(100))
-    stamp = model_trainer._get_unique_name
-    monkeypatch.setattr(
-        model_trainer, "_get_unique_name", lambda base: stamp(base) + f"-{id(numbers) % 10**6}-{next(numbers)}"
-    )
-
-
 def launch(connection, volume, do, beginning=None, **hyperparameters):
     hyperparameters = {"do": do, **hyperparameters}
     return training.launch(
@@ -45,9 +33,9 @@ def launch(connection, volume, do, beginning=None, **hyperparameters):
     )
 
 
-def create(connection, volume, do, **more):
+def create(connection, volume, do, name="", **more):
     """Make a job as `launch` makes it, without the seconds that the SDK takes and without checkpoints."""
-    name = f"mlagents-{uuid.uuid4().hex[:12]}"
+    name = name or f"mlagents-{uuid.uuid4().hex[:12]}"
     connection.client("sagemaker").create_training_job(
         TrainingJobName=name,
         RoleArn=connection.role,
@@ -133,6 +121,63 @@ def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, ca
     assert other != name
     training.stop(connection, name)
     assert follow(connection, name).status == "Stopped"
+
+
+def test_only_jobs_of_this_project_are_looked_at(connection, volume):
+    others = [create(connection, volume, "term;wait", name=name) for name in ("team-mlagents-1", "mlagents2-1")]
+    denied = {"Error": {"Code": "AccessDeniedException", "Message": "not yours"}}
+
+    def deny(params, **_):
+        if '"mlagents-' not in str(params["body"]):
+            raise ClientError(denied, "DescribeTrainingJob")
+
+    emitter = connection.session.events
+    emitter.register("before-call.sagemaker.DescribeTrainingJob", deny, unique_id="deny")
+    try:
+        name = launch(connection, volume, "say mine")
+        assert training.list_newest(connection.client("sagemaker"), 1000).count(name) == 1
+        assert not set(others) & set(training.list_newest(connection.client("sagemaker"), 1000))
+        assert training.find(connection).name == name
+        with pytest.raises(training.TrainingError, match="whose names begin with mlagents-, found team-mlagents-1, wh"):
+            training.find(connection, "team-mlagents-1")
+    finally:
+        emitter.unregister("before-call.sagemaker.DescribeTrainingJob", unique_id="deny")
+    for other in [*others, name]:
+        training.stop(connection, other)
+        follow(connection, other)
+
+
+LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
+
+
+@pytest.mark.parametrize(
+    "event, answers, pauses",
+    [
+        ("before-call.sagemaker.ListTrainingJobs", [("ThrottlingException", 400)] * 3 + [None], [6.0, 12.0, 24.0]),
+        ("before-call.sagemaker.ListTrainingJobs", [("InternalFailure", 500), LOST, None], [3.0, 3.0]),
+        ("before-call.sagemaker.CreateTrainingJob", [("ThrottlingException", 400), LOST, None], [6.0, 6.0]),
+        # The job is made, and its answer is lost: asked again, SageMaker says that the name is in use.
+        ("after-call.sagemaker.CreateTrainingJob", [LOST, None], [3.0]),
+    ],
+)
+def test_launching_is_patient_and_launches_once(connection, volume, failing, monkeypatch, event, answers, pauses):
+    slept, run = [], {"run-id": uuid.uuid4().hex}
+    with monkeypatch.context() as patch, failing(event, *answers) as aws:
+        patch.setattr(patience.time, "sleep", slept.append)
+        name = launch(aws, volume, "say patient", **run)
+    assert slept == pauses
+    names = training.list_newest(connection.client("sagemaker"), 1000)
+    jobs = [training.find(connection, found) for found in names]
+    assert [job.name for job in jobs if job.hyperparameters == {"do": "say patient", **run}] == [name]
+    follow(connection, name)
+
+
+def test_a_name_that_another_job_has_is_no_launch(connection, volume, failing, monkeypatch):
+    taken = create(connection, volume, "say another")
+    monkeypatch.setattr(launching.places, "make_name", lambda: taken.removeprefix("mlagents-"))
+    with pytest.raises(training.TrainingError, match="SageMaker refused the job, nothing was started: .*ResourceInUse"):
+        launch(connection, volume, "say this")
+    follow(connection, taken)
 
 
 def test_two_launches_at_once_are_one_job(connection, volume):
@@ -338,7 +383,7 @@ def test_an_embedded_aws_that_has_gone(connection, volume, monkeypatch):
             return answers.pop()
         raise EndpointConnectionError(endpoint_url=connection.endpoint)
 
-    monkeypatch.setattr(following, "find", once)
+    monkeypatch.setattr(following, "describe", once)
     with pytest.raises(training.TrainingError, match=r"no longer answers.*Run the notebook again from its first cell"):
         training.follow(connection, name)
 
@@ -356,7 +401,7 @@ def test_throttled_it_asks_less_often_and_goes_on(connection, volume, monkeypatc
             raise given
         return replace(given, status="InProgress") if len(pauses) < 4 else given
 
-    monkeypatch.setattr(following, "find", answer)
+    monkeypatch.setattr(following, "describe", answer)
     monkeypatch.setattr(following.time, "sleep", pauses.append)
     job = training.follow(connection, name, poll_seconds=20.0)
     assert job.status == "Completed"
@@ -373,9 +418,49 @@ def test_another_refusal_ends_the_following(connection, volume, monkeypatch):
             return given
         raise denied
 
-    monkeypatch.setattr(following, "find", answer)
+    monkeypatch.setattr(following, "describe", answer)
     with pytest.raises(ClientError, match="AccessDenied"):
         training.follow(connection, name)
+
+
+EXPIRED = ("ExpiredTokenException", 400)
+
+
+@pytest.mark.parametrize("error", [EXPIRED, UnauthorizedSSOTokenError()])
+def test_credentials_that_expire_while_a_job_runs(connection, volume, failing, error):
+    name = create(connection, volume, "term;wait")
+    goes_on = re.escape(f'{name} goes on, and is billed meanwhile. To follow it again, set\n    job_name = "{name}"')
+    with (
+        failing("before-call.sagemaker.DescribeTrainingJob", None, error) as aws,
+        pytest.raises(training.TrainingError, match=f"Your AWS credentials have expired.*aws sso login.*{goes_on}"),
+    ):
+        training.follow(aws, name, poll_seconds=0.1)
+    with failing("before-call.sagemaker.DescribeTrainingJob", error) as aws:
+        for ask, told in (
+            (training.follow, f"{name} goes on, and is billed meanwhile"),
+            (training.find, f"{name} goes on while it runs, and is billed."),
+            (training.stop, f"{name} was not stopped. It goes on, and is billed until it ends."),
+        ):
+            with pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{told}"):
+                ask(aws, name)
+    assert training.find(connection, name).status == "InProgress"
+    training.stop(connection, name)
+    follow(connection, name)
+
+
+@pytest.mark.parametrize(
+    "call, told",
+    [
+        ("ListTrainingJobs", "Nothing was launched"),
+        ("CreateTrainingJob", r"Whether (mlagents-\S+) was launched is not known.*job_name = \"\1\""),
+    ],
+)
+def test_credentials_that_expire_before_a_launch(connection, volume, failing, call, told):
+    with (
+        failing(f"before-call.sagemaker.{call}", EXPIRED) as aws,
+        pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{told}"),
+    ):
+        launch(aws, volume, "say never", **{"run-id": call})
 
 
 def test_the_log_is_read_as_it_grows(connection, volume):

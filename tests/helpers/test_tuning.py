@@ -2,16 +2,19 @@
 
 import re
 import time
+import uuid
 from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
-from botocore.exceptions import ClientError
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
 
 from helpers import training, tuning
 from helpers.image import Image
+from helpers.training import patience
 from helpers.tuning import following, launching
 from helpers.tuning.drawing import plot
 from helpers.tuning.job import make_table
@@ -169,6 +172,49 @@ def test_one_that_completed_is_found_behind_a_page_of_others(connection):
     assert (found.name, found.running) == (f"mlagents-tune-1-{mark}", False)
 
 
+def test_only_tuning_jobs_of_this_project_are_listed(connection, failing):
+    summary = {"HyperParameterTuningJobArn": "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/x"}
+    names = ("team-mlagents-tune-1-abcdef", "mlagents-tuned-1", "mlagents-tune-1-abcdef")
+    answer = {"HyperParameterTuningJobSummaries": [{"HyperParameterTuningJobName": name, **summary} for name in names]}
+
+    def others(**_):
+        return AWSResponse("", 200, {}, None), answer
+
+    event = "before-call.sagemaker.ListHyperParameterTuningJobs"
+    connection.session.events.register(event, others, unique_id="others")
+    assert tuning.job.list_newest(connection, 3) == ["mlagents-tune-1-abcdef"]
+    connection.session.events.unregister(event, unique_id="others")
+
+
+LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
+
+
+@pytest.mark.parametrize(
+    "event, answers",
+    [
+        ("before-call.sagemaker.ListHyperParameterTuningJobs", [("ThrottlingException", 400), LOST, None]),
+        ("after-call.sagemaker.CreateHyperParameterTuningJob", [LOST, None]),
+    ],
+)
+def test_launching_is_patient_and_launches_once(connection, volume, failing, monkeypatch, event, answers):
+    before = tuning.job.list_newest(connection, 1000)
+    with monkeypatch.context() as patch, failing(event, *answers) as aws:
+        patch.setattr(patience.time, "sleep", lambda seconds: None)
+        name = launch(aws, volume, max_trainings=1, parallel=1, seed=uuid.uuid4().int % 2**31)
+    assert tuning.job.list_newest(connection, 1000) == [name, *before]
+    expired = "credentials have expired.*aws sso login.*"
+    for answers, ask, told in (
+        ([None, ("ExpiredToken", 400)], tuning.follow, f"{name} and its trainings go on, and are billed meanwhile"),
+        ([("ExpiredToken", 400)], tuning.stop, f"{name} was not stopped. It goes on, and is billed"),
+    ):
+        with (
+            failing("before-call.sagemaker.DescribeHyperParameterTuningJob", *answers) as aws,
+            pytest.raises(tuning.TuningError, match=expired + told),
+        ):
+            ask(aws, name)
+    follow(connection, name)
+
+
 def test_stopped_in_the_middle(connection, volume, capsys):
     ranges = {"num_layers": [1, 2]}
     name = launch(
@@ -248,15 +294,15 @@ def test_interrupting_leaves_it_running(connection, volume, monkeypatch, capsys)
 def test_being_told_to_slow_down(connection, volume, monkeypatch):
     name = launch(connection, volume)
     pauses, answers = [], iter([True, True, False])
-    find = following.find
+    describe = following.describe
 
     def throttled(*given):
         if pauses and next(answers, False):
             raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
-        return find(*given)
+        return describe(*given)
 
     sleep = time.sleep
-    monkeypatch.setattr(following, "find", throttled)
+    monkeypatch.setattr(following, "describe", throttled)
     monkeypatch.setattr(following.time, "sleep", lambda seconds: (pauses.append(seconds), sleep(0.2)))
     assert tuning.follow(connection, name, poll_seconds=0.5).status == "Completed"
     assert pauses[:3] == [0.5, 1.0, 2.0] and set(pauses[3:]) <= {0.5}  # and fast again once it may

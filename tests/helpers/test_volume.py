@@ -175,6 +175,14 @@ def test_a_refusal_of_s3_is_raised(connection, folder, monkeypatch):
         volume.upload(connection, folder, progress=False)
 
 
+@pytest.mark.parametrize("call", ["ListObjectsV2", "PutObject"])
+def test_credentials_that_expire_while_it_is_uploaded(connection, folder, failing, call):
+    told = "credentials have expired.*aws sso login.*What has arrived stays there; the same cell then sends the rest"
+    (folder / "new").write_bytes(os.urandom(9))
+    with failing(f"before-call.s3.{call}", ("ExpiredToken", 400)) as aws, pytest.raises(volume.VolumeError, match=told):
+        volume.upload(aws, folder, progress=False)
+
+
 def test_the_progress_bar_counts_bytes(connection, folder, capsys):
     (folder / "3DBall_Data/bar").write_bytes(b"x" * 1000)
     volume.upload(connection, folder)

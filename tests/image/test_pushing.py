@@ -88,6 +88,17 @@ def test_a_repository_that_is_there_keeps_the_readers_own_rules(answers, connect
     assert pushing.make_repository(connection, "mlagents-0.11.0") == REGISTRY
 
 
+@pytest.mark.parametrize("before", [[], ["absent"], ["absent", "repository"]])
+def test_credentials_that_expire_while_it_is_pushed(connection, answers, built, before):
+    for each in before:
+        getattr(answers, each)()
+    answers.refuse(("describe_images", "create_repository", "get_authorization_token")[len(before)], "ExpiredToken")
+    with pytest.raises(
+        image.ImageError, match=r"credentials have expired.*aws sso login.*Layers that were pushed stay"
+    ):
+        image.push(connection, BUILT)
+
+
 @pytest.mark.parametrize(
     "said",
     [
