@@ -93,7 +93,7 @@ def words(raw: str) -> Tuple[str, ...]:
         raise ValueError("words without the character 0, which no program can be given")
     try:
         decoded = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         decoded = None
     if isinstance(decoded, list):
         return tuple(str(word) for word in decoded)
@@ -212,11 +212,10 @@ def load(path: str) -> Dict[str, Any]:
     """
     if not os.path.exists(path):
         return {}
-    with open(path, encoding="utf-8") as file:
-        content = file.read()
     try:
-        found = json.loads(content)
-    except ValueError as error:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
         raise RefusalError(
             "%s should hold a JSON object of hyperparameters, but is no JSON: %s." % (path, error)
         ) from None
@@ -301,7 +300,7 @@ def _plain(given: Any) -> str:
         return json.dumps(given)
     try:
         decoded = json.loads(given)
-    except ValueError:
+    except (ValueError, RecursionError):
         return given.strip()
     return decoded.strip() if isinstance(decoded, str) else given.strip()
 

@@ -1,11 +1,57 @@
 """The effective trainer configuration: the channel's own or the shipped one, with the job's overrides on top."""
 
 import os
+import reprlib
 from typing import Any, Dict, Optional
 
 import paths
 import yaml
 from refusal import RefusalError
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
+
+# As helpers.trainer_config.document has it.
+MOST_CHARACTERS = 100000
+MOST_VALUES = 10000
+MOST_LEVELS = 40
+
+
+class BoundedLoader(yaml.SafeLoader):
+    """The loader of mlagents-learn, which refuses a document that grows: aliases inside aliases stand for billions."""
+
+    def __init__(self, stream):
+        super().__init__(stream)
+        self.values = self.levels = 0
+        self.sizes = {}
+
+    def compose_node(self, parent, index):
+        """Count a node, and an alias as all that it stands for."""
+        event = self.peek_event()
+        anchor, is_alias = event.anchor, isinstance(event, yaml.AliasEvent)
+        if is_alias and anchor in self.anchors and anchor not in self.sizes:
+            raise ComposerError(None, None, "the anchor %s contains itself" % anchor, event.start_mark)
+        before = self.values
+        self.values += self.sizes.get(anchor, 0) if is_alias else 1
+        self.levels += 1
+        if self.values > MOST_VALUES or self.levels > MOST_LEVELS:
+            what = "more than %d values or %d levels of them, aliases counted" % (MOST_VALUES, MOST_LEVELS)
+            raise ComposerError(None, None, "it holds " + what, event.start_mark)
+        node = super().compose_node(parent, index)
+        self.levels -= 1
+        if anchor is not None and not is_alias:
+            self.sizes[anchor] = self.values - before
+        return node
+
+    def construct_object(self, node, deep=False):
+        """Make a value of a node; what Python can't hold is an error in its line."""
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int):
+                float(value)  # what is too large for that has no use, and may be too large to be written
+            return value
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            what = "%s can't be read as %s" % (reprlib.repr(node.value), node.tag.rpartition(":")[2])
+            raise ConstructorError(None, None, what, node.start_mark) from None
 
 
 def choose(channel: str, named: Optional[str]) -> str:
@@ -31,7 +77,7 @@ def in_channel(channel: str, named: str, hyperparameter: str) -> str:
         It is not there.
     """
     path = os.path.join(channel, named)
-    if not os.path.exists(path):
+    if "\0" in named or not os.path.exists(path):
         found = ", ".join(sorted(os.listdir(channel))) if os.path.isdir(channel) else "no such channel"
         raise RefusalError(
             "Hyperparameter %s names %s, which is not in the channel unity-volume (it holds: %s)."
@@ -51,24 +97,38 @@ def load(path: str) -> Dict[str, Any]:
     name = os.path.basename(path)
     try:
         with open(path, encoding="utf-8") as file:
-            config = yaml.safe_load(file)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+            content = file.read(MOST_CHARACTERS + 1)
+        if len(content) > MOST_CHARACTERS:
+            raise ValueError("it has more than %d characters" % MOST_CHARACTERS)
+        config = yaml.load(content, BoundedLoader)  # noqa: S506 (a safe loader, with bounds)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         raise RefusalError("%s should be YAML, but cannot be read: %s" % (name, " ".join(str(error).split()))) from None
     if not isinstance(config, dict) or not isinstance(config.get("default"), dict):
-        sections = ", ".join(map(str, config)) if isinstance(config, dict) else "no sections"
+        sections = ", ".join(map(str, config)) if isinstance(config, dict) else ""
+        is_later = isinstance(config, dict) and "behaviors" in config
         raise RefusalError(
-            "%s should have a section `default:` of keys and values, which ML-Agents 0.11 falls back to, but has %s. "
-            "(The later format with `behaviors:` is not read by this version.)" % (name, sections or "no sections")
+            "%s should have a section `default:` of keys and values, which ML-Agents 0.11 falls back to, but has %s.%s"
+            % (
+                name,
+                sections[:300] or "no sections",
+                " It is in the format of ML-Agents 0.17 and later: notebook 1 shows it as 0.11 reads it."
+                if is_later
+                else "",
+            )
         )
+    fine = set()
     for section, content in config.items():
-        seen = [section]
-        while isinstance(content, str):
+        seen = {section}
+        while isinstance(content, str) and content not in fine:
             if content not in config or content in seen:
-                raise RefusalError("%s: section %s refers to %s, which leads nowhere." % (name, section, content))
-            seen.append(content)
+                shown = reprlib.repr(content)
+                raise RefusalError("%s: section %s refers to %s, which leads nowhere." % (name, section, shown))
+            seen.add(content)
             content = config[content]
-        if not isinstance(content, dict):
-            raise RefusalError("%s: section %s should hold keys and values, but holds %r." % (name, section, content))
+        fine |= seen
+        if not isinstance(content, (dict, str)):
+            shown = reprlib.repr(content)
+            raise RefusalError("%s: section %s should hold keys and values, but holds %s." % (name, section, shown))
     return config
 
 

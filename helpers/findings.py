@@ -49,6 +49,8 @@ class Finding:
         whole.
     line
         The line in that file, counted from 1.
+    text
+        Lines to write into a file, shown as they are.
     """
 
     level: Level
@@ -56,6 +58,7 @@ class Finding:
     todo: str
     path: str = ""
     line: int | None = None
+    text: str = ""
 
     @property
     def place(self) -> str:
@@ -145,7 +148,9 @@ class Report:
             If the report holds an error; the subclass that the kind of report names.
         """
         if self.errors:
-            lines = [f"{self.subject} is not ready:", *(f"- {finding}" for finding in self.errors)]
+            lines = [f"{self.subject} is not ready:"]
+            for finding in self.errors:
+                lines += [f"- {finding}", *finding.text.splitlines()]
             if self.errors[1:]:
                 lines.append(f"First: {self.errors[0]}")
             raise self.error_type("\n".join(lines))
@@ -158,6 +163,7 @@ class Report:
             lines += textwrap.wrap(
                 str(finding), 108, initial_indent=f"  {label} ", subsequent_indent=" " * 11, break_on_hyphens=False
             )
+            lines += finding.text.splitlines()
         lines += textwrap.wrap(self.verdict, 108, break_on_hyphens=False)
         return printable("\n".join(lines))
 
@@ -174,6 +180,9 @@ class Report:
                 f'<td style="{_CELL}">{place}</td>'
                 f'<td style="{_CELL}">{as_html(finding.what)}</td><td style="{_CELL}">{as_html(finding.todo)}</td></tr>'
             )
+            if finding.text:
+                lines = f'<pre style="margin:0;color:inherit;background:transparent">{as_html(finding.text)}</pre>'
+                rows.append(f'<tr><td style="{_CELL}" colspan="4">{lines}</td></tr>')
         return (
             f'<table style="border-collapse:collapse;color:inherit;background:transparent">'
             f'<caption style="text-align:left;font-weight:bold;color:inherit">{as_html(self.subject)}</caption>'

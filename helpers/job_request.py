@@ -88,7 +88,7 @@ def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], me
     if not isinstance(folder, (str, Path)) or not Path(folder).is_dir():
         return [f"Expected folder to be the folder that was uploaded, found {_show(str(folder))}."]
     report = trainer_config.check_folder(folder, hyperparameters=hyperparameters)
-    problems = [f"{finding.what} {finding.todo}" for finding in report.findings if finding.level == "error"]
+    problems = [f"{finding.what} {finding.todo}\n{finding.text}".rstrip() for finding in report.errors]
     return problems + [
         f"{brain.name} trains {brain.settings['max_steps']} steps and writes a summary every "
         f"{brain.settings['summary_freq']}: no training would report {metric}. Raise max_steps or lower summary_freq."
@@ -100,7 +100,7 @@ def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], me
 def _number(value: object) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan  # which is never greater: the check has said what is wrong with it
 
 
@@ -133,17 +133,30 @@ def _problems_of_hyperparameters(given: object) -> Iterator[str]:
             yield f"Expected hyperparameters with names of 1 to {MOST_OF_NAME} letters, found {_show(name)}."
         elif value is None:
             yield f"Expected a value for the hyperparameter {name}, found None. Leave it out to have its default."
-        elif isinstance(value, (set, frozenset, bytes)):
+        elif (length := _length(value)) is None:
             yield f"Expected the hyperparameter {name} to be text, a number, True or False, found {_show(value)}."
-        elif len(encode({name: value})[name]) > MOST_OF_VALUE:
+        elif length > MOST_OF_VALUE:
             yield (
                 f"Expected at most {MOST_OF_VALUE} characters in the hyperparameter {name}, which is all that "
-                f"SageMaker takes, found {len(encode({name: value})[name])}."
+                f"SageMaker takes, found {length}."
             )
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number too large for a float
+        return False
+
+
+def _length(value: object) -> int | None:
+    """Return how long a value is as text; None if it has none that the container could read."""
+    if isinstance(value, (set, frozenset, bytes)):
+        return None
+    try:
+        return len(value if isinstance(value, str) else _text(value))
+    except (TypeError, ValueError, RecursionError):  # a list inside itself, a number of thousands of digits
+        return None
 
 
 def _text(value: object) -> str:
@@ -153,5 +166,8 @@ def _text(value: object) -> str:
 
 
 def _show(value: object) -> str:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):
+        return f"one of type {type(value).__name__} that can't be shown"
     return shown if len(shown) <= SHOWN else shown[:SHOWN] + "..."

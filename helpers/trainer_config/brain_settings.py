@@ -46,11 +46,11 @@ class Source:
         AliasError
             If the chain leads to nothing, or round in a circle, in which mlagents-learn hangs.
         """
-        config, seen, name = self.document.value, [], brain
+        config, seen, name = self.document.value, set(), brain
         if name not in config:
             return None
         while not isinstance(config[name], dict):
-            seen.append(name)
+            seen.add(name)
             target = config[name]
             if target is None:
                 raise AliasError(name, f"The section {name} is empty.", "Put settings below it, or delete it.")
@@ -115,8 +115,8 @@ def examine(brain: BrainSettings, source: Source, described: Brain | None = None
             return f"hyperparameter {'.'.join(path)}", None
         return source.path, source.document.line(origin, *path)
 
-    def finding(level: Level, what: str, todo: str, *path: str) -> Finding:
-        return Finding(level, what, todo, *place(*path))
+    def finding(level: Level, what: str, todo: str, *path: str, text: str = "") -> Finding:
+        return Finding(level, what, todo, *place(*path), text=text)
 
     if "trainer" not in settings:
         yield finding(
@@ -130,16 +130,23 @@ def examine(brain: BrainSettings, source: Source, described: Brain | None = None
 
     known = keys.REQUIRED[trainer] | keys.OPTIONAL[trainer]
     for key in sorted(keys.REQUIRED[trainer] - settings.keys()):
-        close = keys.nearest(key, [name for name in settings if name not in keys.KNOWN])
-        close = close.replace("Did you mean", "Is it meant by")
+        close = keys.elsewhere(key, settings, [keys.ELSEWHERE])
+        if not close:
+            close = keys.nearest(key, [name for name in settings if name not in keys.KNOWN])
+            close = close.replace("Did you mean", "Is it meant by")
+        if text := keys.signals_of_before(settings) if key == "reward_signals" else "":
+            close = " ML-Agents 0.3 to 0.8 have gamma and use_curiosity in its place. What they say is now:"
         what = (
             f"{key} is missing in section {brain.section} and in default."
             if brain.section != "default"
             else f"{key} is missing in default."
         )
-        yield finding("error", what, f"The {trainer} trainer can't start without it.{close}", key)
+        yield finding("error", what, f"The {trainer} trainer can't start without it.{close}", key, text=text)
     for key in settings:
-        if key in keys.RESERVED:
+        if key in keys.ELSEWHERE:
+            how = "set by mlagents-learn here" if key in keys.RESERVED else "ignored"
+            yield finding("warning", *keys.of_release(key, keys.ELSEWHERE, how), key)
+        elif key in keys.RESERVED:
             yield finding(
                 "warning",
                 f"{key} is set.",
@@ -259,8 +266,12 @@ def _signals(settings: Mapping[str, Any], trainer: str, finding: Callable, check
             if name == keys.SAC_SIGNAL_SETTING:
                 if judged := keys.judge(str(name), values, keys.RULES[name]):
                     yield finding(*judged, *path)
+            elif name in keys.OTHER_SIGNALS:
+                yield finding("warning", *keys.of_release(name, keys.OTHER_SIGNALS, "ignored"), *path)
             else:
                 yield finding("warning", f"{name} holds no settings.", "SAC ignores it.", *path)
+        elif name in keys.OTHER_SIGNALS:
+            yield finding("error", *keys.of_release(name, keys.OTHER_SIGNALS, "no reward signal here"), *path)
         elif name not in keys.REWARD_SIGNALS:
             known = (*keys.REWARD_SIGNALS, *([keys.SAC_SIGNAL_SETTING] if trainer == "sac" else []))
             yield finding(
@@ -303,9 +314,12 @@ def _group(
 ) -> Iterator[Finding]:
     name = path[-1]
     for key in sorted(required - values.keys()):
-        yield finding("error", f"{name} lacks {key}.", "mlagents-learn can't start without it.", *path, key)
+        close = keys.elsewhere(key, values, [keys.OTHER_GROUP_KEYS])
+        yield finding("error", f"{name} lacks {key}.", f"mlagents-learn can't start without it.{close}", *path, key)
     for key, value in values.items():
-        if key not in required | optional:
+        if key in keys.OTHER_GROUP_KEYS:
+            yield finding("error", *keys.of_release(key, keys.OTHER_GROUP_KEYS, "an error here"), *path, key)
+        elif key not in required | optional:
             todo = f"mlagents-learn fails on it.{keys.nearest(key, required | optional)}"
             yield finding("error", f"{name} has no setting {key}.", todo, *path, str(key))
         elif path == ("pretraining",) and key in _MAY_BE_EMPTY and not value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ from helpers.trainer_config import keys
 from helpers.trainer_config.brain import Brain
 from helpers.trainer_config.brain_settings import AliasError, Source, examine
 from helpers.trainer_config.demonstrations import check_demonstration, kind_of
-from helpers.trainer_config.document import Document, UnreadableError, read_document, repeated_keys
+from helpers.trainer_config.document import Document, UnreadableError, read_document, read_text, repeated_keys
 from helpers.trainer_config.hyperparameters import split
+from helpers.trainer_config.later_format import convert_behaviors
 from helpers.trainer_config.lessons import check_curriculum, check_sampler
 from helpers.trainer_config.report import BrainSettings, ConfigReport
 
@@ -90,27 +91,62 @@ def check(
     known = None if brains is None else [brain if isinstance(brain, str) else brain.name for brain in brains]
     options, overrides, findings = split(hyperparameters or {})
     findings += _files(options, folder, known, reset_parameters)
-    subject, settings = f"Trainer config {name}", ()
+    settings: tuple[BrainSettings, ...] = ()
+    described = {brain.name: brain for brain in brains or () if not isinstance(brain, str)}
     try:
-        document = read_document(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        todo = "Put one there, or leave the hyperparameter trainer-config away to use the container's own."
-        findings.append(Finding("error", f"{path} can't be read ({error.strerror}).", todo, shown))
-    except UnicodeDecodeError:
-        findings.append(Finding("error", "It is not UTF-8 text.", "Save it as UTF-8.", shown))
+        look = partial(_look_at, shown, folder, overrides, known, described)
+        found, settings = look(read_text(path))
+        findings += found
     except UnreadableError as error:
-        findings.append(Finding("error", f"It is no YAML: {error}.", "Mend it there.", shown, error.line))
-    except ValueError:  # a name that no file could have
-        findings.append(Finding("error", f"{path} can't be read.", "Is its name right?", shown))
-    else:
-        findings += repeated_keys(document, shown)
-        outer = list(_outer(document, shown))
-        findings += outer
-        if not any(finding.level == "error" for finding in outer):
-            source = Source(shown, document, overrides, partial(check_demonstration, folder))
-            described = {brain.name: brain for brain in brains or () if not isinstance(brain, str)}
-            settings = tuple(_brains(source, known, described, findings))
-    return ConfigReport(subject, ordered(findings), path, settings)
+        findings.append(Finding("error", f"It can't be read as YAML: {error}.", "Fix it there.", shown, error.line))
+    except (OSError, ValueError) as error:  # ValueError: a name that no file could have
+        reason = getattr(error, "strerror", None) or "no file has such a name"
+        todo = "Put one there, or leave the hyperparameter trainer-config away to use the container's own."
+        findings.append(Finding("error", f"{path} can't be read ({reason}).", todo, shown))
+    return ConfigReport(f"Trainer config {name}", ordered(findings), path, settings)
+
+
+def _look_at(
+    shown: str,
+    folder: Path,
+    overrides: Mapping[tuple[str, ...], Any],
+    known: Collection[str] | None,
+    described: Mapping[str, Brain],
+    text: str,
+) -> tuple[list[Finding], tuple[BrainSettings, ...]]:
+    """Check a config's text."""
+    document = read_document(text)
+    findings = list(repeated_keys(document, shown))
+    if isinstance(document.value, dict) and "behaviors" in document.value:
+        look = partial(_look_at, shown, folder, overrides, known, described)
+        return [*findings, _later_format(document, shown, look)], ()
+    outer = list(_outer(document, shown))
+    if any(finding.level == "error" for finding in outer):
+        return findings + outer, ()
+    source = Source(shown, document, overrides, partial(check_demonstration, folder))
+    settings = tuple(_brains(source, known, described, findings := findings + outer))
+    return findings, settings
+
+
+def _later_format(document: Document, shown: str, look: Callable) -> Finding:
+    """Offer a config of the later format as 0.11.0 reads it, if that passes the check."""
+    what = "It is in the format of ML-Agents 0.17 and later (behaviors:)."
+    todo = "0.11.0 reads default: and a section for each brain."
+    line = document.line("behaviors")
+    if not isinstance(document.value["behaviors"] or {}, dict):
+        return Finding("error", what, f"{todo} This one names no behaviors.", shown, line)
+    converted = convert_behaviors(document.value)
+    try:
+        errors = [finding for finding in look(converted)[0] if finding.level == "error"]
+    except UnreadableError as error:
+        errors = [error]
+    if not errors:
+        return Finding("error", what, f"{todo} Save this as {shown}, and check it again:", shown, line, converted)
+    # Lines are of the converted text, which is not shown.
+    first = str(replace(errors[0], line=None, path="") if isinstance(errors[0], Finding) else errors[0])
+    return Finding(
+        "error", what, f"{todo} It is not converted, because of this, which it would still hold: {first}", shown, line
+    )
 
 
 def _files(
@@ -127,25 +163,39 @@ def _outer(document: Document, shown: str) -> Iterator[Finding]:
     if not isinstance(config, dict):
         what = "It is empty." if config is None else "It holds no sections."
         yield Finding("error", what, "It needs a section default: with the trainer's settings.", shown)
-    elif "behaviors" in config:
-        todo = (
-            "0.11.0 reads default: and sections named like brains; trainer_config.convert_behaviors makes that of it."
-        )
-        what = "It is in the format of ML-Agents 0.17 and later (behaviors:)."
-        yield Finding("error", what, todo, shown, document.line("behaviors"))
     elif "default" not in config:
-        close = keys.nearest("default", config).replace("Did you mean", "Is it meant by")
-        todo = f"mlagents-learn starts from it for every brain. Add it, be it empty: default: {{}}.{close}"
+        close = keys.elsewhere("default", config, [keys.FILE_KEYS])
+        close = close or keys.nearest("default", config).replace("Did you mean", "Is it meant by")
+        todo = f"0.11.0 can't start without it; 0.13 and later can. Add it, be it empty: default: {{}}.{close}"
         yield Finding("error", "The section default: is missing.", todo, shown)
     elif not isinstance(config["default"], dict):
         todo = "It must hold settings, or {} for none."
         yield Finding("error", "The section default: holds no settings.", todo, shown, document.line("default"))
+    else:
+        for name in keys.FILE_KEYS:
+            if name in config:
+                yield Finding("warning", *keys.of_release(name, keys.FILE_KEYS, "ignored"), shown, document.line(name))
+        yield from _counted_by_agents(document, shown)
+
+
+def _counted_by_agents(document: Document, shown: str) -> Iterator[Finding]:
+    """Warn once of steps that are many times those of 0.11.0, where a key tells a later release."""
+    for section, settings in document.value.items():
+        for key in settings if isinstance(settings, dict) else ():
+            row = keys.ELSEWHERE.get(key)
+            if row and row.counts_each_agent:
+                what = (
+                    f"{key} is of ML-Agents {row.releases}: max_steps and summary_freq count every agent's steps there."
+                )
+                todo = "0.11.0 counts the environment's: divide both by the number of agents in the scene."
+                yield Finding("warning", what, todo, shown, document.line(section, key))
+                return
 
 
 def _brains(
     source: Source, known: Collection[str] | None, described: Mapping[str, Brain], findings: list[Finding]
 ) -> Iterator[BrainSettings]:
-    sections = [name for name in source.document.value if name != "default"]
+    sections = [name for name in source.document.value if name not in ("default", *keys.FILE_KEYS)]
     for brain in known if known is not None else [name for name in sections if isinstance(name, str)] or ["default"]:
         try:
             section = source.section(brain)

@@ -180,7 +180,10 @@ _EXPECTED = {
 def decode(value: Any) -> str:
     """Take a value out of its JSON encoding where it has one, as the container does."""
     if not isinstance(value, str):
-        return json.dumps(value)
+        try:
+            return json.dumps(value, default=str)
+        except (TypeError, ValueError, RecursionError):  # a list inside itself, a number of thousands of digits
+            return f"a {type(value).__name__} that has no text"
     try:
         decoded = json.loads(value)
     except (ValueError, RecursionError):
@@ -200,7 +203,7 @@ def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...
     overrides: dict[tuple[str, ...], Any] = {}
     findings: list[Finding] = []
     every = {**OPTIONS, **TRAINER_KEYS}
-    for name, value in given.items():
+    for name, value in ((str(name), value) for name, value in given.items()):
         if name.startswith(IGNORED_PREFIXES):
             continue
         text, place = decode(value), f"hyperparameter {name}"
@@ -226,7 +229,7 @@ def _read(name: str, option: Option, text: str, place: str) -> Finding | None:
     try:
         value = option.read(text)
     except (ValueError, KeyError, OverflowError):
-        return Finding("error", f"{name} is {text!r}.", f"It must be {_EXPECTED[option.read]}.", place)
+        return Finding("error", f"{name} is {keys.shown(text)}.", f"It must be {_EXPECTED[option.read]}.", place)
     if isinstance(value, (int, float)) and not option.least <= value <= option.most:
         bounds = f"{option.least:g} or more" if math.isinf(option.most) else f"{option.least:g} to {option.most:g}"
         return Finding("error", f"{name} is {text}.", f"It must be {bounds}.", place)

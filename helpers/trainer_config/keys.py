@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, Literal
 
 import yaml
@@ -62,6 +63,147 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "learning_rate_schedule": ("linear", "constant"),
     "vis_encode_type": ("simple", "nature_cnn", "resnet"),
 }
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A key, or a value, that other releases of ML-Agents have and 0.11.0 has not.
+
+    Parameters
+    ----------
+    releases
+        Which, as ``0.13 and later`` or ``0.3 to 0.8``, by the number of the Python package.
+    todo
+        What to do about it in 0.11.0.
+    key
+        The key that takes its place; empty if none does.
+    """
+
+    releases: str
+    todo: str
+    key: str = ""
+
+    @property
+    def counts_each_agent(self) -> bool:
+        """Whether all these releases count the steps of every agent, as 0.14 and later do."""
+        first = self.releases.split()[0].split(".")
+        return (int(first[0]), int(first[1])) >= (0, 14)
+
+
+_DEMO = "Record a demonstration in Unity, and write trainer: offline_bc with its demo_path"
+_START = "Give the earlier job to training.launch as start_from"
+_DELETE = "Delete it: 0.11.0 "
+
+# Read from the packages 0.4.0 to 0.6.0, 0.9.0, 0.10.0 and 0.12.0 to 1.1.0, and from ML-Agents' docs/Migrating.md.
+ELSEWHERE: Mapping[str, Elsewhere] = {
+    "gamma": Elsewhere("0.3 to 0.8", "Write it as reward_signals: extrinsic: gamma", "reward_signals"),
+    "use_curiosity": Elsewhere(
+        "0.4 to 0.8", "If it is true, name the signal curiosity in reward_signals", "reward_signals"
+    ),
+    "curiosity_strength": Elsewhere(
+        "0.4 to 0.8", "With use_curiosity, write it as reward_signals: curiosity: strength"
+    ),
+    "curiosity_enc_size": Elsewhere(
+        "0.4 to 0.8", "With use_curiosity, write it as reward_signals: curiosity: encoding_size"
+    ),
+    "graph_scope": Elsewhere("0.3 to 0.5", _DELETE + "names networks after their brains"),
+    "brain_to_imitate": Elsewhere("0.3 to 0.10", _DEMO, "demo_path"),
+    "behavioral_cloning": Elsewhere("0.13 and later", "Rename it pretraining", "pretraining"),
+    "self_play": Elsewhere("0.14 and later", _DELETE + "has no self-play, and each brain learns on its own"),
+    "burn_in_ratio": Elsewhere("0.15 and 0.16", _DELETE + "learns from whole sequences"),
+    "steps_per_update": Elsewhere(
+        "0.16 and later",
+        "Write num_update: 1, and train_interval: its value divided by the number of agents in the scene",
+        "num_update",
+    ),
+    "reward_signal_steps_per_update": Elsewhere(
+        "0.16 and later",
+        "Write reward_signals: reward_signal_num_update, the number of their updates at each update of the policy",
+        "reward_signal_num_update",
+    ),
+    "threaded": Elsewhere("0.16 and later", _DELETE + "plays and learns by turns"),
+    "init_path": Elsewhere("0.16 and later", _START),
+    "trainer_type": Elsewhere("0.17 and later", "Rename it trainer", "trainer"),
+    "hyperparameters": Elsewhere("0.17 and later", "Write its keys in the section itself", "batch_size"),
+    "network_settings": Elsewhere("0.17 and later", "Write its keys in the section itself", "hidden_units"),
+    "memory": Elsewhere(
+        "0.17 and later", "Write use_recurrent: true, memory_size and sequence_length in the section", "memory_size"
+    ),
+    "keep_checkpoints": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter keep-checkpoints"),
+    "checkpoint_interval": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter save-freq"),
+    "framework": Elsewhere("0.20 to 0.23", _DELETE + "has TensorFlow alone"),
+    "goal_conditioning_type": Elsewhere("0.26 and later", _DELETE + "has no goal signals"),
+    "deterministic": Elsewhere("0.28 and later", _DELETE + "draws its actions"),
+    "beta_schedule": Elsewhere("0.28 and later", _DELETE + "lowers beta linearly"),
+    "epsilon_schedule": Elsewhere("0.28 and later", _DELETE + "lowers epsilon linearly"),
+    "shared_critic": Elsewhere("1.0 and later", _DELETE + "decides that itself"),
+    "even_checkpoints": Elsewhere("1.0 and later", "Give the job the hyperparameter save-freq"),
+}
+
+# Of a whole file, beside its sections.
+FILE_KEYS: Mapping[str, Elsewhere] = {
+    "default_settings": Elsewhere("0.20 and later", "Rename it default", "default"),
+    "curriculum": Elsewhere("0.17", "Make a folder of <Brain>.json, and name it in the hyperparameter curriculum"),
+    "parameter_randomization": Elsewhere("0.17", "Make a sampler file, and name it in the hyperparameter sampler"),
+    "environment_parameters": Elsewhere(
+        "0.18 and later",
+        "Make a folder of curricula or a sampler file, and name it in the hyperparameter curriculum or sampler",
+    ),
+    "env_settings": Elsewhere("0.17 and later", "Give the job hyperparameters such as num-envs, seed and env-args"),
+    "engine_settings": Elsewhere("0.17 and later", "Set size and quality in Unity; no-graphics is a hyperparameter"),
+    "checkpoint_settings": Elsewhere("0.17 and later", _START),
+    "torch_settings": Elsewhere("0.24 and later", _DELETE + "has TensorFlow alone"),
+    "debug": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter debug"),
+}
+
+_SIMPLE = Elsewhere("0.27 and later", "Write simple, which needs images of 20 x 20 pixels at least")
+# Values of a choice.
+OTHER_CHOICES: Mapping[str, Mapping[str, Elsewhere]] = {
+    "trainer": {
+        "imitation": Elsewhere("0.3 to 0.5", _DEMO),
+        "online_bc": Elsewhere("0.6 to 0.10", _DEMO),
+        "poca": Elsewhere("0.25 and later", "Write ppo, which learns from each agent's own reward"),
+    },
+    "vis_encode_type": {"match3": replace(_SIMPLE, releases="0.20 and later"), "fully_connected": _SIMPLE},
+}
+# What stands among the reward signals, and in one of them.
+OTHER_SIGNALS: Mapping[str, Elsewhere] = {
+    "rnd": Elsewhere("0.21 and later", "Write curiosity, which rewards what is new, too"),
+    "reward_signal_steps_per_update": ELSEWHERE["reward_signal_steps_per_update"],
+}
+OTHER_GROUP_KEYS: Mapping[str, Elsewhere] = {
+    "network_settings": Elsewhere(
+        "0.25 and later",
+        "Write its hidden_units as encoding_size in curiosity and gail; delete it in extrinsic",
+        "encoding_size",
+    ),
+}
+
+
+def of_release(name: str, table: Mapping[str, Elsewhere], how: str) -> tuple[str, str]:
+    """Say which releases have a key, how it is taken here, and what to do."""
+    return f"{name} is of ML-Agents {table[name].releases}, and {how}.", f"{table[name].todo}."
+
+
+def elsewhere(name: Any, settings: Any, tables: Iterable[Mapping[str, Elsewhere]]) -> str:
+    """Say under which other name a missing key stands in the settings, and what to write; or nothing."""
+    for other, row in ((other, row) for table in tables for other, row in table.items() if row.key == name):
+        if other in settings:
+            return f" ML-Agents {row.releases} have {other} for it. {row.todo}."
+    return ""
+
+
+def signals_of_before(settings: Mapping[str, Any]) -> str:
+    """Write the reward signals of a section of 0.3 to 0.8 as 0.11.0 reads them; nothing if it has none."""
+    if "gamma" not in settings and "use_curiosity" not in settings:
+        return ""
+    gamma = settings.get("gamma", 0.99)
+    signals = {"extrinsic": {"strength": 1.0, "gamma": gamma}}
+    if settings.get("use_curiosity"):
+        strength, size = settings.get("curiosity_strength", 0.01), settings.get("curiosity_enc_size", 128)
+        signals["curiosity"] = {"strength": strength, "gamma": gamma, "encoding_size": size}
+    return yaml.safe_dump({"reward_signals": signals}, sort_keys=False)
+
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
@@ -133,7 +275,8 @@ RULES: Mapping[str, Rule] = {
 
 def nearest(name: Any, known: Any) -> str:
     """Say which known name a wrong one is like: " Did you mean x?", or nothing."""
-    close = get_close_matches(str(name), [str(key) for key in known], 1, 0.7)
+    some = [str(key)[:100] for key in islice(known, 200)]  # each is compared letter by letter
+    close = get_close_matches(str(name)[:100], some, 1, 0.7)
     return f" Did you mean {close[0]}?" if close else ""
 
 
@@ -150,6 +293,8 @@ def judge(key: str, value: Any, rule: Rule) -> tuple[Literal["error", "warning"]
         names = CHOICES[key]
         if isinstance(value, str) and value in names:
             return None
+        if isinstance(value, str) and (other := OTHER_CHOICES.get(key, {}).get(value)):
+            return "error", f"{found}, which ML-Agents {other.releases} have.", f"{other.todo}."
         return "error", f"{found}.", f"It must be one of {', '.join(names)}.{nearest(value, names)}"
     if rule.kind == "truth":
         if isinstance(value, bool) or value in (0, 1):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from helpers.findings import Finding
 from helpers.trainer_config.demonstrations import kind_of
-from helpers.trainer_config.document import UnreadableError, read_document, repeated_keys
+from helpers.trainer_config.document import UnreadableError, read_document, read_text, repeated_keys
 from helpers.trainer_config.keys import nearest
 from helpers.trainer_config.keys import shown as written
 
@@ -77,13 +78,16 @@ def check_curriculum(
 def _lesson_file(path: Path, place: str, reset_parameters: Collection[str] | None) -> Iterator[Finding]:
     """Check one curriculum; returns the names of the parameters that it changes."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         data = json.loads(text)
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        yield Finding("error", f"It can't be read ({type(error).__name__}).", "Save it as UTF-8 text.", place)
+    except (OSError, UnreadableError) as error:
+        yield Finding("error", f"It can't be read: {error}.", "Save it as UTF-8 text.", place)
         return ()
     except json.JSONDecodeError as error:
-        yield Finding("error", f"It is no JSON: {error.msg}.", "Mend it there.", place, error.lineno)
+        yield Finding("error", f"It is no JSON: {error.msg}.", "Fix it there.", place, error.lineno)
+        return ()
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        yield Finding("error", "It holds a value that can't be read.", "Write numbers, and lists of them.", place)
         return ()
 
     def line(key: str) -> int | None:
@@ -158,17 +162,12 @@ def _parameters(
 def check_sampler(path: Path, shown: str, reset_parameters: Collection[str] | None = None) -> Iterator[Finding]:
     """Check a file of samplers as mlagents-learn 0.11.0 reads it."""
     try:
-        document = read_document(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        yield Finding(
-            "error", f"{shown} can't be read ({type(error).__name__}).", "Is the name right, and UTF-8 text?", shown
-        )
-        return
+        document = read_document(read_text(path))
     except UnreadableError as error:
-        yield Finding("error", f"It is no YAML: {error}.", "Mend it there.", shown, error.line)
+        yield Finding("error", f"It can't be read as YAML: {error}.", "Fix it there.", shown, error.line)
         return
-    except ValueError:  # a name that no file could have
-        yield Finding("error", f"{shown} can't be read.", "Is the name right?", shown)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file could have
+        yield Finding("error", f"{shown} can't be read ({type(error).__name__}).", "Is the name right?", shown)
         return
     if not isinstance(document.value, dict):
         yield Finding(
@@ -239,7 +238,7 @@ def _sampler(name: Any, values: Any, shown: str, line: Any) -> Iterator[Finding]
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_interval(value: Any) -> bool:

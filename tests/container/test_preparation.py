@@ -37,12 +37,16 @@ def test_an_override_reaches_every_brain_and_hides_nothing():
 @pytest.mark.parametrize(
     "content, complaint",
     [
-        ("behaviors: {}", "should have a section `default:`"),
+        (
+            "behaviors: {}",
+            "but has behaviors. It is in the format of ML-Agents 0.17 and later: notebook 1 shows it as ",
+        ),
         ("", "should have a section `default:`"),
         ("default: 3", "should have a section `default:`"),
         ("default: {a: [}", "should be YAML, but cannot be read"),
-        ("default: {}\nx: y", "section x refers to y, which leads nowhere"),
-        ("default: {}\nx: y\ny: x", "refers to x, which leads nowhere"),
+        ("default: {}\nx: y", "section x refers to 'y', which leads nowhere"),
+        ("default: {}\nx: y\ny: x", "refers to 'x', which leads nowhere"),
+        ("default: {}\nx: y\ny: z\nz: 3", "section x should hold keys and values, but holds 3"),
         ("default: {}\nx: 3", "section x should hold keys and values, but holds 3"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from helpers import trainer_config
+from helpers.trainer_config import keys
 from helpers.unity_build import Brain
 
 
@@ -74,13 +75,13 @@ def test_sections_of_other_brains_are_not_checked(write, parts):
         ("Ball:\n  x: 1\n", None, "The section default: is missing."),
         ("# c\ndefault:\nBall: {}\n", 2, "The section default: holds no settings."),
         ("default: {}\nbehaviors:\n  Ball: {}\n", 2, "It is in the format of ML-Agents 0.17 and later (behaviors:)."),
-        ("default:\n  a: [1\nb: 2\n", 3, "It is no YAML: "),
-        ("default:\n\tx: 1\n", 2, "It is no YAML: "),
-        ("a: 1\n---\nb: 2\n", 2, "It is no YAML: "),
-        ("default: !!python/object:os.system {}\n", 1, "It is no YAML: "),
-        ("default: &a\n  x: *a\n", None, "It is no YAML: an anchor contains itself."),
-        ("default: {? [a]: 1}\n", None, "It is no YAML: "),
-        ("default: \x00\n", None, "It is no YAML: "),
+        ("default:\n  a: [1\nb: 2\n", 3, "It can't be read as YAML: "),
+        ("default:\n\tx: 1\n", 2, "It can't be read as YAML: "),
+        ("a: 1\n---\nb: 2\n", 2, "It can't be read as YAML: "),
+        ("default: !!python/object:os.system {}\n", 1, "It can't be read as YAML: "),
+        ("default: &a\n  x: *a\n", None, "It can't be read as YAML: the anchor a contains itself."),
+        ("default: {? [a]: 1}\n", None, "It can't be read as YAML: "),
+        ("default: \x00\n", None, "It can't be read as YAML: "),
     ],
 )
 def test_unreadable(write, text, line, what):
@@ -95,7 +96,9 @@ def test_no_such_file(tmp_path):
 
 
 def test_not_utf8(write):
-    assert found(trainer_config.check(write(b"default: \xff\xfe"))) == ["It is not UTF-8 text."]
+    assert found(trainer_config.check(write(b"default: \xff\xfe"))) == [
+        "It can't be read as YAML: it is not UTF-8 text."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_numbers_that_yaml_takes_for_text(write, parts, written, hint):
     text = yaml.safe_dump({"default": parts.PPO}) + f"Ball:\n  buffer_size: {written}\n"
     report = check(write, text)
     (finding,) = report.errors
-    assert finding.todo.endswith(hint or "Mend it there.")
+    assert finding.todo.endswith(hint or "Fix it there.")
     if hint and "write " in hint:
         assert isinstance(yaml.safe_load(hint.rpartition("write ")[2].rstrip(".")), (int, float))
 
@@ -252,34 +255,108 @@ def test_cameras_too_small_for_the_encoder(write, parts):
     assert check(write, config, brains=[brain]).findings == ()
 
 
-def test_later_format_is_converted(write, parts):
-    later = {
-        "behaviors": {
-            "Ball": {
-                "trainer_type": "ppo",
-                "hyperparameters": {"batch_size": 16, "buffer_size": 64, "learning_rate": 3e-4, "beta": 0.01}
-                | {"epsilon": 0.2, "lambd": 0.95, "num_epoch": 3, "learning_rate_schedule": "linear"},
-                "network_settings": {"normalize": True, "hidden_units": 8, "num_layers": 1, "vis_encode_type": "simple"}
-                | {"memory": {"memory_size": 16, "sequence_length": 4}},
-                "reward_signals": {
-                    "extrinsic": {"gamma": 0.99, "strength": 1.0},
-                    "curiosity": {"gamma": 0.99, "strength": 0.1, "network_settings": {"hidden_units": 32}},
-                },
-                "keep_checkpoints": 5,
-                "max_steps": 1000,
-                "time_horizon": 5,
-                "summary_freq": 10,
-                "threaded": True,
-            }
-        }
-    }
-    report = check(write, later)
-    assert "convert_behaviors" in report.errors[0].todo
-    report = check(write, trainer_config.convert_behaviors(later))
-    assert report.findings == ()
-    settings = report.brains[0].settings
-    assert settings["use_recurrent"] is True and settings["memory_size"] == 16 and settings["normalize"] is True
-    assert settings["reward_signals"]["curiosity"]["encoding_size"] == 32
+@pytest.mark.parametrize("key", keys.ELSEWHERE)
+def test_a_key_of_another_release_is_named_with_what_to_write(write, parts, key):
+    row = keys.ELSEWHERE[key]
+    report = check(write, {"default": parts.PPO, "Ball": {key: 1}})
+    how = "set by mlagents-learn here" if key == "keep_checkpoints" else "ignored"
+    found = {finding.what: finding.todo for finding in report.warnings}
+    assert found.pop(f"{key} is of ML-Agents {row.releases}, and {how}.") == f"{row.todo}."
+    assert [what.startswith(f"{key} is of ML-Agents {row.releases}: max_steps") for what in found] == (
+        [True] if row.counts_each_agent else []
+    )
+    assert row.key in {"", *keys.RULES} and key not in keys.KNOWN
+
+
+def test_steps_counted_by_agents_are_told_from_0_14_on():
+    assert [key for key, row in keys.ELSEWHERE.items() if not row.counts_each_agent] == [
+        *("gamma", "use_curiosity", "curiosity_strength", "curiosity_enc_size", "graph_scope", "brain_to_imitate"),
+        "behavioral_cloning",
+    ]
+
+
+def test_the_signals_of_0_8_are_written_out(write, parts):
+    old = parts.changed("ppo", ("reward_signals", parts.GONE)) | {"gamma": 0.99, "use_curiosity": False}
+    own = {"gamma": 0.995, "use_curiosity": True, "curiosity_strength": 0.02, "curiosity_enc_size": 256}
+    (finding,) = check(write, {"default": old, "Ball": own}).errors
+    assert finding.what == "reward_signals is missing in section Ball and in default."
+    extrinsic = {"strength": 1.0, "gamma": 0.995}
+    curiosity = {"strength": 0.02, "gamma": 0.995, "encoding_size": 256}
+    assert yaml.safe_load(finding.text) == {"reward_signals": {"extrinsic": extrinsic, "curiosity": curiosity}}
+    (finding,) = check(write, {"default": old, "Ball": {}}).errors
+    assert yaml.safe_load(finding.text) == {"reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.99}}}
+    assert check(write, {"default": old, "Ball": yaml.safe_load(finding.text)}).ok
+
+
+SIGNAL = {"strength": 1.0, "gamma": 0.99}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "gone", "own", "what", "todo"),
+    [
+        (
+            "ppo",
+            (),
+            {"trainer": "imitation"},
+            "trainer is 'imitation', which ML-Agents 0.3 to 0.5 have.",
+            "Record a demon",
+        ),
+        ("ppo", (), {"trainer": "online_bc"}, "trainer is 'online_bc', which ML-Agents 0.6 to 0.10 have.", "Record a"),
+        ("ppo", (), {"trainer": "poca"}, "trainer is 'poca', which ML-Agents 0.25 and later have.", "Write ppo, "),
+        (
+            "ppo",
+            (),
+            {"vis_encode_type": "match3"},
+            "vis_encode_type is 'match3', which ML-Agents 0.20 and ",
+            "Write simp",
+        ),
+        (
+            "ppo",
+            (),
+            {"reward_signals": {"rnd": SIGNAL}},
+            "rnd is of ML-Agents 0.21 and later, and no rew",
+            "Write curio",
+        ),
+        (
+            *("ppo", (), {"reward_signals": {"extrinsic": {**SIGNAL, "network_settings": {}}}}),
+            *("network_settings is of ML-Agents 0.25 and later, and an error here.", "Write its hidden_units as enc"),
+        ),
+        (
+            *(
+                "sac",
+                ("num_update",),
+                {"steps_per_update": 10},
+                "num_update is missing in section Ball and in default.",
+            ),
+            "The sac trainer can't start without it. ML-Agents 0.16 and later have steps_per_update for it. Write num_",
+        ),
+        (
+            *(
+                "ppo",
+                ("batch_size",),
+                {"hyperparameters": {"batch_size": 5}},
+                "batch_size is missing in section Ball and",
+            ),
+            "The ppo trainer can't start without it. ML-Agents 0.17 and later have hyperparameters for it. Write its k",
+        ),
+    ],
+)
+def test_values_and_gaps_of_other_releases(write, parts, trainer, gone, own, what, todo):
+    settings = parts.changed(trainer, *((key, parts.GONE) for key in gone))
+    finding = check(write, {"default": settings, "Ball": own}).errors[0]
+    assert (finding.what[: len(what)], finding.todo[: len(todo)]) == (what, todo)
+
+
+def test_what_other_releases_have_beside_sections_is_no_section(write, parts):
+    config = {"default": parts.PPO, "Ball": {}} | {key: {"x": 1} for key in keys.FILE_KEYS}
+    report = trainer_config.check(write(config))
+    assert found(report, "warning") == [
+        f"{name} is of ML-Agents {row.releases}, and ignored." for name, row in keys.FILE_KEYS.items()
+    ]
+    assert report.ok and [brain.name for brain in report.brains] == ["Ball"]
+    report = check(write, {"default_settings": parts.PPO})
+    assert found(report) == ["The section default: is missing."]
+    assert report.errors[0].todo.endswith("ML-Agents 0.20 and later have default_settings for it. Rename it default.")
 
 
 @pytest.mark.parametrize(

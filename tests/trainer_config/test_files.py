@@ -82,7 +82,7 @@ def test_curricula_and_brains(write, found, tmp_path):
     write("{", "curricula/Ball.json")
     assert "It is no JSON" in found(curriculum="curricula")[0][0]
     write(b"\xff", "curricula/Ball.json")
-    assert found(curriculum="curricula")[0][0] == "It can't be read (UnicodeDecodeError)."
+    assert found(curriculum="curricula")[0][0] == "It can't be read: it is not UTF-8 text."
     write("[]", "curricula/Ball.json")
     assert found(curriculum="curricula")[0][0] == "It holds no settings."
 
@@ -125,7 +125,7 @@ def test_wrong_sampler(write, found, path, value, what):
 def test_unreadable_sampler(write, found):
     assert found(sampler="no.yaml")[0][0] == "no.yaml can't be read (FileNotFoundError)."
     write("a: [", "sampler.yaml")
-    assert found(sampler="sampler.yaml")[0][0].startswith("It is no YAML")
+    assert found(sampler="sampler.yaml")[0][0].startswith("It can't be read as YAML")
     write("3", "sampler.yaml")
     assert found(sampler="sampler.yaml")[0][0] == "It holds no settings."
 

@@ -1,13 +1,15 @@
-"""Ten thousand spoilt configs: the check always answers, with findings, and never with an exception."""
+"""Spoilt and hostile files: the check always answers, with findings in bounded work, and so does the container."""
 
+import json
 import random
+import subprocess
 
 import pytest
 import yaml
 
-from helpers import trainer_config
-from helpers.trainer_config import document
-from helpers.trainer_config.document import UnreadableError, read_document
+from helpers import ROOT, trainer_config
+from helpers.trainer_config import lessons
+from helpers.trainer_config.document import MOST_VALUES, BoundedLoader
 
 TEXT = """\
 default:
@@ -120,18 +122,8 @@ def mutate(chance):
     return text
 
 
-@pytest.mark.parametrize(
-    ("loader", "count", "seed"),
-    [
-        (yaml.SafeLoader, 200, 0),
-        (yaml.CSafeLoader, 800, 1),
-        pytest.param(yaml.SafeLoader, 800, 2, marks=pytest.mark.slow),
-        pytest.param(yaml.CSafeLoader, 8200, 3, marks=pytest.mark.slow),
-    ],
-)
-def test_spoilt_configs_never_raise(tmp_path, monkeypatch, loader, count, seed):
-    """Parsing takes six seventh of the time, so most configs are parsed by the faster parser."""
-    monkeypatch.setattr(document, "LOADER", loader)
+@pytest.mark.parametrize(("count", "seed"), [(400, 0), pytest.param(4000, 1, marks=pytest.mark.slow)])
+def test_spoilt_configs_never_raise(tmp_path, count, seed):
     chance = random.Random(seed)
     path = tmp_path / "trainer_config.yaml"
     passed = 0
@@ -144,31 +136,112 @@ def test_spoilt_configs_never_raise(tmp_path, monkeypatch, loader, count, seed):
     assert passed < count / 2  # a.demo is missing, so what passes has lost it
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: &a [" + "*a," * 3 + "]",
-        "[" * 500,
-        "{a: " * 500,
-        "- " * 500,
-        "x: " + "9" * 5000,
-        "&a a: &b {<<: *a}",
-        "? {a: b}\n: c",
-        "a: !!timestamp 2020-99-99",
-        "\ud800".encode("utf-8", "surrogatepass").decode("utf-8", "replace"),
-    ],
-)
-def test_hostile_yaml_is_unreadable_or_read(text):
+def nested(levels, last, inner):
+    """Write a mapping for each level that holds ten times the one before: `levels` of them stand for 10**levels."""
+    lines = [f"a0: &a0 {{{last}}}"]
+    for level in range(1, levels):
+        lines.append(f"a{level}: &a{level} " + inner.format(*([f"*a{level - 1}"] * 10)))
+    return "\n".join(lines)
+
+
+MANY = ", ".join(["{}"] * 10)
+LARGE = "it holds more than 10,000 values, aliases counted"
+DEEP = "it holds more than 40 levels of values, aliases counted"
+HOSTILE = {
+    "aliases in aliases": (nested(10, "x: 1", f"[{MANY}]"), 5, LARGE),
+    "merges of merges": (nested(10, "x: 1, y: 2", f"{{{{<<: [{MANY}]}}}}"), 5, LARGE),
+    "a wide file": ("a: b\n" * 9000, 5000, LARGE),
+    "a long file": ("#" * 100_001, None, "it has 100,001 characters, more than 100,000"),
+    "400 lists": ("[" * 400, 1, DEEP),
+    "400 mappings": ("{a: " * 400 + "1" + "}" * 400, 1, DEEP),
+    "400 dashes": ("- " * 400, 1, DEEP),
+    "400 questions": ("? " * 400, 1, DEEP),
+    "an anchor in itself": ("a: &a [*a]", 1, "the anchor a contains itself"),
+    "an anchor in its merge": ("a: &a {b: 1, <<: *a}", 1, "the anchor a contains itself"),
+    "5,000 digits": ("a:\n  x: " + "9" * 5000, 2, "'999999999999...9999999999999' can't be read as int"),
+    "4,000 digits": ("x: " + "9" * 4000, 1, "'999999999999...9999999999999' can't be read as int"),
+    "a large hexadecimal": ("x: 0x" + "f" * 5000, 1, "'0xffffffffff...fffffffffffff' can't be read as int"),
+    "a long time": ("x: 1" + ":59" * 5000, 1, "'1:59:59:59:5...9:59:59:59:59' can't be read as int"),
+    "a long fraction": ("x: 1" + ":59" * 5000 + ".5", 1, "'1:59:59:59:5...59:59:59:59.5' can't be read as float"),
+    "no date": ("a: 1\nb: 2020-99-99", 2, "'2020-99-99' can't be read as timestamp"),
+    "no int": ("a: !!int x", 1, "'x' can't be read as int"),
+    "no bool": ("a: !!bool maybe", 1, "'maybe' can't be read as bool"),
+    "a tag": ("a: !<tag:x> 1", 1, "could not determine a constructor for the tag 'tag:x'"),
+    "a list as a key": ("? [1]\n: 3", 1, "found unhashable key"),
+    "NUL": ("a: 1\nb: \0", 2, "it holds the character U+0000, which YAML does not allow"),
+    "no such character": ('a: "\\U99999999"', 1, "it can't be parsed (OverflowError)"),
+    "UTF-16": ("default: {}".encode("utf-16"), 1, "it is UTF-16, not UTF-8 text"),
+    "Latin-1": ("a: 1\nö: 2".encode("latin-1"), 2, "it is not UTF-8 text"),
+    "a large file": (b"\xc3\xa9" * 200_001, None, "it has more than 100,000 characters"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "problem"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_yaml_is_refused_in_its_line(write, text, line, problem):
+    path = write(text)
+    (finding,) = trainer_config.check(path).errors
+    assert (finding.line, finding.what) == (line, f"It can't be read as YAML: {problem}.")
+    (finding,) = lessons.check_sampler(path, "sampler.yaml")
+    assert (finding.line, finding.what) == (line, f"It can't be read as YAML: {problem}.")
+
+
+IN_THE_CONTAINER = """
+import json, sys
+import trainer_config
+from refusal import RefusalError
+sys.setrecursionlimit(400)
+outcomes = []
+for path in json.load(sys.stdin):
     try:
-        read_document(text)
-    except UnreadableError as error:
-        assert str(error)
+        trainer_config.find_demonstrations(trainer_config.load(path), ".")
+        outcomes.append("")
+    except RefusalError as error:
+        outcomes.append(str(error))
+print(json.dumps(outcomes))
+"""
 
 
-def test_nested_aliases_are_not_unfolded(write):
-    """Nine levels of ten aliases each stand for a billion values."""
-    lines = ["a0: &a0 {x: 1}"]
-    for level in range(1, 10):
-        lines.append(f"a{level}: &a{level} {{{', '.join(f'k{n}: *a{level - 1}' for n in range(10))}}}")
-    report = trainer_config.check(write("default: {}\n" + "\n".join(lines)))
-    assert not report.ok
+def test_the_container_refuses_in_a_sentence_what_the_check_refuses(trainer, write):
+    """In its own Python; of spoilt files, too."""
+    chance = random.Random(5)
+    contents = [text for text, _, _ in HOSTILE.values()] + [mutate(chance) for _ in range(200)]
+    paths = [write(text.encode() if isinstance(text, str) else text, f"{n}.yaml") for n, text in enumerate(contents)]
+    done = subprocess.run(
+        [trainer.python, "-c", IN_THE_CONTAINER],
+        input=json.dumps([str(path) for path in paths]),
+        cwd=ROOT / "container",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    outcomes = json.loads(done.stdout)
+    assert len(outcomes) == len(paths)
+    for (name, (_, _, problem)), outcome in zip(HOSTILE.items(), outcomes, strict=False):
+        assert "should be YAML, but cannot be read: " in outcome, name
+        assert problem in outcome or name in DIFFERENT, name
+    for path, outcome in zip(paths, outcomes, strict=True):
+        read = any("read as YAML" in finding.what for finding in trainer_config.check(path).errors)
+        assert read == ("should be YAML" in outcome), path.read_text()
+
+
+DIFFERENT = {"aliases in aliases", "merges of merges", "a wide file", "400 lists", "400 mappings", "400 dashes"}
+DIFFERENT |= {"400 questions", "a long file", "NUL", "no such character", "UTF-16", "Latin-1", "a large file"}
+"""What Python or PyYAML says itself there."""
+
+
+def test_what_is_read_is_bounded_by_its_values_alone():
+    """The work is that of 10,000 values, whatever they stand for."""
+    for text, _, problem in HOSTILE.values():
+        if problem == LARGE:
+            loader = BoundedLoader(text)
+            with pytest.raises(yaml.YAMLError):
+                loader.get_single_node()
+            assert loader.values <= 2 * MOST_VALUES and loader.index <= len(text)
+    text = "a: &a [" + "1, " * 90 + "]\nb: [" + "*a, " * 100 + "]"
+    loader = BoundedLoader(text)
+    assert len(loader.get_single_data()["b"]) == 100 and loader.values == 1 + 2 + 91 + 1 + 100 * 91
+
+
+def test_a_chain_of_thousands_of_sections_is_followed_once_each(write):
+    text = "default: {}\n" + "".join(f"a{n}: a{n + 1}\n" for n in range(1000)) + "a1000: {}\n"
+    assert trainer_config.check(write(text), brains=["a0"]).brains[0].section == "a1000"

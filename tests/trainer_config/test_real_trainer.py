@@ -60,6 +60,17 @@ FAILS_TOO = [
     ("sac", {"buffer_init_steps": 1000}),
     ("sac", {"reward_signals": {"extrinsic": 3}}),
 ]
+# Of the later format, as they are offered.
+BEHAVIORS = [
+    {"hyperparameters": {"batch_size": 16, "buffer_size": 64}, "network_settings": {"memory": {"memory_size": 18}}},
+    {
+        "trainer_type": "sac",
+        "hyperparameters": {"batch_size": 16, "buffer_size": 64, "steps_per_update": 5.0},
+        "network_settings": {"memory": {"memory_size": 20, "sequence_length": 4}},
+        "reward_signals": {"curiosity": {"network_settings": {"hidden_units": 8}}},
+        "time_horizon": 5,
+    },
+]
 if os.environ.get("REAL_TRAINER_CASES") == "all":  # two seconds for each
     LEARNS, FAILS = LEARNS + LEARNS_TOO, FAILS + FAILS_TOO
 WHOLE_FILES = [
@@ -81,7 +92,8 @@ def outcomes(trainer, parts, tmp_path_factory):
     """Write every config; give what the check says of it, and what the trainer made of it."""
     folder = tmp_path_factory.mktemp("configs")
     (folder / "Ball.demo").write_bytes(parts.demo())
-    texts = [
+    texts = [trainer_config.convert_behaviors({"behaviors": {"Ball": behavior}}) for behavior in BEHAVIORS]
+    texts += [
         json.dumps({"default": parts.changed(name), "Ball": changes})  # JSON is YAML
         for name, changes in (*LEARNS, *FAILS)
     ]
@@ -103,12 +115,12 @@ def outcomes(trainer, parts, tmp_path_factory):
 
 
 def test_what_passes_learns(outcomes):
-    for text, report, failure in outcomes[: len(LEARNS)]:
+    for text, report, failure in outcomes[: len(BEHAVIORS) + len(LEARNS)]:
         assert report.ok, f"{text}\n{report}"
         assert failure is None, f"{text}\n{failure}"
 
 
 def test_what_is_refused_fails(outcomes):
-    for text, report, failure in outcomes[len(LEARNS) :]:
+    for text, report, failure in outcomes[len(BEHAVIORS) + len(LEARNS) :]:
         assert not report.ok, text
         assert failure is not None, f"{text}\n{report}"
