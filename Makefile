@@ -44,7 +44,22 @@ lab: setup  ## open the notebooks in JupyterLab
 
 .PHONY: test
 test: setup  ## run all tests that need no Docker engine
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not browser and not docker and not slow"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not browser and not docker and not slow and not clients"
+
+.PHONY: test-all
+test-all: setup  ## run every group of tests, one after another; says at the end which failed
+	@failed=; for group in test faults test-compat test-browser test-docker test-clients; do \
+		$(MAKE) --no-print-directory $$group || failed="$$failed $$group"; \
+	done; test -z "$$failed" || { echo "These failed:$$failed" >&2; exit 1; }
+
+.sdk2/stamp: .venv/bin/uv tests/embedded/sdk2.lock
+	@$(UV) venv --quiet --clear --python $(BIN)/python .sdk2
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .sdk2 tests/embedded/sdk2.lock
+	@touch $@
+
+.PHONY: test-clients
+test-clients: setup .sdk2/stamp  ## run the tests in which SageMaker SDK 2 uses the embedded AWS
+	@$(BIN)/pytest -m clients tests/embedded
 
 .PHONY: test-docker
 test-docker: setup  ## run the tests that need a Docker engine: build, push and train in the image
@@ -89,9 +104,11 @@ lock: .venv/stamp  ## make the lock files anew from their inputs
 		--generate-hashes --override container/overrides.txt container/requirements.in -o container/requirements.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.9 --no-header --generate-hashes \
 		--override container/overrides-compat.txt container/compat.in -o container/compat.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
+		tests/embedded/sdk2.in -o tests/embedded/sdk2.lock
 
 .PHONY: clean
 clean: stop  ## remove what was built; results/ and unity-volume/ are yours and stay
-	@rm -rf .venv .trainer .trainer-compat .embedded build *.egg-info
+	@rm -rf .venv .trainer .trainer-compat .sdk2 .embedded build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf .pytest_cache .ruff_cache .hypothesis notebooks/.ipynb_checkpoints

@@ -34,6 +34,9 @@ SchemaVersion: "1.0"
 SageMaker:
   PythonSDK:
     Modules:
+      # Without a name the SDK asks AWS's own STS for the account, past the embedded AWS.
+      Session:
+        DefaultS3Bucket: sagemaker-us-east-1-123456789012
       TelemetryOptOut: true
 """
 
@@ -63,7 +66,7 @@ class Server:
 
     @property
     def sdk_config(self) -> Path:
-        """A configuration for the SageMaker SDK that turns its usage reporting off."""
+        """A configuration for the SageMaker SDK that turns its usage reporting off and names its bucket."""
         return self.home / "sagemaker-config.yaml"
 
     @property

@@ -10,20 +10,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-from werkzeug.test import EnvironBuilder, run_wsgi_app
+from werkzeug.test import run_wsgi_app
 
+from helpers.embedded.kept import Kept, WsgiApp
 from helpers.embedded.registry import Manifest, Registry, RegistryError
 from helpers.embedded.schema import AwsError
-
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 TARGET = "AmazonEC2ContainerRegistry_V20150921."
 CHANGES = ("Create", "Delete", "Put", "Set", "Tag", "Untag")
@@ -44,10 +41,9 @@ class Ecr:
 
     def __init__(self, moto: WsgiApp, registry: Registry):
         self.moto, self.registry = moto, registry
-        self.kept: Path = registry.folder / "requests.jsonl"
+        self.kept = Kept("ecr", TARGET, registry.folder / "requests.jsonl", moto, CHANGES)
         self.told: dict[tuple[str, str, str], Manifest] = {}
         self.lock = threading.Lock()
-        self.restored = False
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any], region: str) -> Iterable[bytes]:
         """Answer one request.
@@ -62,14 +58,14 @@ class Ecr:
         environ["wsgi.input"] = io.BytesIO(body)
         request = json.loads(body or b"{}")
         with self.lock:
-            self._restore()
+            self.kept.restore()
             self._prepare(call, request, region)
         answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
         content = b"".join(answer)
         if status.startswith("200"):
             content = self._rewrite(call, content)
-            if call.startswith(CHANGES) and call != "PutImage":
-                self._keep(call, request, region)
+            if call != "PutImage":
+                self.kept.keep(call, request, region)
         headers["Content-Length"] = str(len(content))
         start_response(status, list(headers.items()))
         return [content]
@@ -102,7 +98,7 @@ class Ecr:
                 "imageTag": tag,
                 "imageDigest": manifest.digest,
             }
-            if self._ask("PutImage", put, region):
+            if self.kept.ask("PutImage", put, region):
                 self.told[repository, tag, manifest.digest] = manifest
 
     def _delete(self, request: dict[str, Any]) -> None:
@@ -133,35 +129,3 @@ class Ecr:
         if call in ("CreateRepository", "DescribeRepositories", "DeleteRepository"):
             return MADE_UP.sub(address, text).encode()
         return content
-
-    def _keep(self, call: str, request: dict[str, Any], region: str) -> None:
-        self.kept.parent.mkdir(parents=True, exist_ok=True)
-        with self.kept.open("a") as file:
-            file.write(json.dumps({"call": call, "request": request, "region": region}) + "\n")
-
-    def _restore(self) -> None:
-        """Send what changed repositories in the past to moto again, once."""
-        if self.restored:
-            return
-        self.restored = True
-        for line in self.kept.read_text().splitlines() if self.kept.is_file() else []:
-            change = json.loads(line)
-            self._ask(change["call"], change["request"], change["region"])
-
-    def _ask(self, call: str, request: dict[str, Any], region: str) -> bool:
-        """Ask moto; say whether it did what was asked."""
-        credential = f"embedded/20000101/{region}/ecr/aws4_request"
-        environ = EnvironBuilder(
-            method="POST",
-            headers={
-                "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
-                "X-Amz-Target": TARGET + call,
-                "Host": f"api.ecr.{region}.amazonaws.com",
-            },
-            content_type="application/x-amz-json-1.1",
-            data=json.dumps(request),
-        ).get_environ()
-        answer, status, _ = run_wsgi_app(self.moto, environ, buffered=True)
-        if not status.startswith("200"):
-            logging.warning("moto did not take %s: %s %s", call, status, b"".join(answer)[:300])
-        return status.startswith("200")

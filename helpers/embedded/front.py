@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import re
 import uuid
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
@@ -15,12 +17,15 @@ from xml.sax.saxutils import escape
 from botocore import xform_name
 from werkzeug.test import run_wsgi_app
 
-from helpers.embedded import limits
+from helpers.embedded import joblog, limits
 from helpers.embedded.ecr import Ecr
 from helpers.embedded.gate import Gate, take_body
 from helpers.embedded.jobs import Jobs
+from helpers.embedded.kept import Kept, WsgiApp
+from helpers.embedded.metrics import JobMetrics
+from helpers.embedded.resource_api import ResourceApi
 from helpers.embedded.schema import AwsError, check, invalid, not_emulated
-from helpers.embedded.store import Store, WsgiApp
+from helpers.embedded.store import Store
 from helpers.embedded.training_api import TrainingApi
 from helpers.embedded.tuning.api import TuningApi
 from helpers.embedded.tuning.tunings import Tunings
@@ -30,6 +35,9 @@ OWN = "/embedded/"
 
 MOST_DRAINED = 1 << 20
 """Bytes of a refused request's body that are read before the response is sent."""
+IAM_CHANGES = ("Create", "Delete", "Put", "Attach", "Detach", "Update", "Add", "Remove", "Tag", "Untag", "Set")
+LOGS_CHANGES = ("CreateLogGroup", "DeleteLogGroup", "PutRetention", "DeleteRetention", "TagLog", "UntagLog", "TagRes")
+LOGS_CHANGES += ("UntagRes",)
 READS_LOGS = ("DescribeLogStreams", "GetLogEvents", "FilterLogEvents")
 S3_CONTROL = "/v20180820/"
 
@@ -37,10 +45,15 @@ S3_CONTROL = "/v20180820/"
 class Front:
     """Passes S3 to the store, ECR and SageMaker's jobs to their own, policies to `simulate`, the rest to moto."""
 
-    def __init__(self, gate: Gate, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
+    def __init__(self, home: Path, gate: Gate, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
         self.gate, self.moto, self.store, self.ecr, self.jobs = gate, moto, store, ecr, jobs
-        self.sagemaker = (TrainingApi(jobs), TuningApi(tunings))
+        self.kept = {
+            "iam": Kept("iam", "", home / "iam.jsonl", moto, IAM_CHANGES),
+            "logs": Kept("logs", "Logs_20140328.", home / "logs.jsonl", moto, LOGS_CHANGES, _age_group),
+        }
+        self.sagemaker = (TrainingApi(jobs), TuningApi(tunings), ResourceApi(jobs, tunings))
         self.throttle = limits.read_throttle()
+        JobMetrics.jobs = jobs
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -63,21 +76,29 @@ class Front:
             return self._ecr(environ, start_response, region)
         if service == "sagemaker":
             return self._sagemaker(environ, start_response, region)
+        if service in self.kept:
+            self.kept[service].restore()
         if service == "logs":
-            self._give_log(environ)
+            self._give_logs(environ, region)
+        if service == "monitoring":
+            JobMetrics.ask_for(take_body(environ))
         if service == "iam":
             body = take_body(environ)
             form = parse_qs(body.decode("utf-8", "replace"))
             if form.get("Action") == ["SimulatePrincipalPolicy"]:
                 return _send(start_response, 200, simulate(form).encode(), "text/xml")
-        return self._moto(environ, start_response, service)
+        return self._moto(environ, start_response, service, region)
 
-    def _moto(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
+    def _moto(self, environ: dict[str, Any], start_response: Any, service: str, region: str) -> Iterable[bytes]:
         """Let moto answer, and refuse what it can't: clients would repeat a request that ends with a 5xx for 25 s."""
         body = take_body(environ)
         try:
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             if not status.startswith("5"):
+                if service in self.kept and status.startswith("2"):
+                    call = name_call(environ, body, service).rpartition(":")[2]
+                    text = body.decode()
+                    self.kept[service].keep(call, text if is_form(environ) else json.loads(text), region)
                 start_response(status, list(headers.items()))
                 return answer
             error = not_emulated(name_call(environ, body, service))
@@ -97,7 +118,7 @@ class Front:
                 raise not_emulated(f"sagemaker:{call}")
             if call:
                 check(call, request)
-            return self._moto(environ, start_response, "sagemaker")
+            return self._moto(environ, start_response, "sagemaker", region)
         except json.JSONDecodeError as error:
             return _send_error(start_response, AwsError("SerializationException", str(error)))
         except AwsError as error:
@@ -115,14 +136,19 @@ class Front:
             logging.info("ECR", exc_info=True)
             return _send_error(start_response, not_emulated(name_call(environ, b"", "ecr"), error))
 
-    def _give_log(self, environ: dict[str, Any]) -> None:
-        """See to it that moto has the log that a request asks for."""
-        if environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2] in READS_LOGS:
-            with contextlib.suppress(ValueError, AttributeError):  # moto will say what is wrong with it
+    def _give_logs(self, environ: dict[str, Any], region: str) -> None:
+        """See to it that moto has the logs that a request asks for, and finds those of a prefix."""
+        call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
+        if call in READS_LOGS:
+            with contextlib.suppress(ValueError, AttributeError, KeyError):  # moto will say what is wrong with it
                 asked = json.loads(take_body(environ))
-                names = [asked.get("logStreamName"), asked.get("logStreamNamePrefix"), *asked.get("logStreamNames", ())]
-                for name in filter(None, names):
-                    self.jobs.give_log(name.partition("/")[0])
+                streams = [asked.get("logStreamName") or "", *asked.get("logStreamNames", ())]
+                prefix = asked.get("logStreamNamePrefix")
+                unsent = self.jobs.find_unsent(region, prefix) if prefix else set()
+                self.jobs.give_logs(region, unsent | {name.partition("/")[0] for name in streams})
+                if prefix and call == "FilterLogEvents":  # moto passes over the prefix
+                    asked["logStreamNames"] = joblog.find_streams(region, asked["logGroupName"], prefix) or [prefix]
+                    _put(environ, json.dumps(asked).encode())
 
     def _own(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
         """Answer ``POST /embedded/jobs/<name>/interrupt?seconds=…``."""
@@ -136,6 +162,11 @@ class Front:
             return _send_error(start_response, error)
 
 
+def _age_group(call: str, request: dict[str, Any], region: str, when: float) -> None:
+    if call == "CreateLogGroup":
+        joblog.set_creation(request["logGroupName"], region, when)
+
+
 def moto_knows(call: str) -> bool:
     """Say whether moto answers this call of SageMaker's."""
     from moto.sagemaker.responses import SageMakerResponse  # here, so that the embedded AWS starts without it
@@ -146,7 +177,7 @@ def moto_knows(call: str) -> bool:
 def name_call(environ: dict[str, Any], body: bytes, service: str) -> str:
     """Name a request as IAM does, such as ``sagemaker:CreateCluster``; by its path where it has no name."""
     call = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-    if not call and _is_form(environ):
+    if not call and is_form(environ):
         call = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
     return f"{service or 'aws'}:{call or environ['REQUEST_METHOD'] + ' ' + environ['PATH_INFO']}"
 
@@ -171,6 +202,11 @@ def simulate(form: dict[str, list[str]]) -> str:
         f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata>"
         "</SimulatePrincipalPolicyResponse>"
     )
+
+
+def _put(environ: dict[str, Any], body: bytes) -> None:
+    """Replace the body."""
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
 
 
 def _send(start_response: Any, status: int, body: bytes, kind: str) -> list[bytes]:
@@ -203,7 +239,7 @@ def send_refusal(environ: dict[str, Any], start_response: Any, service: str, err
     """Refuse a request of any service in the format that its clients read."""
     with contextlib.suppress(AwsError, OSError):  # a caller that can't get rid of its body would not see the response
         take_body(environ, MOST_DRAINED)
-    if not _is_form(environ) and service not in ("s3", "route53", "cloudfront"):
+    if not is_form(environ) and service not in ("s3", "route53", "cloudfront"):
         return _send_error(start_response, error)
     told = f"<Error><Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
     told = (
@@ -214,7 +250,8 @@ def send_refusal(environ: dict[str, Any], start_response: Any, service: str, err
     return _send(start_response, error.status, told.encode(), "text/xml")
 
 
-def _is_form(environ: dict[str, Any]) -> bool:
+def is_form(environ: dict[str, Any]) -> bool:
+    """Say whether a request is a form, as those of IAM and STS are."""
     return environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
 
 

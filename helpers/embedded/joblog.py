@@ -10,12 +10,14 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from moto.logs.models import LogEvent, LogStream
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.logs.models import LogEvent, LogStream, logs_backends
 
 from helpers.embedded.record import Record
 
@@ -70,6 +72,18 @@ def forget(folder: Path, logs: BaseClient) -> None:
         _ignore("ResourceNotFoundException", logs.delete_log_stream, logGroupName=GROUP, logStreamName=stream)
     for kind in (LogEvent, LogStream):  # of which moto notes all that ever were, for its own dashboard
         kind.instances_tracked.clear()
+
+
+def find_streams(region: str, group: str, prefix: str) -> list[str]:
+    """Return the names of the log streams of a group that begin with `prefix`; none if there is no such group."""
+    found = logs_backends[DEFAULT_ACCOUNT_ID][region].groups.get(group)
+    return [name for name in list(found.streams) if name.startswith(prefix)] if found else []
+
+
+def set_creation(group: str, region: str, when: float) -> None:
+    """Set the time at which a log group was made, which the API has no way to say."""
+    made = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)  # as moto's own
+    logs_backends[DEFAULT_ACCOUNT_ID][region].groups[group].creation_time = made
 
 
 def _batches(folder: Path) -> Iterator[dict[str, Any]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import threading
 import time
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -19,34 +20,36 @@ from botocore.client import BaseClient
 
 from helpers.cores import jobs_here
 from helpers.embedded import guard, joblog, limits, paging, record, transfer
+from helpers.embedded.home import REGION
 from helpers.embedded.life import CHECKPOINTS, OPT_ML, SPOT_SHARE, Training
-from helpers.embedded.record import ENDED, Record
+from helpers.embedded.record import ENDED, Record, make_key
 from helpers.embedded.schema import AwsError, invalid
 
 ACCOUNT = "123456789012"
 KEPT_LOGS = 50
 """Logs of earlier servers' jobs that moto holds in memory at a time."""
 MAX_RUNTIME = 86_400  # seconds; SageMaker's default
+MOST_RUNTIME = 28 * 86_400  # seconds; the most that SageMaker takes
 
 
 class Jobs:
-    """The jobs under `folder`, one folder each.
+    """The jobs under `folder`, one folder each, of all regions. Each is known by its key, `Record.key`.
 
     Parameters
     ----------
     folder
         ``<home>/jobs``.
     client
-        Gives the boto3 client of a service of this very server.
+        Gives the boto3 client of a service, and of a region, of this very server.
     at_once
         How many may run at once; more wait as Starting, first come first served.
     """
 
-    def __init__(self, folder: Path, client: Callable[[str], BaseClient], at_once: int | None = None):
+    def __init__(self, folder: Path, client: Callable[..., BaseClient], at_once: int | None = None):
         self.folder, self.client = folder, client
         self.at_once = at_once or int(os.environ.get("EMBEDDED_MAX_JOBS") or jobs_here())
         self.records: dict[str, Record] = {}
-        # Sorted as they come, so that a page costs no more with many jobs: (what it is sorted by, name of the job).
+        # Sorted as they come, so that a page costs no more with many jobs: (what it is sorted by, key of the job).
         self.orders: dict[str, list[tuple[Any, str]]] = {"Name": [], "CreationTime": []}
         self.living: dict[str, Training] = {}
         self.running: set[str] = set()
@@ -56,6 +59,7 @@ class Jobs:
         self.log_lock = threading.Lock()
         self.closed = False
         self.ended: Callable[[Record], None] = lambda job: None  # called after the end of each job
+        self.deleted: Callable[[Record], None] = lambda job: None  # called before a job is forgotten
         self.lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -72,7 +76,7 @@ class Jobs:
                 logging.warning("%s holds no job that can be read: %s", place, error)
                 continue
             self._remember(found)
-            self.unsent.add(found.name)
+            self.unsent.add(found.key)
         left = [job for job in self.records.values() if job.status not in ENDED]
         for job in sorted(left, key=lambda job: job.created):
             if job.started is None and job.status == "InProgress":
@@ -99,27 +103,28 @@ class Jobs:
         """
         request = check(request)
         name = request["TrainingJobName"]
+        key = make_key(name, region)
         arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:training-job/{name}"
         tags = {tag["Key"]: tag["Value"] for tag in request.pop("Tags", ())}
         with self.lock:
-            if name in self.records:
+            if key in self.records:
                 raise AwsError(
                     "ResourceInUse",
                     "Training job names must be unique within an AWS account and region, and a training job with "
-                    f"this name already exists ({self.records[name].arn})",
+                    f"this name already exists ({arn})",
                 )
             if self.closed:
                 raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
             limits.check_quota(request["ResourceConfig"]["InstanceType"], len(self.living))
             told = tuning.pop("told", None)
-            job = Record(request, arn, self.folder / name, time.time(), tags=tags, **tuning)
+            job = Record(request, arn, self.folder / key, time.time(), tags=tags, **tuning)
             job.told = told or job.told
             job.folder.mkdir(exist_ok=True)
             job.move("Starting", "Preparing the instances for training")
             self._admit(job)
         return job
 
-    def get(self, name: str) -> Record:
+    def get(self, name: str, region: str = REGION) -> Record:
         """Give a job's record.
 
         Raises
@@ -128,32 +133,58 @@ class Jobs:
             As SageMaker, if there is no such job.
         """
         try:
-            return self.records[name]
+            return self.records[make_key(name, region)]
         except KeyError:
             raise invalid("Requested resource not found.") from None
 
-    def stop(self, name: str) -> None:
+    def stop(self, job: Record) -> None:
         """Stop a job as StopTrainingJob does.
 
         Raises
         ------
         AwsError
-            If there is no such job, or it has ended or is stopping already.
+            If it has ended or is stopping already.
         """
-        job = self.get(name)
         with job.lock:
-            if job.status != "InProgress":
-                raise invalid(f"The request was rejected because the training job is in status {job.status}.")
+            require_in_progress(job)
             job.move("Stopping", "Stopping the training job", "Stopping")
-            self.living[name].tell("stop")
+            self.living[job.key].tell("stop")
 
-    def interrupt(self, name: str, seconds: float) -> None:
+    def delete(self, job: Record) -> None:
+        """Forget a job that has ended, its log and its metrics; what it left in S3 stays.
+
+        Raises
+        ------
+        AwsError
+            If it has not ended.
+        """
+        with self.lock:
+            if job.key in self.living or job.status not in ENDED:
+                raise AwsError(
+                    "ResourceInUse",
+                    f"The request was rejected because the training job is in status {job.status}. Only a training "
+                    f"job that is {', '.join(ENDED[:-1])} or {ENDED[-1]} can be deleted.",
+                )
+            self.deleted(job)
+            if self.records.pop(job.key, None) is None:
+                raise invalid("Requested resource not found.")  # deleted just now
+            for by, value in (("Name", job.name), ("CreationTime", job.created)):
+                self.orders[by].remove((value, job.key))
+        with self.log_lock:
+            joblog.forget(job.folder, self.client("logs", job.region))
+            self.unsent.discard(job.key)
+            if job.key in self.given:
+                self.given.remove(job.key)
+            (job.folder / "job.json").unlink(missing_ok=True)  # first: what is left without it is no job
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+    def interrupt(self, key: str, seconds: float) -> None:
         """Take the instance away from a running spot job, as AWS does when it wants it back.
 
         Parameters
         ----------
-        name
-            The job.
+        key
+            The job's.
         seconds
             How long there is no capacity afterwards.
 
@@ -162,19 +193,21 @@ class Jobs:
         AwsError
             If there is no such job, or it is no spot job that trains.
         """
-        job = self.get(name)
+        job = self.records.get(key)
+        if job is None:
+            raise invalid("Requested resource not found.")
         with job.lock:
             if not job.request.get("EnableManagedSpotTraining"):
                 raise invalid(
-                    f"Training job {name} can't be interrupted: it was not created with EnableManagedSpotTraining."
+                    f"Training job {key} can't be interrupted: it was not created with EnableManagedSpotTraining."
                 )
             if job.secondary != "Training":
                 raise invalid(
-                    f"Training job {name} can't be interrupted: only one that is Training can, it is {job.secondary}."
+                    f"Training job {key} can't be interrupted: only one that is Training can, it is {job.secondary}."
                 )
             job.move("Interrupted", "The spot instance was taken away")
-            self.living[name].capacity_after = seconds
-            self.living[name].tell("interrupt")
+            self.living[key].capacity_after = seconds
+            self.living[key].tell("interrupt")
 
     def close(self) -> int:
         """Stop every job as `stop` does and wait for their ends; give their number."""
@@ -183,31 +216,34 @@ class Jobs:
             living = list(self.living.values())
         for training in living:
             try:
-                self.stop(training.record.name)
+                self.stop(training.record)
             except AwsError:
                 continue  # stopping or ended already
         for training in living:
             training.join()
         return len(living)
 
-    def give_log(self, name: str) -> None:
-        """Put the log of a job of an earlier server into CloudWatch Logs, when somebody asks for it first."""
+    def find_unsent(self, region: str, prefix: str) -> set[str]:
+        """Return the names of earlier servers' jobs with log streams that begin with `prefix` and are not given yet."""
+        jobs = [self.records[key] for key in list(self.unsent)]
+        names = {job.name for job in jobs if job.region == region}
+        return {name for name in names if f"{name}/".startswith(prefix) or prefix.startswith(f"{name}/")}
+
+    def give_logs(self, region: str, names: Iterable[str]) -> None:
+        """Put the logs of jobs of earlier servers into CloudWatch Logs, when somebody asks for them first."""
         with self.log_lock:
-            if name in self.unsent:
-                joblog.replay(self.folder / name, self.client("logs"))
-                self.unsent.discard(name)
-                self._keep_few_logs(name)
+            asked = {make_key(name, region) for name in names} & self.unsent
+            for key in asked:
+                joblog.replay(self.folder / key, self.client("logs", region))
+                self.unsent.discard(key)
+                if self.records[key].status in ENDED:
+                    self.given.append(key)
+            while len(self.given) > max(KEPT_LOGS, len(asked)):  # out of moto's memory; who asks gets them once more
+                first = self.given.popleft()
+                joblog.forget(self.folder / first, self.client("logs", self.records[first].region))
+                self.unsent.add(first)
 
-    def _keep_few_logs(self, name: str) -> None:
-        """Take the logs that were given first out of moto's memory again; who asks for them gets them once more."""
-        if self.records[name].status in ENDED:
-            self.given.append(name)
-        while len(self.given) > KEPT_LOGS:
-            first = self.given.popleft()
-            joblog.forget(self.folder / first, self.client("logs"))
-            self.unsent.add(first)
-
-    def list(self, query: dict[str, Any]) -> dict[str, Any]:
+    def list(self, query: dict[str, Any], region: str = REGION) -> dict[str, Any]:
         """Answer a checked ListTrainingJobs request.
 
         The token names the last job of the page before, so that jobs created meanwhile shift nothing.
@@ -215,49 +251,50 @@ class Jobs:
         by = query.get("SortBy", "CreationTime")
         last, size = paging.read_token(query), query.get("MaxResults", paging.SIZE)
         with self.lock:
-            order = self.orders.get(by) or sorted((job.status, job.name) for job in self.records.values())
+            order = self.orders.get(by) or sorted((job.status, job.key) for job in self.records.values())
             if query.get("SortOrder", "Ascending") == "Descending":
                 places = range(len(order) if last is None else bisect_left(order, last))[::-1]
             else:
                 places = range(0 if last is None else bisect_right(order, last), len(order))
-            matching = (order[place] for place in places if _matches(self.records[order[place][1]], query))
+            matching = (order[place] for place in places if _matches(self.records[order[place][1]], query, region))
             found = list(islice(matching, size + 1))  # one more says whether there is another page
-        answer: dict[str, Any] = {"TrainingJobSummaries": [self.records[name].summary() for _, name in found[:size]]}
+        answer: dict[str, Any] = {"TrainingJobSummaries": [self.records[key].summary() for _, key in found[:size]]}
         if len(found) > size:
             answer["NextToken"] = paging.write_token(query, *found[size - 1])
         return answer
 
     def _remember(self, job: Record) -> None:
         """Add a job to the records, and to the orders in which they are listed."""
-        if job.name not in self.records:  # one that waited when the server ended is loaded, then admitted
-            self.records[job.name] = job
-            insort(self.orders["Name"], (job.name, job.name))
-            insort(self.orders["CreationTime"], (job.created, job.name))
+        if job.key not in self.records:  # one that waited when the server ended is loaded, then admitted
+            self.records[job.key] = job
+            insort(self.orders["Name"], (job.name, job.key))
+            insort(self.orders["CreationTime"], (job.created, job.key))
 
     def _admit(self, job: Record) -> None:
         """Let a job begin its life, at the end of the queue."""
         with self.lock:
             self._remember(job)
-            training = self.living[job.name] = Training(job, self.client, self._done)
-            self.waiting.append(job.name)
+            training = self.living[job.key] = Training(job, self.client, self._done)
+            self.waiting.append(job.key)
             training.start()
             self._let_go()
 
     def _let_go(self) -> None:
         """Give free places to those that wait."""
         while self.waiting and len(self.running) < self.at_once:
-            name = self.waiting.popleft()
-            self.running.add(name)
-            self.living[name].tell("go")
+            key = self.waiting.popleft()
+            self.running.add(key)
+            self.living[key].tell("go")
 
-    def _done(self, name: str) -> None:
+    def _done(self, key: str) -> None:
         with self.lock:
-            self.living.pop(name, None)
-            self.running.discard(name)
-            if name in self.waiting:
-                self.waiting.remove(name)
+            self.living.pop(key, None)
+            self.running.discard(key)
+            if key in self.waiting:
+                self.waiting.remove(key)
             self._let_go()
-        self.ended(self.records[name])
+            job = self.records[key]
+        self.ended(job)
 
     def _bury(self, job: Record) -> None:
         """End a job whose server went without a word: no process stays, and its record says what happened."""
@@ -315,6 +352,11 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
         request["AlgorithmSpecification"],
         request.get("ResourceConfig", {}),
     )
+    for name in ("MaxRuntimeInSeconds", "MaxWaitTimeInSeconds"):
+        if limits.get(name, 0) > MOST_RUNTIME:
+            raise invalid(
+                f"Invalid {name}: {limits[name]}. It must be less than or equal to {MOST_RUNTIME} seconds (28 days)."
+            )
     wait = limits.get("MaxWaitTimeInSeconds")
     if request.get("EnableManagedSpotTraining"):
         if wait is None or wait < limits["MaxRuntimeInSeconds"]:
@@ -362,9 +404,16 @@ def _check_possible(request: dict[str, Any], algorithm: dict[str, Any], instance
         raise invalid(f"The embedded AWS can't run this job: {'; '.join(problems)}.")
 
 
-def _matches(job: Record, query: dict[str, Any]) -> bool:
+def require_in_progress(job: Record) -> None:
+    """Raise SageMaker's ValidationException unless a job is in progress."""
+    if job.status != "InProgress":
+        raise invalid(f"The request was rejected because the training job is in status {job.status}.")
+
+
+def _matches(job: Record, query: dict[str, Any], region: str) -> bool:
     return (
-        query.get("NameContains", "").lower() in job.name.lower()
+        job.region == region
+        and query.get("NameContains", "").lower() in job.name.lower()
         and query.get("StatusEquals", job.status) == job.status
         and "WarmPoolStatusEquals" not in query
         and "TrainingPlanArnEquals" not in query

@@ -42,12 +42,12 @@ class Training(threading.Thread):
     record
         The job.
     client
-        Gives the boto3 client of a service.
+        Gives the boto3 client of a service, and of a region where that matters.
     done
-        Called with the job's name at the end, whatever that was.
+        Called with the job's key at the end, whatever that was.
     """
 
-    def __init__(self, record: Record, client: Callable[[str], BaseClient], done: Callable[[str], None]):
+    def __init__(self, record: Record, client: Callable[..., BaseClient], done: Callable[[str], None]):
         super().__init__(name=record.name, daemon=True)
         self.record, self.client, self.done = record, client, done
         self.base = record.folder
@@ -76,7 +76,7 @@ class Training(threading.Thread):
             logging.exception("%s failed", self.record.name)
             self._fail(f"InternalServerError: {type(error).__name__}: {error}")
         finally:
-            self.done(self.record.name)
+            self.done(self.record.key)
 
     def _live(self) -> None:
         word = self._hear(self._patience())
@@ -143,7 +143,9 @@ class Training(threading.Thread):
             raise
 
     def _watch(self, run: runner.Run, description: str, mirrors: list[transfer.Mirror]) -> str:
-        log = threading.Thread(target=JobLog(self.record, run.output, self.client("logs")).follow, daemon=True)
+        log = threading.Thread(
+            target=JobLog(self.record, run.output, self.client("logs", self.record.region)).follow, daemon=True
+        )
         log.start()
         threading.Thread(target=lambda: self._wait(run), daemon=True).start()
         with self.record.lock:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
+
+from helpers.embedded.home import REGION
 
 ENDED = ("Completed", "Failed", "Stopped")
 AT_WORK = ("Downloading", "Training", "Stopping", "Uploading")
@@ -36,6 +39,11 @@ GIVEN_BACK = (
     "MlflowConfig",
 )
 """Members of the request that DescribeTrainingJob gives back as they were given."""
+
+
+def make_key(name: str, region: str) -> str:
+    """Return what tells a job or tuning job from all others; a name has no dot."""
+    return name if region == REGION else f"{region}.{name}"
 
 
 @dataclass
@@ -76,6 +84,21 @@ class Record:
         return self.request["TrainingJobName"]
 
     @property
+    def region(self) -> str:
+        """The region that it is of."""
+        return self.arn.split(":")[3]
+
+    @property
+    def key(self) -> str:
+        """What no other job has, of whatever region: its folder's name."""
+        return make_key(self.name, self.region)
+
+    @property
+    def values(self) -> Path:
+        """The file with each value of each metric: a line of JSON with name, value and time."""
+        return self.folder / "metrics.jsonl"
+
+    @property
     def output(self) -> str:
         """Where the job's results go: ``<S3OutputPath>/<job>/output``."""
         return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
@@ -96,13 +119,16 @@ class Record:
         return max(time.time(), self.modified)
 
     def measure(self, metric: str, value: float, when: float) -> None:
-        """Note a metric's newest value."""
+        """Note a metric's newest value, and keep it with those before."""
         with self.lock:
             self.metrics[metric] = {"MetricName": metric, "Value": value, "Timestamp": when}
             if metric == self.objective:
                 self.objectives.append(value)
         if metric == self.objective:
             self.told()
+        if math.isfinite(value):  # CloudWatch takes no other
+            with self.values.open("a") as file:
+                file.write(json.dumps([metric, value, when]) + "\n")
 
     def note(self, sentence: str) -> None:
         """Keep a sentence for the message of the job's last status."""
@@ -145,6 +171,7 @@ class Record:
             }
             flags = [key for key in self.request if key.startswith("Enable")]
             answer |= {key: self.request[key] for key in (*GIVEN_BACK, *flags) if key in self.request}
+            answer["OutputDataConfig"] = {"KmsKeyId": "", **self.request["OutputDataConfig"]}
             optional = {
                 "TrainingStartTime": self.started,
                 "TrainingEndTime": self.ended,

@@ -48,19 +48,19 @@ class Handler(MotoRequestHandler):
 
 
 class Clients:
-    """boto3 clients of this very server, one for each service, for its own jobs."""
+    """boto3 clients of this very server, one for each service and region, for its own jobs."""
 
     def __init__(self, url: str, keys: Keys):
         self.url, self.lock, self.made = url, threading.Lock(), {}
         self.session = boto3.Session(keys.access, keys.secret, region_name=REGION)
 
-    def __call__(self, service: str) -> BaseClient:
+    def __call__(self, service: str, region: str = REGION) -> BaseClient:
         """Give the client of a service."""
         with self.lock:
-            if service not in self.made:
+            if (service, region) not in self.made:
                 config = Config(proxies={}, s3={"addressing_style": "path"}, max_pool_connections=32)
-                self.made[service] = self.session.client(service, endpoint_url=self.url, config=config)
-            return self.made[service]
+                self.made[service, region] = self.session.client(service, region, endpoint_url=self.url, config=config)
+            return self.made[service, region]
 
 
 def allow_many_files() -> None:
@@ -130,7 +130,7 @@ def serve(home: Path, ready: int) -> None:
     tunings = Tunings(home / "tuning", jobs)
     registry = Registry(home / "registry")
     server.app = Front(
-        Gate(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
+        home, Gate(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
     )
     asked = await_signals()
     threading.Thread(target=server.serve_forever, daemon=True).start()

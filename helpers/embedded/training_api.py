@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
-from helpers.embedded.jobs import Jobs
+from helpers.embedded.jobs import ACCOUNT, Jobs, require_in_progress
 from helpers.embedded.record import Record
 from helpers.embedded.schema import check, invalid
-from helpers.embedded.search import search
 
 Answer = dict[str, Any] | None
+PRINCIPAL = "sagemaker.amazonaws.com"
 
 
 class TrainingApi:
@@ -20,21 +21,16 @@ class TrainingApi:
         self.jobs = jobs
         self.calls: dict[str, Callable[[dict[str, Any], str], Answer]] = {
             "CreateTrainingJob": self._create,
-            "DescribeTrainingJob": lambda request, _: jobs.get(request["TrainingJobName"]).describe(),
-            "ListTrainingJobs": lambda request, _: jobs.list(request),
-            "Search": lambda request, _: search(list(jobs.records.values()), request),
-            "StopTrainingJob": lambda request, _: jobs.stop(request["TrainingJobName"]),
-            "AddTags": self._add_tags,
-            "ListTags": self._list_tags,
-            "DeleteTags": self._delete_tags,
+            "DescribeTrainingJob": lambda request, region: self._get(request, region).describe(),
+            "ListTrainingJobs": jobs.list,
+            "StopTrainingJob": lambda request, region: jobs.stop(self._get(request, region)),
+            "UpdateTrainingJob": self._update,
+            "DeleteTrainingJob": lambda request, region: jobs.delete(self._get(request, region)),
         }
 
-    def knows(self, call: str, request: dict[str, Any]) -> bool:
+    def knows(self, call: str, _: dict[str, Any]) -> bool:
         """Say whether a call is one about training jobs."""
-        if call == "Search":
-            return request.get("Resource") == "TrainingJob"
-        about_tags = call.endswith("Tags")
-        return call in self.calls and (not about_tags or ":training-job/" in str(request.get("ResourceArn")))
+        return call in self.calls
 
     def answer(self, call: str, request: dict[str, Any], region: str) -> Answer:
         """Check a request against botocore's model and answer it.
@@ -47,31 +43,63 @@ class TrainingApi:
         return self.calls[call](check(call, request), region)
 
     def _create(self, request: dict[str, Any], region: str) -> Answer:
+        require_role(request["RoleArn"])
         return {"TrainingJobArn": self.jobs.create(request, region).arn}
 
-    def _by_arn(self, request: dict[str, Any]) -> Record:
-        job = self.jobs.get(request["ResourceArn"].partition(":training-job/")[2])
-        if job.arn != request["ResourceArn"]:
-            raise invalid("Requested resource not found.")
-        return job
+    def _get(self, request: dict[str, Any], region: str) -> Record:
+        return self.jobs.get(request["TrainingJobName"], region)
 
-    def _add_tags(self, request: dict[str, Any], _: str) -> Answer:
-        job = self._by_arn(request)
+    def _update(self, request: dict[str, Any], region: str) -> Answer:
+        """Note how a running job is to be profiled and debugged, which nothing here does."""
+        job = self._get(request, region)
         with job.lock:
-            tags = {**job.tags, **{tag["Key"]: tag["Value"] for tag in request["Tags"]}}
-            if len(tags) > 50:
-                raise invalid(f"A resource can have 50 tags at most, this one would have {len(tags)}")
-            job.tags = tags
+            require_in_progress(job)
+            for name in ("ProfilerConfig", "RemoteDebugConfig", "ResourceConfig"):
+                if name in request:
+                    job.request[name] = {**job.request.get(name, {}), **request[name]}
+            if rules := request.get("ProfilerRuleConfigurations"):
+                job.request["ProfilerRuleConfigurations"] = rules
+            job.modified = job.now()
             job.save()
-        return self._list_tags(request, _)
+        return {"TrainingJobArn": job.arn}
 
-    def _list_tags(self, request: dict[str, Any], _: str) -> Answer:
-        return {"Tags": [{"Key": key, "Value": value} for key, value in self._by_arn(request).tags.items()]}
 
-    def _delete_tags(self, request: dict[str, Any], _: str) -> Answer:
-        job = self._by_arn(request)
-        with job.lock:
-            for key in request["TagKeys"]:
-                job.tags.pop(key, None)
-            job.save()
-        return {}
+def require_role(arn: str) -> None:
+    """Make sure that a role is there and that SageMaker may assume it.
+
+    Raises
+    ------
+    AwsError
+        As SageMaker, if not.
+    """
+    from moto.iam.models import iam_backends  # here, so that the embedded AWS starts without it
+
+    if arn.split(":")[4] != ACCOUNT:
+        raise invalid("RoleArn: Cross-account pass role is not allowed.")
+    roles = iam_backends[ACCOUNT]["aws"].roles.values()
+    document = next((role.assume_role_policy_document for role in roles if role.arn == arn), "{}")
+    if not _trusts(document):
+        raise invalid(
+            f"Could not assume role {arn}. Please ensure that the role exists and allows principal '{PRINCIPAL}' to "
+            "assume the role."
+        )
+
+
+def _trusts(document: str) -> bool:
+    """Say whether a trust policy lets SageMaker assume its role."""
+    statements = _list(json.loads(document).get("Statement"))
+    effects = {
+        one.get("Effect")
+        for one in statements
+        if {"sts:AssumeRole", "sts:*", "*"} & set(_list(one.get("Action")))
+        and {PRINCIPAL, "*"} & set(_services(one.get("Principal")))
+    }
+    return effects == {"Allow"}
+
+
+def _services(principal: Any) -> list[str]:
+    return _list(principal.get("Service")) if isinstance(principal, dict) else _list(principal)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import sys
 import tarfile
@@ -46,6 +47,18 @@ def wait_for(ask, seconds=20.0):
     return answer
 
 
+TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def prepare(aws):
+    """Make what a job needs, unless an earlier server has it."""
+    aws.s3.create_bucket(Bucket=BUCKET)  # in us-east-1 it may be there already
+    iam, trust = aws.client("iam"), json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
+    if ROLE not in {role["Arn"] for role in iam.list_roles()["Roles"]}:
+        iam.create_role(RoleName="training", AssumeRolePolicyDocument=trust)
+    return aws
+
+
 class Aws:
     """Clients of one embedded AWS and the shortest way to a job."""
 
@@ -75,14 +88,14 @@ class Aws:
         with tarfile.open(fileobj=io.BytesIO(self.get(key))) as archive:
             return {m.name: archive.extractfile(m).read().decode() for m in archive if m.isfile()}
 
-    def client(self, service, **config):
-        key = (service, *config)
+    def client(self, service, region_name="us-east-1", **config):
+        key = (service, region_name, *config)
         if key not in self.made:
             options = Config(retries={"max_attempts": 1}, **config)
             self.made[key] = boto3.client(
                 service,
                 endpoint_url=self.server.url,
-                region_name="us-east-1",
+                region_name=region_name,
                 aws_access_key_id=self.server.keys.access,
                 aws_secret_access_key=self.server.keys.secret,
                 config=options,
@@ -157,9 +170,7 @@ def shared_server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shared(shared_server):
-    aws = Aws(shared_server)
-    aws.s3.create_bucket(Bucket=BUCKET)
-    return aws
+    return prepare(Aws(shared_server))
 
 
 @pytest.fixture
@@ -179,9 +190,7 @@ def own(tmp_path, monkeypatch):
     def start(**settings):
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        aws = Aws(embedded.start())
-        aws.s3.create_bucket(Bucket=BUCKET)  # in us-east-1 it may be there already
-        return aws
+        return prepare(Aws(embedded.start()))
 
     yield SimpleNamespace(start=start, wait_for=wait_for, home=tmp_path / "home")
     embedded.stop()

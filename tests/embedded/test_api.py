@@ -8,8 +8,10 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from helpers.embedded import record, schema
+from helpers.embedded.joblog import GROUP
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.schema import AwsError, check
+from tests.embedded.conftest import TRUST
 
 
 def refusal(call, **request):
@@ -51,6 +53,30 @@ def test_names_are_unique_and_unknown_names_are_not_found(aws):
             "ValidationException",
             "1 validation error detected: Value '0' at 'stoppingCondition.maxRuntimeInSeconds' failed to satisfy "
             "constraint: Member must have value greater than or equal to 1",
+        ),
+        (
+            {"StoppingCondition": {"MaxRuntimeInSeconds": 2_419_201}},
+            "ValidationException",
+            "Invalid MaxRuntimeInSeconds: 2419201. It must be less than or equal to 2419200 seconds (28 days).",
+        ),
+        (
+            {
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 2_419_201},
+            },
+            "ValidationException",
+            "Invalid MaxWaitTimeInSeconds: 2419201. It must be less than or equal to 2419200 seconds (28 days).",
+        ),
+        (
+            {"RoleArn": "arn:aws:iam::123456789012:role/nobody"},
+            "ValidationException",
+            "Could not assume role arn:aws:iam::123456789012:role/nobody. Please ensure that the role exists and allows "
+            "principal 'sagemaker.amazonaws.com' to assume the role.",
+        ),
+        (
+            {"RoleArn": "arn:aws:iam::999999999999:role/training"},
+            "ValidationException",
+            "RoleArn: Cross-account pass role is not allowed.",
         ),
         (
             {"HyperParameters": {"env": 3}},
@@ -135,18 +161,119 @@ def test_tags(aws):
     assert refusal(aws.sm.add_tags, ResourceArn=arn, Tags=many)[0] == "ValidationException"
 
 
-def test_the_region_is_the_callers(aws):
-    import boto3
+def test_a_job_is_of_its_region(aws):
+    here, there = aws.client("sagemaker"), aws.client("sagemaker", region_name="eu-west-1")
+    algorithm = aws.metrics(reward=r"Reward: ([0-9.]+)")
+    for client, reward in ((there, 1), (here, 2)):  # the same name in both
+        do = f"env AWS_REGION;say Reward: {reward}"
+        request = aws.request(do, TrainingJobName="abroad", AlgorithmSpecification=algorithm)
+        arn = client.create_training_job(**request)["TrainingJobArn"]
+        region = client.meta.region_name
+        assert arn == f"arn:aws:sagemaker:{region}:123456789012:training-job/abroad"
+        with pytest.raises(ClientError, match="already exists"):
+            client.create_training_job(**request)
+        about = {"TrainingJobName": "abroad"}
+        aws.wait_for(
+            lambda ask=client.describe_training_job, about=about: ask(**about)["TrainingJobStatus"] == "Completed"
+        )
+        told = client.describe_training_job(**about)
+        assert (told["TrainingJobArn"], told["FinalMetricDataList"][0]["Value"]) == (arn, reward)
+        found = client.search(
+            Resource="TrainingJob", SearchExpression={"Filters": [{"Name": "TrainingJobName", "Value": "abroad"}]}
+        )
+        assert [one["TrainingJob"]["TrainingJobArn"] for one in found["Results"]] == [arn]
+        assert names(client.list_training_jobs(NameContains="abroad")) == ["abroad"]
+        logs = aws.client("logs", region_name=region)
+        events = logs.filter_log_events(logGroupName=GROUP, logStreamNamePrefix="abroad/")["events"]
+        assert [event["message"] for event in events] == [f"AWS_REGION {region}", f"Reward: {reward}"]
+    for call in (there.describe_training_job, there.stop_training_job, there.delete_training_job):
+        only_here = aws.create()
+        assert refusal(call, TrainingJobName=only_here) == ("ValidationException", "Requested resource not found.")
 
-    elsewhere = boto3.client(
-        "sagemaker",
-        endpoint_url=aws.server.url,
-        region_name="eu-west-1",
-        aws_access_key_id=aws.server.keys.access,
-        aws_secret_access_key=aws.server.keys.secret,
+
+@pytest.mark.parametrize(
+    ("statement", "trusted"),
+    [
+        ({}, True),
+        ({"Principal": {"Service": ["ec2.amazonaws.com", "sagemaker.amazonaws.com"]}}, True),
+        ({"Action": ["sts:AssumeRole", "sts:TagSession"]}, True),
+        ({"Principal": {"Service": "ec2.amazonaws.com"}}, False),
+        ({"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}, False),
+        ({"Action": "sts:TagSession"}, False),
+        ({"Effect": "Deny"}, False),
+    ],
+)
+def test_the_role_of_a_job_must_trust_sagemaker(aws, request, statement, trusted):
+    name = f"role-{abs(hash(request.node.name))}"
+    document = json.dumps({"Version": "2012-10-17", "Statement": [{**TRUST, **statement}]})
+    made = aws.client("iam").create_role(Path="/service-role/", RoleName=name, AssumeRolePolicyDocument=document)
+    job = aws.request(RoleArn=made["Role"]["Arn"])
+    if trusted:
+        assert aws.sm.create_training_job(**job)["TrainingJobArn"]
+    else:
+        code, message = refusal(aws.sm.create_training_job, **job)
+        assert (code, message.partition(".")[0]) == ("ValidationException", f"Could not assume role {job['RoleArn']}")
+
+
+def test_a_running_job_is_updated_and_an_ended_one_deleted(aws):
+    name = aws.create("say kept;model weights;term;wait", Tags=[{"Key": "a", "Value": "b"}])
+    aws.logged(name)
+    arn = aws.sm.update_training_job(TrainingJobName=name, ProfilerConfig={"DisableProfiler": True})["TrainingJobArn"]
+    aws.sm.update_training_job(TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 60})
+    told = aws.describe(name)
+    assert told["TrainingJobArn"] == arn
+    assert told["ProfilerConfig"] == {"DisableProfiler": True}
+    assert told["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 60
+    assert told["ResourceConfig"]["InstanceType"] == "ml.m5.large"
+    code, message = refusal(aws.sm.delete_training_job, TrainingJobName=name)
+    assert (code, message[:72]) == (
+        "ResourceInUse",
+        "The request was rejected because the training job is in status InProgres",
     )
-    arn = elsewhere.create_training_job(**aws.request(TrainingJobName="abroad"))["TrainingJobArn"]
-    assert arn == "arn:aws:sagemaker:eu-west-1:123456789012:training-job/abroad"
+    aws.sm.stop_training_job(TrainingJobName=name)
+    aws.ended(name)
+    code, message = refusal(aws.sm.update_training_job, TrainingJobName=name)
+    assert message == "The request was rejected because the training job is in status Stopped."
+
+    aws.wait_for(lambda: deleted(aws, name))
+    missing = ("ValidationException", "Requested resource not found.")
+    for call in (aws.sm.describe_training_job, aws.sm.delete_training_job):
+        assert refusal(call, TrainingJobName=name) == missing
+    assert refusal(aws.sm.list_tags, ResourceArn=arn) == missing
+    assert name not in names(aws.sm.list_training_jobs(NameContains=name))
+    assert not aws.folder(name).exists()
+    logs = aws.client("logs")
+    assert logs.filter_log_events(logGroupName=GROUP, logStreamNamePrefix=f"{name}/")["events"] == []
+    assert aws.archive(f"out/{name}/output/model.tar.gz")["model.nn"] == "weights"  # what it left in S3 stays
+    assert aws.run("say again", TrainingJobName=name)["TrainingJobStatus"] == "Completed"
+    assert aws.log(name) == "again\n"
+
+
+def deleted(aws, name):
+    """Delete a job once its thread has ended, which is just after its status says so."""
+    try:
+        return aws.sm.delete_training_job(TrainingJobName=name)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "ResourceInUse"
+
+
+def test_logs_of_a_prefix_are_those_alone(aws):
+    jobs = [aws.create(f"say line of {name}", TrainingJobName=name) for name in ("tail-1", "tail-10", "tail-2")]
+    for name in jobs:
+        aws.ended(name)
+    logs = aws.client("logs")
+
+    def tail(prefix, **more):
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=GROUP, logStreamNamePrefix=prefix, interleaved=True, **more
+        )
+        return [event["message"] for page in pages for event in page["events"]]
+
+    assert tail("tail-1/") == ["line of tail-1"]
+    assert sorted(tail("tail-1")) == ["line of tail-1", "line of tail-10"]
+    assert sorted(tail("tail-", PaginationConfig={"PageSize": 2})) == [f"line of {name}" for name in jobs]
+    assert tail("tail-", filterPattern='"10"') == ["line of tail-10"]
+    assert tail("nobody") == []
 
 
 def test_policy_simulation_allows_everything(aws):

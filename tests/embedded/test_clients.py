@@ -57,9 +57,6 @@ def test_aws_cli(aws, tmp_path):
 
 
 def test_sagemaker_sdk(aws):
-    trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    aws.client("iam").create_role(RoleName="training", AssumeRolePolicyDocument=document)  # the SDK looks at it
     aws.s3.put_object(Bucket=aws.bucket, Key="sdk-in/3DBall.x86_64", Body=b"build")
     done = subprocess.run(
         [sys.executable, "-c", TRAINER, aws.bucket, aws.role],

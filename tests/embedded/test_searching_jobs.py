@@ -1,4 +1,6 @@
-"""Search over training jobs, and limits that are there when asked for."""
+"""Search over training jobs and tuning jobs, and limits that are there when asked for."""
+
+from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
@@ -20,12 +22,20 @@ def jobs(shared, monkeypatch_module):
     for number, group in enumerate(["one", "one", "two"]):
         tags = [{"Key": "search", "Value": group}, {"Key": "number", "Value": str(number)}]
         algorithm = shared.metrics(reward=r"reward=(-?[0-9.]+)")
+        for name in ("left", "right"):
+            shared.s3.put_object(Bucket=shared.bucket, Key=f"{name}-{number}/a", Body=b"a")
         made.append(
             shared.create(
-                f"say reward={number}.5" + ";exit 3" * (number == 2),
                 TrainingJobName=f"searched-{number}",
                 Tags=tags,
                 AlgorithmSpecification=algorithm,
+                Environment={"PLACE": group},
+                InputDataConfig=[shared.channel(name, f"{name}-{number}") for name in ("left", "right")][: number + 1],
+                HyperParameters={
+                    "do": f"say reward={number}.5" + ";exit 3" * (number == 2),
+                    "rate": f"{number}.50",
+                    "brain.name": "ball" if number else "wall",
+                },
             )
         )
         shared.ended(made[-1])
@@ -54,6 +64,25 @@ def monkeypatch_module():
         ([("Tags.search", "Exists"), ("HyperParameters.do", "Contains", "exit")], [2]),
         ([("Tags.search", "Exists"), ("CreationTime", "GreaterThan", "2001-01-01T00:00:00")], [0, 1, 2]),
         ([("Tags.search", "Exists"), ("CreationTime", "LessThan", "2001-01-01T00:00:00Z")], []),
+        ([("Tags.search", "Exists"), ("CreationTime", "Equals", "2001-01-01T00:00:00")], []),
+        ([("InputDataConfig.DataSource.S3DataSource.S3Uri", "Equals", "s3://embedded-tests/right-1")], [1]),
+        ([("InputDataConfig.DataSource.S3DataSource.S3Uri", "Contains", "tests/left-")], [0, 1, 2]),
+        ([("Tags.search", "Exists"), ("InputDataConfig.ChannelName", "NotEquals", "right")], [0]),
+        ([("Tags.search", "Exists"), ("Environment.PLACE", "Equals", "one")], [0, 1]),
+        ([("Tags.search", "Exists"), ("HyperParameters.brain.name", "Equals", "ball")], [1, 2]),
+        ([("Tags.search", "Exists"), ("HyperParameters.brain.name", "In", "wall,hall")], [0]),
+        ([("Tags.search", "Exists"), ("HyperParameters.rate", "Equals", "1.5")], [1]),
+        ([("Tags.search", "Exists"), ("HyperParameters.rate", "NotEquals", "1.5")], [0, 2]),
+        ([("Tags.search", "Exists"), ("HyperParameters.rate", "LessThanOrEqualTo", "1")], [0, 1]),  # 1.50 as an integer
+        ([("Tags.search", "Exists"), ("HyperParameters.rate", "LessThanOrEqualTo", "1.0")], [0]),
+        ([("Tags.search", "Exists"), ("HyperParameters.do", "GreaterThan", "1")], []),
+        ([("Metrics.reward", "Equals", "1.5"), ("Tags.search", "Exists")], [1]),
+        ([("Tags.search", "Exists"), ("FinalMetricDataList.Value", "LessThan", "1")], [0]),
+        ([("Tags.search", "Exists"), ("ResourceConfig.VolumeSizeInGB", "GreaterThanOrEqualTo", "6")], []),
+        ([("Tags.search", "Exists"), ("ResourceConfig.InstanceCount", "Equals", "1")], [0, 1, 2]),
+        ([("Tags.search", "Exists"), ("EnableManagedSpotTraining", "Equals", "false")], [0, 1, 2]),
+        ([("Tags.search", "Exists"), ("SecondaryStatusTransitions.Status", "Equals", "Failed")], [2]),
+        ([("Tags.search", "Exists"), ("CheckpointConfig", "Exists")], []),
     ],
 )
 def test_filters(aws, jobs, filters, found):
@@ -73,6 +102,13 @@ def test_a_record_is_the_description_with_the_tags(aws, jobs):
     described = aws.describe(jobs[2])
     assert told == {key: value for key, value in described.items() if key in told}
     assert {*described} - {*told} <= {"RemoteDebugConfig", "InfraCheckConfig", "MlflowConfig"}
+
+
+def test_the_second_of_a_time(aws, jobs):
+    made = aws.describe(jobs[1])["CreationTime"]
+    for second, found in ((made, [jobs[1]]), (made - timedelta(days=1), [])):
+        wanted = second.astimezone().isoformat(timespec="seconds")
+        assert names(search(aws, ("TrainingJobName", "Equals", jobs[1]), ("CreationTime", "Equals", wanted))) == found
 
 
 def test_and_or_and_within(aws, jobs):
@@ -99,10 +135,16 @@ def test_pages(aws, jobs):
 @pytest.mark.parametrize(
     "one, told",
     [
-        (("Environment.x", "Equals", "1"), "Unknown property name: Environment.x"),
+        (("Colour", "Equals", "1"), "Unknown property name: Colour"),
+        (("InputDataConfig.Colour", "Exists"), "Unknown property name: InputDataConfig.Colour"),
+        (("TrainingJobName.x", "Exists"), "Unknown property name: TrainingJobName.x"),
+        (("InputDataConfig", "Equals", "1"), "not supported for the object property InputDataConfig"),
+        (("Metrics.reward", "Contains", "1"), "not supported for the number property Metrics.reward"),
+        (("Metrics.reward", "GreaterThan", "high"), "Invalid Value of Metrics.reward: high"),
+        (("EnableManagedSpotTraining", "Equals", "maybe"), "Invalid Value of EnableManagedSpotTraining: maybe"),
         (("Tags.number", "GreaterThan", "1"), "not supported for the text property Tags.number"),
         (("CreationTime", "GreaterThan", "yesterday"), "Invalid Value of CreationTime: yesterday"),
-        (("CreationTime", "Equals", "2001-01-01T00:00:00"), "not supported for the timestamp CreationTime"),
+        (("CreationTime", "Contains", "2001"), "not supported for the timestamp property CreationTime"),
         (("Tags.x", "Like", "1"), "Member must satisfy enum value set"),
     ],
 )
@@ -117,9 +159,88 @@ def test_an_expression_of_nothing(aws):
     with pytest.raises(ClientError, match="Invalid SortBy: Color"):
         search(aws, ("Tags.x", "Exists"), SortBy="Color")
 
+    with pytest.raises(ClientError, match="Invalid SortBy: InputDataConfig"):
+        search(aws, ("Tags.x", "Exists"), SortBy="InputDataConfig")
+
+
+@pytest.mark.parametrize(
+    "by, order",
+    [
+        ("HyperParameters.rate", [0, 1, 2]),
+        ("Metrics.reward", [0, 1, 2]),
+        ("Tags.number", [0, 1, 2]),
+        ("TrainingJobStatus", [0, 1, 2]),
+        ("HyperParameters.brain.name", [1, 2, 0]),
+        ("FailureReason", [0, 1, 2]),  # those without one come first
+        ("InputDataConfig.DataSource.S3DataSource.S3Uri", [0, 1, 2]),
+    ],
+)
+def test_sorted_by_any_property(aws, jobs, by, order):
+    wanted = [jobs[number] for number in order]
+    assert names(search(aws, ("Tags.search", "Exists"), SortBy=by, SortOrder="Ascending")) == wanted
+    assert names(search(aws, ("Tags.search", "Exists"), SortBy=by)) == wanted[::-1]
+
+
+def nested(*filters):
+    conditions = [dict(zip(("Name", "Operator", "Value"), one, strict=True)) for one in filters]
+    return {"NestedFilters": [{"NestedPropertyName": "InputDataConfig", "Filters": conditions}]}
+
+
+def test_nested_filters_hold_of_one_object(aws, jobs):
+    right = ("InputDataConfig.ChannelName", "Equals", "right")
+    uri = "InputDataConfig.DataSource.S3DataSource.S3Uri"
+    found = aws.sm.search(Resource="TrainingJob", SearchExpression=nested(right, (uri, "Contains", "right-1")))
+    assert names(found) == [jobs[1]]
+    assert (
+        aws.sm.search(Resource="TrainingJob", SearchExpression=nested(right, (uri, "Contains", "left-1")))["Results"]
+        == []
+    )
+    with pytest.raises(
+        ClientError, match=r"Unknown property name: ChannelName. It must be a property of InputDataConfig"
+    ):
+        aws.sm.search(Resource="TrainingJob", SearchExpression=nested(("ChannelName", "Equals", "right")))
+    other = {"NestedFilters": [{"NestedPropertyName": "RoleArn", "Filters": [{"Name": "RoleArn.x"}]}]}
+    with pytest.raises(ClientError, match="Invalid NestedPropertyName: RoleArn"):
+        aws.sm.search(Resource="TrainingJob", SearchExpression=other)
+
+
+def test_limits_of_aws_and_ours(aws, jobs):
+    with pytest.raises(ClientError, match=r"'CONTAINS' operator usage limit of 1 exceeded\."):
+        search(aws, ("TrainingJobName", "Contains", "a"), ("FailureReason", "Contains", "b"))
+    part = {"Filters": [{"Name": "Tags.x", "Operator": "Exists"}] * 16}
+    with pytest.raises(ClientError, match="50 SubExpressions, NestedFilters and Filters at most, this one has 51"):
+        aws.sm.search(Resource="TrainingJob", SearchExpression={"SubExpressions": [part] * 3})
+    with pytest.raises(ClientError, match="The embedded AWS has one account: .* CrossAccount is not emulated"):
+        aws.sm.search(Resource="TrainingJob", CrossAccountFilterOption="CrossAccount")
+
+
+def test_visibility_conditions(aws, jobs):
+    shown = [{"Key": "Tags.search", "Value": "one"}]
+    found = names(search(aws, ("TrainingJobName", "Contains", "searched-"), VisibilityConditions=shown))
+    assert found == [jobs[1], jobs[0]]
+    absent = [{"Key": "Tags.colour", "Value": "one"}]
+    assert len(names(search(aws, ("Tags.search", "Exists"), VisibilityConditions=absent))) == 3
+
+
+def test_suggestions(aws, jobs):
+    def suggest(hint):
+        query = {"PropertyNameQuery": {"PropertyNameHint": hint}}
+        told = aws.sm.get_search_suggestions(Resource="TrainingJob", SuggestionQuery=query)
+        return [one["PropertyName"] for one in told["PropertyNameSuggestions"]]
+
+    assert suggest("hyperparameters.br") == ["HyperParameters.brain.name"]
+    assert suggest("Metrics.rew") == ["Metrics.reward"]
+    assert suggest("Tags.sea") == ["Tags.search"]
+    assert suggest("TrainingJob") == ["TrainingJobArn", "TrainingJobName", "TrainingJobStatus"]
+    assert suggest("Nothing") == []
+
 
 def test_other_resources_are_motos(aws):
     assert aws.sm.search(Resource="Pipeline")["Results"] == []
+    with pytest.raises(
+        ClientError, match="searches for TrainingJob and HyperParameterTuningJob alone with SortBy; for"
+    ):
+        aws.sm.search(Resource="Pipeline", SortBy="CreationTime")
 
 
 def test_calls_beyond_the_limit_are_refused(own):

@@ -8,7 +8,8 @@ from typing import Any
 
 from helpers.embedded.paging import page
 from helpers.embedded.record import Record
-from helpers.embedded.schema import AwsError, check
+from helpers.embedded.schema import check
+from helpers.embedded.training_api import require_role
 from helpers.embedded.tuning.record import objective
 from helpers.embedded.tuning.tunings import Tunings
 
@@ -25,16 +26,14 @@ class TuningApi:
             "CreateHyperParameterTuningJob": self._create,
             "DescribeHyperParameterTuningJob": self._describe,
             "ListHyperParameterTuningJobs": self._list,
-            "StopHyperParameterTuningJob": lambda request, _: tunings.stop(request[NAME]),
+            "StopHyperParameterTuningJob": lambda request, region: tunings.stop(tunings.get(request[NAME], region)),
+            "DeleteHyperParameterTuningJob": lambda request, region: tunings.delete(tunings.get(request[NAME], region)),
             "ListTrainingJobsForHyperParameterTuningJob": self._list_trainings,
-            "ListTags": self._list_tags,
         }
 
-    def knows(self, call: str, request: dict[str, Any]) -> bool:
+    def knows(self, call: str, _: dict[str, Any]) -> bool:
         """Say whether a call is one about tuning jobs."""
-        about_tags = call.endswith("Tags")
-        about_tuning = ":hyper-parameter-tuning-job/" in str(request.get("ResourceArn"))
-        return call in self.calls and (not about_tags or about_tuning)
+        return call in self.calls
 
     def answer(self, call: str, request: dict[str, Any], region: str) -> Answer:
         """Check a request against botocore's model and answer it.
@@ -47,38 +46,35 @@ class TuningApi:
         return self.calls[call](check(call, request), region)
 
     def _create(self, request: dict[str, Any], region: str) -> Answer:
+        if definition := request.get("TrainingJobDefinition"):  # one without is refused for that
+            require_role(definition["RoleArn"])
         return {"HyperParameterTuningJobArn": self.tunings.create(request, region).arn}
 
-    def _describe(self, request: dict[str, Any], _: str) -> Answer:
-        tuning = self.tunings.get(request[NAME])
+    def _describe(self, request: dict[str, Any], region: str) -> Answer:
+        tuning = self.tunings.get(request[NAME], region)
         return tuning.describe(self.tunings.trainings(tuning))
 
-    def _list(self, query: dict[str, Any], _: str) -> Answer:
+    def _list(self, query: dict[str, Any], region: str) -> Answer:
         by = {"CreationTime": "created", "Status": "status"}.get(query.get("SortBy", "Name"), "name")
         summaries = [
             (tuning, tuning.summary(self.tunings.trainings(tuning)))
             for tuning in list(self.tunings.records.values())
-            if query.get("NameContains", "").lower() in tuning.name.lower()
+            if tuning.region == region
+            and query.get("NameContains", "").lower() in tuning.name.lower()
             and query.get("StatusEquals", tuning.status) == tuning.status
         ]
         found = [one for one in summaries if _in_time(one[1], query)]
         entries, token = page(found, query, lambda one: (getattr(one[0], by), one[0].name))
         return _paged({"HyperParameterTuningJobSummaries": [summary for _, summary in entries]}, token)
 
-    def _list_trainings(self, query: dict[str, Any], _: str) -> Answer:
-        tuning = self.tunings.get(query[NAME])
+    def _list_trainings(self, query: dict[str, Any], region: str) -> Answer:
+        tuning = self.tunings.get(query[NAME], region)
         jobs = [job for job in self.tunings.trainings(tuning) if query.get("StatusEquals", job.status) == job.status]
         by = query.get("SortBy", "Name")
         if by == "FinalObjectiveMetricValue":  # those that have none are left out, says its description
             jobs = [job for job in jobs if objective(job) is not None]
         entries, token = page(jobs, query, lambda job: (_sorted_by(job, by), job.name))
         return _paged({"TrainingJobSummaries": [tuning.summarise(job) for job in entries]}, token)
-
-    def _list_tags(self, request: dict[str, Any], _: str) -> Answer:
-        for tuning in self.tunings.records.values():
-            if tuning.arn == request["ResourceArn"]:
-                return {"Tags": [{"Key": key, "Value": value} for key, value in tuning.tags.items()]}
-        raise AwsError("ResourceNotFound", "Requested resource not found.")
 
 
 def _sorted_by(job: Record, by: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from helpers.embedded import record
 from helpers.embedded.record import ENDED
+from helpers.embedded.tuning.request import describe_definition
 
 RETRYABLE = "InternalServerError"
 """How the reason of a failure begins that was not the training's own."""
@@ -47,6 +48,16 @@ class Tuning:
         return self.request["HyperParameterTuningJobName"]
 
     @property
+    def region(self) -> str:
+        """The region that it is of."""
+        return self.arn.split(":")[3]
+
+    @property
+    def key(self) -> str:
+        """What no other tuning job has, of whatever region: its folder's name."""
+        return record.make_key(self.name, self.region)
+
+    @property
     def config(self) -> dict[str, Any]:
         """The request's HyperParameterTuningJobConfig."""
         return self.request["HyperParameterTuningJobConfig"]
@@ -76,7 +87,7 @@ class Tuning:
             answer = {
                 **self.summary(jobs),
                 "HyperParameterTuningJobConfig": self.config,
-                "TrainingJobDefinition": self.request["TrainingJobDefinition"],
+                "TrainingJobDefinition": describe_definition(self.request),
                 "ConsumedResources": {"RuntimeInSeconds": round((self.ended or time.time()) - self.created)},
             }
             del answer["Strategy"], answer["ResourceLimits"]

@@ -10,12 +10,14 @@ from helpers.embedded import jobs
 from helpers.embedded.schema import invalid
 
 MOST_RANGES = 30
+OBJECTIVE = "_tuning_objective_metric"
+"""The hyperparameter that SageMaker adds: the name of the metric that is tuned for."""
+RESOURCES = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
 HANDED_ON = (
     "RoleArn",
     "InputDataConfig",
     "VpcConfig",
     "OutputDataConfig",
-    "ResourceConfig",
     "StoppingCondition",
     "EnableNetworkIsolation",
     "EnableInterContainerTrafficEncryption",
@@ -40,6 +42,11 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
     if "TrainingJobDefinition" not in request:
         raise invalid("You must provide either TrainingJobDefinition or TrainingJobDefinitions.")
     definition = request["TrainingJobDefinition"]
+    resources = definition.get("HyperParameterTuningResourceConfig", {})
+    if resources and "ResourceConfig" in definition:
+        raise invalid("You can provide either ResourceConfig or HyperParameterTuningResourceConfig, not both.")
+    if "InstanceConfigs" in resources and {"InstanceType", "InstanceCount", "VolumeSizeInGB"} & resources.keys():
+        raise invalid("InstanceType, InstanceCount and VolumeSizeInGB can't be provided together with InstanceConfigs.")
     if "StrategyConfig" in config:
         raise invalid("StrategyConfig can be provided only if Hyperband is selected as the strategy.")
     objective = config.get("HyperParameterTuningJobObjective")
@@ -71,17 +78,39 @@ def training_request(request: dict[str, Any], name: str, tuned: dict[str, str]) 
     definition = request["TrainingJobDefinition"]
     metric = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
     training = {key: definition[key] for key in HANDED_ON if key in definition}
+    training["ResourceConfig"] = _resources(definition)
     training["TrainingJobName"] = name
     training["AlgorithmSpecification"] = definition["AlgorithmSpecification"]
     training["HyperParameters"] = {
         **definition.get("StaticHyperParameters", {}),
         **tuned,
-        "_tuning_objective_metric": metric,
+        OBJECTIVE: metric,
     }
     if checkpoints := definition.get("CheckpointConfig"):  # a place of its own, or one would go on from another
         uri = f"{checkpoints['S3Uri'].rstrip('/')}/{name}"
         training["CheckpointConfig"] = {**checkpoints, "S3Uri": uri}
     return training
+
+
+def describe_definition(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the TrainingJobDefinition as SageMaker describes it: with what it adds for the trainings."""
+    definition = request["TrainingJobDefinition"]
+    metric = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
+    return {
+        **definition,
+        "StaticHyperParameters": {**definition.get("StaticHyperParameters", {}), OBJECTIVE: metric},
+        "OutputDataConfig": {"KmsKeyId": "", **definition["OutputDataConfig"]},
+        "ResourceConfig": _resources(definition),
+    }
+
+
+def _resources(definition: dict[str, Any]) -> dict[str, Any]:
+    """Return the ResourceConfig of a definition's trainings; of several instance types, the first has capacity here."""
+    given = definition.get("HyperParameterTuningResourceConfig")
+    if given is None:
+        return definition.get("ResourceConfig", {})
+    first = {**given, **next(iter(given.get("InstanceConfigs", ())), {})}
+    return {name: first[name] for name in RESOURCES if name in first}
 
 
 def _impossible(request: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
@@ -101,8 +130,6 @@ def _impossible(request: dict[str, Any], config: dict[str, Any]) -> Iterator[str
     if criteria.get("ConvergenceDetected", {}).get("CompleteOnConvergence") == "Enabled":
         yield "ConvergenceDetected is not supported, TargetObjectiveMetricValue and BestObjectiveNotImproving are"
     definition = request.get("TrainingJobDefinition", {})
-    if "HyperParameterTuningResourceConfig" in definition:
-        yield "HyperParameterTuningResourceConfig is not supported, ResourceConfig is"
     if {"HyperParameterRanges", "TuningObjective"} & definition.keys():
         yield "ranges and objective must stand in HyperParameterTuningJobConfig, not in the TrainingJobDefinition"
 

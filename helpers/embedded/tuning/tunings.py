@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import shutil
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from helpers.embedded.home import REGION
 from helpers.embedded.jobs import ACCOUNT, Jobs
-from helpers.embedded.record import ENDED, Record
+from helpers.embedded.record import ENDED, Record, make_key
 from helpers.embedded.schema import AwsError, invalid
 from helpers.embedded.tuning import record, request, stopping
 from helpers.embedded.tuning.record import Tuning
@@ -34,7 +36,7 @@ class Tunings:
         self.living: dict[str, Life] = {}  # by ARN
         self.closed = False
         self.lock = threading.RLock()
-        jobs.ended = self._training_ended
+        jobs.ended, jobs.deleted = self._training_ended, self._training_deleted
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> None:
@@ -45,7 +47,7 @@ class Tunings:
             except (OSError, ValueError, TypeError) as error:
                 logging.warning("%s holds no tuning job that can be read: %s", place, error)
                 continue
-            self.records[found.name] = found
+            self.records[found.key] = found
         for tuning in sorted(self.records.values(), key=lambda one: one.created):
             if tuning.status not in ENDED:
                 self._live(tuning)
@@ -63,7 +65,7 @@ class Tunings:
         arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:hyper-parameter-tuning-job/{name.lower()}"
         tags = {tag["Key"]: tag["Value"] for tag in asked.pop("Tags", ())}
         with self.lock:
-            if taken := next((one for one in self.records.values() if one.name.lower() == name.lower()), None):
+            if taken := next((one for one in self.records.values() if one.arn == arn), None):
                 raise AwsError(
                     "ResourceInUse",
                     "Hyper parameter tuning job names must be unique within an AWS account and region, and a tuning "
@@ -72,14 +74,14 @@ class Tunings:
             if self.closed:
                 raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
             seed = asked["HyperParameterTuningJobConfig"].get("RandomSeed", random.randrange(2**31))  # noqa: S311
-            tuning = Tuning(asked, arn, self.folder / name, time.time(), seed, tags=tags)
+            tuning = Tuning(asked, arn, self.folder / make_key(name, region), time.time(), seed, tags=tags)
             tuning.folder.mkdir(exist_ok=True)
             tuning.move("InProgress")
-            self.records[name] = tuning
+            self.records[tuning.key] = tuning
             self._live(tuning)
         return tuning
 
-    def get(self, name: str) -> Tuning:
+    def get(self, name: str, region: str = REGION) -> Tuning:
         """Give a tuning job's record.
 
         Raises
@@ -88,7 +90,7 @@ class Tunings:
             As SageMaker, if there is no such tuning job.
         """
         try:
-            return self.records[name]
+            return self.records[make_key(name, region)]
         except KeyError:
             raise AwsError(
                 "ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}."
@@ -96,23 +98,37 @@ class Tunings:
 
     def trainings(self, tuning: Tuning) -> list[Record]:
         """Give the trainings that a tuning job has launched, oldest first."""
-        names = [one["name"] for one in tuning.trainings]
-        return [self.jobs.records[name] for name in names if name in self.jobs.records]
+        keys = [make_key(one["name"], tuning.region) for one in tuning.trainings]
+        return [self.jobs.records[key] for key in keys if key in self.jobs.records]
 
-    def stop(self, name: str) -> None:
+    def stop(self, tuning: Tuning) -> None:
         """Stop a tuning job and its running trainings, as StopHyperParameterTuningJob does.
 
         Raises
         ------
         AwsError
-            If there is no such tuning job, or it has ended or is stopping already.
+            If it has ended or is stopping already.
         """
-        tuning = self.get(name)
         with tuning.lock:
             if tuning.status != "InProgress":
                 raise invalid(f"The request was rejected because the tuning job is in status {tuning.status}.")
             tuning.move("Stopping")
         self._wake(tuning.arn)
+
+    def delete(self, tuning: Tuning) -> None:
+        """Forget a tuning job that has ended; its training jobs stay.
+
+        Raises
+        ------
+        AwsError
+            If it has not ended.
+        """
+        with self.lock:
+            if tuning.arn in self.living or tuning.status not in ENDED:
+                raise invalid(f"The request was rejected because the tuning job is in status {tuning.status}.")
+            self.records.pop(tuning.key, None)
+            (tuning.folder / "tuning.json").unlink(missing_ok=True)  # first: what is left without it is no tuning job
+            shutil.rmtree(tuning.folder, ignore_errors=True)
 
     def close(self) -> None:
         """Stop every tuning job as `stop` does and wait for their ends."""
@@ -121,7 +137,7 @@ class Tunings:
             living = list(self.living.values())
         for life in living:
             try:
-                self.stop(life.tuning.name)
+                self.stop(life.tuning)
             except AwsError:
                 continue  # stopping or ended already
         for life in living:
@@ -135,9 +151,25 @@ class Tunings:
         if life := self.living.get(arn):
             life.wake.set()
 
+    def _training_deleted(self, job: Record) -> None:
+        """Keep what a deleted training was worth, so that it is neither made again nor forgotten by the search."""
+        tuning = next((one for one in list(self.records.values()) if one.arn == job.tuning), None)
+        for noted in tuning.trainings if tuning else ():
+            if noted["name"] == job.name:
+                noted["outcome"] = outcome(job)
+                tuning.save()
+
     def _training_ended(self, job: Record) -> None:
         if job.tuning:
             self._wake(job.tuning)
+
+
+def outcome(job: Record) -> float | None:
+    """Return what a training is worth to the search; None while it trains, NaN without an objective."""
+    if job.status not in ENDED:
+        return None
+    value = record.objective(job)
+    return float("nan") if value is None else value
 
 
 class Life(threading.Thread):
@@ -198,31 +230,35 @@ class Life(threading.Thread):
         return True
 
     def _may_launch(self, living: list[Record]) -> bool:
-        launched = len(self.tunings.trainings(self.tuning))
         return (
             self.tuning.status == "InProgress"
-            and launched < self.limits["MaxNumberOfTrainingJobs"]
+            and len(self.tuning.trainings) - len(self._unmade()) < self.limits["MaxNumberOfTrainingJobs"]
             and len(living) < self.limits["MaxParallelTrainingJobs"]
         )
 
     def _launch(self) -> Record | None:
         """Begin the next training; give None if the account's limit does not allow it yet."""
-        noted = next((one for one in self.tuning.trainings if one["name"] not in self.jobs.records), None)
         try:
-            return self._make(noted or self._note())
+            return self._make(next(iter(self._unmade()), None) or self._note())
         except AwsError as error:
             if error.code != "ResourceLimitExceeded":
                 raise
             self.refused = True
             return None
 
+    def _unmade(self) -> list[dict[str, Any]]:
+        """Return the trainings that are noted and not made, by a server that was killed or because of a limit."""
+        made = {job.name for job in self.tunings.trainings(self.tuning)}
+        return [one for one in self.tuning.trainings if one["name"] not in made and "outcome" not in one]
+
     def _note(self) -> dict[str, Any]:
         """Choose hyperparameters and note them on disk, so that a server to come makes this training and no other."""
         from helpers.embedded.tuning import search  # Optuna: here, so that the embedded AWS starts without it
 
         config, tuning = self.tuning.config, self.tuning
+        outcomes = {job.name: outcome(job) for job in self.tunings.trainings(tuning)}
         tried = [
-            search.Tried(one["hyperparameters"], self._outcome(self.jobs.records[one["name"]]))
+            search.Tried(one["hyperparameters"], outcomes.get(one["name"], one.get("outcome")))
             for one in tuning.trainings
         ]
         ranges = search.read_ranges(config["ParameterRanges"])
@@ -240,15 +276,7 @@ class Life(threading.Thread):
         asked = request.training_request(tuning.request, noted["name"], noted["hyperparameters"])
         if tuning.tags:
             asked["Tags"] = [{"Key": key, "Value": value} for key, value in tuning.tags.items()]
-        region = tuning.arn.split(":")[3]
-        return self.jobs.create(asked, region, tuning=tuning.arn, objective=tuning.metric, told=self.wake.set)
-
-    def _outcome(self, job: Record) -> float | None:
-        """Give what a training is worth to the search; None while it trains, NaN without an objective."""
-        if job.status not in ENDED:
-            return None
-        value = record.objective(job)
-        return float("nan") if value is None else value
+        return self.jobs.create(asked, tuning.region, tuning=tuning.arn, objective=tuning.metric, told=self.wake.set)
 
     def _stop_weak(self, trainings: list[Record], living: list[Record]) -> None:
         """Stop the trainings that fall behind."""
@@ -296,6 +324,6 @@ class Life(threading.Thread):
 
     def _stop_training(self, job: Record) -> None:
         try:
-            self.jobs.stop(job.name)
+            self.jobs.stop(job)
         except AwsError:
             return  # stopping or ended already

@@ -1,0 +1,91 @@
+"""What moto forgets with its process: requests that changed a service are kept on disk, for the next server."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Kept:
+    """The requests of one service that its changes are made of.
+
+    Parameters
+    ----------
+    service
+        Its name in signatures.
+    target
+        What comes before a call's name in the header ``X-Amz-Target``; empty where requests are forms.
+    file
+        Where they are kept: a line of JSON for each.
+    moto
+        moto's application.
+    changes
+        How the names of the calls begin that change something to be kept.
+    restored
+        Called with call, request, region and time after each that was sent again.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        target: str,
+        file: Path,
+        moto: WsgiApp,
+        changes: tuple[str, ...],
+        restored: Callable[[str, Any, str, float], None] = lambda *_: None,
+    ):
+        self.service, self.target, self.file, self.moto = service, target, file, moto
+        self.changes, self.restored = changes, restored
+        self.lock = threading.Lock()
+        self.done = False
+
+    def keep(self, call: str, request: dict[str, Any] | str, region: str) -> None:
+        """Keep a request that moto has accepted, if it is one that changes something."""
+        if call.startswith(self.changes):
+            line = json.dumps({"call": call, "request": request, "region": region, "time": time.time()})
+            with self.lock:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                with self.file.open("a") as file:
+                    file.write(line + "\n")
+
+    def restore(self) -> None:
+        """Send what earlier servers kept to moto again, once."""
+        with self.lock:
+            if self.done:
+                return
+            self.done = True
+            for line in self.file.read_text().splitlines() if self.file.is_file() else []:
+                try:
+                    change = json.loads(line)
+                except ValueError:  # cut short when the server was killed
+                    continue
+                if self.ask(change["call"], change["request"], change["region"]) and "time" in change:
+                    self.restored(change["call"], change["request"], change["region"], change["time"])
+
+    def ask(self, call: str, request: dict[str, Any] | str, region: str) -> bool:
+        """Ask moto; say whether it did what was asked."""
+        credential = f"embedded/20000101/{region}/{self.service}/aws4_request"
+        form = isinstance(request, str)
+        environ = EnvironBuilder(
+            method="POST",
+            headers={
+                "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0",
+                "Host": f"{self.service}.{region}.amazonaws.com",
+                **({} if form else {"X-Amz-Target": self.target + call}),
+            },
+            content_type="application/x-www-form-urlencoded; charset=utf-8" if form else "application/x-amz-json-1.1",
+            data=request if form else json.dumps(request),
+        ).get_environ()
+        answer, status, _ = run_wsgi_app(self.moto, environ, buffered=True)
+        if not status.startswith("200"):
+            logging.warning("moto did not take %s: %s %s", call, status, b"".join(answer)[:300])
+        return status.startswith("200")
