@@ -11,7 +11,7 @@ from helpers.unity_build.listing import Listing, walk
 from helpers.unity_build.locate import Player, locate
 from helpers.unity_build.others import others
 from helpers.unity_build.report import BuildReport, UnityBuild
-from helpers.unity_build.traps import traps
+from helpers.unity_build.traps import is_lfs_pointer, lfs_pointers, traps
 
 
 def check(folder: str | Path, since: Listing | None = None) -> BuildReport:
@@ -46,6 +46,9 @@ def check(folder: str | Path, since: Listing | None = None) -> BuildReport:
         contents = examine(player, listing)
         findings += contents.findings
         build = _describe(player, contents, listing)
+    pointers = {path for path in listing.files if is_lfs_pointer(listing, path)}
+    findings = [finding for finding in findings if finding.path not in pointers]
+    findings += lfs_pointers(listing, pointers, player)
     if since is not None:
         findings += _changes(since, listing)
     return BuildReport(subject, ordered(findings), folder, build, others(listing, player), listing)

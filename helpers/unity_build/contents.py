@@ -18,6 +18,17 @@ from helpers.unity_build.locate import IN_UNITY, Player
 REBUILD = f"Copy the build again from where Unity made it, or build it again ({IN_UNITY})."
 GRPC = "libgrpc_csharp_ext.x64.so"
 
+# Libraries that a player can't start without, or never connects without; any other is worth a warning at most. Besides
+# these it needs, with either backend, the executable and the first scene's data; with Mono the assemblies, which it
+# loads at its start; with IL2CPP its metadata.
+_NEEDED = re.compile(
+    r"UnityPlayer\.so|GameAssembly\.so|[^/]*_Data/.*/(libgrpc_csharp_ext\.x64|libmonobdwgc-2\.0|libmonosgen-2\.0|libmono)\.so"
+)
+_OTHER_PLUGINS = {
+    "lib_burst_generated.so": "Its code runs as plain C#, slower. Burst on a Mac writes it in the Mac's format.",
+    "ScreenSelector.so": "It draws the dialog for the screen, which no training opens.",
+    "libMonoPosixHelper.so": "Some of Mono's own parts, such as files and zip, may fail without it.",
+}
 _MONO_LIBRARIES = ("libmonobdwgc-2.0.so", "libmonosgen-2.0.so", "libmono.so")
 _MONO_DLLS = ("mscorlib", "UnityEngine", "UnityEngine.CoreModule", "Google.Protobuf", "Grpc.Core")
 _MONO_USEFUL = ("MonoBleedingEdge/x86_64/libMonoPosixHelper.so", "MonoBleedingEdge/etc/mono/config")
@@ -61,6 +72,8 @@ def examine(player: Player, listing: Listing) -> Contents:
     if backend == "Mono":
         findings += _mono(player, listing, inside)
         spoken = protocol.in_managed(listing, f"{player.data}/Managed")
+        damaged = {finding.path for finding in findings} & listing.files.keys()
+        readable = not any(path.startswith(f"{player.data}/Managed/") for path in damaged)
     elif backend == "IL2CPP":
         findings += _il2cpp(player, listing)
         try:
@@ -76,7 +89,14 @@ def examine(player: Player, listing: Listing) -> Contents:
         findings += _protocol(spoken, player, "Managed/Assembly-CSharp.dll" in inside or backend != "Mono")
     findings += _scenes(player, listing, inside)
     findings += _other_libraries(player, listing)
-    return Contents(backend, spoken, _unity_version(player, listing), _headless(player, listing), None, tuple(findings))
+    return Contents(
+        backend,
+        (spoken and spoken.number) or None,
+        _unity_version(player, listing),
+        _headless(player, listing),
+        None,
+        tuple(findings),
+    )
 
 
 def _sample(player: Player, listing: Listing) -> Contents:
@@ -91,10 +111,15 @@ def _sample(player: Player, listing: Listing) -> Contents:
     if not listing.read(player.executable, 2).startswith(b"#!"):
         findings.append(_broken(player.executable, "not the sample's script", remake))
     if spoken != protocol.WANTED:
-        findings += _protocol(spoken, player)
+        findings += _protocol(protocol.Spoken(spoken), player)
     note = "It speaks the real protocol, but holds no Unity: use it to learn the road, then put your own build here."
     findings.append(Finding("note", "This is the sample environment of this project.", note, player.executable))
     return Contents("sample", spoken, None, True, brains, tuple(findings))
+
+
+def is_optional(path: str) -> bool:
+    """Whether a file of the build is a library that the player starts without."""
+    return path.endswith(".so") and ("/x86/" in path or not _NEEDED.fullmatch(path))
 
 
 def _broken(path: str, how: str, todo: str = REBUILD) -> Finding:
@@ -138,7 +163,7 @@ def _mono(player: Player, listing: Listing, inside: set[str]) -> Iterator[Findin
     for path in sorted(path for path in inside if re.fullmatch(r"Managed/[^/]*\.dll", path)):
         if how := _broken_dll(listing, f"{player.data}/{path}"):
             yield _broken(f"{player.data}/{path}", how)
-    runtimes = [path for path in sorted(inside) if path.rpartition("/")[2] in _MONO_LIBRARIES]
+    runtimes = [path for path in inside if path.rpartition("/")[2] in _MONO_LIBRARIES and "/x86/" not in path]
     if not runtimes:
         path = f"{player.data}/MonoBleedingEdge/x86_64/{_MONO_LIBRARIES[0]}"
         yield _missing(path, "Without the Mono runtime the player ends at once.")
@@ -190,7 +215,7 @@ def _grpc(player: Player, listing: Listing) -> Iterator[Finding]:
             yield _broken(path, str(error), f"{meaning} {REBUILD}")
 
 
-def _protocol(spoken: str | None, player: Player, has_code: bool = True) -> Iterator[Finding]:
+def _protocol(spoken: protocol.Spoken | None, player: Player, has_code: bool = True) -> Iterator[Finding]:
     if spoken is None and not has_code:
         yield _missing(f"{player.data}/Managed/Assembly-CSharp.dll", "It holds the game's code, and ML-Agents in it.")
     elif spoken is None:
@@ -198,9 +223,9 @@ def _protocol(spoken: str | None, player: Player, has_code: bool = True) -> Iter
         todo = "The build seems to hold no ML-Agents. Put its SDK of release 0.11.0 into the Unity project"
         todo += f" (Academy and Agent in the scene); it speaks {protocol.WANTED}."
         yield Finding("error", what, todo, player.data)
-    elif spoken != protocol.WANTED:
-        what = f"The build speaks {spoken} ({protocol.release_of(spoken)}); the trainer speaks {protocol.WANTED}"
-        what += f" ({protocol.release_of(protocol.WANTED)})."
+    elif spoken.number != protocol.WANTED:
+        what = f"The build speaks {spoken.number or 'another protocol'} ({spoken.release}); "
+        what += f"the trainer speaks {protocol.WANTED} ({protocol.Spoken(protocol.WANTED).release})."
         todo = "They refuse each other at the first message."
         todo += " Put the SDK of release 0.11.0 into the Unity project and build again."
         yield Finding("error", what, todo, player.data)
@@ -231,10 +256,14 @@ def _other_libraries(player: Player, listing: Listing) -> Iterator[Finding]:
             try:
                 read_elf(listing.root / path)
             except BrokenElfError as error:
-                if "another processor" in str(error):
-                    yield Finding("note", f"{path.rpartition('/')[2]} is {error}.", "It is never loaded here.", path)
-                else:
+                name, what = path.rpartition("/")[2], f"{path.rpartition('/')[2]} is {error}."
+                if not is_optional(path):
                     yield _broken(path, str(error))
+                elif "another processor" in str(error):
+                    yield Finding("note", what, "It is never loaded here.", path)
+                else:
+                    without = _OTHER_PLUGINS.get(name, "What your game does with this plugin fails.")
+                    yield Finding("warning", what, f"The player starts without it. {without}", path)
 
 
 def _unity_version(player: Player, listing: Listing) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,13 @@ _STRIPPED = (".app", ".exe", ".x86_64", ".x86")
 
 # Matched by mlagents-learn 0.11.0 with glob, so a file of such a name is not found.
 _WILD = set("*?[")
+
+# Of Unity's players for other systems, what lies beside the program and in its data folder.
+_OF_WINDOWS = re.compile(
+    r"(^|/)(UnityPlayer|GameAssembly|WinPixEventRuntime)\.dll$|_Data/(Mono|MonoBleedingEdge|Plugins)/.*\.dll$",
+    re.IGNORECASE,
+)
+_OF_WEB_OR_PHONE = re.compile(r"\.(apk|aab|wasm|wasm\.(gz|br|unityweb)|unityweb)$", re.IGNORECASE)
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 
@@ -40,7 +48,8 @@ class Player:
 
     def owns(self, path: str) -> bool:
         """Whether a file belongs to the build."""
-        beside = (self.executable, "UnityPlayer.so", "GameAssembly.so", "UnityPlayer_s.debug", "LinuxPlayer_s.debug")
+        beside = {self.executable, self.name + ".x86", "UnityPlayer.so", "GameAssembly.so"}
+        beside |= {"UnityPlayer_s.debug", "LinuxPlayer_s.debug"}
         return path in beside or path.startswith(self.data + "/")
 
 
@@ -120,6 +129,11 @@ def _other_system(listing: Listing) -> tuple[str, str, str] | None:
     for path in folders:
         if path.lower().endswith(".app"):
             return f"the macOS build {path}", f"Training runs on Linux. {rebuild}", path
+    if found := next((path for path in files if _OF_WINDOWS.search(path)), None):
+        todo = "Its .exe is missing, perhaps because git ignores it, but it would not help: training runs on Linux."
+        return f"a Windows build without its .exe, with {found}", f"{todo} {rebuild}", found
+    if found := next((path for path in files if _OF_WEB_OR_PHONE.search(path)), None):
+        return f"a build for the web or a phone, {found}", f"Training runs on Linux. {rebuild}", found
     return None
 
 
@@ -207,6 +221,8 @@ def _strangers(player: Player, top: list[str], listing: Listing) -> Iterator[Fin
     data = [path for path in data if player.data in folders]
     apps = [path for path in folders if path.lower().endswith(".app")]
     programs = [path for path in top if path.lower().endswith((".exe", ".x86")) or path == "UnityPlayer.dll"]
+    # Unity 2017 and 2018 build both for the architecture "x86 + x86_64"; mlagents-learn takes the x86_64 one.
+    programs = [path for path in programs if path != player.name + ".x86"]
     for path in [*data, *apps, *programs]:
         yield Finding("warning", f"{path} does not belong to {player.executable}.", todo, path)
 

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from helpers.findings import Finding
+from helpers.unity_build.contents import is_optional
 from helpers.unity_build.listing import Listing
+from helpers.unity_build.locate import Player
 
 _KEY_LIMIT = 1024  # bytes in an S3 key
 
 
 def traps(listing: Listing) -> Iterator[Finding]:
     """Look for what never belongs in an upload, wherever it lies."""
-    yield from _lfs_pointers(listing)
     yield from _apple_files(listing)
     yield from _links_and_others(listing)
     yield from _names(listing)
 
 
-def _lfs_pointers(listing: Listing) -> Iterator[Finding]:
-    for path, entry in listing.files.items():
-        if 40 < entry.size < 1024 and listing.read(path, 24) == b"version https://git-lfs.":
-            todo = "The file itself was never fetched. Run `git lfs pull` in the repository it comes from, copy again."
-            yield Finding("error", f"{entry.name} is a Git LFS pointer, not the file itself.", todo, path)
+def is_lfs_pointer(listing: Listing, path: str) -> bool:
+    """Whether a file is what git leaves in the place of a large one that was never fetched."""
+    return 40 < listing.files[path].size < 1024 and listing.read(path, 24) == b"version https://git-lfs."
+
+
+def lfs_pointers(listing: Listing, pointers: Collection[str], player: Player | None) -> list[Finding]:
+    """Say once that files are Git LFS pointers: an error if the build needs one of them."""
+    if not pointers:
+        return []
+    names = [listing.files[path].name for path in sorted(pointers)]
+    what = f"{names[0]} is a Git LFS pointer, not the file itself."
+    if len(names) > 1:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        what = f"{len(names)} files are Git LFS pointers, not the files themselves: {', '.join(names[:3])}{more}."
+    needed = any(not player or (player.owns(path) and not is_optional(path)) for path in pointers)
+    todo = "What they stand for was never fetched. Run `git lfs pull` in the repository they come from, and copy again."
+    return [Finding("error" if needed else "warning", what, todo, min(pointers))]
 
 
 def _apple_files(listing: Listing) -> Iterator[Finding]:

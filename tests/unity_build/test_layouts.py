@@ -117,15 +117,58 @@ def test_protocol_of_later_packages_is_named(formats, build):
     (managed / "Assembly-CSharp.dll").write_bytes(formats.dll("game"))
     (managed / "Unity.ML-Agents.dll").write_bytes(formats.dll("1.0.0"))
     report = unity_build.check(build)
-    assert report.build.protocol == "1.x" and "ML-Agents 0.16, 1.0 or later" in report.errors[0].what
+    assert report.build.protocol == "1.0.0" and "speaks 1.0.0 (ML-Agents 1.0 or later)" in report.errors[0].what
     (managed / "Unity.ML-Agents.dll").write_bytes(formats.dll("API-15-dev0"))
     assert "a development version of ML-Agents 0.15" in unity_build.check(build).errors[0].what
+    (managed / "Unity.ML-Agents.dll").write_bytes(formats.dll("nothing"))
+    report = unity_build.check(build)
+    assert report.build.protocol is None
+    assert "speaks another protocol (ML-Agents 0.14 or later)" in report.errors[0].what
+
+
+@pytest.mark.parametrize("backend", ["Mono", "IL2CPP"])
+@pytest.mark.parametrize(
+    ("number", "package", "named"),
+    [
+        ("API-12", "", "ML-Agents 0.12"),
+        ("API-13", "", "ML-Agents 0.13"),
+        ("API-14", "0.14.1-preview", "ML-Agents package 0.14.1-preview"),
+        ("0.15.0", "0.15.0-preview", "ML-Agents package 0.15.0-preview"),
+        ("0.15.0", "0.15.1-preview", "ML-Agents package 0.15.1-preview"),
+        ("1.0.0", "1.0.0-preview", "ML-Agents package 1.0.0-preview"),
+        ("1.0.0", "1.0.5", "ML-Agents package 1.0.5"),
+        ("1.0.0", "1.2.0-preview", "ML-Agents package 1.2.0-preview"),
+        ("1.3.0", "1.7.2-preview", "ML-Agents package 1.7.2-preview"),
+        ("1.4.0", "1.8.1-preview", "ML-Agents package 1.8.1-preview"),
+        ("1.5.0", "2.3.0-exp.3", "ML-Agents package 2.3.0-exp.3"),
+        ("1.5.0", "4.0.0", "ML-Agents package 4.0.0"),
+    ],
+)
+def test_the_release_is_read_from_the_strings_of_academy_cs(formats, tmp_path, backend, number, package, named):
+    """In the order in which the releases' sources use them; a whole game has versions of its own before and after."""
+    literals = [number, package, "AcademySingleton"] if package else ["Step", number]
+    if package >= "1.0.3":
+        labelled = ["communication_protocol_version", number, "com.unity.ml-agents_version", package]
+        literals = [*labelled, "--mlagents-port", "AcademySingleton"]
+    game = ["2.7.1", "a game's 3.2.1", *literals, "9.9.9"]
+    build = formats.write(tmp_path / "build", "il2cpp" if backend == "IL2CPP" else "monolithic")
+    if backend == "IL2CPP":
+        (build / "Game_Data/il2cpp_data/Metadata/global-metadata.dat").write_bytes(formats.metadata(*game))
+    else:
+        own = build / "Game_Data/Managed/Assembly-CSharp.dll"
+        own.write_bytes(formats.dll(*(game if not package else ["2.7.1"])))
+        if package:
+            own.with_name("Unity.ML-Agents.dll").write_bytes(formats.dll("Analytics", *literals, "Reset"))
+    report = unity_build.check(build)
+    assert report.build.protocol == number
+    (error,) = report.errors
+    assert error.what == f"The build speaks {number} ({named}); the trainer speaks API-11 (ML-Agents 0.11)."
 
 
 def test_protocol_in_an_assembly_of_its_own(formats, build):
     managed = build / "Game_Data/Managed"
     (managed / "Assembly-CSharp.dll").unlink()
-    (managed / "MyGame.dll").write_bytes(formats.dll("API-11"))
+    (managed / "MyGame.dll").write_bytes(formats.dll("API-11"))  # an .asmdef of the reader's
     report = unity_build.check(build)
     assert report.ok and report.build.protocol == "API-11"
 

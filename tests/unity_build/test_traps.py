@@ -37,6 +37,89 @@ def test_empty_folder_says_what_to_do(tmp_path):
     assert not unity_build.has_build(folder)
 
 
+MACH_O = b"\xcf\xfa\xed\xfe\x07\0\0\x01\x03" + b"\0" * 200
+
+
+@pytest.mark.parametrize("content", [MACH_O, b"MZ" + b"\0" * 100, b"", LFS], ids=["mac", "windows", "empty", "lfs"])
+@pytest.mark.parametrize(
+    ("library", "said"),
+    [
+        (
+            "Game_Data/Plugins/lib_burst_generated.so",
+            "The player starts without it. Its code runs as plain C#, slower.",
+        ),
+        ("Game_Data/Plugins/x86_64/ScreenSelector.so", "The player starts without it. It draws the dialog"),
+        ("Game_Data/Plugins/x86_64/libsteam_api.so", "The player starts without it. What your game does with"),
+        ("Game_Data/MonoBleedingEdge/x86_64/libMonoPosixHelper.so", "The player starts without it. Some of Mono's own"),
+        ("UnityPlayer.so", None),
+        ("GameAssembly.so", None),
+        ("Game_Data/MonoBleedingEdge/x86_64/libmonobdwgc-2.0.so", None),
+        ("Game_Data/Plugins/x86_64/libgrpc_csharp_ext.x64.so", None),
+    ],
+)
+def test_a_library_is_an_error_where_the_player_needs_it_alone(formats, tmp_path, library, said, content):
+    build = formats.write(tmp_path / "build", "il2cpp" if library == "GameAssembly.so" else "stub")
+    (build / library).write_bytes(content)
+    (finding,) = unity_build.check(build).findings
+    assert (finding.path, finding.level) == (library, "error" if said is None else "warning")
+    if said and content is not LFS:
+        assert finding.todo.startswith(said)
+
+
+def test_a_windows_build_whose_program_is_not_in_git(formats, tmp_path):
+    """As of .gitignore with *.exe; what remains looks like a data folder alone."""
+    folder = tmp_path / "unity-volume"
+    for file in ("Managed/Assembly-CSharp.dll", "MonoBleedingEdge/EmbedRuntime/mono-2.0-bdwgc.dll", "level0"):
+        (folder / "airhockey_Data" / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "airhockey_Data" / file).write_bytes(b"MZ")
+    found = "airhockey_Data/MonoBleedingEdge/EmbedRuntime/mono-2.0-bdwgc.dll"
+    for name in ("", "UnityPlayer.dll"):
+        if name:
+            (folder / name).write_bytes(b"MZ")
+        (finding,) = unity_build.check(folder).errors
+        assert finding.what == (
+            f"Expected one *.x86_64 in unity-volume/, found a Windows build without its .exe, with {name or found}."
+        )
+        assert finding.todo.startswith("Its .exe is missing, perhaps because git ignores it")
+        assert "Build again in Unity: File > Build Settings, target platform Linux" in finding.todo
+
+
+def test_both_architectures_of_unity_2018_beside_one_data_folder(formats, build):
+    """As in the builds of Udacity's course: Tennis.x86, Tennis.x86_64 and Tennis_Data/ with libraries for both."""
+    (build / "Game.x86").write_bytes(formats.elf(machine=3, loader="/lib/ld-linux.so.2"))
+    for library in ("MonoBleedingEdge/x86/libmonobdwgc-2.0.so", "Plugins/x86/libgrpc_csharp_ext.x86.so"):
+        (build / "Game_Data" / library).parent.mkdir(parents=True)
+        (build / "Game_Data" / library).write_bytes(formats.library(machine=3))
+    report = unity_build.check(build)
+    assert report.ok and report.warnings == () and report.others == ()
+    assert report.build.executable.name == "Game.x86_64"
+    assert {finding.todo for finding in report.findings} == {"It is never loaded here."}
+    (build / "Game_Data/MonoBleedingEdge/x86_64/libmonobdwgc-2.0.so").unlink()  # the 32-bit one does not serve
+    assert errors(build) == ["libmonobdwgc-2.0.so is missing."]
+    (build / "Other.x86").write_bytes(b"x")
+    assert [finding.path for finding in unity_build.check(build).warnings] == ["Other.x86"]
+
+
+def test_many_lfs_pointers_are_told_once(build):
+    for path in sorted((build / "Game_Data").rglob("*")):
+        if path.is_file():
+            path.write_bytes(LFS)
+    (finding,) = unity_build.check(build).errors
+    assert finding.what == (
+        "18 files are Git LFS pointers, not the files themselves: Assembly-CSharp.dll, Google.Protobuf.dll, Grpc.Core.dll "
+        "and 15 more."
+    )
+    assert "`git lfs pull`" in finding.todo and unity_build.check(build).warnings == ()
+
+
+def test_an_lfs_pointer_beside_the_build_stops_no_training(build):
+    (build / "picture.psd").write_bytes(LFS)
+    report = unity_build.check(build)
+    assert report.ok and [finding.what for finding in report.warnings] == [
+        "picture.psd is a Git LFS pointer, not the file itself."
+    ]
+
+
 def test_two_builds(formats, build):
     formats.write(build, "stub", "Other")
     report = unity_build.check(build)
@@ -77,6 +160,12 @@ def test_something_else_in_place_of_a_build(build, rename, said):
             "found the Windows build Game.exe.",
             "Training runs on Linux.",
         ),
+        (
+            ["index.html", "Build/Game.wasm"],
+            "found a build for the web or a phone, Build/Game.wasm.",
+            "Training runs on",
+        ),
+        (["Game.apk"], "found a build for the web or a phone, Game.apk.", "Training runs on Linux."),
         (["mac/Game.app/Contents/x"], "found the macOS build mac/Game.app.", "Training runs on Linux."),
         (["old/Game.x86", "old/Game_Data/x"], "found the 32-bit old/Game.x86.", "The trainer needs 64 bits."),
         (["Game.tar.gz"], "found the archive Game.tar.gz.", "If the build is in it, unpack it there"),
