@@ -19,6 +19,7 @@ from helpers.aws import Connection, code, explain_silence
 from helpers.image import Image
 from helpers.training.job import CHANNEL, GOES_ON_FROM, JOB_PREFIX, Job, TrainingError, describe, list_with_status
 from helpers.training.patience import POLL_SECONDS, Patience
+from helpers.volume import job_environment
 
 if TYPE_CHECKING:
     from sagemaker.core.training.configs import InputData
@@ -201,7 +202,7 @@ def make_trainer(connection: Connection, order: Order) -> tuple["ModelTrainer", 
         role=connection.role,
         base_job_name=JOB_PREFIX,
         hyperparameters=dict(order.values),
-        environment=dict(order.environment),
+        environment={**order.environment, **job_environment(order.volume)},
         compute=Compute(
             instance_type=order.instance_type,
             instance_count=1,

@@ -22,7 +22,7 @@ LEFT_OUT = (
     "__MACOSX",
     "desktop.ini",
 )
-LEFT_OUT_AT_TOP = ("README*", ".gitignore", ".gitkeep")
+LEFT_OUT_AT_TOP = ("README*", ".gitignore", ".gitkeep", "SHA256SUMS")  # the last one: see helpers/volume.py
 
 Kind = Literal["file", "link", "special", "unreadable"]
 

@@ -12,7 +12,58 @@ import pytest
 import trainer_config
 from refusal import RefusalError
 
-from helpers import ROOT
+from helpers import ROOT, volume
+
+
+@pytest.fixture
+def sums(tmp_path):
+    """Give a channel as notebook 2 uploads it, and its content hash."""
+    channel = tmp_path / "channel"
+    for name in ("Ball.x86_64", "Ball_Data/level0", "Ball_Data/größe", "config.yaml"):
+        path = channel / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    (channel / "README.md").touch()
+    found = volume.read(channel)
+    (channel / "README.md").unlink()  # which stays behind
+    (channel / volume.SUMS).write_bytes(found.sums.content)
+    (channel / "folders have no hash").mkdir()
+    return channel, found.digest
+
+
+def test_both_sides_name_the_list_and_the_hash_alike(sums):
+    channel, digest = sums
+    assert (player_build.SUMS, player_build.HASH) == (volume.SUMS, volume.HASH)
+    assert player_build.check(str(channel), digest) == 4
+    (channel / volume.SUMS).unlink()
+    assert player_build.check(str(channel), digest) == 4  # the list only names what differs
+
+
+def rewrite(channel):
+    (channel / "Ball_Data/level0").write_text("x")
+    (channel / volume.SUMS).write_bytes(volume.read(channel).sums.content)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (lambda channel: (channel / "Ball_Data/größe").write_text("x"), "changed: Ball_Data/größe"),
+        (lambda channel: (channel / "Ball_Data/evil.so").touch(), "added: Ball_Data/evil.so"),
+        (lambda channel: (channel / "README.md").touch(), "added: README.md"),
+        (lambda channel: (channel / "config.yaml").unlink(), "missing: config.yaml"),
+        (lambda channel: (channel / "config.yaml").rename(channel / "c"), "added: c; missing: config.yaml"),
+        (lambda channel: (channel / "link").symlink_to(channel / "Ball_Data"), "added: link"),
+        (lambda channel: os.mkfifo(str(channel / "pipe")), "added: pipe"),
+        (lambda channel: [(channel / str(n)).touch() for n in range(5)], "added: 0, 1, 2 and 2 more"),
+        (rewrite, "and which file differs cannot be told, for the list SHA256SUMS is different as well"),
+    ],
+)
+def test_a_channel_with_other_files_is_refused(sums, change, told):
+    channel, digest = sums
+    change(channel)
+    with pytest.raises(RefusalError) as refusal:
+        player_build.check(str(channel), digest)
+    assert f"(content hash {digest}): {told}. Upload the build again" in str(refusal.value)
 
 
 def test_an_override_reaches_every_brain_and_hides_nothing():

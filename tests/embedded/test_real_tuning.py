@@ -37,6 +37,11 @@ def test_tuning_the_sample_environment(own, monkeypatch, tmp_path):
         table = tuning.table(connection, name)
         best = training.find(connection, job.best)
         place = training.fetch(connection, best, tmp_path / "results")
+        read = volume.read(tmp_path / "unity-volume")
+        planted = {"Bucket": connection.bucket, "Key": f"unity-volume/{read.digest}/3DBall_Data/evil.so"}
+        connection.client("s3").put_object(**planted, Body=b"planted")
+        spoilt = training.launch(connection, volume=read.uri(connection.bucket), image=IMAGE, hyperparameters={})
+        failed = training.follow(connection, spoilt, poll_seconds=0.5)
     finally:
         connecting.restore_environment()
     assert (job.status, job.done, job.failed) == ("Completed", 3, 0), table.to_string()
@@ -45,6 +50,9 @@ def test_tuning_the_sample_environment(own, monkeypatch, tmp_path):
     assert table["mean_reward"][0] == pytest.approx(best.metrics["mean_reward"])
     outcome = json.loads((place / "training.json").read_text())
     assert outcome["brains"]["3DBall"]["mean_reward"] == pytest.approx(best.metrics["mean_reward"], abs=0.001)
+    compared = f"the {len(read.files)} files of unity-volume are those of the content hash {read.digest}"
+    assert compared in (place / "log.txt").read_text()
+    assert failed.status == "Failed" and "added: 3DBall_Data/evil.so. Upload the build again" in failed.failure
     used = (place / "trainer_config.yaml").read_text()
     assert f"learning_rate: {float(best.hyperparameters['learning_rate'])!r}" in used
     assert f"batch_size: {best.hyperparameters['batch_size']}" in used

@@ -227,6 +227,7 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
     "name, action, resource",
     [
         ("user", "s3:PutObject", f"{BUCKET}/{volume.PREFIX}/0123/3DBall.x86_64"),
+        ("user", "s3:GetObject", f"{BUCKET}/{volume.PREFIX}/0123/3DBall.x86_64"),
         ("user", "s3:GetObject", f"{BUCKET}/training/job/output/model.tar.gz"),
         ("user", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
         ("user", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
