@@ -77,9 +77,10 @@ def exported(run_folder: str) -> Dict[str, int]:
     """Return brain -> step of the `.nn` files that were last written, in this job or one before; empty if none."""
     try:
         with open(os.path.join(run_folder, EXPORTED), encoding="utf-8") as file:
-            return dict(json.load(file))
-    except (OSError, ValueError, TypeError):
+            found = dict(json.load(file))
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
+    return {brain: step for brain, step in found.items() if isinstance(step, int)}
 
 
 def files(checkpoint: Checkpoint) -> List[str]:
@@ -107,7 +108,7 @@ def read_note(checkpoint: Checkpoint) -> Optional[Dict[str, Any]]:
     try:
         with open(checkpoint.note, encoding="utf-8") as file:
             note = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return note if isinstance(note, dict) else None
 

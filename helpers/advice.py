@@ -31,7 +31,7 @@ CORES = {
 """The types that are compared, with their vCPUs (https://aws.amazon.com/ec2/instance-types/)."""
 PLAYERS = "1"
 """What ``num-envs`` is in the container where a job does not set it."""
-KEPT = re.compile(r"^train: training with (\d+) players?: auto")
+KEPT = re.compile(r"^train: training with (\d{1,6}) players?: auto")
 """What the container says in the log when it has found out how many are fastest."""
 HERE = "this machine"
 HEADER = ("instance", "vCPUs", "USD an hour", "steps a second", "hours", "USD", "measured or extrapolated")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from helpers import rewards
 from helpers.training import Job
 
-WENT_ON = re.compile(r"^train: brain (?P<brain>.+) goes on from step (?P<step>[0-9]+)$")
+WENT_ON = re.compile(r"^train: brain (?P<brain>.+) goes on from step (?P<step>[0-9]{1,15})$")
 # Okabe and Ito's, as in helpers.rewards. What is not named here is waiting.
 COLOURS = {"Training": "#0072B2", "Downloading": "#56B4E9", "Uploading": "#56B4E9", "Interrupted": "#D55E00"}
 WAITING = "#BBBBBB"

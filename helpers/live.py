@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 TAIL = 6
 # The learner logs every brain's settings when it starts: a heading, then one "name:<tab>value" a line.
 SETTINGS = re.compile(r"Hyperparameters for the \w+ of brain (?P<brain>.+?):\s*$")
-MAX_STEPS = re.compile(r"^\s*max_steps:\s+([0-9.eE+]+)\s*$")
+MAX_STEPS = re.compile(r"^\s*max_steps:\s+([0-9]{1,15}(?:\.[0-9]*)?(?:[eE]\+?[0-9]{1,2})?)\s*$")
+LONGEST = 1000  # characters of a line that may be one of these
 # A curve is drawn again when it has grown, but not so often that drawing takes more than this share of a core.
 DRAWING = 0.03
 
@@ -137,6 +138,8 @@ class View:
 
     def _note(self, line: str) -> None:
         """Keep what a line of the log says of a brain's steps."""
+        if len(line) > LONGEST:
+            return
         if found := SETTINGS.search(line):
             self._heading = found["brain"]
         elif found := MAX_STEPS.match(line):

@@ -290,7 +290,10 @@ def cut(weights: np.ndarray, shape: tuple[int, ...], offset: int, length: int) -
     """Give one tensor out of all weights."""
     if offset + length > len(weights):
         raise SpoiltError("is spoilt: a layer's weights lie beyond its end")
-    return weights[offset : offset + length].reshape(shape)
+    try:
+        return weights[offset : offset + length].reshape(shape)
+    except ValueError:  # no numbers at all, in a shape larger than any memory
+        raise SpoiltError(f"is spoilt: weights can't have the shape {shape}") from None
 
 
 def check_names(
@@ -388,9 +391,17 @@ def training_of(path: Path) -> tuple[str, Mapping[str, Any]]:
         return brain, {}
     try:
         brains = dict(json.loads(beside.read_text(encoding="utf-8"))["brains"])
-        known = {name: {"steps": int(b["steps"]), "mean_reward": b["mean_reward"]} for name, b in brains.items()}
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"Expected the record of a training in {beside}, but it can't be read: {error!r}.") from None
+        known = {
+            name: {
+                "steps": int(b["steps"]),
+                "mean_reward": None if b["mean_reward"] is None else float(b["mean_reward"]),
+            }
+            for name, b in brains.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise ModelError(
+            f"Expected the record of a training in {beside}, but it can't be read ({type(error).__name__}: {error})."
+        ) from None
     if brain not in known:
         raise ModelError(
             f"Expected a model of one of the brains {', '.join(known) or '(none)'}, as in {beside}, found {path.name}. "

@@ -6,7 +6,6 @@ summaries of all of them together.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -14,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from helpers.aws import Connection
 from helpers.experiment.runs import PATIENT, Experiment, Run, find_all, gather, in_words, read_page
-from helpers.rewards.log import SUMMARY
+from helpers.rewards.log import read_summary
 from helpers.training.log import LOG_GROUP
 
 LOG_CALLS = 3
@@ -122,6 +121,6 @@ class Watch:
         if name not in self.runs:
             return
         self._newest = max(self._newest, timestamp)
-        found = re.search(SUMMARY, line)
-        if found and (name not in self.progress or int(found["step"]) >= self.progress[name].step):
-            self.progress[name] = Progress(int(found["step"]), float(found["mean"]))
+        found = read_summary(line)
+        if found and found.mean == found.mean and (name not in self.progress or found.step >= self.progress[name].step):
+            self.progress[name] = Progress(found.step, found.mean)

@@ -1,17 +1,27 @@
 """Curves from TensorBoard's event files, as ML-Agents 0.11.0 writes them."""
 
+from __future__ import annotations
+
 import glob
+import re
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from helpers.model import brain_of
 from helpers.rewards.table import Curve, RewardsError, make, name_field
 
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
+
 EPISODE = "Environment/"  # every summary of ML-Agents has a tag that begins so
+ATTEMPT = re.compile("attempt ([0-9]{1,9})")
+OWN = ("brain", "attempt", "step", "elapsed")  # columns that no tag may fill
 FRAME = 16  # bytes of a record's length and its two checksums
 
 
@@ -84,33 +94,32 @@ def _in_order(files: list[Path]) -> list[Path]:
 
 def _attempt(file: Path) -> int | None:
     """Give the number of an event file's attempt, 0 for the first; None where a run goes on and nothing tells."""
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.compat.proto.event_pb2 import SessionLog
 
-    for record in islice(_records(file), 2):  # the file's version, and its beginning
-        log = Event.FromString(record).session_log
-        if log.status == SessionLog.START:
-            word, _, number = log.msg.partition(" ")
-            return int(number) if word == "attempt" and number.isdigit() else None
+    for event, _ in islice(_events(file), 2):  # the file's version, and its beginning
+        if event.session_log.status == SessionLog.START:
+            found = ATTEMPT.fullmatch(event.session_log.msg)
+            return int(found[1]) if found else None
     return 0
 
 
 def _read_file(file: Path, curve: Curve) -> set[str]:
     """Add what a file holds to a curve; return the tags of events that are not ML-Agents'."""
     # TensorBoard's modules take half a second to import; whoever only reads a log does without.
-    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.compat.proto.event_pb2 import SessionLog
 
     strange: set[str] = set()
     started = None
     whole = step = 0
-    for record in _records(file):
-        whole += len(record) + FRAME
-        event = Event.FromString(record)
+    for event, size in _events(file):
+        whole += size + FRAME
         started = event.wall_time if started is None else started
         if event.session_log.status == SessionLog.START:  # written by container/train where a run goes on
             curve.resume(event.step - 1)
         values = {value.tag: value.simple_value for value in event.summary.value if not value.HasField("tensor")}
         if any(tag.startswith(EPISODE) for tag in values):
             scalars = {name_field(tag): value for tag, value in values.items()}
+            scalars = {name: value for name, value in scalars.items() if name not in OWN}
             curve.add(event.step, event.wall_time - started, scalars)
             step = event.step
         else:
@@ -124,8 +133,13 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
     return strange
 
 
-def _records(file: Path) -> Iterator[bytes]:
-    """Yield the records of an event file, up to the first that is not whole."""
+def _events(file: Path) -> Iterator[tuple[Event, int]]:
+    """Yield the events of a file and the bytes of each, up to the first that is not whole, or no event."""
+    from google.protobuf.message import DecodeError
     from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
 
-    yield from RawEventFileLoader(str(file)).Load()
+    # A record's length may be any number, and is asked of the file as it is.
+    with suppress(DecodeError, OverflowError, MemoryError):
+        for record in RawEventFileLoader(str(file)).Load():
+            yield Event.FromString(record), len(record)

@@ -34,12 +34,16 @@ def read(folder: str | Path) -> pd.DataFrame:
     folder = Path(folder)
     path = folder / "training.json"
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         run_id, reason = record["run_id"], record.get("reason", "")
+        if not isinstance(run_id, (str, type(None))):
+            raise TypeError("run_id is no text")
     except FileNotFoundError:
         raise RewardsError(f"Expected training.json in {folder}, found none: the job ended before it began.") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RewardsError(f"Expected the record of a training in {path}, but it can't be read: {error!r}.") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise RewardsError(
+            f"Expected the record of a training in {path}, but it can't be read ({type(error).__name__}: {error})."
+        ) from None
     if run_id is None:
         raise RewardsError(f"The job of {folder} never began to train: {reason}")
     events = read_events(folder / "summaries", run_id)

@@ -104,8 +104,8 @@ def _sample(player: Player, listing: Listing) -> Contents:
     remake = "Delete the sample's two parts and run make_sample_build again."
     try:
         marker = json.loads(listing.read(path))
-        spoken, brains = str(marker["protocol"]), tuple(marker.get("brains") or [marker["scene"]])
-    except (ValueError, TypeError, KeyError, AttributeError):
+        spoken, brains = str(marker["protocol"]), tuple(map(str, marker.get("brains") or [marker["scene"]]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Contents("sample", None, None, True, None, (_broken(path, "not the marker of a sample", remake),))
     findings = []
     if not listing.read(player.executable, 2).startswith(b"#!"):

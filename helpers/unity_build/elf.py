@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
@@ -20,6 +21,26 @@ _NOT_ELF = (
     (b"#!", "a script"),
     (b"PK\x03\x04", "a zip archive"),
 )
+
+
+MOST_READ = 16_000_000  # bytes, in reads of 16 at least; the hash table of a library of 100 MB takes 1,000,000
+
+
+class _Bounded:
+    """A file that gives no more than so many bytes: a spoilt header may name parts without end."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self.left = stream, MOST_READ
+
+    def read(self, count: int = -1) -> bytes:
+        content = self.stream.read(count if 0 <= count <= self.left else self.left + 1)
+        self.left -= max(len(content), 16)
+        if self.left < 0:
+            raise BrokenElfError("damaged (its headers name more than a program has)")
+        return content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 class BrokenElfError(ValueError):
@@ -66,7 +87,7 @@ def read_elf(path: Path) -> Elf:
             if not head.startswith(b"\x7fELF"):
                 raise BrokenElfError(_other_format(head))
             stream.seek(0)
-            return _read(stream, size)
+            return _read(_Bounded(stream), size)
     except BrokenElfError:
         raise
     except OSError as error:

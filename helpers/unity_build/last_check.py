@@ -36,7 +36,7 @@ def check_since_last(folder: str | Path) -> BuildReport:
 def _read(place: Path, folder: Path) -> Listing | None:
     try:
         entries = tuple(Entry(*entry) for entry in json.loads(place.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return Listing(folder, entries, ())
 

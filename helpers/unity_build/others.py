@@ -8,8 +8,8 @@ from helpers.unity_build.listing import Listing
 from helpers.unity_build.locate import Player
 from helpers.unity_build.report import Other
 
-_SAMPLER = re.compile(rb"^resampling-interval\s*:", re.MULTILINE)
-_CONFIG = re.compile(rb"^['\"]?(default|behaviors|[A-Za-z0-9_ -]+)['\"]?\s*:\s*(#.*)?\r?$", re.MULTILINE)
+_SAMPLER = re.compile(rb"^resampling-interval[ \t]*:", re.MULTILINE)
+_CONFIG = re.compile(rb"^['\"]?[A-Za-z0-9_-]+(?: [A-Za-z0-9_-]+)*['\"]?[ \t]*:[ \t]*(#.*)?\r?$", re.MULTILINE)
 _MODEL = re.compile(r"(.*\.(nn|onnx)|checkpoint|model-\d+\.cptk\..*|(raw|frozen)_graph_def\.pb)$")
 
 

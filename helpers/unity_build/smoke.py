@@ -239,8 +239,9 @@ def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
 
 def _read_answer(folder: Path, ended: bool) -> dict[str, Any]:
     answer = folder / "answer.json"
-    if answer.is_file():
-        return json.loads(answer.read_text())
+    with contextlib.suppress(OSError, ValueError, RecursionError):  # a player may write there, too
+        if isinstance(told := json.loads(answer.read_text(encoding="utf-8")), dict):
+            return told
     return {"error": "AskerFailed" if ended else "TimedOut", "message": ""}
 
 

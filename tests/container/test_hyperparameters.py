@@ -206,6 +206,10 @@ def test_the_file_is_optional_but_must_be_an_object(tmp_path):
     file.write_text("{")
     with pytest.raises(RefusalError, match="is no JSON"):
         hyperparameters.load(str(file))
+    for content in (b"\xff\xfe{\0}\0", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"):
+        file.write_bytes(content)
+        with pytest.raises(RefusalError, match="is no JSON"):
+            hyperparameters.load(str(file))
     file.write_text("[]")
     with pytest.raises(RefusalError, match="but holds list"):
         hyperparameters.load(str(file))

@@ -70,7 +70,23 @@ def test_a_model_of_another_training_is_refused(whole):
         model.read(whole)
 
 
-@pytest.mark.parametrize("record", ["", "[]", "{}", '{"brains": {"Brain": {}}}', '{"brains": 3}', "\xff"])
+@pytest.mark.parametrize(
+    "record",
+    ["", "[]", "{}", '{"brains": {"Brain": {}}}', '{"brains": 3}', "\xff", "[" * 100_000]
+    + [
+        f'{{"brains": {{"Brain": {{"steps": {steps}, "mean_reward": {reward}}}}}}}'
+        for steps, reward in [
+            ("1e999", 1),
+            ("NaN", 1),
+            ("9" * 5000, 1),
+            ("[]", 1),
+            (1, '"x"'),
+            (1, "[]"),
+            (1, "9" * 400),
+        ]
+    ],
+    ids=range(14),
+)
 def test_a_spoilt_record_is_named(whole, record):
     whole.with_name("training.json").write_bytes(record.encode("latin-1"))
     with pytest.raises(ModelError, match=r"Expected the record of a training in .*training\.json, but it can't be"):

@@ -36,9 +36,24 @@ def test_what_can_be_meant(change):
     assert job_request.find_problems(**{**GOOD, **change}) == []
 
 
-@pytest.mark.parametrize("value", [{1, 2}, frozenset(), b"x"])
-def test_values_that_have_no_text(value):
-    told = f"Expected the hyperparameter x to be text, a number, True or False, found {value!r}."
+ROUND: list = []
+ROUND.append(ROUND)
+DEEP: list = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+TEXTLESS = [
+    ({1, 2}, "{1, 2}"),
+    (frozenset(), "frozenset()"),
+    (b"x", "b'x'"),
+    (ROUND, "[[...]]"),
+    ({(1,): 2}, "{(1,): 2}"),
+]
+TEXTLESS += [(DEEP, "one of type list that can't be shown"), (10**5000, "one of type int that can't be shown")]
+
+
+@pytest.mark.parametrize(("value", "shown"), TEXTLESS, ids=range(len(TEXTLESS)))
+def test_values_that_have_no_text(value, shown):
+    told = f"Expected the hyperparameter x to be text, a number, True or False, found {shown}."
     assert job_request.find_problems(**{**GOOD, "hyperparameters": {"x": value}}) == [told]
 
 
@@ -58,6 +73,7 @@ def test_minutes(value):
         ({"image": "mlagents:latest"}, "Expected image to be what image.locate(connection) gives, found 'mlagents:lat"),
         ({"instance_type": "c5.xlarge"}, 'Expected instance_type to be the name of one, such as "ml.c5.xlarge", found'),
         ({"instance_type": None}, 'Expected instance_type to be the name of one, such as "ml.c5.xlarge", found None.'),
+        ({"max_minutes": 10**400}, "Expected max_minutes to be a number from 1 to 40320 (28 days), found 10000000"),
         ({"spot": "False"}, "Expected spot to be True or False, found 'False'."),
         ({"spot": True, "max_wait_minutes": -1}, "Expected max_wait_minutes to be 0 or a number from 1 to 40320 "),
         ({"spot": True, "max_wait_minutes": "x"}, "Expected max_wait_minutes to be 0 or a number from 1 to 40320 "),

@@ -1,18 +1,24 @@
 """Curves: read rightly from log and events, joined without gap or double."""
 
 import html
+import itertools
 import json
 import math
 import random
 import re
+import struct
+import time
 import warnings
 
 import pytest
-from tensorboard.compat.proto.event_pb2 import Event
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.summary.writer.record_writer import masked_crc32c
 
-from helpers import rewards
+from helpers import advice, interruptions, live, rewards
 
 LOG = """\
 INFO:mlagents.trainers:CommandLineOptions(debug=False, num_runs=1)
@@ -283,6 +289,88 @@ def test_a_spoilt_event_file_gives_all_that_lies_before_the_spoilt_byte(run, eve
                 assert rows(rewards.read_events(folder, "run"), "step", "mean_reward") == written[: kept - 1]
 
 
+def write_records(file, contents, lengths=()):
+    """Add records with good checksums, whatever they hold and whatever length they announce."""
+    with file.open("ab") as out:
+        for content, length in itertools.zip_longest(contents, lengths):
+            header = struct.pack("<Q", len(content) if length is None else length)
+            out.write(header + struct.pack("<I", masked_crc32c(header)))
+            out.write(content + struct.pack("<I", masked_crc32c(content)))
+
+
+@pytest.mark.parametrize(
+    ("content", "length"),
+    [(b"\xff" * 9, None), (b"\x0a\x7f", None), (b"", 2**62), (b"", 2**64 - 1), (b"abc", 2**31)],
+)
+def test_a_good_checksum_over_no_event_ends_what_is_read(run, event, content, length):
+    folder = run("B", [event.reward(1000, 1.0)])
+    (file,) = folder.rglob("events*")
+    whole = file.stat().st_size
+    write_records(file, [content], [length])
+    write_records(file, [event.reward(2000, 2.0).SerializeToString()])
+    told = f"breaks off after step 1,000, at byte {whole:,} of {file.stat().st_size:,}"
+    with pytest.warns(UserWarning, match=told):
+        assert rows(rewards.read_events(folder, "run"), "step", "mean_reward") == [(1000, 1.0)]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.binary(max_size=40)
+        | st.builds(
+            lambda tag, text: Event(
+                step=-1,
+                wall_time=float("inf"),
+                summary=Summary(value=[Summary.Value(tag=tag, simple_value=1.0)]),
+                session_log=SessionLog(status=SessionLog.START, msg=text),
+            ).SerializeToString(),
+            st.sampled_from(["Environment/Step", "Environment/brain", "Environment/", "x"]),
+            st.sampled_from(["attempt 2", "attempt \u00b2", "attempt " + "9" * 5000, "attempt"]),
+        ),
+        max_size=4,
+    )
+)
+def test_event_files_raise_nothing_but_their_own_error(run, event, contents):
+    folder = run("B", [event.reward(1000, 1.0)], [event.reward(2000, 2.0)])
+    for file in folder.rglob("events*"):
+        write_records(file, contents)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            curve = rewards.read_events(folder, "run")
+        except rewards.RewardsError as error:  # steps below the first take back what was read
+            assert "hold no summary" in str(error)
+            return
+    assert list(curve.columns)[:5] == rewards.COLUMNS[:5] and set(curve["brain"]) == {"B"}
+
+
+PREFIX = "INFO:mlagents.trainers: "
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(PREFIX * 40_000, PREFIX + "a: " * 330_000, PREFIX + "a: b" + ": Step: 1" * 110_000),
+        *(PREFIX + ": " * 500_000 + ": Step: 1", PREFIX + "a: b: Step: " + "1" * 10**6),
+        PREFIX + "a: b: Step: 1. Time Elapsed: " + "1" * 10**6,
+        PREFIX + "a: b: Step: 1. Time Elapsed: 1 s Mean Reward: " + "1." * 500_000,
+        *("train: brain " + " goes on from step 1" * 50_000 + "x", "train: brain B goes on from step " + "1" * 5000),
+        *("Hyperparameters for the T of brain " * 28_000, "Hyperparameters for the T of brain :" + " " * 10**6 + "x"),
+        *("max_steps:" + " " * 10**6 + "x", " " * 10**6 + "x", "max_steps: " + "9" * 10**6, "max_steps:\t1e999"),
+        *("max_steps: 1.1.1", "max_steps: e", "train: training with " + "9" * 5000 + " players: auto"),
+    ],
+    ids=range(18),
+)
+def test_no_line_of_a_log_takes_long_or_raises(line):
+    """Seconds of this process; one pattern that goes back over a megabyte takes hours."""
+    start, view = time.process_time(), live.View()
+    curve = rewards.read_log([line])
+    assert len(curve) == 0 and interruptions.find_steps([line]) == []
+    view._note(line)
+    assert view._totals == {} and not advice.KEPT.search(line)
+    assert time.process_time() - start < 2
+
+
 def test_a_whole_event_file_is_read_without_a_warning(run, event, recwarn):
     rewards.read_events(run("B", [event.reward(1000, 1.0)], [event.resumed(1000), event.reward(2000, 2.0)]), "run")
     assert list(recwarn) == []
@@ -360,7 +448,14 @@ def test_read_adds_the_times_of_a_log_that_begins_later(run, event, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("spoilt", ["", "{", "[]", "{}", "3", "\xff"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        *("", "{", "[]", "{}", "3", "\xff", "[" * 100_000, '{"run_id": 3}', '{"run_id": ["run"]}'),
+        *('{"run_id": ' + "9" * 5000 + "}", "\xff\xfe{\0}\0"),
+    ],
+    ids=range(11),
+)
 def test_a_spoilt_record_is_named(tmp_path, spoilt):
     (tmp_path / "training.json").write_bytes(spoilt.encode("latin-1"))
     with pytest.raises(

@@ -1,7 +1,10 @@
 """Damage of any kind never makes the check fail, and never makes it pass what can't train."""
 
 import random
+import struct
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +135,30 @@ def test_elf_reader_raises_nothing_but_its_own_error(formats, tmp_path, seed, fl
         assert read_elf(path).kind in ("ET_EXEC", "ET_DYN")
     except BrokenElfError as error:
         assert str(error)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Python is no ELF file there")
+def test_names_without_an_end_are_not_read_again_and_again(tmp_path):
+    """Each section of this program has a name of 30 MB, which is the same."""
+    data = bytearray(Path(sys.executable).resolve().read_bytes())
+    place, names = struct.unpack_from("<Q", data, 40)[0], struct.unpack_from("<H", data, 62)[0]
+    struct.pack_into("<QQ", data, place + 64 * names + 24, len(data), 30_000_000)
+    path = tmp_path / "program"
+    path.write_bytes(data + b"A" * 30_000_000)
+    with pytest.raises(BrokenElfError, match=r"^damaged \(its headers name more than a program has\)$"):
+        read_elf(path)
+
+
+def test_a_file_of_one_line_of_blanks_is_named_in_no_time(fresh):
+    """A pattern that goes back over 64 KB of them takes half a minute for each file."""
+    with fresh() as folder:
+        (Path(folder) / "a.yaml").write_bytes(b"a" + b" " * 65_535)
+        (Path(folder) / "b.yaml").write_bytes(b"resampling-interval" + b" " * 60_000 + b": 5")
+        (Path(folder) / "c.yaml").write_bytes(b"'3D Ball' \t: # mine\r\n  x: 1")
+        start = time.process_time()
+        kinds = {other.path: other.kind for other in unity_build.check(folder).others}
+        assert kinds == {"a.yaml": "unknown", "b.yaml": "sampler", "c.yaml": "trainer config"}
+        assert time.process_time() - start < 3
 
 
 def test_endless_dynamic_section_is_cut_off(formats, tmp_path):
