@@ -318,7 +318,7 @@ def _check_run_id(run_id: str) -> None:
 def _unknown(names) -> str:
     """Say it in few words: SageMaker keeps no more than 1,024 characters of them."""
     name = names[0]
-    nearest = sorted(KNOWN, key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio())[:NEAREST]
+    nearest = sorted(KNOWN, key=lambda known: -difflib.SequenceMatcher(None, name[:SHOWN], known).ratio())[:NEAREST]
     shown = [_short(other) for other in names[: 1 + NEAREST]]
     more = ", %d more" % (len(names) - len(shown)) if len(names) > len(shown) else ""
     others = " (nor %s %s%s)" % ("is" if len(names) == 2 else "are", ", ".join(shown[1:]), more) if shown[1:] else ""

@@ -134,8 +134,11 @@ def examine(brain: BrainSettings, source: Source, described: Brain | None = None
         if not close:
             close = keys.nearest(key, [name for name in settings if name not in keys.KNOWN])
             close = close.replace("Did you mean", "Is it meant by")
-        if text := keys.signals_of_before(settings) if key == "reward_signals" else "":
+        text = keys.signals_of_before(settings) if key == "reward_signals" else ""
+        if text and {"gamma", "use_curiosity"} & settings.keys():
             close = " ML-Agents 0.3 to 0.8 have gamma and use_curiosity in its place. What they say is now:"
+        elif text:
+            close = f"{close} The reward that the environment gives is:"
         what = (
             f"{key} is missing in section {brain.section} and in default."
             if brain.section != "default"

@@ -117,7 +117,8 @@ def _look_at(
     """Check a config's text."""
     document = read_document(text)
     findings = list(repeated_keys(document, shown))
-    if isinstance(document.value, dict) and "behaviors" in document.value:
+    config = document.value if isinstance(document.value, dict) else {}
+    if "behaviors" in config or ("default_settings" in config and "default" not in config):
         look = partial(_look_at, shown, folder, overrides, known, described)
         return [*findings, _later_format(document, shown, look)], ()
     outer = list(_outer(document, shown))
@@ -130,10 +131,11 @@ def _look_at(
 
 def _later_format(document: Document, shown: str, look: Callable) -> Finding:
     """Offer a config of the later format as 0.11.0 reads it, if that passes the check."""
-    what = "It is in the format of ML-Agents 0.17 and later (behaviors:)."
+    sign = "behaviors" if "behaviors" in document.value else "default_settings"
+    what = f"It is in the format of ML-Agents 0.17 and later ({sign}:)."
     todo = "0.11.0 reads default: and a section for each brain."
-    line = document.line("behaviors")
-    if not isinstance(document.value["behaviors"] or {}, dict):
+    line = document.line(sign)
+    if not isinstance(document.value.get("behaviors") or {}, dict):
         return Finding("error", what, f"{todo} This one names no behaviors.", shown, line)
     converted = convert_behaviors(document.value)
     try:
@@ -164,8 +166,7 @@ def _outer(document: Document, shown: str) -> Iterator[Finding]:
         what = "It is empty." if config is None else "It holds no sections."
         yield Finding("error", what, "It needs a section default: with the trainer's settings.", shown)
     elif "default" not in config:
-        close = keys.elsewhere("default", config, [keys.FILE_KEYS])
-        close = close or keys.nearest("default", config).replace("Did you mean", "Is it meant by")
+        close = keys.nearest("default", config).replace("Did you mean", "Is it meant by")
         todo = f"0.11.0 can't start without it; 0.13 and later can. Add it, be it empty: default: {{}}.{close}"
         yield Finding("error", "The section default: is missing.", todo, shown)
     elif not isinstance(config["default"], dict):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -48,6 +49,12 @@ def _text(text: str) -> str:
 def _words(text: str) -> str:
     if "\0" in text:
         raise ValueError
+    try:
+        is_list = isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        is_list = False
+    if not is_list:
+        shlex.split(text)
     return text
 
 
@@ -167,7 +174,7 @@ TRAINER_KEYS: Mapping[str, Option] = {
 
 _EXPECTED = {
     _text: "a name",
-    _words: "words without the character 0",
+    _words: "words as a shell splits them, without the character 0",
     _whole: f"a whole number of at most {LARGEST}",
     _count_or_auto: "a whole number or auto",
     _switch: "true or false",
@@ -219,7 +226,8 @@ def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...
 
 
 def _unknown(name: str, every: Mapping[str, Option], place: str) -> Finding:
-    close = get_close_matches(name, every, 1, 0.6) or get_close_matches(name.replace("_", "-"), every, 1, 0.6)
+    start = name[:100]  # each known name is compared with it letter by letter
+    close = get_close_matches(start, every, 1, 0.6) or get_close_matches(start.replace("_", "-"), every, 1, 0.6)
     hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(OPTIONS)} and the trainer's keys."
     return Finding("error", f"{name} is no hyperparameter.", f"The job would fail at once. {hint}", place)
 

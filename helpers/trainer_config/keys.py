@@ -194,9 +194,7 @@ def elsewhere(name: Any, settings: Any, tables: Iterable[Mapping[str, Elsewhere]
 
 
 def signals_of_before(settings: Mapping[str, Any]) -> str:
-    """Write the reward signals of a section of 0.3 to 0.8 as 0.11.0 reads them; nothing if it has none."""
-    if "gamma" not in settings and "use_curiosity" not in settings:
-        return ""
+    """Write the reward signals of a section, which 0.3 to 0.8 have in other keys, as 0.11.0 reads them."""
     gamma = settings.get("gamma", 0.99)
     signals = {"extrinsic": {"strength": 1.0, "gamma": gamma}}
     if settings.get("use_curiosity"):

@@ -60,7 +60,7 @@ def convert_behaviors(config: Mapping[str, Any]) -> str:
     Parameters
     ----------
     config
-        The YAML's content, with `behaviors:` in it.
+        The YAML's content, with `behaviors:` or `default_settings:` in it.
 
     Returns
     -------
@@ -69,7 +69,9 @@ def convert_behaviors(config: Mapping[str, Any]) -> str:
     """
     behaviors = {str(name): _mapping(values) for name, values in _mapping(config.get("behaviors")).items()}
     shared = _merged(_mapping(config.get("default_settings")), behaviors.pop("default", {}))
-    left_out = [_line_of(name, row) for name, row in keys.FILE_KEYS.items() if name in config and not row.key]
+    left_out = [
+        _line_of(name, row) for name, row in keys.FILE_KEYS.items() if config.get(name) is not None and not row.key
+    ]
     default = _Section(shared)
     lines = [_HEAD, *_comments(left_out), "default:", *default.lines({})]
     for name, values in behaviors.items():
@@ -107,6 +109,10 @@ class _Section:
             settings |= {"use_recurrent": True, **self._memory(memory, settings["trainer"])}
         if settings["trainer"] == "sac":
             settings |= _updates(own)
+            if own.get("steps_per_update") is not None:
+                self.comments.append(
+                    "train_interval is what steps_per_update was, in steps of every agent: divide it likewise."
+                )
         if signals := self._signals(_mapping(behavior.get("reward_signals"))):
             settings["reward_signals"] = signals | _signal_updates(own, settings["trainer"])
         if isinstance(behavior.get("behavioral_cloning"), dict):
@@ -200,7 +206,9 @@ def _is_finite(value: Any) -> bool:
 
 
 def _line_of(name: Any, row: keys.Elsewhere | None) -> str:
-    return f"Left out: {keys.shown(str(name))[1:-1]}. " + (f"{row.todo}." if row else "0.11.0 does not know it.")
+    return f"Left out: {keys.shown(str(name))[1:-1]}. " + (
+        f"{row.todo.removeprefix('Delete it: ')}." if row else "0.11.0 does not know it."
+    )
 
 
 def _comments(texts: Iterable[str]) -> list[str]:

@@ -1,9 +1,16 @@
 """The table of hyperparameters, and how values in their two encodings are read."""
 
+import itertools
+import json
+
 import hyperparameters
 import levers
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from refusal import RefusalError
+
+from helpers.trainer_config import hyperparameters as checked
 
 
 def parse(**given):
@@ -223,3 +230,84 @@ def test_words_of_the_command_line():
     assert hyperparameters.read_words([]) == {}
     with pytest.raises(RefusalError, match="Expected NAME=VALUE after train, such as max_steps=50000, found 50000."):
         hyperparameters.read_words(["seed=1", "50000"])
+
+
+PIECES = [
+    "",
+    "0",
+    "1",
+    "-1",
+    "5e4",
+    "1e999",
+    "-1e999",
+    "nan",
+    "inf",
+    "1e-400",
+    "9" * 400,
+    "9" * 5000,
+    "0x10",
+    "1_0",
+    "\u0661",
+    " 7 ",
+]
+PIECES += [
+    "true",
+    "True",
+    "null",
+    "auto",
+    "ppo",
+    "a/b",
+    "..",
+    ".a",
+    "a\0b",
+    "x" * 401,
+    "3DBall=80",
+    "=",
+    "a=b",
+    '"',
+    '"5"',
+    '"a b"',
+]
+PIECES += [
+    "'a",
+    '["a", 1]',
+    "[]",
+    "{}",
+    "[" * 3000,
+    '"\\ud800"',
+    "all",
+    "threads, waiting",
+    "2020-01-01",
+    "constant",
+    "simple",
+]
+
+
+NAMES = [*sorted(hyperparameters.KNOWN), "sagemaker_x"]
+UNKNOWN = ["max_step", "", "\0", "n" * 5000]
+VALUES = [*PIECES, float("nan"), float("inf"), 10**400, -1, 2.5, True, None, [1, "a"], {"a": 1}]
+
+
+def check_both(name, value):
+    """No value raises anything but a refusal on either side, and both judge alike."""
+    _, _, wrong = checked.split({name: value})
+    try:
+        hyperparameters.parse({name: value if isinstance(value, str) else json.dumps(value)})
+    except RefusalError as refusal:
+        assert str(refusal).startswith("Hyperparameter ") and len(str(refusal)) <= 1024
+        refused = True
+    else:
+        refused = False
+    choices = getattr(hyperparameters.KNOWN.get(name), "choices", ())
+    assert bool(wrong) == refused or (choices and refused), (name, value)  # those are judged with the trainer config
+
+
+def test_what_the_check_refuses_the_container_refuses_in_a_sentence():
+    for name, value in [*itertools.product(NAMES, VALUES), *itertools.product(UNKNOWN, ["1"])]:
+        check_both(name, value)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.sampled_from(NAMES), st.text() | st.floats() | st.integers() | st.lists(st.text(max_size=3), max_size=3))
+def test_so_it_is_with_any_value(name, value):
+    check_both(name, value)

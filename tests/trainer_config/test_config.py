@@ -286,6 +286,9 @@ def test_the_signals_of_0_8_are_written_out(write, parts):
     (finding,) = check(write, {"default": old, "Ball": {}}).errors
     assert yaml.safe_load(finding.text) == {"reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.99}}}
     assert check(write, {"default": old, "Ball": yaml.safe_load(finding.text)}).ok
+    (finding,) = check(write, {"default": parts.changed("ppo", ("reward_signals", parts.GONE)), "Ball": {}}).errors
+    assert finding.todo.endswith("can't start without it. The reward that the environment gives is:")
+    assert yaml.safe_load(finding.text) == {"reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.99}}}
 
 
 SIGNAL = {"strength": 1.0, "gamma": 0.99}
@@ -354,9 +357,6 @@ def test_what_other_releases_have_beside_sections_is_no_section(write, parts):
         f"{name} is of ML-Agents {row.releases}, and ignored." for name, row in keys.FILE_KEYS.items()
     ]
     assert report.ok and [brain.name for brain in report.brains] == ["Ball"]
-    report = check(write, {"default_settings": parts.PPO})
-    assert found(report) == ["The section default: is missing."]
-    assert report.errors[0].todo.endswith("ML-Agents 0.20 and later have default_settings for it. Rename it default.")
 
 
 @pytest.mark.parametrize(

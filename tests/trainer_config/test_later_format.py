@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers import findings, job_request, trainer_config
-from helpers.trainer_config import keys, later_format
+from helpers.trainer_config import later_format
 
 NETWORK = {"normalize": False, "hidden_units": 32, "num_layers": 1, "vis_encode_type": "simple", "memory": None}
 HYPERPARAMETERS = {"batch_size": 64, "buffer_size": 640, "learning_rate": 3e-4, "beta": 5e-3, "epsilon": 0.2}
@@ -76,12 +76,12 @@ def test_what_has_no_home_is_named_in_a_comment(write):
     got, text = section(write, behavior, engine_settings={"width": 84}, env_settings=None)
     assert got["vis_encode_type"] == "simple" and got["reward_signals"] == {"extrinsic": SIGNAL}
     left_out = [line.strip(" #").split(". ")[0] for line in text.splitlines() if "Left out" in line]
-    assert left_out == [f"Left out: {name}" for name in ["env_settings", "engine_settings", "beta_schedule"]] + [
+    assert left_out == [f"Left out: {name}" for name in ["engine_settings", "beta_schedule"]] + [
         f"Left out: {name}"
         for name in ["shared_critic", "vis_encode_type match3", "deterministic", "keep_checkpoints", "threaded"]
     ] + [f"Left out: {name}" for name in ["self_play", "no_key", "reward_signals: rnd"]]
     assert "# Left out: no_key. 0.11.0 does not know it." in text
-    assert f"# Left out: threaded. {keys.ELSEWHERE['threaded'].todo}." in text
+    assert "# Left out: threaded. 0.11.0 plays and learns by turns." in text
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,13 @@ def test_what_would_still_be_wrong_is_said_and_nothing_is_offered(write, behavio
     text, todo = offered(write, {"behaviors": {"Ball": behavior}})
     start = "0.11.0 reads default: and a section for each brain. It is not converted, because of this, which it would"
     assert text is None and todo.startswith(f"{start} still hold: {why}")
+
+
+def test_default_settings_alone_are_of_that_format_too(write):
+    report = trainer_config.check(write({"default_settings": {"hyperparameters": {"batch_size": 32}}}))
+    (finding,) = report.errors
+    assert finding.what == "It is in the format of ML-Agents 0.17 and later (default_settings:)."
+    assert trainer_config.check(write(finding.text), brains=["Ball"]).brains[0].settings["batch_size"] == 32
 
 
 @pytest.mark.parametrize("behaviors", [3, [], [{"Ball": {}}], "Ball"])
