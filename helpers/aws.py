@@ -8,8 +8,9 @@ the AWS CLI need no branch for it.
 import contextlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -85,6 +86,7 @@ THROTTLED = (
     "RequestThrottled",
     "SlowDown",
 )
+KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[0-9A-Za-z-]+")
 NOT_PUBLIC = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,
@@ -117,6 +119,10 @@ class Connection:
         ARN of the role that the training job runs as.
     endpoint : str or None
         The embedded AWS's address; None for AWS.
+    subnets, security_groups : tuple of str
+        The part of a VPC that jobs run in; empty for none.
+    kms_key : str
+        ARN of the key that encrypts uploads, results and the disks of jobs; empty for AWS's own keys.
     """
 
     target: str
@@ -126,6 +132,9 @@ class Connection:
     bucket: str
     role: str
     endpoint: str | None = None
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    kms_key: str = ""
 
     def client(self, service: str, config: Config | None = None):
         """Return a boto3 client of this target, such as ``client("s3")``.
@@ -156,6 +165,9 @@ def connect(
     role: str = "",
     bucket: str = "",
     region: str = "",
+    subnets: Sequence[str] = (),
+    security_groups: Sequence[str] = (),
+    kms_key: str = "",
 ) -> Connection:
     """Connect to a target, and make sure that it has a bucket.
 
@@ -170,20 +182,48 @@ def connect(
         Bucket for uploads and results. Default: ``mlagents-<region>-<account>``, made on first use, private.
     region : str, optional
         Default: the one of your AWS profile; ``us-east-1`` on the embedded target.
+    subnets, security_groups : sequence of str, optional
+        IDs of those of a VPC that jobs are to run in. The subnets need a way to S3, such as a gateway endpoint.
+    kms_key : str, optional
+        ARN of a KMS key of the same region, to encrypt with: the bucket by default, uploads, results, and the disks of
+        jobs where the instance has no local storage.
 
     Raises
     ------
     ConnectError
         In one paragraph: what is missing, and how to get it.
     """
+    if problems := find_problems(subnets, security_groups, kms_key):
+        raise ConnectError("\n".join(problems))
     if target == "embedded":
-        return connect_embedded(bucket)
-    if target == "aws":
-        return connect_aws(role, bucket, region)
-    raise ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
+        connection = connect_embedded(bucket, kms_key)
+    elif target == "aws":
+        connection = connect_aws(role, bucket, region, kms_key)
+    else:
+        raise ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
+    return replace(connection, subnets=tuple(subnets), security_groups=tuple(security_groups), kms_key=kms_key)
 
 
-def connect_embedded(bucket: str) -> Connection:
+def find_problems(subnets: Sequence[str], security_groups: Sequence[str], kms_key: str) -> list[str]:
+    """Return what is wrong with the names of a VPC's parts and of a key, a sentence for each."""
+    problems = []
+    lists = {"subnets": (subnets, "subnet-", 16), "security_groups": (security_groups, "sg-", 5)}
+    for name, (given, prefix, most) in lists.items():
+        ids = not isinstance(given, str) and all(re.fullmatch(f"{prefix}[0-9a-f]+", one) for one in given)
+        if not ids or len(given) > most:
+            wanted = f'a list of up to {most} IDs such as "{prefix}0123abcd"'
+            problems.append(f"Expected {name} to be {wanted}, found {given!r}.")
+    if bool(subnets) != bool(security_groups):
+        problems.append("Expected subnets and security_groups together, or neither: a job in a VPC needs both.")
+    if kms_key and not KEY_ARN.fullmatch(kms_key):
+        problems.append(
+            "Expected kms_key to be the ARN of a KMS key, such as arn:aws:kms:us-east-1:123456789012:key/"
+            f"1234abcd-12ab-34cd-56ef-1234567890ab, found {kms_key!r}. `aws kms describe-key` prints it."
+        )
+    return problems
+
+
+def connect_embedded(bucket: str, kms_key: str) -> Connection:
     """Connect to the embedded AWS, started if need be. See `connect`."""
     from helpers import embedded  # imported here so that target="aws" loads nothing of it
 
@@ -194,7 +234,7 @@ def connect_embedded(bucket: str) -> Connection:
     use_environment(server)
     session = boto3.Session(region_name=FAKE_KEYS["AWS_REGION"])
     account = session.client("sts").get_caller_identity()["Account"]
-    name_owner(session, account)
+    complete_requests(session, account, kms_key)
     iam = session.client("iam")
     try:
         made = iam.create_role(RoleName=EMBEDDED_ROLE, AssumeRolePolicyDocument=json.dumps(TRUST_SAGEMAKER))
@@ -202,7 +242,7 @@ def connect_embedded(bucket: str) -> Connection:
         if error.response["Error"]["Code"] != "EntityAlreadyExists":
             raise
         made = iam.get_role(RoleName=EMBEDDED_ROLE)
-    bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}")
+    bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}", kms_key)
     return Connection(
         target="embedded",
         session=session,
@@ -214,7 +254,7 @@ def connect_embedded(bucket: str) -> Connection:
     )
 
 
-def connect_aws(role: str, bucket: str, region: str) -> Connection:
+def connect_aws(role: str, bucket: str, region: str, kms_key: str) -> Connection:
     """Connect to the reader's own account. See `connect`."""
     restore_environment()
     try:
@@ -244,10 +284,10 @@ def connect_aws(role: str, bucket: str, region: str) -> Connection:
         )
     try:
         account = session.client("sts").get_caller_identity()["Account"]
-        name_owner(session, account)
+        complete_requests(session, account, kms_key)
         if not role.startswith("arn:"):
             role = session.client("iam").get_role(RoleName=role)["Role"]["Arn"]
-        bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}")
+        bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}", kms_key)
     except (BotoCoreError, ClientError) as error:
         raise ConnectError(
             f"AWS refused, or could not be reached: {error} Check that the credentials are still valid "
@@ -268,8 +308,8 @@ def require_embedded(endpoint: str) -> None:
         )
 
 
-def name_owner(session: boto3.Session, account: str) -> None:
-    """Have every S3 request of a session name the account that the bucket must belong to.
+def complete_requests(session: boto3.Session, account: str, kms_key: str = "") -> None:
+    """Have every S3 request of a session name the account that the bucket must belong to, and each upload the key.
 
     S3 then refuses the request where somebody else has taken the bucket's name
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html). CreateBucket has no such
@@ -279,17 +319,19 @@ def name_owner(session: boto3.Session, account: str) -> None:
     def add(params: dict, model: OperationModel, **_: object) -> None:
         for name in {"ExpectedBucketOwner", "ExpectedSourceBucketOwner"} & model.input_shape.members.keys():
             params[name] = account
+        if kms_key and model.name in ("PutObject", "CreateMultipartUpload", "CopyObject"):
+            params.update(ServerSideEncryption="aws:kms", SSEKMSKeyId=kms_key)
 
-    session.events.register("provide-client-params.s3", add, unique_id="name-owner")
+    session.events.register("provide-client-params.s3", add, unique_id="complete-requests")
 
 
-def make_bucket(session: boto3.Session, bucket: str) -> str:
-    """Make a bucket unless it is there, make sure that it is private, and return its name.
+def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
+    """Make a bucket unless it is there, make sure that it is private and encrypted, and return its name.
 
     Raises
     ------
     ConnectError
-        If the bucket belongs to another account, or public access to it can't be blocked.
+        If the bucket belongs to another account, public access to it can't be blocked, or it can't be encrypted.
     botocore.exceptions.ClientError
         If S3 refuses for another reason.
     """
@@ -313,6 +355,8 @@ def make_bucket(session: boto3.Session, bucket: str) -> str:
         if code(error) != "BucketAlreadyOwnedByYou":  # another notebook was quicker
             raise
     block_public_access(s3, bucket)
+    if kms_key:
+        encrypt(s3, bucket, kms_key)
     return bucket
 
 
@@ -334,6 +378,35 @@ def block_public_access(s3: Any, bucket: str) -> None:
             f"Expected public access to the bucket {bucket} to be blocked, found that it is not, or that you may not "
             f"see it, and you may not block it: {error} Ask whoever owns the bucket to block it, or for "
             "s3:GetBucketPublicAccessBlock and s3:PutBucketPublicAccessBlock (`python -m helpers.policies user`)."
+        ) from error
+
+
+def encrypt(s3: Any, bucket: str, kms_key: str) -> None:
+    """Make a key the bucket's default, which checkpoints and TensorBoard's files are encrypted with.
+
+    SageMaker takes a key for a job's results, and none for those.
+    """
+    rule = {
+        "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": kms_key},
+        "BucketKeyEnabled": True,
+    }
+    try:
+        rules = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+        default = [each.get("ApplyServerSideEncryptionByDefault") for each in rules]
+        if default == [rule["ApplyServerSideEncryptionByDefault"]]:
+            return
+    except ClientError as error:
+        if code(error) not in ("ServerSideEncryptionConfigurationNotFoundError", "AccessDenied"):
+            raise
+    try:
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    except ClientError as error:
+        if code(error) != "AccessDenied":
+            raise
+        raise ConnectError(
+            f"Expected the bucket {bucket} to be encrypted with {kms_key} by default, found that it is not, or that "
+            f"you may not see it, and you may not set it: {error} Ask whoever owns the bucket to set it, or for "
+            "s3:PutEncryptionConfiguration (`python -m helpers.policies user --kms-key …`)."
         ) from error
 
 

@@ -5,6 +5,7 @@ import fcntl
 import functools
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from helpers.image import Image
 from helpers.training.job import CHANNEL, GOES_ON_FROM, JOB_PREFIX, Job, TrainingError, describe, list_with_status
 from helpers.training.patience import POLL_SECONDS, Patience
 from helpers.volume import job_environment
+
+LOCAL_STORAGE = re.compile(r"ml\.(?:g[5-9]|p[5-9]|trn|[a-z]+\d+[a-z]*d)")  # as in ml.g5, ml.r5d, ml.g4dn
 
 if TYPE_CHECKING:
     from sagemaker.core.training.configs import InputData
@@ -207,12 +210,17 @@ def make_trainer(connection: Connection, order: Order) -> tuple["ModelTrainer", 
             instance_type=order.instance_type,
             instance_count=1,
             volume_size_in_gb=30,
+            volume_kms_key_id=choose_volume_key(connection, order.instance_type),
             enable_managed_spot_training=order.spot,
         ),
         stopping_condition=StoppingCondition(**order.limits),
-        networking=Networking(enable_network_isolation=True),
+        networking=Networking(
+            enable_network_isolation=True,
+            subnets=list(connection.subnets) or None,
+            security_group_ids=list(connection.security_groups) or None,
+        ),
         checkpoint_config=CheckpointConfig(s3_uri=order.place) if order.place else None,
-        output_data_config=OutputDataConfig(s3_output_path=output),
+        output_data_config=OutputDataConfig(s3_output_path=output, kms_key_id=connection.kms_key or None),
         tags=[Tag(key=key, value=value) for key, value in tags.items()],
     )
     trainer = trainer.with_metric_definitions(metrics).with_tensorboard_output_config(
@@ -220,6 +228,15 @@ def make_trainer(connection: Connection, order: Order) -> tuple["ModelTrainer", 
     )
     source = S3DataSource(s3_data_type="S3Prefix", s3_uri=order.volume, s3_data_distribution_type="FullyReplicated")
     return trainer, [InputData(channel_name=CHANNEL, data_source=source)]
+
+
+def choose_volume_key(connection: Connection, instance_type: str) -> str | None:
+    """Return the key for the disk of a job's instance; None for a local disk, which has a key of its own.
+
+    SageMaker refuses one for instances with local storage
+    (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html).
+    """
+    return None if LOCAL_STORAGE.match(instance_type) else connection.kms_key or None
 
 
 def make_request(connection: Connection, order: Order, name: str) -> dict[str, Any]:

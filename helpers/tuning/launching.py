@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from helpers import job_request, training
 from helpers.aws import Connection, code
 from helpers.image import Image
-from helpers.training.launching import Order, alone, make_limits, make_trainer
+from helpers.training.launching import Order, alone, choose_volume_key, make_limits, make_trainer
 from helpers.training.patience import POLL_SECONDS, Patience
 from helpers.tuning import ranges as tried
 from helpers.tuning.job import PREFIX, TuningError
@@ -224,11 +224,13 @@ def _create(connection: Connection, name: str, order: Order, ranges: list[tried.
     from sagemaker.train.tuner import HyperparameterTuner
 
     class Tuner(HyperparameterTuner):
-        """The SDK's, which would let the trainings use the network: it passes on no more than a VPC."""
+        """The SDK's, which of network and disk passes on no more than a VPC and the size."""
 
         def _build_training_job_definition(self, inputs: Any) -> Any:
             definition = super()._build_training_job_definition(inputs)
             definition.enable_network_isolation = True
+            if key := choose_volume_key(connection, order.instance_type):
+                definition.resource_config.volume_kms_key_id = key
             return definition
 
     numbers = {"Continuous": ContinuousParameter, "Integer": IntegerParameter}

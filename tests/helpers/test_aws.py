@@ -140,6 +140,20 @@ HEAD = ("head_bucket", {}, OWNED)
 MISSING = ("head_bucket", "404", OWNED)
 BLOCKED = ("get_public_access_block", {"PublicAccessBlockConfiguration": aws.NOT_PUBLIC}, OWNED)
 OPEN = ("get_public_access_block", {"PublicAccessBlockConfiguration": {"BlockPublicAcls": True}}, OWNED)
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+DEFAULT = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
+CONFIGURED = {
+    "ServerSideEncryptionConfiguration": {
+        "Rules": [{"ApplyServerSideEncryptionByDefault": DEFAULT, "BucketKeyEnabled": True}]
+    }
+}
+PLAIN = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+
+
+def encryption(verb, answer):
+    return f"{verb}_bucket_encryption", answer, {**OWNED, **(CONFIGURED if verb == "put" else {})}
+
+
 BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguration": aws.NOT_PUBLIC})
 
 
@@ -154,12 +168,20 @@ BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguratio
         ([("head_bucket", "403", OWNED)], "bucket mine to be yours, found that S3 refuses it"),
         ([MISSING, ("create_bucket", "BucketAlreadyExists", {"Bucket": "mine"})], "to be yours"),
         ([MISSING, ("create_bucket", {}, {"Bucket": "mine"}), BLOCKED], ""),
+        ([HEAD, BLOCKED, encryption("get", {**CONFIGURED})], ""),
+        ([HEAD, BLOCKED, encryption("get", {"ServerSideEncryptionConfiguration": PLAIN}), encryption("put", {})], ""),
+        ([HEAD, BLOCKED, encryption("get", "AccessDenied"), encryption("put", {})], ""),
+        (
+            [HEAD, BLOCKED, encryption("get", "AccessDenied"), encryption("put", "AccessDenied")],
+            f"with {KEY} by default",
+        ),
         ([MISSING, ("create_bucket", "BucketAlreadyOwnedByYou", {"Bucket": "mine"}), OPEN, BLOCK], ""),
     ],
 )
 def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers, problem):
+    key = KEY if "encryption" in str(answers) else ""
     session = boto3.Session("TESTING", "testing", region_name="us-east-1")
-    aws.name_owner(session, "123456789012")
+    aws.complete_requests(session, "123456789012", key)
     s3 = session.client("s3")
     monkeypatch.setattr(session, "client", lambda service: s3)
     with Stubber(s3) as stub:
@@ -170,10 +192,49 @@ def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers
                 stub.add_response(call, answer, expected)
         if problem:
             with pytest.raises(aws.ConnectError, match=problem):
-                aws.make_bucket(session, "mine")
+                aws.make_bucket(session, "mine", key)
         else:
-            assert aws.make_bucket(session, "mine") == "mine"
+            assert aws.make_bucket(session, "mine", key) == "mine"
         stub.assert_no_pending_responses()
+
+
+VPC = {"subnets": ["subnet-0a1b"], "security_groups": ["sg-1", "sg-2"]}
+
+
+@pytest.mark.parametrize(
+    "given, problem",
+    [
+        ({"subnets": ["subnet-1"]}, "Expected subnets and security_groups together, or neither"),
+        ({**VPC, "subnets": "subnet-1"}, "Expected subnets to be a list of up to 16 IDs .*, found 'subnet-1'"),
+        ({**VPC, "subnets": ["vpc-1"]}, "Expected subnets to be a list of up to 16 IDs .*, found .*vpc-1"),
+        ({**VPC, "security_groups": [f"sg-{n}" for n in range(6)]}, "Expected security_groups to be a list of up to 5"),
+        ({"kms_key": "alias/mine"}, "Expected kms_key to be the ARN of a KMS key, such as .*, found 'alias/mine'"),
+        ({"kms_key": KEY.replace("key/", "alias/")}, "Expected kms_key to be the ARN of a KMS key"),
+    ],
+)
+def test_what_is_no_vpc_and_no_key(given, problem):
+    with pytest.raises(aws.ConnectError, match=problem):
+        aws.connect("aws", role="role", **given)
+
+
+def test_vpc_and_key_are_the_connections(connection):
+    made = aws.connect("embedded", bucket="encrypted", kms_key=KEY, **VPC)
+    assert (made.subnets, made.security_groups, made.kms_key) == (("subnet-0a1b",), ("sg-1", "sg-2"), KEY)
+    assert (
+        made.client("s3").get_bucket_encryption(Bucket="encrypted")["ServerSideEncryptionConfiguration"]
+        == (CONFIGURED["ServerSideEncryptionConfiguration"])
+    )
+    sent = []
+    made.session.events.register(
+        "before-call.s3", lambda model, params, **_: sent.append((model.name, params["headers"]))
+    )
+    s3 = made.client("s3")
+    s3.put_object(Bucket="encrypted", Key="a", Body=b"a")
+    s3.copy({"Bucket": "encrypted", "Key": "a"}, "encrypted", "b")
+    s3.create_multipart_upload(Bucket="encrypted", Key="c")
+    keys = {name: headers.get("x-amz-server-side-encryption-aws-kms-key-id") for name, headers in sent}
+    uploads = dict.fromkeys(("PutObject", "CopyObject", "CreateMultipartUpload"), KEY)
+    assert keys == {**uploads, "HeadObject": None}
 
 
 def refusal(code, call="ListObjectsV2", status=400):

@@ -9,10 +9,13 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import botocore.session
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError, UnauthorizedSSOTokenError
+from botocore.validate import ParamValidator
 
-from helpers import training
+from helpers import training, tuning
 from helpers.image import Image
 from helpers.training import following, launching, patience
 
@@ -145,6 +148,55 @@ def test_only_jobs_of_this_project_are_looked_at(connection, volume):
     for other in [*others, name]:
         training.stop(connection, other)
         follow(connection, other)
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+VPC = {"Subnets": ["subnet-0a1b"], "SecurityGroupIds": ["sg-1", "sg-2"]}
+
+
+class KeptError(Exception):
+    """Keeps a request from AWS."""
+
+
+@pytest.mark.parametrize("kind", ["one", "many", "tuning"])
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("instance_type", ["ml.c5.xlarge", "ml.g4dn.xlarge"])
+def test_vpc_and_key_reach_the_job(connection, volume, monkeypatch, kind, given, instance_type):
+    """What is sent has the shape that AWS takes; a disk of the instance's own takes no key."""
+    call, asked = BaseClient._make_api_call, {}
+
+    def keep(client, operation, params):
+        if not operation.startswith("Create"):
+            return call(client, operation, params)
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        asked.update(params, wrong=ParamValidator().validate(params, shape).generate_report())
+        raise KeptError
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", keep)
+    place = {"subnets": tuple(VPC["Subnets"]), "security_groups": tuple(VPC["SecurityGroupIds"]), "kms_key": KEY}
+    there = replace(connection, **(place if given else {}))
+    wanted = {"volume": volume, "image": IMAGE, "hyperparameters": {}, "instance_type": instance_type}
+    with pytest.raises(KeptError):
+        if kind == "one":
+            training.launch(there, **wanted)
+        elif kind == "many":
+            training.launch_many(there, uuid.uuid4().hex, settings={"A": {}}, seeds=[1], **wanted)
+        else:
+            tuning.launch(there, ranges={"lambd": (0.9, 0.99)}, **wanted)
+    job = asked.get("TrainingJobDefinition", asked)
+    assert asked["wrong"] == ""
+    assert job["EnableNetworkIsolation"] is True
+    assert job.get("VpcConfig") == (VPC if given else None)
+    assert job["OutputDataConfig"].get("KmsKeyId") == (KEY if given else None)
+    encrypted = given and instance_type == "ml.c5.xlarge"
+    assert job["ResourceConfig"].get("VolumeKmsKeyId") == (KEY if encrypted else None)
+
+
+def test_which_instances_have_a_disk_of_their_own():
+    types = botocore.session.get_session().get_service_model("sagemaker").shape_for("TrainingInstanceType").enum
+    families = {each.split(".")[1] for each in types if launching.LOCAL_STORAGE.match(each)}
+    accelerated = "g4dn g5 g6 g6e g7 g7e p3dn p4d p4de p5 p5e p5en p6-b200 p6-b300 p6e-gb200 trn1 trn1n trn2"
+    assert families == {"r5d", *accelerated.split()}
 
 
 LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
