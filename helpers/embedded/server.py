@@ -118,7 +118,7 @@ def serve(home: Path, ready: int) -> None:
     os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1 << 20))  # larger objects go to temporary files
     moto = DomainDispatcherApplication(create_backend_app)
     store = Store(home / "s3", create_backend_app("s3"))  # the dispatcher looks at 180 folders for each request
-    restored = store.restore_meanwhile()
+    restored = store.restore_buckets()
 
     with listen(home) as listening:  # the server makes a copy of its own
         port, copied = listening.getsockname()[1], listening.fileno()

@@ -1,30 +1,38 @@
 """Keeps S3 on disk, so that what was uploaded outlives the server.
 
-moto holds S3 in memory. Here the requests that made each bucket and object are written to
-``<home>/s3/<bucket>/`` once moto has accepted them and before the client hears of it, and are sent to moto again
-when the next server starts: etags, checksums, metadata and parts come out the same because the requests are.
-Of a versioned bucket the newest versions are kept.
+moto holds S3 in memory. Here the requests that made each bucket and object are written to ``<home>/s3/<bucket>/`` once
+moto has accepted them and before the client hears of it, and are sent to moto again when a later server is asked for
+the object: etags, checksums, metadata and parts come out the same because the requests are. A request that can't be
+written is undone in moto and fails. Of a versioned bucket the newest versions are kept; an upload that is not finished
+ends with the server.
+
+On disk an object changes by the renaming of one file. A file of its tags and the like names the object that it belongs
+to by its `id`, so that none is ever given to another object of the same key.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import logging
-import os
 import shutil
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeKey, s3_backends
+from werkzeug.formparser import parse_form_data
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -38,8 +46,19 @@ KEPT_HEADERS = (
     "content-type",
     "expires",
 )
-COPIED_HEADERS = ("x-amz-meta-", "x-amz-checksum-", "x-amz-sdk-checksum-", "x-amz-storage-class")
+COPIED_HEADERS = (
+    *KEPT_HEADERS,
+    "x-amz-meta-",
+    "x-amz-checksum-",
+    "x-amz-sdk-checksum-",
+    "x-amz-server-side-encryption",
+    "x-amz-storage-class",
+    "x-amz-website-redirect-location",
+)
 LEFT_HEADERS = ("x-amz-date", "x-amz-security-token", "x-amz-copy-source")
+SIGNATURES = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders")
+SIGNATURES += ("x-amz-signature", "x-amz-security-token", "awsaccesskeyid", "signature", "expires", "x-id")
+"""What of a query says who asks, not what for."""
 OBJECT_PARTS = ("tagging", "acl", "retention", "legal-hold")
 STRIPES = 64
 
@@ -60,80 +79,119 @@ class Store:
         self.locks = [threading.Lock() for _ in range(STRIPES)]
         self.restoring = threading.Lock()
         self.left: dict[Path, list[Path]] = {}  # objects not yet restored: the file, and it with those of its tags
+        self.unlisted: set[Path] = set()  # those of them that moto does not know of at all
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one S3 request."""
-        method = environ["REQUEST_METHOD"]
         bucket, _, key = _path(environ).lstrip("/").partition("/")
-        if self.left:
-            self._restore_for(environ, bucket, key)
-        if method not in ("PUT", "POST", "DELETE"):
-            return self.moto(environ, start_response)
         body = _body(environ)
+        keys = _keys(environ, bucket, key, body)
+        self._restore_for(environ, keys)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
-        with self.locks[hash((bucket, key)) % STRIPES]:
+        # Of a presigned address; moto takes it for the object's header of this name.
+        query = environ.get("QUERY_STRING", "").split("&")
+        environ["QUERY_STRING"] = "&".join(item for item in query if not item.startswith("Expires="))
+        with contextlib.ExitStack() as held:
+            for stripe in self._stripes(environ, bucket, key):
+                held.enter_context(self.locks[stripe])
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             content = b"".join(answer)
-            if status.startswith("2") and bucket:
-                made = self._keep(environ, bucket, key, body, content)
-                if made and (item := _in_moto(bucket, key)):
-                    seconds = item.last_modified.replace(tzinfo=timezone.utc).timestamp()
-                    os.utime(made, (seconds, seconds))
+            if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE") and status[0] in "23" and bucket:
+                try:
+                    self._keep(environ, bucket, key, keys, body, content)
+                except (OSError, ValueError) as error:
+                    logging.exception("S3: %s %s can't be kept", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+                    self._undo(environ, bucket, keys)
+                    status, headers, content = "500 Error", {"Content-Type": "application/xml"}, _refusal(error)
         start_response(status, list(headers.items()))
         return [content]
 
+    def _stripes(self, environ: dict[str, Any], bucket: str, key: str) -> list[int]:
+        """Give the locks of a request, in one order for all: those of its objects, or all if it is about a bucket."""
+        if not key:
+            return list(range(STRIPES)) if bucket else []
+        objects = {(bucket, key)}
+        if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
+            objects.add(_split(_source(source)))
+        return sorted({hash(name) % STRIPES for name in objects})
+
     def restore(self) -> int:
         """Send everything on disk to moto again; give the number of objects."""
-        return self.restore_buckets().finish()
+        self.restore_buckets()
+        return self.restore_all()
 
-    def restore_buckets(self) -> Store:
-        """Send the buckets on disk to moto again, and take note of their objects; see `restore_meanwhile`."""
+    def restore_all(self) -> int:
+        """Restore the objects that are left; give the number of those restored here."""
+        return sum(self._restore_object(file) for file in list(self.left))
+
+    def restore_buckets(self) -> int:
+        """Send the buckets on disk to moto again, and take note of their objects; give the number of these.
+
+        Objects are restored when a request is about them, and until then moto lists them by what their files say.
+        """
         for folder in sorted(self.folder.iterdir()):
-            shutil.rmtree(folder / "uploads", ignore_errors=True)  # an upload that was never finished
+            if folder.name.startswith("."):  # one that was being deleted
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            if not (folder / "bucket" / "create").exists():
+                logging.error("S3: %s holds no bucket", folder)
+                continue
+            shutil.rmtree(folder / "uploads", ignore_errors=True)
             _remove(folder.glob("*/*.new"))  # a file that was never finished
-            for file in sorted((folder / "bucket").glob("*"), key=lambda path: (path.name != "create", path.name)):
+            # Replication and the like need versioning; what is left goes in the order in which it came.
+            order = {"create": 0, "versioning": 1}
+            files = {file: (order.get(file.name, 2), file.stat().st_mtime_ns) for file in (folder / "bucket").iterdir()}
+            for file in sorted(files, key=files.get):
                 self._try_to_replay(file)
             for file in sorted((folder / "objects").glob("*")):  # "<hash>" before "<hash>.tagging"
                 self.left.setdefault(file.with_suffix(""), []).append(file)
-        return self
+        self.unlisted = set(self.left)
+        return len(self.left)
 
-    def restore_meanwhile(self) -> int:
-        """Restore the buckets now, and the objects in the background; give the number of these.
-
-        Thousands of objects take seconds, for which nobody has to wait: a request for one that is not there yet has it
-        restored first. Only what is about all of a bucket's objects, such as a listing, waits for all.
-        """
-        count = len(self.restore_buckets().left)
-        threading.Thread(target=self.finish, daemon=True).start()
-        return count
-
-    def finish(self) -> int:
-        """Restore the objects that are left; give the number of those restored here."""
-        count = 0
-        for file in list(self.left):
-            count += self._restore_object(file)
-        return count
-
-    def _restore_for(self, environ: dict[str, Any], bucket: str, key: str) -> None:
+    def _restore_for(self, environ: dict[str, Any], keys: list[tuple[str, str]]) -> None:
         """Restore what a request is about, before it is answered."""
-        if not key:
-            if environ["REQUEST_METHOD"] not in ("HEAD", "PUT"):  # these two are about the bucket itself
-                self.finish()
+        if not self.left:
             return
-        self._restore_object(self._file(bucket, key))
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
-            self._restore_object(self._file(*_source(source).lstrip("/").partition("/")[::2]))
+            keys = [*keys, _split(_source(source))]
+        for bucket, key in keys:
+            self._restore_object(self._file(bucket, key))
+        if not keys and environ["REQUEST_METHOD"] not in ("HEAD", "PUT"):  # these two are about the bucket itself
+            with self.restoring:
+                for file in list(self.unlisted):
+                    self._list_object(file)
+
+    def _list_object(self, file: Path) -> None:
+        """Let moto list an object that is not restored yet; restore it where that is not enough."""
+        self.unlisted.discard(file)
+        with contextlib.suppress(OSError, ValueError, KeyError), file.open("rb") as stream:
+            state = json.loads(stream.readline())["state"]
+            bucket = _backend().buckets[state["bucket"]]
+            if not bucket.is_versioned:
+                bucket.keys.setlist(state["key"], [Listed(state)])
+                return
+        self._restore_now(file)
 
     def _restore_object(self, file: Path) -> bool:
         """Restore an object unless somebody else has; tell whether it was restored here, and whole."""
         with self.restoring:  # who finds an object missing from `left` may count on its being there
-            if file not in self.left:
-                return False
-            restored = [self._try_to_replay(part) for part in self.left[file]]
-            del self.left[file]
-        return restored[0]
+            return file in self.left and self._restore_now(file)
+
+    def _restore_now(self, file: Path) -> bool:
+        self.unlisted.discard(file)
+        first, *parts = self.left.pop(file)
+        if first != file:  # its object was deleted, or never written
+            _remove([first, *parts])
+            return False
+        restored = self._try_to_replay(file)
+        for part in parts if restored else ():
+            if _read_first(part).get("of") == _read_first(file).get("state", {}).get("id"):
+                self._try_to_replay(part)
+            else:
+                _remove([part])  # of an object that was replaced
+        return restored
 
     def _try_to_replay(self, file: Path) -> bool:
         """Replay a file, and tell whether it could be: one broken file is no reason to lose the others."""
@@ -146,112 +204,240 @@ class Store:
 
     def _file(self, bucket: str, key: str) -> Path:
         """Give the file of an object."""
-        return self.folder / quote(bucket, safe="") / "objects" / hashlib.sha256(key.encode()).hexdigest()
+        return self._place(bucket) / "objects" / hashlib.sha256(key.encode()).hexdigest()
 
-    def _keep(self, environ: dict[str, Any], bucket: str, key: str, body: bytes, answer: bytes) -> Path | None:
-        """Do on disk what a request has done in moto; give the file of the object that it made, if it made one."""
-        method = environ["REQUEST_METHOD"]
-        query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
-        place = self.folder / quote(bucket, safe="")
-        if not key:
+    def _place(self, bucket: str) -> Path:
+        return self.folder / quote(bucket, safe="")
+
+    def _keep(
+        self,
+        environ: dict[str, Any],
+        bucket: str,
+        key: str,
+        keys: list[tuple[str, str]],
+        body: bytes,
+        answer: bytes,
+    ) -> None:
+        """Do on disk what a request has done in moto."""
+        method, query = environ["REQUEST_METHOD"], _query(environ)
+        place = self._place(bucket)
+        if not keys:
             self._keep_bucket(environ, place, query, body)
-            return None
-        file = self._file(bucket, key)
+            return
         upload = place / "uploads" / query["uploadId"] if "uploadId" in query else None
-        if method == "DELETE" and upload:
+        part = next((part for part in OBJECT_PARTS if part in query), None)
+        if not key:  # of several objects, or sent as a form
+            for name in keys:
+                self._match(*name)
+        elif part:
+            self._keep_part(environ, bucket, key, part, query, body)
+        elif method == "DELETE" and upload:
             shutil.rmtree(upload, ignore_errors=True)
-        elif method == "DELETE":
-            parts = [part for part in OBJECT_PARTS if part in query]
-            _remove([file.with_name(f"{file.name}.{part}") for part in parts] if parts else _family(file))
         elif method == "POST" and "uploads" in query:
             made = ElementTree.fromstring(answer).findtext("{*}UploadId")  # noqa: S314  moto's own answer
             _write(place / "uploads" / made / "00000", [_entry(environ, body)])
         elif method == "POST" and upload:
-            parts = [path.read_bytes() for path in sorted(upload.glob("?????"))]
-            _remove(_family(file))
-            _write(file, [*parts, _entry(environ, body)])
-            shutil.rmtree(upload)
-            return file
+            parts = (path.read_bytes() for path in sorted(upload.glob("?????")))
+            self._write_object(bucket, key, chain(parts, [_entry(environ, body)]))
+            shutil.rmtree(upload, ignore_errors=True)
         elif method == "PUT" and upload:
-            headers = {}
-            if "HTTP_X_AMZ_COPY_SOURCE" in environ:
-                body, _ = self._copied(environ, environ["HTTP_X_AMZ_COPY_SOURCE"])
-            else:
-                headers = _headers(environ)
+            headers = _headers(environ)
+            if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
+                body, _ = self._fetch(_source(source), environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE", ""))
+                headers = {}
             _write(upload / f"{int(query['partNumber']):05d}", [_entry(environ, body, headers)])
-        elif method == "PUT":
-            part = next((part for part in OBJECT_PARTS if part in query), None)
-            if part:
-                _write(file.with_name(f"{file.name}.{part}"), [_entry(environ, body)])
-            else:
-                headers = _headers(environ)
-                if "HTTP_X_AMZ_COPY_SOURCE" in environ:
-                    body, headers = self._copied(environ, f"/{bucket}/{quote(key)}")
-                _remove(_family(file)[1:])
-                _write(file, [_entry(environ, body, headers)])
-                return file
-        return None
+        elif method == "PUT" and "HTTP_X_AMZ_COPY_SOURCE" not in environ:
+            self._write_object(bucket, key, [_entry(environ, body)])
+        elif method in ("PUT", "DELETE"):
+            self._match(bucket, key)
+
+    def _match(self, bucket: str, key: str) -> None:
+        """Make the object on disk the one that moto has now, or none."""
+        item, file = _in_moto(bucket, key), self._file(bucket, key)
+        if not item:
+            _remove(_family(file))
+        elif not file.exists() or _read_first(file).get("state") != _state(item, _read_first(file)):
+            content, headers = self._fetch(f"/{bucket}/{key}")
+            if tags := _backend().tagger.get_tag_dict_for_resource(item.arn):
+                headers["x-amz-tagging"] = urlencode(tags)
+            self._write_object(bucket, key, [_line("PUT", f"/{bucket}/{key}", "", headers, content)])
+
+    def _write_object(self, bucket: str, key: str, entries: Iterable[bytes]) -> None:
+        file, item = self._file(bucket, key), _in_moto(bucket, key)
+        state = {"state": _state(item, {"state": {"id": uuid.uuid4().hex}})} if item else {}
+        _write(file, chain([json.dumps(state).encode() + b"\n"], entries))
+        _remove(_family(file)[1:])
+
+    def _keep_part(
+        self, environ: dict[str, Any], bucket: str, key: str, part: str, query: dict[str, str], body: bytes
+    ) -> None:
+        """Keep an object's tags or the like, or that they were deleted: its own request may have had some."""
+        item, file = _in_moto(bucket, key), self._file(bucket, key)
+        if item and query.get("versionId", item.version_id) == item.version_id:
+            of = {"of": _read_first(file).get("state", {}).get("id")}
+            entry = _line(environ["REQUEST_METHOD"], _path(environ), part, _headers(environ), body)
+            _write(file.with_name(f"{file.name}.{part}"), [json.dumps(of).encode() + b"\n", entry])
 
     def _keep_bucket(self, environ: dict[str, Any], place: Path, query: dict[str, str], body: bytes) -> None:
-        method = environ["REQUEST_METHOD"]
-        if method == "POST" and "delete" in query:
-            for item in ElementTree.fromstring(body).iterfind("{*}Object"):  # noqa: S314  moto has read it already
-                name = hashlib.sha256((item.findtext("{*}Key") or "").encode()).hexdigest()
-                _remove(_family(place / "objects" / name))
-            return
-        part = next((name for name, value in query.items() if not value and name != "x-id"), "create")
-        file = place / "bucket" / part
-        if method == "PUT":
-            _write(file, [_entry(environ, body)])
-        elif method == "DELETE" and part == "create":
-            shutil.rmtree(place, ignore_errors=True)
+        method, file = environ["REQUEST_METHOD"], place / "bucket" / _part_of_bucket(query)
+        if method == "DELETE" and file.name == "create":
+            gone = place.with_name(f".{uuid.uuid4().hex}")
+            place.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
         elif method == "DELETE":
             _remove([file])
+        elif method == "PUT" and not (file.name == "create" and file.exists()):
+            _write(file, [_entry(environ, body)])
+            if file.name == "create":
+                _backend().buckets[unquote(place.name)].creation_date = _time(file)
 
-    def _copied(self, environ: dict[str, Any], source: str) -> tuple[bytes, dict[str, str]]:
-        """Fetch what a copy copied, for its source may be deleted later: the bytes and the headers they came with."""
-        path = _source(source)
-        asked = {"Authorization": SIGNED, "x-amz-checksum-mode": "ENABLED"}
-        if ranges := environ.get("HTTP_X_AMZ_COPY_SOURCE_RANGE"):
-            asked["Range"] = ranges
-        request = EnvironBuilder(path=quote(path), headers=asked).get_environ()
-        answer, _, told = run_wsgi_app(self.moto, request, buffered=True)
-        kept = {
-            name: value for name, value in told.items() if name.lower().startswith((*KEPT_HEADERS, *COPIED_HEADERS))
-        }
-        return b"".join(answer), kept
+    def _undo(self, environ: dict[str, Any], bucket: str, keys: list[tuple[str, str]]) -> None:
+        """Put moto back to what is on disk; an upload in parts can be finished once more."""
+        query = _query(environ)
+        for name, key in keys:
+            if key in (found := _backend().buckets[name].keys):
+                found.pop(key)
+            file = self._file(name, key)
+            if file.exists():
+                with self.restoring:
+                    self.left[file] = [path for path in _family(file) if path.exists()]
+                    self._restore_now(file)
+        if "uploadId" in query and environ["REQUEST_METHOD"] == "POST":
+            made = _backend().buckets[bucket].multiparts
+            upload = self._replay(*sorted((self._place(bucket) / "uploads" / query["uploadId"]).glob("?????")))
+            made[upload].id = query["uploadId"]
+            made[query["uploadId"]] = made.pop(upload)
+        if not keys and environ["REQUEST_METHOD"] == "PUT":
+            part = _part_of_bucket(query)
+            before = self._place(bucket) / "bucket" / part
+            if before.exists():
+                self._try_to_replay(before)
+            else:
+                self._send("DELETE", f"/{bucket}", "" if part == "create" else part)
 
-    def _replay(self, file: Path) -> None:
-        """Send the requests in `file` to moto again."""
-        upload = None
-        with file.open("rb") as stream:
-            for entry, body in _entries(stream):
-                query = dict(parse_qsl(entry["query"], keep_blank_values=True))
+    def _fetch(self, path: str, part: str = "") -> tuple[bytes, dict[str, str]]:
+        """Fetch an object from moto: the bytes and the headers that they came with."""
+        asked = {"x-amz-checksum-mode": "ENABLED", **({"Range": part} if part else {})}
+        content, status, told = self._send("GET", path, headers=asked)
+        if not status.startswith("2"):
+            raise ValueError(f"moto answers {status} {content[:500]!r}")
+        return content, {name: value for name, value in told.items() if name.lower().startswith(COPIED_HEADERS)}
+
+    def _send(
+        self, method: str, path: str, query: str = "", headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> tuple[bytes, str, Any]:
+        headers = headers or {}
+        asked = EnvironBuilder(
+            method=method,
+            path=quote(path),
+            query_string=query,
+            headers={**headers, "Authorization": SIGNED},
+            data=body,
+        ).get_environ()
+        asked[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = {_environ_name(name): name for name in headers if "_" in name}
+        answer, status, told = run_wsgi_app(self.moto, asked, buffered=True)
+        return b"".join(answer), status, told
+
+    def _replay(self, *files: Path) -> str | None:
+        """Send the requests in `files` to moto again; give the id of the upload that they begin, if they do."""
+        upload, path, state = None, "", None
+        for file in files:
+            for entry, body in _entries(file):
+                state = entry.get("state", state)
+                if "method" not in entry:
+                    continue
+                path, query = entry["path"], dict(parse_qsl(entry["query"], keep_blank_values=True))
                 if "uploadId" in query:
                     query["uploadId"] = upload
-                environ = EnvironBuilder(
-                    method=entry["method"],
-                    path=quote(entry["path"]),
-                    query_string=urlencode(query),
-                    headers={**entry["headers"], "Authorization": SIGNED},
-                    data=body,
-                ).get_environ()
-                names = {_environ_name(name): name for name in entry["headers"] if "_" in name}
-                environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = names
-                answer, status, _ = run_wsgi_app(self.moto, environ, buffered=True)
-                content = b"".join(answer)
+                content, status, _ = self._send(entry["method"], path, urlencode(query), entry["headers"], body)
                 if not status.startswith("2"):
                     raise ValueError(f"moto answers {status} {content[:500]!r}")
                 if "uploads" in query:
                     upload = ElementTree.fromstring(content).findtext("{*}UploadId")  # noqa: S314  moto's own answer
-        bucket, _, key = entry["path"].lstrip("/").partition("/")
-        if key and not file.suffix and (item := _in_moto(bucket, key)):
+        bucket, key = _split(path)
+        if not key and file.name == "create":
+            _backend().buckets[bucket].creation_date = _time(file)
+        elif key and not file.suffix and (item := _in_moto(bucket, key)):
             item.last_modified = _time(file)
+            if state:
+                tags = _backend().tagger.get_tag_dict_for_resource(item.arn)
+                _set_state(item, state)
+                _backend().put_object_tagging(item, tags)  # moto keeps them by the version
+        return upload
+
+
+class Listed(FakeKey):
+    """What a listing asks of an object, without its content: moto makes a file for that of each."""
+
+    def __init__(self, state: dict[str, Any]):
+        self.name, self.bucket_name, self.contentsize = state["key"], state["bucket"], state["size"]
+        self.multipart, self.disposed = None, True
+        self.lock_mode = self.lock_legal_status = None
+        _set_state(self, state)
+
+    def advance(self) -> None:
+        """Do nothing: what is not restored yet is not being thawed."""
+
+
+def _backend() -> Any:
+    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
 
 
 def _in_moto(bucket: str, key: str) -> Any:
-    """Give moto's object, for its time alone: the API has no way to say when an object was made."""
-    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, key)
+    """Give moto's object: what of it the API has no way to set is set there."""
+    return _backend().get_object(bucket, key)
+
+
+def _state(item: Any, first: dict[str, Any]) -> dict[str, Any]:
+    """Describe an object for a listing, with the `id` that its file begins with."""
+    return {
+        "id": first.get("state", {}).get("id"),
+        "bucket": item.bucket_name,
+        "key": item.name,
+        "size": item.size,
+        "etag": item.etag.strip('"'),
+        "modified": item.last_modified.replace(tzinfo=timezone.utc).timestamp(),
+        "version": item.version_id,
+        "versioned": item._is_versioned,
+        "storage": item.storage_class,
+        "checksum": item.checksum_algorithm,
+    }
+
+
+def _set_state(item: Any, state: dict[str, Any]) -> None:
+    """Make an object the one that a state describes."""
+    item.last_modified = datetime.fromtimestamp(state["modified"], timezone.utc).replace(tzinfo=None)
+    item._etag, item._version_id, item._storage_class = state["etag"], state["version"], state["storage"]
+    item.checksum_algorithm, item._is_versioned = state["checksum"], state["versioned"]
+
+
+def _keys(environ: dict[str, Any], bucket: str, key: str, body: bytes) -> list[tuple[str, str]]:
+    """Give the objects that a request is about: that of its path, those that it deletes, or that of its form."""
+    if key or environ["REQUEST_METHOD"] != "POST" or not bucket:
+        return [(bucket, key)] if key else []
+    if "delete" in _query(environ):
+        with contextlib.suppress(ElementTree.ParseError):  # moto says so
+            found = ElementTree.fromstring(body).iterfind("{*}Object")  # noqa: S314  no entities: Python's expat
+            return [(bucket, item.findtext("{*}Key") or "") for item in found]
+    _, form, files = parse_form_data({**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+    name = Path(files["file"].filename or "").name if "file" in files else ""
+    return [(bucket, form["key"].replace("${filename}", name))] if form.get("key") else []
+
+
+def _query(environ: dict[str, Any]) -> dict[str, str]:
+    query = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    return {name: value for name, value in query if name.lower() not in SIGNATURES}
+
+
+def _part_of_bucket(query: dict[str, str]) -> str:
+    """Name what of a bucket a request is about: its making, or one of its settings."""
+    part = next((name for name, value in query.items() if not value), "create")
+    return quote(f"{part} {query['id']}" if "id" in query else part, safe="").replace("%20", "=")
+
+
+def _refusal(error: Exception) -> bytes:
+    text = f"The embedded AWS could not keep this on disk: {error}. Free some space, and send it again."
+    return f"<Error><Code>InternalError</Code><Message>{escape(text)}</Message></Error>".encode()
 
 
 def _time(file: Path) -> datetime:
@@ -266,6 +452,12 @@ def _path(environ: dict[str, Any]) -> str:
 def _source(header: str) -> str:
     """Give the path that a copy's source names."""
     return "/" + unquote(header.partition("?versionId=")[0]).lstrip("/")
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Split a path into bucket and key."""
+    bucket, _, key = path.lstrip("/").partition("/")
+    return bucket, key
 
 
 def _body(environ: dict[str, Any]) -> bytes:
@@ -290,21 +482,34 @@ def _headers(environ: dict[str, Any]) -> dict[str, str]:
 
 
 def _entry(environ: dict[str, Any], body: bytes, headers: dict[str, str] | None = None) -> bytes:
-    """Write a request down: one line of JSON, then its body."""
-    about = {
-        "method": environ["REQUEST_METHOD"],
-        "path": _path(environ),
-        "query": environ.get("QUERY_STRING", ""),
-        "headers": _headers(environ) if headers is None else headers,
-        "length": len(body),
-    }
+    """Write a request down."""
+    headers = _headers(environ) if headers is None else headers
+    return _line(environ["REQUEST_METHOD"], _path(environ), urlencode(_query(environ)), headers, body)
+
+
+def _line(method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> bytes:
+    """Write down one line of JSON, then a body."""
+    about = {"method": method, "path": path, "query": query, "headers": headers, "length": len(body)}
     return json.dumps(about).encode() + b"\n" + body
 
 
-def _entries(stream: BinaryIO) -> Iterator[tuple[dict[str, Any], bytes]]:
-    while line := stream.readline():
-        about = json.loads(line)
-        yield about, stream.read(about["length"])
+def _entries(file: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    with file.open("rb") as stream:
+        while line := stream.readline():
+            about = json.loads(line)
+            body = stream.read(about.get("length", 0))
+            if len(body) < about.get("length", 0):
+                raise ValueError(f"{about['length']} bytes should follow, found {len(body)}")
+            yield about, body
+
+
+def _read_first(file: Path) -> dict[str, Any]:
+    """Read the line that a file begins with; one that is not there or that is damaged says nothing."""
+    try:
+        with file.open("rb") as stream:
+            return json.loads(stream.readline())
+    except (OSError, ValueError):
+        return {}
 
 
 def _family(file: Path) -> list[Path]:
@@ -321,6 +526,10 @@ def _write(file: Path, entries: Iterable[bytes]) -> None:
     """Write a file whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f"{file.name}.new")
-    with new.open("wb") as stream:
-        stream.writelines(entries)
-    new.replace(file)
+    try:
+        with new.open("wb") as stream:
+            stream.writelines(entries)
+        new.replace(file)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
