@@ -22,15 +22,9 @@ def refuse_what_learns_nothing(settings: Dict[str, Any], brain: str) -> None:
     Raises
     ------
     RefusalError
-        A batch is larger than the buffer that it is drawn from, or SAC ends before its first update.
+        SAC ends before its first update.
     """
     trainer = settings.get("trainer")
-    batch, buffer = _number(settings, "batch_size"), _number(settings, "buffer_size")
-    if trainer in ("ppo", "sac") and 0 < buffer < batch:
-        raise RefusalError(
-            "Brain %s would learn nothing: batch_size is %g and buffer_size %g, so that no batch is ever full. Make "
-            "buffer_size some 10 times batch_size." % (brain, batch, buffer)
-        )
     end, start = _number(settings, "max_steps"), _number(settings, "buffer_init_steps")
     if trainer == "sac" and 0 < end <= start:
         raise RefusalError(
@@ -53,6 +47,26 @@ def refuse_long_name(brain: str, run_id: str) -> None:
             "Brain %s… has too long a name: with the run id in front, its folder's name takes %d bytes, and file "
             "systems take %d. Shorten its Behavior Name in Unity, and build again." % (brain[:40], size, LONGEST)
         )
+
+
+def refuse_empty_updates(settings: Dict[str, Any], brain: str) -> None:
+    """Refuse to go on where updates draw no batch.
+
+    How much a PPO update has to draw from depends on how many agents fill the buffer at once, which no setting says.
+
+    Raises
+    ------
+    RefusalError
+        Always.
+    """
+    if settings["trainer"] == "ppo":
+        data = (
+            "buffer_size %s, so that no batch is full. Make buffer_size some 10 times batch_size"
+            % settings["buffer_size"]
+        )
+    else:
+        data = "batches_per_epoch %s. Raise batches_per_epoch, or record more" % settings["batches_per_epoch"]
+    raise RefusalError("Brain %s would learn nothing: batch_size is %s and %s." % (brain, settings["batch_size"], data))
 
 
 def refuse_curriculum(meta, brain: str, lesson: int) -> None:
@@ -85,6 +99,52 @@ def refuse_curriculum(meta, brain: str, lesson: int) -> None:
         raise RefusalError(
             "Hyperparameter lesson is %d, but the curriculum of brain %s has the lessons 0 to %d."
             % (lesson, brain, last)
+        )
+
+
+def refuse_lonely_curriculum(meta, trained) -> None:
+    """Refuse a curriculum for a brain that is not trained, be it yet.
+
+    Raises
+    ------
+    RefusalError
+        ML-Agents would fail with the brain's name alone.
+    """
+    lonely = sorted(set(meta.brains_to_curriculums) - set(trained))
+    if lonely:
+        raise RefusalError(
+            "The curriculum has %s.json, but after the first step the build has shown the brains %s. ML-Agents 0.11 "
+            "fails on a curriculum whose brain appears later, or not at all: let every brain have an agent from the "
+            "start, or train without the curriculum." % (".json, ".join(lonely), ", ".join(sorted(trained)) or "none")
+        )
+
+
+def refuse_what_imitates_nothing(module, brain: str) -> None:
+    """Refuse pretraining that would draw no batch from its demonstrations.
+
+    Parameters
+    ----------
+    module
+        ML-Agents' own pretraining, or None.
+    brain
+        The brain.
+
+    Raises
+    ------
+    RefusalError
+        Its loss would be no number, as if the network were lost.
+    """
+    if module is None:
+        return
+    steps, sequence = len(module.demonstration_buffer.update_buffer["actions"]), module.policy.sequence_length
+    batches = possible = steps // module.n_sequences
+    if module.samples_per_update // module.n_sequences:
+        batches = min(possible, module.samples_per_update // module.n_sequences)
+    if module.num_epoch < 1 or batches // sequence < 1:
+        raise RefusalError(
+            "Brain %s would not imitate: its pretraining draws no batch from %d steps of demonstrations with num_epoch "
+            "%d, samples_per_update %d and sequence_length %d. Record more, or change these."
+            % (brain, steps, module.num_epoch, module.samples_per_update, sequence)
         )
 
 

@@ -5,6 +5,21 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
 HELD_SUMMARIES = 3  # summaries in a row that stop-at-reward looks at
+NEVER_UPDATED = {
+    "ppo": "the run ended before the first update was due (buffer_size, time_horizon). Raise max_steps, or lower them.",
+    "sac": "the run ended before the first update was due (buffer_init_steps, batch_size, train_interval). Raise "
+    "max_steps, or lower them.",
+    "offline_bc": "no batch was drawn from its demonstrations. Record more, or lower batch_size.",
+}
+IDLE = "{} did not imitate: %s had no effect. Look at its strength and how often it is updated."
+SPOILT = (
+    "Observations of {} were not numbers (NaN or infinite), first from %s. ML-Agents trained on others in their place: "
+    "fix CollectObservations in the scene."
+)
+ENDLESS = (
+    "No episode of {} ended, so that there is no mean reward: let its agents call Done(), give them a Max Step, or "
+    "train longer."
+)
 
 
 @dataclass
@@ -14,7 +29,11 @@ class Brain:
     step: int = 0
     max_steps: Optional[int] = None
     mean_reward: Optional[float] = None  # of the last summary
+    trainer: str = "ppo"
     updated: bool = False  # its network was, at least once in this job
+    episodes: bool = False  # one ended in this job
+    idle: List[str] = field(default_factory=list)  # settings that were to imitate, and never did
+    spoilt: Optional[str] = None  # which player first sent observations that are not finite, and when
     recent: deque = field(default_factory=lambda: deque(maxlen=HELD_SUMMARIES))  # of the last summaries
 
 
@@ -48,6 +67,22 @@ class Outcome:
         """Whether every brain was done when the job began."""
         begun = self.resumed_from
         return not self.restarts and all(begun.get(n, 0) >= (b.max_steps or 0) for n, b in self.brains.items())
+
+    def remarks(self) -> List[str]:
+        """Say what keeps a training from having learned; what is owed to its length, only where it went to its end."""
+        said: Dict[str, List[str]] = {}
+        for name, brain in [] if self.trained_nothing() else sorted(self.brains.items()):
+            if brain.spoilt:
+                said.setdefault(SPOILT % brain.spoilt, []).append(name)
+            if self.status != "completed":
+                continue
+            if name in self.untrained():
+                said.setdefault("The network of {} was never updated: " + NEVER_UPDATED[brain.trainer], []).append(name)
+            elif brain.idle:
+                said.setdefault(IDLE % " and ".join(brain.idle), []).append(name)
+            if not brain.episodes:
+                said.setdefault(ENDLESS, []).append(name)
+        return [what.replace("{}", ", ".join(names)) for what, names in said.items()]
 
     def untrained(self) -> List[str]:
         """Name the brains whose network is still as it was made: neither loaded nor ever updated."""

@@ -34,6 +34,7 @@ from refusal import RefusalError
 from run import Run
 
 TICK = 0.5  # seconds
+EMPTY_UPDATES = 3  # before the first that draws a batch; more, and there will be none
 
 
 class NotFiniteError(Exception):
@@ -172,6 +173,8 @@ def _watch_trainers(run: Run) -> None:
         places = {"summary_path": summaries, "model_path": checkpoints.brain_folder(self.model_path, brain.brain_name)}
         self.trainer_config = {**self.trainer_config, brain.brain_name: {**settings, **places}}
         trainer = generate(self, brain)
+        brain_settings.refuse_what_imitates_nothing(getattr(trainer.policy, "bc_module", None), brain.brain_name)
+        trainer.policy.update = functools.partial(_update_network, run, brain.brain_name, trainer.policy.update)
         trainer.update_policy = functools.partial(_update_policy, run, trainer, trainer.update_policy)
         if self.load_model:
             going_on.take_up(run, trainer)
@@ -185,6 +188,8 @@ def _watch_trainers(run: Run) -> None:
             reward = sum(map(float, rewards)) / len(rewards)
             events.send("summary", brain=self.brain_name, mean_reward=reward)
         due = global_step and global_step % self.trainer_parameters["summary_freq"] == 0  # this is called every step
+        if due:
+            _note_episodes(run, self)
         before = going_on.bytes_of_curve(self.summary_path) if due else 0
         write_summary(self, global_step, *args, **kwargs)
         # TensorFlow's writer only warns. What was trained can still be saved, so nothing is raised here.
@@ -233,15 +238,43 @@ def _update_policy(run: Run, trainer, update) -> None:
     begun = time.monotonic()
     update()
     run.update_seconds += time.monotonic() - begun
+    if (
+        trainer.brain_name not in run.updated and trainer.trainer_parameters["trainer"] != "sac"
+    ):  # which also waits here
+        run.empty_updates[trainer.brain_name] = run.empty_updates.get(trainer.brain_name, 0) + 1
+        if run.empty_updates[trainer.brain_name] == EMPTY_UPDATES:
+            brain_settings.refuse_empty_updates(trainer.trainer_parameters, trainer.brain_name)
     losses = {name: values[-1] for name, values in trainer.stats.items() if "Loss" in name and len(values)}
     for name, loss in losses.items():
         if not math.isfinite(loss):
             raise NotFiniteError(
                 "%s of brain %s became %s after step %d" % (name, trainer.brain_name, loss, trainer.get_step)
             )
-    if losses and trainer.brain_name not in run.updated:
-        run.updated.add(trainer.brain_name)
-        events.send("updated", brain=trainer.brain_name)
+
+
+def _update_network(run: Run, brain: str, update, *args, **kwargs):
+    if brain not in run.updated:
+        run.updated.add(brain)
+        events.send("updated", brain=brain)
+    return update(*args, **kwargs)
+
+
+def _note_episodes(run: Run, trainer) -> None:
+    if trainer.brain_name not in run.episodes and len(trainer.reward_buffer):
+        run.episodes.add(trainer.brain_name)
+        events.send("episode", brain=trainer.brain_name)
+
+
+def _note_idle(trainer) -> None:
+    """Tell which of its settings were to make a brain imitate, and did not."""
+    policy, idle = trainer.policy, []
+    module, signal = getattr(policy, "bc_module", None), getattr(policy, "reward_signals", {}).get("gail")
+    if module is not None and (not module.has_updated):
+        idle.append("pretraining")
+    if signal is not None and (not signal.has_updated or not signal.strength):
+        idle.append("the reward signal gail")
+    if idle:
+        events.send("idle", brain=trainer.brain_name, settings=idle)
 
 
 def _watch_controller(run: Run) -> None:
@@ -253,7 +286,8 @@ def _watch_controller(run: Run) -> None:
 
     def watched_start_trainer(self, trainer, env_manager):
         start_trainer(self, trainer, env_manager)
-        events.send("brain", brain=trainer.brain_name, max_steps=int(trainer.get_max_steps))
+        kind, most = trainer.trainer_parameters["trainer"], int(trainer.get_max_steps)
+        events.send("brain", brain=trainer.brain_name, max_steps=most, trainer=kind)
         run.trainers[trainer.brain_name] = trainer
 
     def watched_save(self):
@@ -276,6 +310,9 @@ def _watch_controller(run: Run) -> None:
         if steps:  # else the players never told of a brain
             checkpoints.note_export(run.folder, dict.fromkeys(steps))
         export(self)
+        for trainer in self.trainers.values():
+            _note_episodes(run, trainer)
+            _note_idle(trainer)
         if steps:
             checkpoints.note_export(run.folder, steps)
         events.send("exported", steps=run.steps())
@@ -293,6 +330,8 @@ def _watch_controller(run: Run) -> None:
             write_to_tensorboard(self, global_step + run.first_step)
 
     def reset_if_ready(self, env, steps):
+        if self.meta_curriculum is not None:
+            brain_settings.refuse_lonely_curriculum(self.meta_curriculum, self.trainers)
         reset_env_if_ready(self, env, steps + run.first_step)
 
     controller.start_trainer, controller._save_model = watched_start_trainer, watched_save

@@ -73,6 +73,7 @@ def describe(outcome: Outcome, **facts: Any) -> Dict[str, Any]:
         {
             "status": outcome.status,
             "reason": outcome.reason,
+            "remarks": outcome.remarks(),
             "flavour": "exact" if sys.version_info < (3, 8) else "compat",
             "python": platform.python_version(),
             "tensorflow": versions.get("tensorflow") or versions.get("tensorflow-cpu"),

@@ -8,6 +8,7 @@ writes the player's output to a file, and ends player and worker when the learne
 import contextlib
 import functools
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -19,8 +20,10 @@ import traceback
 import editor
 import events
 import levers
+import numpy as np
 import process_tree
 from mlagents.envs import rpc_communicator, subprocess_env_manager
+from mlagents.envs.brain import BrainInfo
 from mlagents.envs.environment import UnityEnvironment
 from mlagents.envs.exception import UnityTimeOutException, UnityWorkerInUseException
 
@@ -63,6 +66,7 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     _watch_launch(player, logs)
     _watch_messages(player, settings["stall_timeout"])
     logging.getLogger("mlagents.envs").addFilter(functools.partial(_report_nan, player))
+    _watch_numbers(player)
     threading.Thread(target=_tick, args=(player, settings["learner"], settings["stall_timeout"]), daemon=True).start()
     try:
         run_worker_of_mlagents(parent_conn, step_queue, pickled_env_factory, worker_id)
@@ -149,6 +153,34 @@ def _report_nan(player: Player, record: logging.LogRecord) -> bool:
     if "NaN reward" in record.getMessage():
         player.fault("nan_reward", message=record.getMessage())
     return True
+
+
+def _watch_numbers(player: Player) -> None:
+    """Report the first observations of a brain that are not finite, and any reward that is infinite.
+
+    ML-Agents puts other numbers in their place with `nan_to_num`, which it calls for nothing else; so nothing is looked
+    at where all is well.
+    """
+    read, mend = BrainInfo.from_agent_proto, np.nan_to_num
+    steps, spoilt = {}, set()  # brain -> how often it was read
+    reading = ""
+
+    def watched_read(worker_id, agent_infos, brain):
+        nonlocal reading
+        reading = brain.brain_name
+        steps[reading] = steps.get(reading, -1) + 1
+        info = read(worker_id, agent_infos, brain)
+        if not math.isfinite(sum(info.rewards)):
+            player.fault("nan_reward", message="An agent had an infinite reward for brain %s" % reading)
+        return info
+
+    def watched_mend(values, *args, **kwargs):
+        if reading not in spoilt and not np.isfinite(values).all():
+            spoilt.add(reading)
+            events.send("spoilt", brain=reading, player=player.number, step=steps[reading])
+        return mend(values, *args, **kwargs)
+
+    BrainInfo.from_agent_proto, np.nan_to_num = staticmethod(watched_read), watched_mend
 
 
 def _tick(player: Player, learner: int, stall_timeout: float) -> None:

@@ -16,6 +16,8 @@ class Run:
         self.shapes = {}  # brain -> shape of brain and network
         self.curricula = {}
         self.updated = set()  # brains whose network was updated in this process
+        self.empty_updates = {}  # brain -> updates before its first batch
+        self.episodes = set()  # brains of which an episode ended in this process
         self.first_step = 0
         self.summarised = 0  # step of this process up to which summaries are written
         self.ending = False  # what ends from now on has not failed

@@ -36,10 +36,6 @@ ALREADY_THERE = (
     "Every brain had reached its max_steps already, in the checkpoints: nothing was trained. Raise max_steps to train "
     "further."
 )
-UNTRAINED = (
-    " But the network of %s was never updated: the run ended before the first update was due (buffer_size). Raise "
-    "max_steps, or lower buffer_size."
-)
 UNTRIED = "auto: the training ended before a second player could be tried"
 ONE_CORE = "auto: one core is given"
 SHARE_SECONDS = 5  # between two looks at whether there are summaries to share
@@ -197,11 +193,10 @@ class Attempt:
         elif outcome.reached_max_steps():
             outcome.status = "completed"
             outcome.reason = ALREADY_THERE if outcome.trained_nothing() else "Every brain reached its max_steps."
-            if outcome.untrained():
-                outcome.reason += UNTRAINED % ", ".join(outcome.untrained())
         else:
             outcome.status, outcome.reason = "stopped", "Stopped by %s after %s." % (self.stop.asked, outcome.steps())
             outcome.reason += self._compare_model()
+        outcome.reason = " ".join([outcome.reason, *outcome.remarks()])
 
     def _compare_model(self) -> str:
         """Say whether the model that is left behind is older than the newest checkpoint."""
@@ -230,7 +225,8 @@ class Attempt:
             if event["settled"]:
                 settle_players(self.outcome)
         elif kind == "brain":
-            brains.setdefault(event["brain"], Brain()).max_steps = event["max_steps"]
+            brain = brains.setdefault(event["brain"], Brain())
+            brain.max_steps, brain.trainer = event["max_steps"], event["trainer"]
         elif kind == "summary":
             brain = brains.setdefault(event["brain"], Brain())
             brain.mean_reward = event["mean_reward"]
@@ -238,6 +234,13 @@ class Attempt:
             self._judge_goal()
         elif kind == "updated":
             brains.setdefault(event["brain"], Brain()).updated = True
+        elif kind == "episode":
+            brains.setdefault(event["brain"], Brain()).episodes = True
+        elif kind == "idle":
+            brains.setdefault(event["brain"], Brain()).idle = event["settings"]
+        elif kind == "spoilt":
+            brain = brains.setdefault(event["brain"], Brain())
+            brain.spoilt = brain.spoilt or "player %(player)d at its step %(step)d" % event
         elif kind == "resumed":
             self.outcome.resumed_from.setdefault(event["brain"], event["step"])
             self.begun[event["brain"]] = event["step"]

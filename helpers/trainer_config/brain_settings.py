@@ -176,7 +176,7 @@ def examine(brain: BrainSettings, source: Source, described: Brain | None = None
             yield finding(*judged, key)
             bad |= {key} if judged[0] == "error" else set()
 
-    yield from _together(settings, trainer, bad, finding)
+    yield from _together(settings, trainer, bad, finding, getattr(described, "agents", 0))
     yield from _cameras(settings, trainer, described.cameras if described else (), finding)
 
     def check_demo(named: str, *path: str) -> Iterator[Finding]:
@@ -189,7 +189,13 @@ def examine(brain: BrainSettings, source: Source, described: Brain | None = None
         yield from check_demo(settings["demo_path"], "demo_path")
 
 
-def _together(settings: Mapping[str, Any], trainer: str, bad: set[str], finding: Callable) -> Iterator[Finding]:
+# Agents of a scene that is not known: more than most have.
+_MANY_AGENTS = 32
+
+
+def _together(
+    settings: Mapping[str, Any], trainer: str, bad: set[str], finding: Callable, agents: int
+) -> Iterator[Finding]:
     """Check settings that must fit each other."""
 
     def good(*names: str) -> bool:
@@ -204,15 +210,24 @@ def _together(settings: Mapping[str, Any], trainer: str, bad: set[str], finding:
             yield finding(
                 "error", f"buffer_size is {buffer}.", "It is never full, so nothing is learnt.", "buffer_size"
             )
-        elif batch > buffer > 0:
+        elif batch > buffer and trainer == "sac":
             what = f"batch_size {batch} is more than buffer_size {buffer}."
-            todo = "No batch is ever full. Make the buffer some 10 times the batch."
-            yield finding("error", what, todo, "buffer_size")
+            todo = "What was drawn from is thrown away after each update. Make the buffer some 100 times the batch."
+            yield finding("warning", what, todo, "buffer_size")
+        elif batch > buffer:
+            # The buffer is emptied by an update once it is over its size, which whole trajectories may bring it far.
+            longest = settings["time_horizon"] + 1 if good("time_horizon") else math.inf
+            needed = math.ceil((batch - buffer) / max(1, longest))
+            what = f"batch_size {batch} is more than buffer_size {buffer}."
+            todo = f"A batch is full only when {needed} agents or more fill the buffer at once. "
+            todo = ("" if math.isinf(longest) else todo) + "Make the buffer some 10 times the batch."
+            yield finding("error" if needed > max(agents, _MANY_AGENTS) else "warning", what, todo, "buffer_size")
         elif trainer == "ppo" and batch > 0 and buffer % batch:
             what = f"buffer_size {buffer} is no multiple of batch_size {batch}."
             todo = f"Each update drops what is over; {max(1, round(buffer / batch)) * batch} would fit."
             yield finding("warning" if buffer % batch > buffer / 20 else "note", what, todo, "buffer_size")
-        if good("max_steps") and trainer == "ppo" and float(settings["max_steps"]) < buffer / 100:
+        filled = 2 * buffer / (agents or 100) + min(settings["time_horizon"] if good("time_horizon") else 0, buffer)
+        if good("max_steps") and trainer == "ppo" and float(settings["max_steps"]) < filled:
             what = f"max_steps {settings['max_steps']} may end before the first update."
             yield finding(
                 "warning", what, f"PPO learns when its agents have filled the buffer of {buffer}.", "max_steps"
@@ -229,8 +244,9 @@ def _together(settings: Mapping[str, Any], trainer: str, bad: set[str], finding:
 def _recurrent(settings: Mapping[str, Any], trainer: str, good: Callable, finding: Callable) -> Iterator[Finding]:
     if good("memory_size"):
         memory = settings["memory_size"]
-        if memory <= 0 or memory % 4:
-            todo = "A recurrent network needs a size above 0 that is divisible by 4, e.g. 256."
+        parts = 8 if trainer == "sac" else 4  # of which each network of the trainer takes one, or two
+        if memory <= 0 or memory % parts:
+            todo = f"A recurrent network of {trainer} needs a size above 0 that is divisible by {parts}, e.g. 256."
             yield finding("error", f"memory_size is {memory}.", todo, "memory_size")
     if good("sequence_length"):
         length = settings["sequence_length"]

@@ -90,7 +90,8 @@ def check(
         brains = list(brains)
     known = None if brains is None else [brain if isinstance(brain, str) else brain.name for brain in brains]
     options, overrides, findings = split(hyperparameters or {})
-    findings += _files(options, folder, known, reset_parameters)
+    late = [brain.name for brain in brains or () if getattr(brain, "late", False)]
+    findings += _files(options, folder, known, late, reset_parameters)
     settings: tuple[BrainSettings, ...] = ()
     described = {brain.name: brain for brain in brains or () if not isinstance(brain, str)}
     try:
@@ -152,10 +153,14 @@ def _later_format(document: Document, shown: str, look: Callable) -> Finding:
 
 
 def _files(
-    options: Mapping[str, Any], folder: Path, brains: Collection[str] | None, reset_parameters: Collection[str] | None
+    options: Mapping[str, Any],
+    folder: Path,
+    brains: Collection[str] | None,
+    late: Collection[str],
+    reset_parameters: Collection[str] | None,
 ) -> Iterator[Finding]:
     if named := options.get("curriculum"):
-        yield from check_curriculum(folder / named, named, brains, reset_parameters)
+        yield from check_curriculum(folder / named, named, brains, reset_parameters, late)
     if named := options.get("sampler"):
         yield from check_sampler(folder / named, named, reset_parameters)
 

@@ -24,7 +24,11 @@ SAMPLERS = {
 
 
 def check_curriculum(
-    folder: Path, shown: str, brains: Collection[str] | None = None, reset_parameters: Collection[str] | None = None
+    folder: Path,
+    shown: str,
+    brains: Collection[str] | None = None,
+    reset_parameters: Collection[str] | None = None,
+    late: Collection[str] = (),
 ) -> Iterator[Finding]:
     """Check a folder of curricula as mlagents-learn 0.11.0 reads it.
 
@@ -36,6 +40,8 @@ def check_curriculum(
         Its name in findings.
     brains, reset_parameters
         Names that the environment has, where known.
+    late
+        Brains that appear only after the start.
     """
     if kind_of(folder) != "folder":
         todo = "A curriculum is a folder that holds a <Brain>.json for each brain."
@@ -57,6 +63,10 @@ def check_curriculum(
                 f"mlagents-learn fails on it. Name the file after a brain.{nearest(brain, brains)}",
                 place,
             )
+        if brain in late:
+            what = f"Brain {brain} has no agent at the start."
+            todo = "mlagents-learn fails on its curriculum after the first step. Put an agent of it into the scene."
+            yield Finding("warning", what, todo, place)
         parameters = yield from _lesson_file(path, place, reset_parameters)
         for name in parameters:
             if name in used:

@@ -1,13 +1,17 @@
 """Show a job while it runs."""
 
 import functools
+import re
 import time
+from dataclasses import replace
 
 from helpers import cost, live, rewards
 from helpers.aws import Connection
 from helpers.training.job import Job, TrainingError, describe
 from helpers.training.log import Log
 from helpers.training.patience import POLL_SECONDS, Patience
+
+END = re.compile(r"train: (?:completed|stopped)\. (.+)")
 
 
 def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL_SECONDS) -> Job:
@@ -44,6 +48,7 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
             reader.feed(log.lines[seen:])
             view.update(job, log.lines[seen:], reader.table())
             if job.ended:
+                job = replace(job, reason=_reason(log.lines))
                 break
             time.sleep(patience.pause)
     except KeyboardInterrupt:
@@ -56,6 +61,12 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     finally:
         view.close()
     return job
+
+
+def _reason(lines: list[str]) -> str:
+    """Return what `train` said last of an end that is no failure; empty where it said nothing."""
+    ends = [found[1] for line in lines if (found := END.match(line))]
+    return ends[-1] if ends else ""
 
 
 def lost(connection: Connection, name: str, why: str) -> TrainingError:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -72,6 +72,9 @@ class Job:
         S3 URI of the summaries, copied there while it runs; empty if they are not.
     max_seconds, max_wait_seconds : int
         How long it may train, and with `spot` how long that may take with all waiting; 0 where it is not said.
+    reason : str
+        How a training that did not fail ended, and what kept it from learning: the last line of its log, where that
+        was followed to its end. SageMaker keeps a reason of failures alone.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Job:
     tensorboard: str = ""
     max_seconds: int = 0
     max_wait_seconds: int = 0
+    reason: str = field(default="", compare=False)
 
     @property
     def ended(self) -> bool:
@@ -133,7 +137,7 @@ class Job:
                 times = {0: "never interrupted", 1: "interrupted once"}
                 told += f" (spot saved {self.saved_percent:.0f} %), "
                 told += times.get(self.interruptions, f"interrupted {self.interruptions} times")
-        return f"{told}\n{self.failure}" if self.failure else told
+        return "\n".join(filter(None, [told, self.failure or self.reason]))
 
 
 def find(connection: Connection, name: str = "") -> Job:

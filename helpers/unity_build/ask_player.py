@@ -52,7 +52,7 @@ def write(path, answer):
     part.unlink()
 
 
-def describe(brain, agents):
+def describe(brain, agents, late):
     """Turn a brain's parameters into plain values."""
     return {
         "name": brain.brain_name,
@@ -62,6 +62,7 @@ def describe(brain, agents):
         "actions": brain.vector_action_space_type,
         "action_sizes": list(brain.vector_action_space_size),
         "agents": agents,
+        "late": late,
     }
 
 
@@ -86,14 +87,19 @@ def ask(request, answer_file):
     )
     connected = time.perf_counter() - start
     info = env.reset(train_mode=True)
+    early = set(env.external_brain_names)
     start, steps = time.perf_counter(), 0
     while info and (not steps or time.perf_counter() - start < request["seconds"]):
         info = env.step({name: rest(env.brains[name], len(info[name].agents)) for name in env.external_brain_names})
         steps += 1
     seconds = time.perf_counter() - start
+    brains = [
+        describe(env.brains[name], len(info[name].agents) if name in info else 0, name not in early)
+        for name in env.external_brain_names
+    ]
     answer = {
         "academy": env.academy_name,
-        "brains": [describe(env.brains[n], len(info[n].agents) if n in info else 0) for n in env.external_brain_names],
+        "brains": brains,
         "reset_parameters": env.reset_parameters,
         "steps": steps,
         "steps_per_second": steps / seconds if steps else 0.0,

@@ -47,6 +47,8 @@ class Brain:
         Continuous: how many numbers; discrete: choices of each branch.
     agents
         How many agents ask for decisions.
+    late
+        Whether it appeared only after the start.
     """
 
     name: str
@@ -56,12 +58,14 @@ class Brain:
     actions: str
     action_sizes: tuple[int, ...]
     agents: int
+    late: bool = False
 
     def __str__(self) -> str:
         seen = [f"{self.observations} observations" + (f" x {self.stacked}" if self.stacked > 1 else "")]
         seen += [f"camera {width} x {height} x {channels}" for height, width, channels in self.cameras]
         sizes = " x ".join(map(str, self.action_sizes))
-        return f"{', '.join(seen)}; {sizes} {self.actions} actions; {self.agents} agents"
+        agents = f"{self.agents} agents{', none at the start' * self.late}"
+        return f"{', '.join(seen)}; {sizes} {self.actions} actions; {agents}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,10 @@
 """Settings of a brain with which a training would run to its end and learn nothing."""
 
 import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import brain_settings
@@ -8,6 +12,7 @@ import job_outcome
 import pytest
 from refusal import RefusalError
 
+PLAYER = Path(__file__).with_name("player.py")
 CONFIG = {"default": {"trainer": "ppo", "batch_size": 16}, "Ball": {"batch_size": 8}, "Alias": "Ball"}
 
 
@@ -20,14 +25,6 @@ def test_a_brains_own_section_comes_before_the_default(brain, batch):
 @pytest.mark.parametrize(
     "settings, told",
     [
-        (
-            {"trainer": "ppo", "batch_size": 64, "buffer_size": 32},
-            "batch_size is 64 and buffer_size 32, so that no batch",
-        ),
-        (
-            {"trainer": "sac", "batch_size": 64, "buffer_size": 32},
-            "batch_size is 64 and buffer_size 32, so that no batch",
-        ),
         (
             {"trainer": "sac", "max_steps": "5.0e4", "buffer_init_steps": 50000},
             "max_steps is 50000, and its first update comes at buffer_init_steps, which is 50000. Raise the one",
@@ -43,8 +40,7 @@ def test_what_learns_nothing_is_refused(settings, told):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"trainer": "ppo", "batch_size": 32, "buffer_size": 32},
-        {"trainer": "offline_bc", "batch_size": 64, "buffer_size": 32},
+        {"trainer": "ppo", "batch_size": 64, "buffer_size": 32},  # many agents fill it at once
         {"trainer": "ppo", "batch_size": 64},  # ML-Agents names what is missing
         {"trainer": "ppo", "batch_size": "many", "buffer_size": [1]},
         {"trainer": "ppo", "max_steps": 5, "buffer_init_steps": 10},
@@ -74,19 +70,86 @@ def test_a_network_that_was_neither_loaded_nor_updated_is_untrained():
     assert known.untrained() == ["neither"]
 
 
-def test_a_training_that_ends_before_its_first_update_says_so(job):
-    assert job.run(max_steps=20, buffer_size=1000) == 0
-    assert job.training["reason"] == (
-        "Every brain reached its max_steps. But the network of Test was never updated: the run ended before the first "
-        "update was due (buffer_size). Raise max_steps, or lower buffer_size."
-    )
+NO_UPDATE = (
+    "The network of Test was never updated: the run ended before the first update was due (buffer_size, "
+    "time_horizon). Raise max_steps, or lower them."
+)
+NO_EPISODE = (
+    "No episode of Test ended, so that there is no mean reward: let its agents call Done(), give them a Max Step, or "
+    "train longer."
+)
+NO_NUMBERS = (
+    "Observations of Test were not numbers (NaN or infinite), first from player 0 at its step 31. ML-Agents trained on "
+    "others in their place: fix CollectObservations in the scene."
+)
+
+
+@pytest.mark.parametrize(
+    "player, settings, remarks",
+    [
+        ("", {"max_steps": 20, "buffer_size": 1000}, [NO_UPDATE]),
+        ("--episode 1000", {"time_horizon": 10}, [NO_EPISODE]),
+        ("--fault nan-observation --at 31", {"levers": "all"}, [NO_NUMBERS]),
+        ("--fault nan-observation --at 31 --episode 1000", {"levers": "none"}, [NO_NUMBERS, NO_UPDATE, NO_EPISODE]),
+    ],
+)
+def test_a_training_that_has_learned_nothing_says_so(job, player, settings, remarks):
+    assert job.run(player, **settings) == 0
+    assert job.training["remarks"] == remarks
+    assert job.training["reason"] == " ".join(["Every brain reached its max_steps.", *remarks])
     assert job.log.splitlines()[-1] == f"train: completed. {job.training['reason']}"
+
+
+@pytest.mark.parametrize("levers", ["all", "none"])
+def test_infinite_numbers_end_a_training_and_are_named(job, levers):
+    assert job.run("--fault inf-observation --at 31", levers=levers) == 1
+    assert job.failure.startswith(("Losses/", "The trainer failed ")) and f" {NO_NUMBERS}" in job.failure
+    assert job.run("--fault inf-reward --at 31", levers=levers) == 1
+    assert re.match("Player 0 sent a reward that is not a number after step [0-9]+ of Test", job.failure)
+
+
+def test_imitation_without_effect_is_said_or_refused(job):
+    record = [job.trainer.python, PLAYER, "--record", job.channel / "test.demo"]
+    subprocess.run(record, check=True)
+    base = {"trainer": "ppo", "beta": 0.01, "epsilon": 0.2, "lambd": 0.9, "learning_rate": 0.001, "memory_size": 8}
+    base |= {"normalize": False, "num_epoch": 1, "sequence_length": 8, "time_horizon": 8, "use_recurrent": False}
+    signal = {"strength": 0.0, "gamma": 0.9, "demo_path": "test.demo"}
+    pretraining = {"demo_path": "test.demo", "steps": 100, "strength": 0.0}
+    idle = {"reward_signals": {"gail": signal}, "pretraining": pretraining}
+    (job.channel / "trainer_config.yaml").write_text(json.dumps({"default": base | idle}))
+    assert job.run() == 0
+    assert job.training["remarks"] == [
+        "Test did not imitate: pretraining and the reward signal gail had no effect. Look at its strength and how often "
+        "it is updated."
+    ]
+    few = {"use_recurrent": True, "pretraining": {**pretraining, "strength": 1.0, "samples_per_update": 4}}
+    shutil.rmtree(job.root / "checkpoints")
+    (job.channel / "trainer_config.yaml").write_text(json.dumps({"default": base | idle | few}))
+    assert job.run() == 1
+    assert job.failure.startswith("Brain Test would not imitate: its pretraining draws no batch from 80 steps of ")
+
+
+def test_a_curriculum_for_a_brain_that_appears_later_is_refused_in_words(job):
+    (job.channel / "lessons").mkdir()
+    lessons = {"measure": "progress", "thresholds": [0.5], "min_lesson_length": 1, "signal_smoothing": False}
+    for brain in ("Small", "Big"):
+        curriculum = {**lessons, "parameters": {"size": [1.0, 2.0]}}
+        (job.channel / f"lessons/{brain}.json").write_text(json.dumps(curriculum))
+    assert job.run("--brains Small,Big --late Big --at 15", curriculum="lessons") == 1
+    assert job.failure.startswith(
+        "The curriculum has Big.json, but after the first step the build has shown the brains Small."
+    )
+    assert job.run("--brains Small,Big --late Big --at 15", **{"run-id": "without"}) == 0
+    assert {name: brain["steps"] for name, brain in job.training["brains"].items()} == {"Small": 60, "Big": 60}
 
 
 @pytest.mark.slow
 def test_the_learner_refuses_what_learns_nothing(job):
-    assert job.run(batch_size=64, buffer_size=32) == 1
-    assert job.failure.startswith("Brain Test would learn nothing: batch_size is 64 and buffer_size 32")
+    assert job.run(batch_size=64, buffer_size=32, max_steps=200) == 1
+    assert job.failure.startswith(
+        "Brain Test would learn nothing: batch_size is 64 and buffer_size 32, so that no batch"
+    )
+    shutil.rmtree(job.root / "checkpoints")
     (job.channel / "lessons").mkdir()
     lessons = {"measure": "progress", "thresholds": [0.5], "min_lesson_length": 1, "signal_smoothing": False}
     curriculum = json.dumps({**lessons, "parameters": {"size": [1.0, 2.0]}})

@@ -376,6 +376,16 @@ def test_a_failed_job_says_why(connection, volume):
     assert str(job).endswith(job.failure)
 
 
+def test_a_completed_job_says_what_kept_it_from_learning(connection, volume):
+    reason = "Every brain reached its max_steps. No episode of Test ended."
+    job = follow(connection, create(connection, volume, f"say train: completed. {reason}"))
+    assert (job.status, job.reason) == ("Completed", reason)
+    assert (
+        str(job)
+        == f"{job.name}: Completed after {job.training_seconds} s of training, {job.billable_seconds} s billed\n{reason}"
+    )
+
+
 def test_an_unknown_job_names_the_newest(connection, volume):
     name = create(connection, volume, "say hello")
     follow(connection, name)

@@ -53,6 +53,7 @@ def test_4_trains_to_the_end(road, result):
     job = training.find(aws.connect("embedded"), name)
     assert job.status == "Completed"
     assert f"{name}: Completed after {job.training_seconds} s of training" in road[4]
+    assert "Every brain reached its max_steps." in road[4]
     assert 'value="500" max="500"' in road[4]
     assert job.hyperparameters == {"max_steps": "500", "seed": "1", "env-args": "--agents 48", "no-graphics": "true"}
     assert job.metrics["step"] == 500.0

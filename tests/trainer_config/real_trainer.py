@@ -40,7 +40,10 @@ def imitate(brain, np, BrainInfo):  # noqa: N803
 
 
 def train(path):
-    """Do what `mlagents-learn` does with a config, until a network has been updated once."""
+    """Do what `mlagents-learn` does with a config, to its max_steps (STEPS at most) and the export of the model.
+
+    Raises an error if no update changes the network, or if what it learns is not numbers.
+    """
     import numpy as np
     import tensorflow as tf
     from mlagents.envs.brain import BrainInfo, BrainParameters
@@ -49,32 +52,47 @@ def train(path):
     tf.reset_default_graph()
     config = load_config(path)
     brain = BrainParameters("Ball", 4, 1, [], [2], ["", ""], 1)
-    folder = tempfile.mkdtemp()
-    trainer = initialize_trainer(config, brain, folder, "run", folder, 5, True, False, 1)
-    str(trainer)
-    updates = []
-    update = trainer.policy.update
-    trainer.policy.update = lambda *args, **more: (updates.append(1), update(*args, **more))[1]
-    before = imitate(brain, np, BrainInfo)
-    for step in range(1, STEPS + 1):
-        action = trainer.policy.get_action(before)
-        after = imitate(brain, np, BrainInfo)
-        if action.memory is not None:
-            after.memories = action.memory
-        if action.action is not None:
-            after.previous_vector_actions = action.action
-        trainer.add_experiences({"Ball": before}, {"Ball": after}, action.outputs)
-        trainer.process_experiences({"Ball": before}, {"Ball": after})
-        if trainer.get_step <= trainer.get_max_steps:
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = initialize_trainer(config, brain, folder, "run", folder, 5, True, False, 1)
+        str(trainer)
+        Path(folder, "Ball").mkdir(exist_ok=True)
+        with trainer.policy.graph.as_default():
+            network = [v for v in tf.trainable_variables() if not v.name.startswith(("gail", "curiosity"))]
+
+        def weights():
+            return [value.copy() for value in trainer.policy.sess.run(network)]
+
+        first = weights()
+        before = imitate(brain, np, BrainInfo)
+        step = 0
+        while trainer.get_step <= trainer.get_max_steps and step < STEPS:
+            step += 1
+            action = trainer.policy.get_action(before)
+            after = imitate(brain, np, BrainInfo)
+            if action.memory is not None:
+                after.memories = action.memory
+            if action.action is not None:
+                after.previous_vector_actions = action.action
+            trainer.add_experiences({"Ball": before}, {"Ball": after}, action.outputs)
+            trainer.process_experiences({"Ball": before}, {"Ball": after})
             trainer.increment_step(1)
             if trainer.is_ready_update():
                 trainer.update_policy()
-        trainer.write_summary(step, 0.0)
-        if updates:
-            break
-        before = after
-    if not updates:
-        raise RuntimeError("nothing was learnt")
+                for name, values in trainer.stats.items():
+                    if "Loss" in name and values and not np.isfinite(values[-1]):
+                        raise RuntimeError(f"learnt nothing: {name} is {values[-1]}")
+            trainer.write_summary(step, 0.0)
+            before = after
+        trainer.save_model()
+        trainer.export_model()
+        last = weights()
+        trainer.policy.sess.close()
+        if not Path(folder, "Ball.nn").stat().st_size:
+            raise RuntimeError("no model")
+    if not all(np.isfinite(value).all() for value in last):
+        raise RuntimeError("learnt nothing: the weights are no numbers")
+    if max(abs(value - old).max() for value, old in zip(last, first)) < 1e-7:  # noqa: B905
+        raise RuntimeError("learnt nothing")
 
 
 def load(path):

@@ -154,7 +154,8 @@ def test_merge_keys_are_followed(write, parts):
         (("batch_size", "16"), "error", "batch_size is '16'."),
         (("batch_size", 16.0), "error", "batch_size is 16.0."),
         (("batch_size", 0), "warning", "batch_size is 0."),
-        (("batch_size", 100), "error", "batch_size 100 is more than buffer_size 64."),
+        (("batch_size", 100), "warning", "batch_size 100 is more than buffer_size 64."),  # 6 agents fill it at once
+        (("batch_size", 1000), "error", "batch_size 1000 is more than buffer_size 64."),
         (("buffer_size", 50), "note", "buffer_size 50 is no multiple of batch_size 16."),
         (("normalize", "false"), "warning", "normalize is 'false', which counts as true."),
         (("hidden_units", 8.7), "warning", "hidden_units is 8.7."),
@@ -186,11 +187,19 @@ def test_one_setting(write, parts, change, level, what):
 
 
 @pytest.mark.parametrize(
-    ("memory", "error"),
-    [(16, []), (10, ["memory_size is 10."]), (0, ["memory_size is 0."]), ("x", ["memory_size is 'x'."])],
+    ("trainer", "memory", "error"),
+    [
+        ("ppo", 16, []),
+        ("ppo", 20, []),
+        ("ppo", 10, ["memory_size is 10."]),
+        ("ppo", 0, ["memory_size is 0."]),
+        ("ppo", "x", ["memory_size is 'x'."]),
+        ("sac", 24, []),
+        ("sac", 20, ["memory_size is 20."]),
+    ],
 )
-def test_recurrent_memory(write, parts, memory, error):
-    plain = parts.changed("ppo", ("memory_size", memory))
+def test_recurrent_memory(write, parts, trainer, memory, error):
+    plain = parts.changed(trainer, ("memory_size", memory))
     assert found(check(write, {"default": plain, "Ball": {}})) == []  # not read
     assert found(check(write, {"default": plain, "Ball": {"use_recurrent": True}})) == error
 

@@ -1,5 +1,6 @@
 """A smoke start tells what a player says, and why it says nothing; nothing that it started stays behind."""
 
+import json
 import os
 import platform
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import sample_env, trainer_env, unity_build
+from helpers import ROOT, sample_env, trainer_config, trainer_env, unity_build
 from helpers.unity_build import UnityBuild
 
 on_linux = pytest.mark.skipif(
@@ -52,6 +53,22 @@ def test_sample_says_who_it_is(trainer, tmp_path):
     assert "steps a second" in str(report) and "8 observations" in report._repr_html_()
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
     assert executable.stat().st_mode & 0o111 == 0  # the reader's folder is left as it was
+
+
+def test_brain_that_appears_later(trainer, player, tmp_path):
+    build = player((ROOT / "tests/container/player.py").read_bytes())
+    words = ["--brains", "Small,Big", "--late", "Big", "--at", "15"]
+    report = unity_build.smoke_start(build, trainer, env_args=words)
+    assert {brain.name: brain.late for brain in report.brains} == {"Small": False, "Big": True}, report.log
+    assert str(report.brains[1]).endswith("2 agents, none at the start")
+    (tmp_path / "lessons").mkdir()
+    for brain in report.brains:
+        lesson = {"measure": "progress", "thresholds": [], "min_lesson_length": 1, "signal_smoothing": False}
+        (tmp_path / f"lessons/{brain.name}.json").write_text(json.dumps({**lesson, "parameters": {}}))
+    checked = trainer_config.check_folder(tmp_path, report.brains, {"curriculum": "lessons"})
+    assert [(f.what, f.path) for f in checked.warnings] == [
+        ("Brain Big has no agent at the start.", "lessons/Big.json")
+    ]
 
 
 @on_linux
