@@ -17,10 +17,8 @@ REPOSITORY = "mlagents-0.11.0"
 CONTAINER = ROOT / "container"
 BASE_VARIABLE = "TRAINING_BASE_IMAGE"
 """Environment variable that names another base image than the Dockerfile does."""
-MANIFESTS = (
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-)
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+"""The kind of manifest that SageMaker is known to take."""
 KEPT = "Layers that were pushed stay in the registry."
 NOT_THERE = ("RepositoryNotFoundException", "ImageNotFoundException")
 
@@ -53,6 +51,8 @@ class Image:
         ``"sha256:…"`` of its manifest, once the registry holds it; else empty.
     size : int
         Bytes that the registry stores (layers are compressed there); 0 until it holds them.
+    kind : str
+        Media type of its manifest, once the registry holds it.
     """
 
     registry: str
@@ -60,6 +60,7 @@ class Image:
     repository: str = REPOSITORY
     digest: str = ""
     size: int = 0
+    kind: str = MANIFEST
 
     @property
     def uri(self) -> str:
@@ -87,7 +88,7 @@ def read(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bo
     Raises
     ------
     ImageError
-        If there is no such folder, or what the registry holds under this name is no single image.
+        If there is no such folder, or ECR does not answer.
     """
     tag = content_hash(read_files(Path(folder)), graphics)
     return look_up(connection, Image(registry_address(connection), tag))
@@ -99,9 +100,15 @@ def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: 
     Raises
     ------
     ImageError
-        Also if AWS's registry does not hold it. The embedded AWS trains without one, as a process.
+        Also if AWS's registry does not hold it (the embedded AWS trains without one, as a process), or holds it with a
+        manifest that SageMaker may refuse.
     """
     image = read(connection, folder, graphics=graphics)
+    if image.kind != MANIFEST:
+        raise ImageError(
+            f"Expected {image.uri} to have the manifest of a single Docker image, found {image.kind}, which SageMaker "
+            "may refuse. Run notebook 03, which writes it as that."
+        )
     if connection.target == "aws" and not image.digest:
         raise ImageError(
             f"Expected the image {image.uri} in ECR, found none. Run notebook 03, which builds and pushes it. "
@@ -189,11 +196,5 @@ def look_up(connection: Connection, image: Image) -> Image:
             "are valid and allow ecr:DescribeImages."
         ) from error
     found = told["imageDetails"][0]
-    kind = found.get("imageManifestMediaType", MANIFESTS[0])
-    if kind not in MANIFESTS:
-        raise ImageError(
-            f"Expected one linux/amd64 image under {image.uri}, found {kind}. SageMaker refuses an index of several "
-            f"images, such as buildx pushes. Delete it (`aws ecr batch-delete-image --repository-name "
-            f"{image.repository} --image-ids imageTag={image.tag}`) and run notebook 03 again."
-        )
-    return replace(image, digest=found["imageDigest"], size=found.get("imageSizeInBytes", 0))
+    kind = found.get("imageManifestMediaType", MANIFEST)
+    return replace(image, digest=found["imageDigest"], size=found.get("imageSizeInBytes", 0), kind=kind)

@@ -1,6 +1,7 @@
 """Pushing the image to the registry: repository, login, layers, and the digest that the registry then holds."""
 
 import base64
+import hashlib
 import json
 import re
 import time
@@ -14,9 +15,9 @@ from tqdm import tqdm
 
 from helpers.aws import Connection, explain_silence, explained
 from helpers.bar import make as make_bar
-from helpers.image import engine
+from helpers.image import engine, manifest
 from helpers.image.building import PLATFORM, Build, has_image
-from helpers.image.name import KEPT, Image, ImageError, UnavailableError, look_up
+from helpers.image.name import KEPT, MANIFEST, Image, ImageError, UnavailableError, look_up
 
 KEEP = 10
 LIFECYCLE = {
@@ -67,8 +68,9 @@ class Push:
 def push(connection: Connection, build: Build) -> Push:
     """Push what was built, unless the registry holds it, and check there that it arrived.
 
-    A push that was cut off goes on where it was: the registry keeps the layers that arrived. The token that ECR
-    gives for the login lives in this process alone; one that expires on the way is renewed once.
+    Where the engine pushes an OCI manifest, or an index with attestations, the tag is given to the same image with
+    Docker's manifest. A push that was cut off goes on where it was: the registry keeps the layers that arrived. The
+    token that ECR gives for the login lives in this process alone; one that expires on the way is renewed once.
 
     Parameters
     ----------
@@ -85,6 +87,7 @@ def push(connection: Connection, build: Build) -> Push:
     start = time.monotonic()
     image = look_up(connection, build.image)
     if image.digest:
+        image = settle(connection, image)
         return Push(image, 0, 0, "the registry holds this very content already", time.monotonic() - start)
     if build.done == "nothing":
         return Push(image, 0, 0, build.reason, time.monotonic() - start)
@@ -103,7 +106,70 @@ def push(connection: Connection, build: Build) -> Push:
             f"Expected {image.uri} {f'to be {digest} ' if digest else ''}in the registry after the push, found "
             f"{held.digest or 'nothing'}. Run this again; somebody else may have pushed at the same time."
         )
-    return Push(held, sent, kept, "", time.monotonic() - start)
+    return Push(settle(connection, held), sent, kept, "", time.monotonic() - start)
+
+
+def settle(connection: Connection, image: Image) -> Image:
+    """Return an image that the registry holds with Docker's manifest, which is written if it has another one.
+
+    Raises
+    ------
+    ImageError
+        If that manifest cannot be written so, or ECR refuses. The tag is as it was then, or free.
+    """
+    if image.kind == MANIFEST:
+        return image
+    ecr, name = connection.client("ecr"), {"repositoryName": image.repository}
+    try:
+        with explained(connection, ImageError, KEPT):
+            kind, text = read_manifest(ecr, image, image.digest)
+            if kind in manifest.INDEXES:
+                kind, text = read_manifest(ecr, image, manifest.choose(text, PLATFORM))
+            written = manifest.convert(text)
+            digest = "sha256:" + hashlib.sha256(written.encode()).hexdigest()
+            put = {**name, "imageManifest": written, "imageManifestMediaType": MANIFEST, "imageDigest": digest}
+            # Without a tag first: the layers then belong to an image at any time, and a tag can't be moved.
+            put_image(ecr, **put)
+            ecr.batch_delete_image(**name, imageIds=[{"imageTag": image.tag}])
+            put_image(ecr, **put, imageTag=image.tag)
+    except ClientError as error:
+        raise refused(connection, error, f"write the manifest of {image.uri} as SageMaker takes it") from error
+    except ImageError as error:
+        raise type(error)(
+            f"{error} To remove what {image.registry} holds now: `aws ecr batch-delete-image --repository-name "
+            f"{image.repository} --image-ids imageTag={image.tag}`."
+        ) from error
+    held = look_up(connection, image)
+    if (held.digest, held.kind) != (digest, MANIFEST):
+        raise ImageError(
+            f"Expected {image.registry}/{image.repository}:{image.tag} to be {digest} ({MANIFEST}), found "
+            f"{held.digest or 'nothing'} ({held.kind}). Run this again; somebody else may have pushed at the same time."
+        )
+    return held
+
+
+def read_manifest(ecr: Any, image: Image, digest: str) -> tuple[str, str]:
+    """Return kind and text of a manifest in the image's repository, checked against its digest."""
+    told = ecr.batch_get_image(
+        repositoryName=image.repository,
+        imageIds=[{"imageDigest": digest}],
+        acceptedMediaTypes=[*manifest.KINDS, *manifest.INDEXES],
+    )
+    found = told.get("images") or [{}]
+    text = found[0].get("imageManifest", "")
+    if "sha256:" + hashlib.sha256(text.encode()).hexdigest() != digest:
+        reason = (told.get("failures") or [{}])[0].get("failureReason", "another one")
+        raise ImageError(f"Expected the manifest {digest} of {image.uri} in ECR, found {reason}. Run this again.")
+    return found[0].get("imageManifestMediaType") or json.loads(text).get("mediaType", ""), text
+
+
+def put_image(ecr: Any, **image: str) -> None:
+    """Put a manifest, unless it is there with this tag."""
+    try:
+        ecr.put_image(**image)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
+            raise
 
 
 def make_repository(connection: Connection, name: str) -> str:
@@ -149,7 +215,7 @@ def refused(connection: Connection, error: ClientError, wanted: str) -> ImageErr
         return UnavailableError(told["Message"])
     return ImageError(
         f"Expected to {wanted}, ECR refuses: {error} Ask for the policy AmazonEC2ContainerRegistryPowerUser with "
-        "ecr:CreateRepository, ecr:TagResource and ecr:PutLifecyclePolicy."
+        "ecr:BatchDeleteImage, ecr:CreateRepository, ecr:TagResource and ecr:PutLifecyclePolicy."
     )
 
 

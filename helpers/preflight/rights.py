@@ -31,6 +31,7 @@ NOT_FOR_TRAINING = {
 
 # Needed once, when something is made that may be there already.
 ONCE = {
+    "ecr:BatchDeleteImage",
     "s3:CreateBucket",
     "s3:PutBucketPublicAccessBlock",
     "ecr:CreateRepository",

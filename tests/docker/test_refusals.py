@@ -66,7 +66,7 @@ def test_an_index_of_several_images_under_the_tag(connection, container, pushed,
     shutil.copytree(container, folder)
     (folder / "train").write_text("# pushed by buildx\n")
     tag = name.read(connection, folder).tag
-    part = {"mediaType": name.MANIFESTS[0], "digest": pushed.image.digest, "size": 1}
+    part = {"mediaType": name.MANIFEST, "digest": pushed.image.digest, "size": 1}
     part["platform"] = {"os": "linux", "architecture": "amd64"}
     index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [part]}).encode()
     url = f"http://{pushed.image.registry}/v2/{name.REPOSITORY}/manifests/{tag}"

@@ -1,8 +1,11 @@
 """A stand-in for the engine, and a connection whose ECR answers what a test says."""
 
+import hashlib
+import json
+
 import boto3
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 from docker.errors import APIError, ImageNotFound
 
 from helpers.aws import Connection
@@ -29,6 +32,14 @@ class Answers:
     def present(self, digest, kind="application/vnd.docker.distribution.manifest.v2+json"):
         detail = {"imageDigest": digest, "imageSizeInBytes": 200_000_000, "imageManifestMediaType": kind}
         self.stubber.add_response("describe_images", {"imageDetails": [detail]})
+
+    def manifest(self, text, digest=None):
+        """Give the manifest that is asked for by its digest, or another one."""
+        digest = digest or "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        asked = {"repositoryName": "mlagents-0.11.0", "imageIds": [{"imageDigest": digest}], "acceptedMediaTypes": ANY}
+        found = {"imageManifest": text, "imageManifestMediaType": json.loads(text)["mediaType"]}
+        self.stubber.add_response("batch_get_image", {"images": [found]}, asked)
+        return digest
 
     def refuse(self, call, code, message=""):
         self.stubber.add_client_error(call, code, message)

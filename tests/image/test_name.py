@@ -113,17 +113,6 @@ def test_a_job_on_aws_needs_the_image_there(connection, answers, folder):
     )
 
 
-@pytest.mark.parametrize(
-    "kind", ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"]
-)
-def test_an_index_under_the_tag_is_refused(connection, answers, folder, kind):
-    answers.present(DIGEST, kind)
-    with pytest.raises(image.ImageError) as refused:
-        image.read(connection, folder)
-    assert kind in str(refused.value)
-    assert f"imageTag={hash_folder(folder)}" in str(refused.value)
-
-
 def test_a_right_that_is_missing_is_named(connection, answers, folder):
     answers.refuse("describe_images", "AccessDeniedException", "not authorized")
     with pytest.raises(image.ImageError, match=r"not authorized.* ecr:DescribeImages"):

@@ -1,8 +1,10 @@
 """Pushing: repository, login, layers, the digest that comes back, and each way it fails."""
 
 import base64
+import hashlib
 import json
 import logging
+import re
 from dataclasses import replace
 
 import pytest
@@ -204,14 +206,125 @@ def test_a_push_that_tells_no_digest_is_done_only_if_the_registry_holds_it(conne
     )
 
 
-def test_an_index_that_was_pushed_is_refused(connection, answers, built):
-    answers.absent()
-    answers.repository()
-    answers.token(TOKEN)
-    answers.present(DIGEST, "application/vnd.oci.image.index.v1+json")
-    built.push_events = [LAYERS]
-    with pytest.raises(image.ImageError, match="SageMaker refuses an index"):
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
+OCI, INDEX = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
+OCI_LAYER, DOCKER_LAYER = (
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+)
+
+
+def part(kind, letter, size, **more):
+    return {"mediaType": kind, "size": size, "digest": f"sha256:{letter * 64}", **more}
+
+
+def digest_of(text):
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def oci(*layers, config="application/vnd.oci.image.config.v1+json"):
+    layers = layers or (OCI_LAYER, DOCKER_LAYER)  # as of a base that was pulled with Docker's manifest
+    told = {
+        "schemaVersion": 2,
+        "mediaType": OCI,
+        "config": part(config, "c", 7),
+        "layers": [part(kind, "ab"[number], 10 + number) for number, kind in enumerate(layers)],
+        "annotations": {"org.opencontainers.image.created": "2026-01-01T00:00:00Z"},
+    }
+    return json.dumps(told)
+
+
+CONVERTED = {
+    "schemaVersion": 2,
+    "mediaType": DOCKER,
+    "config": part("application/vnd.docker.container.image.v1+json", "c", 7),
+    "layers": [part(DOCKER_LAYER, "a", 10), part(DOCKER_LAYER, "b", 11)],
+}
+
+
+def index(*platforms):
+    attestation = {"vnd.docker.reference.type": "attestation-manifest"}
+    manifests = [
+        {"digest": digest, "platform": dict(zip(("os", "architecture"), platform.split("/"), strict=True))}
+        for digest, platform in platforms
+    ]
+    manifests.append(part(OCI, "f", 5, annotations=attestation, platform={"os": "unknown", "architecture": "unknown"}))
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
+
+
+@pytest.mark.parametrize("kind", [OCI, INDEX])
+@pytest.mark.parametrize("when", ["pushed now", "held from before"])
+def test_an_oci_image_is_given_the_manifest_that_sagemaker_takes(connection, answers, built, kind, when):
+    image_digest = digest_of(oci())
+    text = oci() if kind == OCI else index((image_digest, "linux/amd64"))
+    digest = digest_of(text)
+    if when == "pushed now":
+        answers.absent()
+        answers.repository()
+        answers.token(TOKEN)
+        built.push_events = [[{"aux": {"Digest": digest}}]]
+    answers.present(digest, kind)
+    answers.manifest(text)
+    if kind == INDEX:
+        answers.manifest(oci())
+    written = json.dumps(CONVERTED, indent=3)
+    converted = digest_of(written)
+    name = {"repositoryName": "mlagents-0.11.0"}
+    put = {**name, "imageManifest": written, "imageManifestMediaType": DOCKER, "imageDigest": converted}
+    answers.stubber.add_response("put_image", {}, put)
+    answers.stubber.add_response("batch_delete_image", {}, {**name, "imageIds": [{"imageTag": MADE.tag}]})
+    answers.stubber.add_response("put_image", {}, {**put, "imageTag": MADE.tag})
+    answers.present(converted)
+    pushed = image.push(connection, BUILT)
+    assert pushed.image.uri == f"{REGISTRY}/mlagents-0.11.0@{converted}"
+    assert pushed.image.kind == DOCKER
+    answers.stubber.assert_no_pending_responses()
+
+
+def test_a_conversion_that_was_cut_off_goes_on(connection, answers):
+    digest = digest_of(oci())
+    answers.present(digest, OCI)
+    answers.manifest(oci())
+    answers.refuse("put_image", "ImageAlreadyExistsException")
+    answers.stubber.add_response("batch_delete_image", {})
+    answers.stubber.add_response("put_image", {})
+    converted = digest_of(json.dumps(CONVERTED, indent=3))
+    answers.present(converted)
+    assert image.push(connection, BUILT).image.digest == converted
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (oci("application/vnd.oci.image.layer.v1.tar+zstd"), "packed with gzip, found the layer sha256:aaaa.*zstd"),
+        (oci("application/vnd.oci.image.layer.v1.tar"), "packed with gzip, found the layer sha256:aaaa.*v1.tar\\."),
+        (oci(config="application/vnd.cncf.helm.config.v1+json"), "found the configuration sha256:cccc.*helm"),
+        (json.dumps({"mediaType": OCI, "config": {}}), "the manifest of an image, found one without 'layers'"),
+        (index(), "one image for linux/amd64, found an index of none"),
+        (index((DIGEST, "linux/arm64")), "one image for linux/amd64, found an index of linux/arm64"),
+        (index((DIGEST, "linux/amd64"), ("sha256:b", "linux/arm64")), "an index of linux/amd64, linux/arm64"),
+        (json.dumps({"mediaType": INDEX, "manifests": [3]}), "Expected an index of images, found one without"),
+    ],
+)
+def test_what_cannot_be_written_so_is_refused(connection, answers, text, told):
+    answers.present(digest_of(text), json.loads(text)["mediaType"])
+    answers.manifest(text)
+    with pytest.raises(image.ImageError, match=f"{told}.*aws ecr batch-delete-image --repository-name mlagents-0.11.0"):
         image.push(connection, BUILT)
+
+
+def test_another_manifest_than_the_digests_is_refused(connection, answers):
+    answers.present(DIGEST, OCI)
+    answers.manifest(oci(), DIGEST)
+    with pytest.raises(image.ImageError, match=f"Expected the manifest {DIGEST} of .* in ECR, found another one"):
+        image.push(connection, BUILT)
+
+
+@pytest.mark.parametrize("kind", [OCI, INDEX])
+def test_no_job_is_given_another_manifest(connection, answers, folder, kind):
+    answers.present(DIGEST, kind)
+    with pytest.raises(image.ImageError, match=f"single Docker image, found {re.escape(kind)}, which.*Run notebook 03"):
+        image.locate(connection, folder)
 
 
 def test_an_image_of_the_wrong_platform_is_not_pushed(connection, answers, built):
@@ -229,8 +342,8 @@ def test_ecr_that_refuses_to_make_the_repository(connection, answers, docker):
     with pytest.raises(image.ImageError) as failed:
         image.push(connection, BUILT)
     assert str(failed.value).endswith(
-        "Ask for the policy AmazonEC2ContainerRegistryPowerUser with ecr:CreateRepository, ecr:TagResource and "
-        "ecr:PutLifecyclePolicy."
+        "Ask for the policy AmazonEC2ContainerRegistryPowerUser with ecr:BatchDeleteImage, ecr:CreateRepository, "
+        "ecr:TagResource and ecr:PutLifecyclePolicy."
     )
 
 

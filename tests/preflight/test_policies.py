@@ -1,7 +1,9 @@
 """The shipped policies against the calls that the helpers really make, in both directions."""
 
 import contextlib
+import dataclasses
 import fnmatch
+import hashlib
 import json
 import time
 from collections import defaultdict
@@ -14,7 +16,7 @@ from botocore.endpoint import Endpoint
 from botocore.stub import Stubber
 
 from helpers import aws, checkpoints, cost, experiment, image, policies, preflight, training, tuning, volume
-from helpers.image import pushing
+from helpers.image import manifest, pushing
 from helpers.policies.__main__ import main
 
 # What IAM calls a call, where that is not the service's and the operation's own name.
@@ -42,12 +44,10 @@ IMPLIED = {
 # What `docker push` calls, https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
 BY_DOCKER = {
     "ecr:BatchCheckLayerAvailability",
-    "ecr:BatchGetImage",
     "ecr:CompleteLayerUpload",
     "ecr:InitiateLayerUpload",
-    "ecr:PutImage",
     "ecr:UploadLayerPart",
-}
+}  # and BatchGetImage and PutImage, which are called here too
 # Made only when something goes wrong on the way, so not on a recorded road: a file that changed while it was
 # uploaded is deleted again, an upload in parts that failed is given up.
 WHEN_IT_FAILS = {"s3:AbortMultipartUpload", "s3:DeleteObject"}
@@ -134,6 +134,7 @@ def go_down_the_road(folder):
     pushing.make_repository(connection, "mlagents-0.11.0")
     with contextlib.suppress(image.ImageError):  # no registry here, or one: it was asked
         pushing.log_in(connection)
+    write_manifest(connection)
     uri = volume.locate(connection, build)
     given = {"do": "term;model trained;wait"}
     name = training.launch(connection, volume=uri, image=IMAGE, hyperparameters=given, max_minutes=2)
@@ -175,6 +176,23 @@ def go_down_the_road(folder):
     with Stubber(pricing) as stub:
         stub.add_response("get_products", {"PriceList": []})
         cost.ask_aws(aws.Connection("aws", session, "123456789012", "us-east-1", "bucket", "role"), "ml.c5.xlarge")
+
+
+def write_manifest(connection):
+    """Have an image that an engine pushed with an OCI manifest written as SageMaker takes it."""
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 1, "digest": "sha256:" + "a" * 64}
+    text = json.dumps({"mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": []})
+    digests = ["sha256:" + hashlib.sha256(each.encode()).hexdigest() for each in (text, manifest.convert(text))]
+    ecr = boto3.client("ecr")
+    with Stubber(ecr) as stub:
+        stub.add_response("batch_get_image", {"images": [{"imageManifest": text}]})
+        stub.add_response("put_image", {})
+        stub.add_response("batch_delete_image", {})
+        stub.add_response("put_image", {})
+        stub.add_response("describe_images", {"imageDetails": [{"imageDigest": digests[1]}]})
+        session = type("Session", (), {"client": lambda self, service, **_: ecr})()
+        there = dataclasses.replace(connection, session=session, endpoint=None)
+        pushing.settle(there, dataclasses.replace(IMAGE, digest=digests[0], kind=manifest.OCI))
 
 
 def test_every_call_is_allowed(recorded):
