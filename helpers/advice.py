@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from helpers import cost
 from helpers.aws import Connection
 from helpers.cores import cores_here
+from helpers.findings import table_html
 from helpers.training import Job
 from helpers.training.log import Log
 
@@ -101,13 +101,7 @@ class Advice:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        if not self.options:
-            return notes
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADER)
-        rows = ["".join(f"<td>{escape(cell)}</td>" for cell in option.cells) for option in self.options]
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return table_html(HEADER, [option.cells for option in self.options], self.notes)
 
 
 def compare(connection: Connection, job: Job, types: str | Sequence[str] = tuple(CORES)) -> Advice:

@@ -6,10 +6,11 @@ sends the cursor up, which a notebook shows as it is.
 
 import re
 import sys
-from html import escape
 from typing import Any
 
 from tqdm import tqdm
+
+from helpers.findings import as_html
 
 PLAIN = "{desc}: {percentage:3.0f}% {n_fmt} of {total_fmt} in {elapsed}, {rate_fmt}"
 DRAWN = re.compile(r" *\|\{bar[^}]*\}\| *")
@@ -30,7 +31,7 @@ class NotebookBar(tqdm):
         wanted = DRAWN.sub(" ", self.bar_format or PLAIN)
         text = self.format_meter(**{**self.format_dict, "bar_format": wanted})
         drawn = f'<progress value="{min(self.n, self.total)}" max="{self.total}"></progress> ' if self.total else ""
-        return f'{drawn}<span style="font-family:monospace;font-size:85%">{escape(text.strip())}</span>'
+        return f'{drawn}<span style="font-family:monospace;font-size:85%">{as_html(text.strip())}</span>'
 
     def display(self, *_: Any, **__: Any) -> None:
         """Replace what is shown."""

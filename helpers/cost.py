@@ -11,13 +11,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from helpers.aws import Connection
+from helpers.findings import table_html
 
 PRICING_REGION = "us-east-1"
 """Where the Price List answers, for all regions (also in eu-central-1 and ap-south-1)."""
@@ -158,10 +158,7 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         header = ("", "time", *(f"{kind}{' (chosen)' * (kind == self._chosen)}" for kind in ("on demand", "spot")))
-        cells = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return table_html(header, self.rows, self.notes)
 
 
 def _dollars(usd: float | None) -> str:

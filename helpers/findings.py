@@ -25,6 +25,9 @@ _BADGES: dict[str, tuple[str, str, str]] = {
     "ok": ("✔", "#ffffff", "#1e6b34"),
 }
 
+PLAIN = 'class="tex2jax_ignore mathjax_ignore"'
+"""An attribute of HTML in which JupyterLab looks for no formulas, so that two $ stay what they are."""
+
 # Control characters, and those that turn the direction of what follows.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -153,7 +156,7 @@ class Report:
                 lines += [f"- {finding}", *finding.text.splitlines()]
             if self.errors[1:]:
                 lines.append(f"First: {self.errors[0]}")
-            raise self.error_type("\n".join(lines))
+            raise self.error_type(printable("\n".join(lines)))
 
     def __str__(self) -> str:
         width = max((len(name) for name, _ in self.facts), default=0)
@@ -184,10 +187,10 @@ class Report:
                 lines = f'<pre style="margin:0;color:inherit;background:transparent">{as_html(finding.text)}</pre>'
                 rows.append(f'<tr><td style="{_CELL}" colspan="4">{lines}</td></tr>')
         return (
-            f'<table style="border-collapse:collapse;color:inherit;background:transparent">'
+            f'<div {PLAIN}><table style="border-collapse:collapse;color:inherit;background:transparent">'
             f'<caption style="text-align:left;font-weight:bold;color:inherit">{as_html(self.subject)}</caption>'
             f"<tbody>{''.join(rows)}</tbody></table>"
-            f"<p>{_badge('ok' if self.ok else 'error')} {as_html(self.verdict)}</p>"
+            f"<p>{_badge('ok' if self.ok else 'error')} {as_html(self.verdict)}</p></div>"
         )
 
 
@@ -229,6 +232,19 @@ def printable(text: object) -> str:
 def as_html(text: object) -> str:
     """Return text from elsewhere as HTML that shows it."""
     return escape(printable(text))
+
+
+def as_label(text: object) -> str:
+    """Return text from elsewhere as Matplotlib shows it: two $ are no formula."""
+    return printable(text).replace("$", r"\$")
+
+
+def table_html(header: Iterable[str], rows: Iterable[Iterable[str]], notes: Iterable[str] = ()) -> str:
+    """Return a table, with sentences below it, as HTML; without rows the sentences alone."""
+    lines = ["<tr>" + "".join(f"<td>{as_html(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    head = "".join(f"<th>{as_html(cell)}</th>" for cell in header)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>" if lines else ""
+    return f"<div {PLAIN}>{table}{''.join(f'<p>{as_html(note)}</p>' for note in notes)}</div>"
 
 
 def _badge(level: str) -> str:

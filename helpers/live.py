@@ -1,6 +1,5 @@
 """What is shown while a job runs: in a notebook a panel and a curve that grow in place, in a terminal a bar."""
 
-import html
 import re
 import shutil
 import sys
@@ -15,6 +14,7 @@ import pandas as pd
 
 from helpers import rewards
 from helpers.bar import in_notebook
+from helpers.findings import PLAIN, as_html, printable
 from helpers.rewards.log import RESUMED
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Progress:
         """What there is to tell."""
         told = [self.phase]
         if self.total:
-            told.append(f"{self.brain} step {self.step:,} of {self.total:,}".lstrip())
+            told.append(f"{printable(self.brain)} step {self.step:,} of {self.total:,}".lstrip())
         if self.speed:
             told.append(f"{self.speed:.0f} steps/s" if self.speed >= 10 else f"{self.speed:.1f} steps/s")
         if self.mean_reward is not None and self.mean_reward == self.mean_reward:
@@ -180,6 +180,7 @@ class Terminal(View):
         """Show the job, the log's new lines and the steps."""
         lines = list(lines)
         super().update(job, lines, curve)
+        lines = [printable(line) for line in lines]
         if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1  # a line that fills the last column may wrap
             wipe = f"\x1b[{len(self._block)}F\x1b[J" if self._block else ""
@@ -226,9 +227,9 @@ class Notebook(View):
         full, length = self.progress.drawn
         self._panel.update(
             self._html(
-                f'<progress value="{full}" max="{length}" style="width:100%;max-width:40em">'
-                f"</progress><br><b>{html.escape(job.name)}</b>: {html.escape(str(self.progress))}"
-                f'<pre style="white-space:pre-wrap;font-size:85%;opacity:.75">{html.escape(tail)}</pre>'
+                f'<div {PLAIN}><progress value="{full}" max="{length}" style="width:100%;max-width:40em">'
+                f"</progress><br><b>{as_html(job.name)}</b>: {as_html(self.progress)}"
+                f'<pre style="white-space:pre-wrap;font-size:85%;opacity:.75">{as_html(tail)}</pre></div>'
             )
         )
         rewarded = curve[curve["mean_reward"].notna()]  # ML-Agents logs nan where an episode's reward is

@@ -1,11 +1,14 @@
 """What it takes to train a job again, written beside what it left: `README.md` and `curve.csv`."""
 
+import html
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from helpers.findings import printable
 from helpers.training import Job
 
 FILES = {
@@ -78,7 +81,7 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
     ]
     return "\n".join(
         [
-            f"# {job.name}",
+            f"# {_as_markdown(job.name)}",
             "",
             *_table(("", ""), facts),
             "## How far it came",
@@ -110,6 +113,7 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
 def _earlier(job: Job) -> list[str]:
     """Say what must be trained before this job."""
     kind, _, name = job.goes_on_from.partition(" ")
+    name = printable(" ".join(name.split())).replace("`", "'")
     if kind == "job":
         return [f"Train `{name}` first, as its own README says, and put the name that it gets into `start_from`."]
     if kind == "run":
@@ -142,4 +146,11 @@ def _brains(brains: dict, curve: pd.DataFrame) -> Iterable[tuple[str, ...]]:
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     lines = [header, ("---",) * len(header), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines] + [""]
+    return ["| " + " | ".join(map(_as_markdown, line)) + " |" for line in lines] + [""]
+
+
+def _as_markdown(text: str) -> str:
+    """Return text from elsewhere as Markdown that shows it, in one line."""
+    text = html.escape(printable(" ".join(text.split())), quote=False)
+    # An underscore within a word is none of Markdown's.
+    return re.sub(r"[\\`*|~$\[\]]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)

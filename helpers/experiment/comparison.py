@@ -14,10 +14,10 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
+from helpers.findings import printable, table_html
 from helpers.training.job import TrainingError
 
 RESAMPLES = 10_000
@@ -114,13 +114,10 @@ class Comparison:
         rows = (HEADER, *self.rows)
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, *self._notes])
+        return printable("\n".join([*lines, *self._notes]))
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in HEADER)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return table_html(HEADER, self.rows, self._notes)
 
 
 def compare(

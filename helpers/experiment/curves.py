@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from helpers import rewards
 from helpers.aws import Connection
 from helpers.experiment.runs import PATIENT, Experiment, Run, in_words
+from helpers.findings import as_label
 from helpers.training.job import TrainingError
 from helpers.training.log import Log
 
@@ -43,7 +44,7 @@ class Curves:
         figure = rewards.plot_seeds({settings: list(runs.values()) for settings, runs in self.groups.items()})
         if self.left_out:
             shown = [*self.left_out[:4], *([f"and {len(self.left_out) - 4} more"] if len(self.left_out) > 4 else [])]
-            figure.supxlabel("Left out: " + "\n".join(shown), fontsize=8, x=0.01, ha="left", color="#a33")
+            figure.supxlabel(as_label("Left out: " + "\n".join(shown)), fontsize=8, x=0.01, ha="left", color="#a33")
         return figure
 
     def score(self, last: int = 3) -> dict[str, dict[int, float]]:

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from helpers.aws import Connection, explained
 from helpers.experiment import plan
+from helpers.findings import printable
 from helpers.training.job import OURS, Job, TrainingError, from_description
 
 PAGE = 100  # Search's largest
@@ -72,7 +73,7 @@ class Experiment:
         told = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
         lines = [f"{self.name}: {len(self.runs)} runs ({told})"]
         lines += [f"{run} {run.job.status}: {run.job.failure or 'no reason given'}" for run in self.failed]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     @property
     def failed(self) -> tuple[Run, ...]:

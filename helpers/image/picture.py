@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from helpers.findings import as_label
 from helpers.image import engine
 from helpers.image.name import Image, UnavailableError
 
@@ -53,7 +54,7 @@ def plot(found: list[Layer]) -> Figure:
     figure, ax = plt.subplots(figsize=(8, 0.6 + 0.5 * len(found)), dpi=120, layout="constrained")
     plt.close(figure)  # a notebook would show an open figure a second time
     megabytes = [layer.size / 1e6 for layer in found]
-    bars = ax.barh([layer.holds for layer in found], megabytes, color="#4477aa")
+    bars = ax.barh([as_label(layer.holds) for layer in found], megabytes, color="#4477aa")
     ax.bar_label(bars, [f"{size:,.0f} MB" if size >= 1 else f"{size * 1000:,.0f} kB" for size in megabytes], padding=4)
     ax.set_xlabel(f"size by layer, MB (together {sum(megabytes):,.0f} MB uncompressed)")
     ax.margins(x=0.15)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from helpers.findings import printable
+from helpers.findings import as_label
 from helpers.rewards.table import RewardsError
 
 # Okabe and Ito's colours, told apart by colour-blind readers: https://jfly.uni-koeln.de/color/
@@ -286,11 +286,6 @@ def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> tuple[list[tuple[int, 
             else:
                 left_out.append(f"{name}: {_why(y)}")
     return lines, left_out
-
-
-def as_label(text: str) -> str:
-    """Return text as Matplotlib draws it as it is: two $ are no formula, and a label may begin with an underscore."""
-    return printable(text).replace("$", r"\$")
 
 
 def _say_why(axes: Axes, y: str) -> None:

@@ -25,10 +25,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from helpers.findings import as_html
+from helpers.findings import PLAIN, as_html
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
+
+pd.set_option("display.html.use_mathjax", False)  # in every table of a notebook, two $ are no formula
 
 COLUMNS = ["brain", "attempt", "step", "elapsed", "mean_reward", "std_reward"]
 FIELDS = {"Environment/Cumulative Reward": "mean_reward"}  # the one whose tag is not its field's name
@@ -90,6 +92,6 @@ def show_last(curve: pd.DataFrame, caption: str) -> Styler:
     last = curve.groupby("brain").tail(1).set_index("brain")
     last = last[[column for column in last if column == "mean_reward" or last[column].notna().any()]].T
     shown = last.style.format("{:.4g}", na_rep="").format("{:,.0f}", subset=(["attempt", "step"], slice(None)))
-    # A Styler escapes cells alone by itself; "mathjax_ignore" keeps a name with two $ from being read as a formula.
+    # A Styler escapes nothing by itself.
     shown = shown.format_index(as_html, axis="index").format_index(as_html, axis="columns")
-    return shown.set_caption(as_html(caption)).set_table_attributes('class="tex2jax_ignore mathjax_ignore"')
+    return shown.set_caption(as_html(caption)).set_table_attributes(PLAIN)

@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from helpers.aws import Connection, code, explained
+from helpers.findings import printable
 
 CHANNEL = "unity-volume"
 JOB_PREFIX = "mlagents"
@@ -137,7 +138,7 @@ class Job:
                 times = {0: "never interrupted", 1: "interrupted once"}
                 told += f" (spot saved {self.saved_percent:.0f} %), "
                 told += times.get(self.interruptions, f"interrupted {self.interruptions} times")
-        return "\n".join(filter(None, [told, self.failure or self.reason]))
+        return printable("\n".join(filter(None, [told, self.failure or self.reason])))
 
 
 def find(connection: Connection, name: str = "") -> Job:

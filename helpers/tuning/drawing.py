@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from helpers.findings import as_label
 from helpers.rewards.drawing import COLOURS, LABELS
 from helpers.tuning.job import Tuning, TuningError
 from helpers.tuning.ranges import Range
@@ -54,7 +55,7 @@ def plot(tuning: Tuning, table: pd.DataFrame) -> Figure:
     for axes in panels[len(tuning.ranges) :]:
         axes.remove()
     for axes in grid[:, 0]:
-        axes.set_ylabel(LABELS.get(tuning.metric, tuning.metric.replace("_", " ")))
+        axes.set_ylabel(as_label(LABELS.get(tuning.metric, tuning.metric.replace("_", " "))))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return figure
@@ -81,8 +82,10 @@ def _draw(axes: Axes, one: Range, tuning: Tuning, table: pd.DataFrame) -> None:
     if lost.any():
         style = {**edge, "marker": "x", "markersize": 6, "color": "#555555", "clip_on": False}
         transform = axes.get_xaxis_transform()  # across by value, up by share of the panel
-        axes.plot(along[lost], np.zeros(lost.sum()), **style, transform=transform, label=f"no {tuning.metric}")
-    axes.set_xlabel(one.name)
+        axes.plot(
+            along[lost], np.zeros(lost.sum()), **style, transform=transform, label=as_label(f"no {tuning.metric}")
+        )
+    axes.set_xlabel(as_label(one.name))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -90,7 +93,7 @@ def _draw(axes: Axes, one: Range, tuning: Tuning, table: pd.DataFrame) -> None:
 def _along(axes: Axes, one: Range, table: pd.DataFrame) -> pd.Series:
     """Return where the trainings stand along a panel, and lay its axis out."""
     if one.kind == "Categorical":
-        axes.set_xticks(range(len(one.values)), one.values)
+        axes.set_xticks(range(len(one.values)), [as_label(value) for value in one.values])
         axes.set_xlim(-0.5, len(one.values) - 0.5)
         return table[one.name].map({value: place for place, value in enumerate(one.values)})
     if one.scale == "Logarithmic" or (one.scale == "Auto" and one.low > 0 and one.high / one.low >= SPANS):

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from helpers import cost
 from helpers.aws import Connection, code, explained
+from helpers.findings import printable
 from helpers.training import JOB_PREFIX
 from helpers.tuning.ranges import Range
 
@@ -139,7 +140,7 @@ class Tuning:
         if self.best:
             values = ", ".join(f"{name} {value}" for name, value in self.best_parameters.items())
             told += f"\nBest {self.metric}: {self.best_objective:.3f} with {values} ({self.best})"
-        return f"{told}\n{self.failure}" if self.failure else told
+        return printable(f"{told}\n{self.failure}" if self.failure else told)
 
 
 def find(connection: Connection, name: str = "") -> Tuning:
@@ -290,6 +291,7 @@ def make_table(tuning: Tuning, trainings: Iterable[Training], usd_per_hour: floa
     numeric = [one.name for one in tuning.ranges if one.kind != "Categorical"]
     for column in (*numeric, tuning.metric, "usd"):
         made[column] = pd.to_numeric(made[column])
+    made = made.astype({tuning.metric: float, "usd": float})
     return made.sort_values(tuning.metric, ascending=not tuning.maximise, na_position="last", ignore_index=True)
 
 

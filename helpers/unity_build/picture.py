@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from helpers.findings import as_label
 from helpers.unity_build.report import UnityBuild, shown_size
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def plot(build: UnityBuild) -> Figure:
     names, sizes = zip(*reversed(build.parts), strict=True)
     bars = ax.barh(names, sizes, color="#4477aa")
     ax.bar_label(bars, [shown_size(size) for size in sizes], padding=4)
-    ax.set_title(f"{build.name}: {shown_size(build.size)}", loc="left")
+    ax.set_title(as_label(f"{build.name}: {shown_size(build.size)}"), loc="left")
     ax.set_xticks([])
     ax.margins(x=0.15)
     ax.spines[["top", "right", "bottom"]].set_visible(False)

@@ -9,6 +9,7 @@ import pytest
 
 from helpers import ROOT, advice, cost
 from helpers.aws import Connection
+from helpers.findings import PLAIN
 from helpers.training import Job, Phase
 
 BEGUN = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -181,7 +182,7 @@ def test_without_a_speed_nothing_is_advised(given):
     found = advice.compare(connection(), given)
     assert found.options == ()
     assert str(found) == "job was Completed without a summary, so no speed was measured."
-    assert found._repr_html_() == f"<p>{found}</p>"
+    assert found._repr_html_() == f"<div {PLAIN}><p>{found}</p></div>"
 
 
 def test_a_job_that_goes_on_from_another_measured_nothing():

@@ -48,7 +48,7 @@ def test_a_model_of_discrete_actions_is_described(whole):
 
 def test_in_a_notebook_it_is_a_table(whole):
     html = model.read(whole)._repr_html_()
-    assert html.startswith("<table")
+    assert "<table" in html
     for text in ("Model Brain.nn", "input action_masks", "agents x 10", "5 + 2 + 3 choices", "The model is whole"):
         assert text in html
 

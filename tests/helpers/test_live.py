@@ -1,5 +1,6 @@
 """What is shown while a job runs."""
 
+import html
 import os
 import pty
 import re
@@ -158,6 +159,21 @@ def test_a_notebook_has_one_panel_and_one_figure(shown):
     assert "&lt;script&gt;" in panel[2].data
     assert "<script>" not in panel[2].data
     assert len(figures) == 1
+
+
+def test_names_and_log_lines_are_shown_and_never_obeyed(shown, capsys):
+    """Whoever wrote the game wrote them: markup for a page, and for a terminal what clears it or turns its text."""
+    name = "<b>$x$</b>\x1b[2J\u202e"
+    written = r"<b>$x$</b>\x1b[2J\u202e"
+    lines = [*settings(name, "1.0e3"), *settings("Z", "1.0e2"), f"\x1b]0;title\x07{name}"]
+    for view in (live.Notebook(), live.Terminal()):
+        view.update(job(), lines, EMPTY)
+    (panel,) = shown
+    told = html.unescape(re.sub(r"<(/?(div|progress|b|pre|br)\b[^>]*)>", "", panel[-1].data))
+    assert told.count(written) == 3 and "<b>$" not in panel[-1].data and 'class="tex2jax_ignore' in panel[-1].data
+    printed = capsys.readouterr().out
+    assert printed.count(written) == 3
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", printed + panel[-1].data)
 
 
 def test_the_figure_is_not_drawn_all_the_time_but_at_the_end(shown, monkeypatch):

@@ -74,6 +74,31 @@ def test_it_names_what_made_the_model(written):
         assert row in told.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)&gt;"),
+        ("a|b\n# c", r"a\|b # c"),
+        ("[x](javascript:alert(1))", r"\[x\](javascript:alert(1))"),
+        ("`$x$` *_a_b_* ~~", r"\`\$x\$\` \*\_a_b\_\* \~\~"),
+        ("\\`\x1b[2J", r"\\\`\\x1b\[2J"),
+    ],
+)
+def test_text_from_elsewhere_is_no_markdown(tmp_path, name, cell):
+    record = {**RECORD, "reason": name, "brains": {name: {"steps": 1, "mean_reward": None}}}
+    (tmp_path / "training.json").write_text(json.dumps(record))
+    told = write(tmp_path, hyperparameters={"env-args": name}, goes_on_from=f"job {name}").read_text().splitlines()
+    for row in (
+        f"| status | Completed. {cell} |",
+        f"| {cell} | 1 | never trained |",
+        f"| env-args | {cell} |",
+        f"| went on from | job {cell} |",
+    ):
+        assert row in told
+    code = " ".join(name.split()).replace("`", "'").replace("\x1b", r"\x1b")
+    assert f"Train `{code}` first, as its own README says, and put the name that it gets into `start_from`." in told
+
+
 @pytest.fixture
 def run_code(monkeypatch):
     """Run a README's code as a stranger would, and give what it launches."""
