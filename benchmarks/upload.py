@@ -78,9 +78,10 @@ def own_embedded(home: Path) -> Iterator[None]:
         embedded.start()
         yield
     finally:
-        aws.restore_environment()
         embedded.stop()
-        aws.set_variable("EMBEDDED_HOME", before)
+        os.environ.pop("EMBEDDED_HOME")
+        if before is not None:
+            os.environ["EMBEDDED_HOME"] = before
 
 
 def upload(connection: aws.Connection, folder: Path) -> float:
@@ -98,7 +99,7 @@ def sync(connection: aws.Connection, folder: Path) -> float:
     with processes.none_left(mark):
         done = subprocess.run(
             [program, "s3", "sync", "--only-show-errors", folder, f"s3://{connection.bucket}/synced/"],
-            env={**os.environ, **mark},
+            env={**embedded.find(connection.home).environment, **mark},
             capture_output=True,
             text=True,
         )

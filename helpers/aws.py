@@ -1,20 +1,27 @@
 """The target: where the work goes, the embedded AWS on this machine or the reader's own account.
 
-Everything after `connect` is the same code for both. The embedded AWS is found through ``AWS_ENDPOINT_URL``
-(https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html), so boto3, the SageMaker SDK and
-the AWS CLI need no branch for it.
+Everything after `connect` is the same code for both. A connection's session carries its address and its keys, and with
+them every client that boto3 or the SageMaker SDK makes from it: two connections live side by side in one process, and
+the process's environment is read while connecting and never changed.
 """
 
 import contextlib
+import ipaddress
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.credentials import Credentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -32,18 +39,8 @@ from botocore.model import OperationModel
 if TYPE_CHECKING:
     from helpers.embedded import Server
 
-FAKE_KEYS = {
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-HIDDEN = (
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-)
+EMBEDDED_KEY = "AKEM"  # the embedded AWS's access keys begin so
+EMBEDDED_REGION = "us-east-1"
 EMBEDDED_ROLE = "mlagents-training"
 TRUST_SAGEMAKER = {
     "Version": "2012-10-17",
@@ -108,7 +105,8 @@ class Connection:
     target : str
         ``"embedded"`` or ``"aws"``.
     session : boto3.Session
-        Makes clients for it.
+        Makes clients for it: ``connection.session.client("s3")`` goes where the connection goes. A bare
+        ``boto3.client("s3")`` does not: it takes the reader's own credentials.
     account : str
         The account's 12 digits.
     region : str
@@ -123,6 +121,8 @@ class Connection:
         The part of a VPC that jobs run in; empty for none.
     kms_key : str
         ARN of the key that encrypts uploads, results and the disks of jobs; empty for AWS's own keys.
+    home : Path or None
+        The embedded AWS's folder; None for AWS.
     """
 
     target: str
@@ -135,6 +135,7 @@ class Connection:
     subnets: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     kms_key: str = ""
+    home: Path | None = None
 
     def client(self, service: str, config: Config | None = None):
         """Return a boto3 client of this target, such as ``client("s3")``.
@@ -151,12 +152,145 @@ class Connection:
             If the embedded AWS that this connection led to is no longer there.
         """
         if self.endpoint:
-            require_embedded(self.endpoint)
+            require_embedded(self.endpoint, self.home)
         return self.session.client(service, config=config)
+
+    @contextlib.contextmanager
+    def sdk(self) -> Iterator[None]:
+        """Let the SageMaker SDK work for this connection inside a ``with``, for one connection at a time.
+
+        The SDK's own session is given this connection's. What it does not take from there, its settings and sometimes a
+        client, it takes from the environment and from boto3's default session.
+        """
+        # The SDK would refuse a role that lacks rights to make network interfaces, which only jobs in a VPC use.
+        # helpers.preflight looks at the rights that these jobs need.
+        changes = {"SAGEMAKER_VALIDATE_ROLE": os.environ.get("SAGEMAKER_VALIDATE_ROLE", "false")}
+        if self.home:
+            # Without this file of its own it would report its use over the network, and take the reader's defaults.
+            for name in ("SAGEMAKER_USER_CONFIG_OVERRIDE", "SAGEMAKER_ADMIN_CONFIG_OVERRIDE"):
+                changes[name] = str(self.home / "sagemaker-config.yaml")
+        with _sdk_lock:
+            before = {name: os.environ.get(name) for name in changes}
+            default, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, self.session
+            os.environ.update(changes)
+            try:
+                yield
+            finally:
+                boto3.DEFAULT_SESSION = default
+                for name, value in before.items():
+                    os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
     def __str__(self) -> str:
         where = f"the embedded AWS at {self.endpoint}" if self.endpoint else f"AWS account {self.account}"
         return f"{where}, region {self.region}\nbucket {self.bucket}\nrole   {self.role}"
+
+
+_sdk_lock = threading.RLock()
+
+
+class BoundSession(botocore.session.Session):
+    """A botocore session whose clients go to one place, whatever becomes of the environment later.
+
+    Parameters
+    ----------
+    endpoint : str
+        The embedded AWS's address. Empty: where the reader's settings lead, as they are now.
+    """
+
+    def __init__(self, endpoint: str = ""):
+        super().__init__()
+        self.endpoint = endpoint
+        self.environ = dict(os.environ)
+        self.pinned: dict[str, Any] = {}
+        if endpoint:
+            self.pinned = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
+
+    def pin(self) -> None:
+        """Keep to the settings as they are now."""
+        for name in ("profile", "config_file", "credentials_file", "ignore_configured_endpoint_urls"):
+            self.pinned[name] = self.get_config_variable(name)
+        _ = self.full_config  # which is read once
+
+    def get_config_variable(self, logical_name: str, methods: Any = None) -> Any:
+        """Return a setting: see botocore."""
+        if logical_name in self.pinned:
+            return self.pinned[logical_name]
+        return super().get_config_variable(logical_name, methods)
+
+    def create_client(self, service_name: str, region_name: str | None = None, **options: Any) -> Any:
+        """Make a client: see botocore.
+
+        Raises
+        ------
+        ConnectError
+            If it would go elsewhere, or with other keys.
+        """
+        config = options.pop("config", None) or Config()
+        if self.endpoint:
+            if options.get("aws_access_key_id"):
+                raise ConnectError("Expected no access key for a client of the embedded AWS: its session has its own.")
+            # The SDK names AWS's own address for STS.
+            options["endpoint_url"] = self.endpoint
+            # A proxy cannot reach this machine's loopback address.
+            fixed = Config(proxies={}, use_fips_endpoint=False, use_dualstack_endpoint=False)
+        else:
+            options["endpoint_url"] = options.get("endpoint_url") or self._find_endpoint(service_name)
+            require_elsewhere(options["endpoint_url"])
+            fixed = Config(ignore_configured_endpoint_urls=True)
+        return super().create_client(service_name, region_name, config=config.merge(fixed), **options)
+
+    def _find_endpoint(self, service: str) -> str | None:
+        """Return the address that the reader's settings name for a service, or None for AWS's own."""
+        if self.get_config_variable("ignore_configured_endpoint_urls"):
+            return None
+        return ConfiguredEndpointProvider(self.full_config, self.get_scoped_config(), service, self.environ).provide()
+
+
+def require_elsewhere(endpoint: str | None) -> None:
+    """Refuse an address of this machine as one of AWS. Raises `ConnectError`."""
+    host = urlsplit(endpoint or "").hostname or ""
+    with contextlib.suppress(ValueError):
+        host = "localhost" if ipaddress.ip_address(host).is_loopback else host
+    if host == "localhost":
+        raise ConnectError(
+            f'Expected target "aws" to be AWS, found the address {endpoint} of this machine in your settings. Unset '
+            "AWS_ENDPOINT_URL and the like, and AWS_CONFIG_FILE if it names a file of the embedded AWS, or take "
+            'target="embedded".'
+        )
+
+
+def open_session(region: str = "") -> boto3.Session:
+    """Return a session with the reader's own settings, as they are now; it may have no credentials.
+
+    Raises
+    ------
+    ConnectError
+        If the settings cannot be used, or lead to the embedded AWS.
+    """
+    bound = BoundSession()
+    try:
+        session = boto3.Session(botocore_session=bound, region_name=region or None)
+        credentials = session.get_credentials()
+        bound.pin()
+    except BotoCoreError as error:
+        raise ConnectError(
+            f"Expected AWS settings that can be used, found some that cannot: {error}. Look at AWS_PROFILE, at the "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of your environment, and at `aws configure list`."
+        ) from error
+    # Those that expire are AWS's, and to look at them could ask for new ones.
+    if type(credentials) is Credentials and credentials.access_key.startswith(EMBEDDED_KEY):
+        raise ConnectError(
+            'Expected credentials of your own for target "aws", found keys of an embedded AWS. Unset '
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_CONFIG_FILE."
+        )
+    return session
+
+
+def open_embedded(server: "Server", region: str = EMBEDDED_REGION) -> boto3.Session:
+    """Return a session of an embedded AWS."""
+    bound = BoundSession(server.url)
+    bound.set_credentials(server.keys.access, server.keys.secret)
+    return boto3.Session(botocore_session=bound, region_name=region)
 
 
 def connect(
@@ -174,8 +308,7 @@ def connect(
     Parameters
     ----------
     target : str
-        ``"embedded"`` starts the embedded AWS if it is not running, and turns every AWS client of this
-        process to it: nothing can reach a real account. ``"aws"`` uses the account of your own credentials.
+        ``"embedded"`` starts the embedded AWS if it is not running. ``"aws"`` uses the account of your own credentials.
     role : str, optional
         Name or ARN of the execution role. Needed with ``"aws"``.
     bucket : str, optional
@@ -229,10 +362,9 @@ def connect_embedded(bucket: str, kms_key: str) -> Connection:
 
     try:
         server = embedded.start()
+        session = open_embedded(server)
     except embedded.EmbeddedError as error:
         raise ConnectError(str(error)) from error
-    use_environment(server)
-    session = boto3.Session(region_name=FAKE_KEYS["AWS_REGION"])
     account = session.client("sts").get_caller_identity()["Account"]
     complete_requests(session, account, kms_key)
     iam = session.client("iam")
@@ -251,26 +383,19 @@ def connect_embedded(bucket: str, kms_key: str) -> Connection:
         bucket=bucket,
         role=made["Role"]["Arn"],
         endpoint=server.url,
+        home=server.home,
     )
 
 
 def connect_aws(role: str, bucket: str, region: str, kms_key: str) -> Connection:
     """Connect to the reader's own account. See `connect`."""
-    restore_environment()
-    try:
-        session = boto3.Session(region_name=region or None)
-        credentials = session.get_credentials()
-    except BotoCoreError as error:
-        raise ConnectError(
-            f"Expected AWS settings that can be used, found some that cannot: {error}. Look at AWS_PROFILE, at the "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of your environment, and at `aws configure list`."
-        ) from error
+    session = open_session(region)
     if not session.region_name:
         raise ConnectError(
             "Expected an AWS region, found none. Run `aws configure set region us-east-1` (or the region "
             "nearest to you), or pass region=."
         )
-    if credentials is None:
+    if session.get_credentials() is None:
         raise ConnectError(
             "Expected AWS credentials, found none. Run `aws configure` (access keys) or `aws sso login`, or "
             "set AWS_PROFILE to a profile that has them. To learn without an account, use "
@@ -296,11 +421,11 @@ def connect_aws(role: str, bucket: str, region: str, kms_key: str) -> Connection
     return Connection("aws", session, account, session.region_name, bucket, role)
 
 
-def require_embedded(endpoint: str) -> None:
+def require_embedded(endpoint: str, home: Path | None = None) -> None:
     """Make sure that the embedded AWS still answers at `endpoint`. Raises `ConnectError`."""
     from helpers import embedded
 
-    server = embedded.find()
+    server = embedded.find(home)
     if server is None or server.url != endpoint:
         raise ConnectError(
             f"The embedded AWS at {endpoint} no longer answers: it was stopped. Run the notebook again from its "
@@ -469,52 +594,3 @@ def explained(connection: Connection, error_type: type[Exception], more: str) ->
         if not (why := explain_silence(connection, error)):
             raise
         raise error_type(why if connection.endpoint else f"{why} {more}") from error
-
-
-_before: dict[str, str | None] = {}
-
-
-def use_environment(server: "Server") -> None:
-    """Turn every AWS client of this process, and of those it starts, to the server."""
-    changes = {
-        **FAKE_KEYS,
-        "AWS_ACCESS_KEY_ID": server.keys.access,
-        "AWS_SECRET_ACCESS_KEY": server.keys.secret,
-        "AWS_ENDPOINT_URL": server.url,
-        # The SageMaker SDK reports its use over the network unless its configuration says otherwise.
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(server.sdk_config),
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        # A proxy cannot reach this machine's loopback address.
-        **dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy()),
-        **dict.fromkeys(HIDDEN),
-        # An endpoint set for one service, such as AWS_ENDPOINT_URL_S3, would lead past the embedded AWS.
-        **dict.fromkeys(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL_")),
-    }
-    for name, value in changes.items():
-        _before.setdefault(name, os.environ.get(name))
-        set_variable(name, value)
-    # boto3 keeps a default session with the credentials it first found.
-    boto3.DEFAULT_SESSION = None
-
-
-def no_proxy() -> str:
-    """Return what no proxy is to be asked for: what the reader set, in either case of the name, and this machine."""
-    hosts = [os.environ.get("NO_PROXY"), os.environ.get("no_proxy"), "127.0.0.1"]
-    return ",".join(dict.fromkeys(filter(None, hosts)))
-
-
-def restore_environment() -> None:
-    """Undo `use_environment`, so that the reader's own credentials count again."""
-    for name, value in _before.items():
-        set_variable(name, value)
-    _before.clear()
-    boto3.DEFAULT_SESSION = None
-
-
-def set_variable(name: str, value: str | None) -> None:
-    """Set an environment variable, or remove it where `value` is None."""
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value

@@ -109,9 +109,9 @@ class Server:
         return keys
 
 
-def find() -> Server | None:
-    """Give the running server, or None."""
-    home = home_folder()
+def find(home: Path | None = None) -> Server | None:
+    """Give the running server of a folder, by default of `home_folder`, or None."""
+    home = home or home_folder()
     if not home.exists():
         return None
     try:

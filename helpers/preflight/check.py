@@ -75,7 +75,8 @@ def check(
     Raises
     ------
     ConnectError
-        If the target is neither of the two, or the embedded AWS can't be started. Nothing else is raised: what is
+        If the target is neither of the two, the embedded AWS can't be started, or the settings for AWS can't be
+        used. Nothing else is raised: what is
         missing is in the report.
     """
     if target == "embedded":
@@ -85,13 +86,7 @@ def check(
     elif target != "aws":
         raise aws.ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
     elif session is None:
-        aws.restore_environment()
-        try:
-            session = boto3.Session(region_name=region or None)
-        except BotoCoreError as error:
-            raise aws.ConnectError(
-                f"The AWS settings cannot be used: {error}. Look at AWS_PROFILE and at `aws configure list`."
-            ) from error
+        session = aws.open_session(region)
     region = region or session.region_name or ""
 
     identity, findings = find_identity(session, region)

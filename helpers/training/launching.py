@@ -178,10 +178,7 @@ class Order:
 
 
 def make_trainer(connection: Connection, order: Order) -> tuple["ModelTrainer", list["InputData"]]:
-    """Return the SDK's trainer of a job, and its channels."""
-    # The SDK would refuse a role that lacks rights to make network interfaces, which only jobs in a VPC use.
-    # helpers.preflight looks at the rights that these jobs need.
-    os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
+    """Return the SDK's trainer of a job, and its channels; for use inside ``with connection.sdk()``."""
     # The SDK takes some 8 seconds to import. Only who launches a job waits for it.
     from sagemaker.core.helper.session_helper import Session
     from sagemaker.core.shapes import (
@@ -241,8 +238,9 @@ def choose_volume_key(connection: Connection, instance_type: str) -> str | None:
 
 def make_request(connection: Connection, order: Order, name: str) -> dict[str, Any]:
     """Return the SDK's request for a job of this name."""
-    trainer, inputs = make_trainer(connection, order)
-    request = trainer._create_training_job_args(input_data_config=inputs, boto3=True)
+    with connection.sdk():
+        trainer, inputs = make_trainer(connection, order)
+        request = trainer._create_training_job_args(input_data_config=inputs, boto3=True)
     return {**request, "TrainingJobName": name}
 
 

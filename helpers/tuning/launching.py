@@ -218,33 +218,34 @@ def _find_same(connection: Connection, mark: str) -> _Found | None:
 
 def _create(connection: Connection, name: str, order: Order, ranges: list[tried.Range], search: dict[str, Any]) -> None:
     """Create the tuning job through the SDK. SageMaker takes a name once, so that to ask again makes no second one."""
-    trainer, _ = make_trainer(connection, order)
-    from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
-    from sagemaker.core.training.configs import InputData
-    from sagemaker.train.tuner import HyperparameterTuner
+    with connection.sdk():
+        trainer, _ = make_trainer(connection, order)
+        from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
+        from sagemaker.core.training.configs import InputData
+        from sagemaker.train.tuner import HyperparameterTuner
 
-    class Tuner(HyperparameterTuner):
-        """The SDK's, which of network and disk passes on no more than a VPC and the size."""
+        class Tuner(HyperparameterTuner):
+            """The SDK's, which of network and disk passes on no more than a VPC and the size."""
 
-        def _build_training_job_definition(self, inputs: Any) -> Any:
-            definition = super()._build_training_job_definition(inputs)
-            definition.enable_network_isolation = True
-            if key := choose_volume_key(connection, order.instance_type):
-                definition.resource_config.volume_kms_key_id = key
-            return definition
+            def _build_training_job_definition(self, inputs: Any) -> Any:
+                definition = super()._build_training_job_definition(inputs)
+                definition.enable_network_isolation = True
+                if key := choose_volume_key(connection, order.instance_type):
+                    definition.resource_config.volume_kms_key_id = key
+                return definition
 
-    numbers = {"Continuous": ContinuousParameter, "Integer": IntegerParameter}
-    parameters = {
-        one.name: CategoricalParameter(list(one.values))
-        if one.kind == "Categorical"
-        else numbers[one.kind](one.low, one.high, one.scale)
-        for one in ranges
-    }
-    definitions = [{"Name": metric, "Regex": regex} for metric, regex in training.METRICS.items()]
-    tuner = Tuner(model_trainer=trainer, hyperparameter_ranges=parameters, metric_definitions=definitions, **search)
-    try:
-        tuner.tune([InputData(channel_name=training.CHANNEL, data_source=order.volume)], job_name=name, wait=False)
-    except ClientError as error:
-        # With this name an earlier attempt made it, whose answer did not arrive: what was asked for is part of it.
-        if code(error) != "ResourceInUse":
-            raise
+        numbers = {"Continuous": ContinuousParameter, "Integer": IntegerParameter}
+        parameters = {
+            one.name: CategoricalParameter(list(one.values))
+            if one.kind == "Categorical"
+            else numbers[one.kind](one.low, one.high, one.scale)
+            for one in ranges
+        }
+        definitions = [{"Name": metric, "Regex": regex} for metric, regex in training.METRICS.items()]
+        tuner = Tuner(model_trainer=trainer, hyperparameter_ranges=parameters, metric_definitions=definitions, **search)
+        try:
+            tuner.tune([InputData(channel_name=training.CHANNEL, data_source=order.volume)], job_name=name, wait=False)
+        except ClientError as error:
+            # With this name an earlier attempt made it, whose answer did not arrive: what was asked for is part of it.
+            if code(error) != "ResourceInUse":
+                raise

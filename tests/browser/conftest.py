@@ -14,7 +14,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from helpers import ROOT, aws, embedded, gallery, tutorial
+from helpers import ROOT, embedded, gallery, tutorial
 
 HERE = Path(__file__).parent
 SHORT = {
@@ -42,7 +42,6 @@ def project(tmp_path_factory):
         patch.setenv("EMBEDDED_HOME", str(home / ".embedded"))
         patch.delenv("MPLBACKEND")  # a kernel chooses its own, which shows pictures
         yield home
-        aws.restore_environment()
         embedded.stop()
 
 

@@ -92,14 +92,12 @@ def connection(client, tmp_path_factory):
         "DOCKER_CONFIG": str(tmp_path_factory.mktemp("docker-config")),
         name.BASE_VARIABLE: base_image(client),
     }
-    before = {variable: os.environ.get(variable) for variable in [*settings, "EMBEDDED_TRAIN_PROGRAM"]}
-    os.environ.update(settings)
-    os.environ.pop("EMBEDDED_TRAIN_PROGRAM", None)
-    yield aws.connect("embedded")
-    aws.restore_environment()
-    embedded.stop()
-    for variable, value in before.items():
-        aws.set_variable(variable, value)
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in settings.items():
+            patch.setenv(variable, value)
+        patch.delenv("EMBEDDED_TRAIN_PROGRAM", raising=False)
+        yield aws.connect("embedded")
+        embedded.stop()
 
 
 def base_image(client):

@@ -6,7 +6,6 @@ import os
 import tarfile
 import time
 
-import boto3
 import pytest
 
 from helpers import embedded, training
@@ -96,7 +95,7 @@ def test_a_job_that_fails_says_why(connection, sample, pushed):
 def test_a_job_that_is_stopped_leaves_its_model(connection, client, sample, pushed):
     name = launch(connection, sample, pushed, max_steps=1_000_000)
     wait_for_log(name, "Mean Reward")
-    boto3.client("sagemaker").stop_training_job(TrainingJobName=name)
+    connection.client("sagemaker").stop_training_job(TrainingJobName=name)
     job = training.follow(connection, name, poll_seconds=0.2)
     assert job.status == "Stopped"
     model = model_of(connection, name)

@@ -17,33 +17,30 @@ def test_tuning_the_sample_environment(own, monkeypatch, tmp_path):
     plt.close("all")  # of tests before this one
     monkeypatch.delenv("EMBEDDED_TRAIN_PROGRAM")
     own.start(EMBEDDED_GRACE_SECONDS="120", EMBEDDED_MAX_JOBS="2")
-    try:
-        connection = connecting.connect("embedded")
-        make_sample_build(tmp_path / "unity-volume")
-        volume.upload(connection, tmp_path / "unity-volume", progress=False)
-        name = tuning.launch(
-            connection,
-            volume=volume.locate(connection, tmp_path / "unity-volume"),
-            image=IMAGE,
-            folder=tmp_path / "unity-volume",
-            hyperparameters={"max_steps": 480, "summary_freq": 120, "buffer_size": 512, "seed": 1},
-            ranges={"learning_rate": (1e-5, 1e-2), "batch_size": [64, 256]},
-            max_trainings=3,
-            parallel=2,
-            seed=1,
-            max_minutes=4,
-        )
-        job = tuning.follow(connection, name, poll_seconds=0.5)
-        table = tuning.table(connection, name)
-        best = training.find(connection, job.best)
-        place = training.fetch(connection, best, tmp_path / "results")
-        read = volume.read(tmp_path / "unity-volume")
-        planted = {"Bucket": connection.bucket, "Key": f"unity-volume/{read.digest}/3DBall_Data/evil.so"}
-        connection.client("s3").put_object(**planted, Body=b"planted")
-        spoilt = training.launch(connection, volume=read.uri(connection.bucket), image=IMAGE, hyperparameters={})
-        failed = training.follow(connection, spoilt, poll_seconds=0.5)
-    finally:
-        connecting.restore_environment()
+    connection = connecting.connect("embedded")
+    make_sample_build(tmp_path / "unity-volume")
+    volume.upload(connection, tmp_path / "unity-volume", progress=False)
+    name = tuning.launch(
+        connection,
+        volume=volume.locate(connection, tmp_path / "unity-volume"),
+        image=IMAGE,
+        folder=tmp_path / "unity-volume",
+        hyperparameters={"max_steps": 480, "summary_freq": 120, "buffer_size": 512, "seed": 1},
+        ranges={"learning_rate": (1e-5, 1e-2), "batch_size": [64, 256]},
+        max_trainings=3,
+        parallel=2,
+        seed=1,
+        max_minutes=4,
+    )
+    job = tuning.follow(connection, name, poll_seconds=0.5)
+    table = tuning.table(connection, name)
+    best = training.find(connection, job.best)
+    place = training.fetch(connection, best, tmp_path / "results")
+    read = volume.read(tmp_path / "unity-volume")
+    planted = {"Bucket": connection.bucket, "Key": f"unity-volume/{read.digest}/3DBall_Data/evil.so"}
+    connection.client("s3").put_object(**planted, Body=b"planted")
+    spoilt = training.launch(connection, volume=read.uri(connection.bucket), image=IMAGE, hyperparameters={})
+    failed = training.follow(connection, spoilt, poll_seconds=0.5)
     assert (job.status, job.done, job.failed) == ("Completed", 3, 0), table.to_string()
     logs = "".join(file.read_text() for file in tmp_path.rglob("log.txt"))
     assert table["mean_reward"].notna().all() and table["mean_reward"].between(0, 100).all(), table.to_string() + logs

@@ -30,7 +30,6 @@ def serve(home, **settings):
                 for_the_server.setenv(name, str(value))
             embedded.start()
         yield aws.connect("embedded")
-        aws.restore_environment()
         embedded.stop()
 
 

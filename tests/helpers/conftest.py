@@ -57,5 +57,4 @@ def connection(tmp_path_factory):
             for_the_server.setenv("EMBEDDED_MAX_JOBS", "6")
             embedded.start()
         yield aws.connect("embedded")
-        aws.restore_environment()
         embedded.stop()

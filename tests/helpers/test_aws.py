@@ -1,12 +1,17 @@
 """The target: what `connect` gives, and what it says when something is missing."""
 
+import contextlib
 import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
@@ -18,25 +23,79 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.httpsession import URLLib3Session
 from botocore.stub import Stubber
 
-from helpers import aws, embedded
+from helpers import ROOT, aws, embedded, preflight, tuning
+from helpers.image import Image
+from helpers.training import launching
 
-SERVER = SimpleNamespace(
-    url="http://127.0.0.1:1", sdk_config="config.yaml", keys=SimpleNamespace(access="ONE", secret="one")
-)
+REAL = "AKIAREALREALREALREAL"
+FAKE_AWS = {  # what an account answers to those requests that a test lets through
+    "GetCallerIdentity": "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>210987654321</Account><Arn>arn:aws:"
+    "iam::210987654321:user/reader</Arn><UserId>A</UserId></GetCallerIdentityResult></GetCallerIdentityResponse>",
+    "publicAccessBlock": "<PublicAccessBlockConfiguration>"
+    + "".join(f"<{name}>true</{name}>" for name in aws.NOT_PUBLIC)
+    + "</PublicAccessBlockConfiguration>",
+    "CreateTrainingJob": '{"TrainingJobArn": "arn:aws:sagemaker:eu-west-1:210987654321:training-job/a"}',
+    "DescribeTrainingJob": '{"TrainingJobName": "a", "TrainingJobStatus": "InProgress"}',
+    "CreateHyperParameterTuningJob": '{"HyperParameterTuningJobArn": "arn:aws:sagemaker:eu-west-1:210987654321:'
+    'hyper-parameter-tuning-job/a"}',
+    "DescribeHyperParameterTuningJob": '{"HyperParameterTuningJobName": "a"}',
+}
 
 
 @pytest.fixture
 def readers_environment(monkeypatch):
-    """Put back whatever a test does to the environment, `connect` included."""
-    for name in [*aws.FAKE_KEYS, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"]:
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    before = dict(aws._before)
-    aws._before.clear()
-    yield monkeypatch
-    aws.restore_environment()
-    aws._before.update(before)
+    """Give a reader with keys and a region, and with nothing that leads elsewhere."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        if not name.endswith("_FILE"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", REAL)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    return monkeypatch
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Record whom each request of botocore's is sent to, and with whose key; none leaves this machine."""
+    requests, really_send = set(), URLLib3Session.send
+
+    def send(session, request):
+        place, header = urlsplit(request.url), request.headers["Authorization"]
+        key = re.search("Credential=([^/]+)", header.decode() if isinstance(header, bytes) else header)[1]
+        requests.add((place.netloc, key))
+        if place.hostname == "127.0.0.1":
+            return really_send(session, request)
+        target = request.headers.get("X-Amz-Target", b"").decode()
+        action = None if target else re.search(r"Action=(\w+)", str(request.body))
+        call = action[1] if action else target.rpartition(".")[2] or urlsplit(request.url).query
+        text = FAKE_AWS.get(call, "")
+        status = 200 if text or request.method == "HEAD" else 403
+        if not text:
+            refusal = "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+            text = '{"__type": "AccessDenied"}' if target else refusal
+        return AWSResponse(request.url, status, {}, SimpleNamespace(stream=lambda **_: iter([text.encode()])))
+
+    monkeypatch.setattr(URLLib3Session, "send", send)
+    return requests
+
+
+@pytest.fixture(params=["embedded first", "aws first"])
+def both(request, connection, readers_environment, sent):
+    """Connect to an account and to the embedded AWS, in both orders."""
+    connects = {
+        "embedded": lambda: aws.connect("embedded"),
+        "aws": lambda: aws.connect("aws", role="arn:aws:iam::210987654321:role/training"),
+    }
+    before = dict(os.environ)
+    made = {name: connects[name]() for name in sorted(connects, reverse=request.param != "aws first")}
+    assert dict(os.environ) == before
+    sent.clear()
+    return made["embedded"], made["aws"]
 
 
 def test_embedded_gives_account_bucket_and_role(connection):
@@ -62,26 +121,119 @@ def test_another_bucket_is_made_and_private(connection):
     assert set(block["PublicAccessBlockConfiguration"].values()) == {True}
 
 
-def test_every_client_of_the_process_goes_to_the_embedded_aws(connection):
-    assert boto3.client("s3").meta.endpoint_url == connection.endpoint
-    assert os.environ["AWS_ACCESS_KEY_ID"] == embedded.find().keys.access
-    assert os.environ["NO_PROXY"].endswith("127.0.0.1")
-    assert "TelemetryOptOut: true" in Path(os.environ["SAGEMAKER_USER_CONFIG_OVERRIDE"]).read_text()
+CALLS = {
+    "s3": lambda client: client.list_buckets(),
+    "sts": lambda client: client.get_caller_identity(),
+    "iam": lambda client: client.list_roles(),
+    "sagemaker": lambda client: client.list_training_jobs(),
+    "logs": lambda client: client.describe_log_groups(),
+    "ecr": lambda client: client.describe_repositories(),
+    "service-quotas": lambda client: client.list_services(),
+}
 
 
-def test_what_would_lead_past_it_is_taken_away_and_given_back(readers_environment):
-    readers_environment.setenv("AWS_PROFILE", "mine")
-    readers_environment.setenv("AWS_ENDPOINT_URL_S3", "https://elsewhere.example")
-    readers_environment.setenv("AWS_ACCESS_KEY_ID", "REAL")
-    aws.use_environment(SERVER)
-    assert "AWS_PROFILE" not in os.environ
-    assert "AWS_ENDPOINT_URL_S3" not in os.environ
-    assert os.environ["AWS_ACCESS_KEY_ID"] == "ONE"
-    aws.use_environment(SERVER)
-    aws.restore_environment()
-    assert os.environ["AWS_PROFILE"] == "mine"
-    assert os.environ["AWS_ENDPOINT_URL_S3"] == "https://elsewhere.example"
-    assert os.environ["AWS_ACCESS_KEY_ID"] == "REAL"
+def call_all(connection):
+    """Call each service, through the connection and through its session."""
+    for service, call in CALLS.items():
+        for client in (connection.client(service), connection.session.client(service)):
+            with contextlib.suppress(ClientError):
+                call(client)
+
+
+def went_to(sent, connection):
+    """Say whether these requests are the connection's alone, with its own key; forget them."""
+    seen = set(sent)
+    sent.clear()
+    if connection.endpoint:
+        key = embedded.find(connection.home).keys.access
+        return seen == {(connection.endpoint.removeprefix("http://"), key)}
+    return bool(seen) and all(host.endswith(".amazonaws.com") and key == REAL for host, key in seen)
+
+
+LATER = {
+    "nothing": {},
+    "another endpoint": {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"},
+    "another profile": {"AWS_PROFILE": "nowhere", "AWS_DEFAULT_PROFILE": "nowhere"},
+    "other keys": {"AWS_ACCESS_KEY_ID": "AKIAOTHEROTHEROTHER0", "AWS_SESSION_TOKEN": "x", "AWS_REGION": "us-west-2"},
+    "a proxy": {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""},
+}
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_two_connections_in_one_process(both, sent, readers_environment, later):
+    for name, value in LATER[later].items():
+        readers_environment.setenv(name, value)
+    for one in both:
+        call_all(one)
+        assert went_to(sent, one)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(call_all, both * 2))
+    ours, real = (both[0].endpoint.removeprefix("http://"), embedded.find(both[0].home).keys.access), REAL
+    assert {key == ours[1] for host, key in sent if host == ours[0]} == {True}
+    assert {key == real for host, key in sent if host.endswith(".amazonaws.com")} == {True}
+    assert {host for host, _ in sent if not host.endswith(".amazonaws.com")} == {ours[0]}
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        lambda: aws.connect("aws"),
+        lambda: aws.connect("aws", role="a-role-that-iam-refuses"),
+        lambda: preflight.check("aws", role="a-role", container=ROOT / "container"),
+    ],
+)
+def test_an_attempt_at_aws_leaves_the_connection_before_it_alone(connection, readers_environment, sent, fail):
+    with contextlib.suppress(aws.ConnectError):
+        fail()
+    assert connection.endpoint.removeprefix("http://") not in {host for host, _ in sent}
+    sent.clear()
+    call_all(connection)
+    assert went_to(sent, connection)
+
+
+def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment):
+    for name, value in {**LATER["another endpoint"], **LATER["other keys"]}.items():
+        readers_environment.setenv(name, value)
+    image = Image("210987654321.dkr.ecr.eu-west-1.amazonaws.com", "tag")
+    limits = {"max_runtime_in_seconds": 60}
+    order = launching.Order("s3://bucket/unity-volume/x/", image, {"max_steps": "1"}, "ml.m5.large", False, limits, "")
+    search = {"objective_metric_name": "mean_reward", "max_jobs": 1, "max_parallel_jobs": 1}
+    ranges = [tuning.ranges.Range("batch_size", "Categorical", values=("32", "64"))]
+
+    def launch(one):
+        launching._create(
+            one, launching.make_request(one, replace(order, place="s3://b/c"), f"j-{time.monotonic_ns()}")
+        )
+        tuning.launching._create(one, f"t-{time.monotonic_ns()}", order, ranges, search)
+
+    before = dict(os.environ)
+    for one in both:
+        launch(one)
+        assert went_to(sent, one)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(launch, both * 2))
+    assert {host.endswith(".amazonaws.com"): key for host, key in sent} == {
+        True: REAL,
+        False: embedded.find(both[0].home).keys.access,
+    }
+    assert dict(os.environ) == before and boto3.DEFAULT_SESSION is None
+
+
+def test_a_target_that_can_not_be_honoured_is_an_error(connection, readers_environment, both, sent):
+    with pytest.raises(aws.ConnectError, match="Expected no access key for a client of the embedded AWS"):
+        connection.session.client("s3", aws_access_key_id=REAL, aws_secret_access_key="real")
+    with pytest.raises(aws.ConnectError, match=r"found the address http://localhost:1 of this machine"):
+        both[1].session.client("s3", endpoint_url="http://localhost:1")
+    readers_environment.setenv("AWS_ENDPOINT_URL", connection.endpoint)
+    with pytest.raises(aws.ConnectError, match=f"found the address {connection.endpoint} of this machine"):
+        aws.connect("aws", role="role")
+    readers_environment.delenv("AWS_ENDPOINT_URL")
+    keys = embedded.find().keys
+    readers_environment.setenv("AWS_ACCESS_KEY_ID", keys.access)
+    readers_environment.setenv("AWS_SECRET_ACCESS_KEY", keys.secret)
+    with pytest.raises(aws.ConnectError, match="found keys of an embedded AWS"):
+        aws.connect("aws", role="role")
+    assert sent == set()
 
 
 def test_an_unknown_target():
@@ -104,24 +256,19 @@ def test_aws_without_credentials(readers_environment):
 
 
 def test_aws_without_a_role(readers_environment):
-    readers_environment.setenv("AWS_ACCESS_KEY_ID", "TESTING")
-    readers_environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with pytest.raises(aws.ConnectError, match="Expected the name or ARN of an execution role, found none"):
         aws.connect("aws", region="eu-west-1")
 
 
 def test_aws_that_refuses(readers_environment):
-    readers_environment.setenv("AWS_ACCESS_KEY_ID", "TESTING")
-    readers_environment.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    readers_environment.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    readers_environment.setenv("AWS_MAX_ATTEMPTS", "1")
+    readers_environment.setenv("AWS_ENDPOINT_URL", "http://nowhere.invalid")
     with pytest.raises(aws.ConnectError, match="AWS refused, or could not be reached: Could not connect"):
         aws.connect("aws", role="role", region="eu-west-1")
 
 
 def test_aws_is_the_same_code_with_the_readers_names(connection, monkeypatch):
     """Against the embedded AWS as a stand-in for an account: role by name, bucket by default."""
-    monkeypatch.setattr(aws, "restore_environment", lambda: None)
+    monkeypatch.setattr(aws, "open_session", lambda region: connection.session)
     mine = aws.connect("aws", role="mlagents-training", region="us-east-1")
     assert (mine.target, mine.endpoint) == ("aws", None)
     assert (mine.account, mine.bucket, mine.role) == (connection.account, connection.bucket, connection.role)
@@ -129,7 +276,7 @@ def test_aws_is_the_same_code_with_the_readers_names(connection, monkeypatch):
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
 def test_a_bucket_is_made_in_its_region(connection, region):
-    session = boto3.Session(region_name=region)
+    session = aws.open_embedded(embedded.find(), region)
     aws.make_bucket(session, f"made-in-{region}")
     place = connection.client("s3").get_bucket_location(Bucket=f"made-in-{region}")["LocationConstraint"]
     assert place == (None if region == "us-east-1" else region)
@@ -280,10 +427,3 @@ def test_aws_with_a_profile_that_is_not_there(readers_environment):
     readers_environment.setenv("AWS_PROFILE", "nowhere")
     with pytest.raises(aws.ConnectError, match="profile .nowhere. could not be found"):
         aws.connect("aws", role="role")
-
-
-def test_this_machine_is_never_asked_for_through_a_proxy(readers_environment):
-    readers_environment.setenv("NO_PROXY", "intranet")
-    readers_environment.setenv("no_proxy", "localhost")
-    aws.use_environment(SERVER)
-    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "intranet,localhost,127.0.0.1"

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from helpers import ROOT, aws, embedded, tutorial
+from helpers import ROOT, embedded, tutorial
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,6 @@ def project(tmp_path_factory):
         patch.setenv("EMBEDDED_HOME", str(home / ".embedded"))
         patch.delenv("MPLBACKEND")  # a kernel chooses its own, which shows pictures
         yield home
-        aws.restore_environment()
         embedded.stop()
 
 

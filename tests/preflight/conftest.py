@@ -29,7 +29,6 @@ def connection(tmp_path_factory):
             for_the_server.setenv("EMBEDDED_TRAIN_PROGRAM", f"{sys.executable} -S {PROGRAM}")
             embedded.start()
         yield aws.connect("embedded")
-        aws.restore_environment()
         embedded.stop()
 
 
