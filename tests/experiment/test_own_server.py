@@ -52,6 +52,8 @@ def test_a_target_that_is_gone_is_told(tmp_path, launch, many):
         watch = following.Watch(connection, "gone")
         embedded.stop()
         view = following.View(connection, watch, 0.1)
-        with pytest.raises(training.TrainingError, match="no longer answers: it was stopped, and the runs with it"):
+        with pytest.raises(
+            training.TrainingError, match="no longer answers: it was stopped, and what ran there with it"
+        ):
             view.look()
         view.close()

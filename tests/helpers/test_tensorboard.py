@@ -81,10 +81,18 @@ def test_a_running_job_without_events(connection):
         ("run_x/a.tfevents.1/b.tfevents.2", "File exists|Not a directory"),
     ],
 )
-def test_a_key_that_is_no_path_is_refused(connection, tmp_path, key, told):
+def test_a_key_that_is_no_path_is_refused(connection, tmp_path, monkeypatch, key, told):
     board = put_events(connection, tmp_path, f"training/{len(key)}/board/run_x", Lesson=1.0)
-    for each in (key, "run_x/a.tfevents.1"):
-        connection.client("s3").put_object(Bucket=connection.bucket, Key=f"training/{len(key)}/board/{each}", Body=b"x")
+    s3 = connection.client("s3")
+    for each in (key.replace("..", "up"), "run_x/a.tfevents.1"):
+        s3.put_object(Bucket=connection.bucket, Key=f"training/{len(key)}/board/{each}", Body=b"x")
+
+    def list_up(parsed, **_):  # AWS lists such keys, which the embedded AWS does not take
+        for item in parsed["Contents"]:
+            item["Key"] = item["Key"].replace("up", "..")
+
+    s3.meta.events.register("after-call.s3.ListObjectsV2", list_up)
+    monkeypatch.setattr(type(connection), "client", lambda *_: s3)
     with pytest.raises(rewards.RewardsError, match=f"Expected event files at {board}, found .*{told}.*Remove it"):
         rewards.read_running(connection, running(tensorboard=board))
 
