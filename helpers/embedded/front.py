@@ -9,7 +9,6 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
 from xml.sax.saxutils import escape
@@ -38,15 +37,17 @@ MOST_DRAINED = 1 << 20
 IAM_CHANGES = ("Create", "Delete", "Put", "Attach", "Detach", "Update", "Add", "Remove", "Tag", "Untag", "Set")
 LOGS_CHANGES = ("CreateLogGroup", "DeleteLogGroup", "PutRetention", "DeleteRetention", "TagLog", "UntagLog", "TagRes")
 LOGS_CHANGES += ("UntagRes",)
-READS_LOGS = ("DescribeLogStreams", "GetLogEvents", "FilterLogEvents")
+LISTS_LOGS = ("DescribeLogGroups", "DescribeLogStreams")
+READS_LOGS = ("GetLogEvents", "FilterLogEvents")
 S3_CONTROL = "/v20180820/"
 
 
 class Front:
     """Passes S3 to the store, ECR and SageMaker's jobs to their own, policies to `simulate`, the rest to moto."""
 
-    def __init__(self, home: Path, gate: Gate, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
+    def __init__(self, gate: Gate, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
         self.gate, self.moto, self.store, self.ecr, self.jobs = gate, moto, store, ecr, jobs
+        home = jobs.folder.parent
         self.kept = {
             "iam": Kept("iam", "", home / "iam.jsonl", moto, IAM_CHANGES),
             "logs": Kept("logs", "Logs_20140328.", home / "logs.jsonl", moto, LOGS_CHANGES, _age_group),
@@ -139,12 +140,15 @@ class Front:
     def _give_logs(self, environ: dict[str, Any], region: str) -> None:
         """See to it that moto has the logs that a request asks for, and finds those of a prefix."""
         call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
+        if call in LISTS_LOGS:
+            self.jobs.show_streams(region)
         if call in READS_LOGS:
             with contextlib.suppress(ValueError, AttributeError, KeyError):  # moto will say what is wrong with it
                 asked = json.loads(take_body(environ))
                 streams = [asked.get("logStreamName") or "", *asked.get("logStreamNames", ())]
                 prefix = asked.get("logStreamNamePrefix")
-                unsent = self.jobs.find_unsent(region, prefix) if prefix else set()
+                everything = call == "FilterLogEvents" and not any(streams)
+                unsent = self.jobs.find_unsent(region, prefix or "") if everything or prefix else set()
                 self.jobs.give_logs(region, unsent | {name.partition("/")[0] for name in streams})
                 if prefix and call == "FilterLogEvents":  # moto passes over the prefix
                     asked["logStreamNames"] = joblog.find_streams(region, asked["logGroupName"], prefix) or [prefix]

@@ -9,7 +9,7 @@ import re
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core import DEFAULT_ACCOUNT_ID
-from moto.logs.models import LogEvent, LogStream, logs_backends
+from moto.logs.models import LogEvent, LogGroup, LogStream, logs_backends
 
 from helpers.embedded.record import Record
 
@@ -26,8 +26,8 @@ FLUSH_SECONDS = 0.5
 BATCH_EVENTS, BATCH_BYTES, EVENT_BYTES = 5_000, 900_000, 250_000  # CloudWatch: 10,000, 1,048,576 and 262,144
 
 
-EVENTS = "events.jsonl"
-"""In a job's folder: what was sent to CloudWatch Logs, for the next server."""
+EVENTS, STREAMS = "events.jsonl", "streams.json"
+"""In a job's folder: what was sent to CloudWatch Logs, and how it describes that, for the next server."""
 
 
 _making = threading.Lock()
@@ -56,22 +56,71 @@ def _ignore(code: str, call: Callable[..., Any], **request: str) -> None:
             raise
 
 
-def replay(folder: Path, logs: BaseClient) -> None:
-    """Send the log of the job in `folder`, which an earlier server ran, to CloudWatch Logs again.
+class EarlierStream(LogStream):
+    """A log stream of an earlier server's job: described as it was, with its events only while somebody reads them."""
 
-    Like AWS, moto takes nothing older than 14 days; ``log.txt`` has all of it.
-    """
+    def __init__(self, group: LogGroup, name: str, told: dict[str, Any]):
+        super().__init__(group, name)
+        self.told = {"arn": self.arn, **told}
+        self.stored_bytes = told["storedBytes"]
+
+    def to_describe_dict(self) -> dict[str, Any]:
+        """Return its entry in DescribeLogStreams."""
+        return dict(self.told)
+
+
+def show(folder: Path, region: str) -> None:
+    """Let CloudWatch Logs list the log streams of the job in `folder`, which an earlier server ran."""
+    group = _group(region)
+    for name, told in _describe_streams(folder).items():
+        if name not in group.streams:
+            group.streams[name] = EarlierStream(group, name, told)
+
+
+def replay(folder: Path, region: str) -> None:
+    """Give CloudWatch Logs the events of such a job."""
+    show(folder, region)
+    streams = _group(region).streams
     for batch in _batches(folder):
-        make_stream(logs, batch["logStreamName"])
-        logs.put_log_events(logGroupName=GROUP, **batch)
+        stream = streams[batch["logStreamName"]]
+        stream.events += [LogEvent(stream.told["lastIngestionTime"], event) for event in batch["logEvents"]]
 
 
-def forget(folder: Path, logs: BaseClient) -> None:
-    """Take the log of the job in `folder` out of CloudWatch Logs, to be sent again when it is asked for."""
-    for stream in {batch["logStreamName"] for batch in _batches(folder)}:
-        _ignore("ResourceNotFoundException", logs.delete_log_stream, logGroupName=GROUP, logStreamName=stream)
+def forget(folder: Path, region: str) -> None:
+    """Take the events of such a job out of memory again, to be read again when they are asked for."""
+    streams = _group(region).streams
+    for name in _describe_streams(folder):
+        if name in streams:
+            streams[name].events = []
     for kind in (LogEvent, LogStream):  # of which moto notes all that ever were, for its own dashboard
         kind.instances_tracked.clear()
+
+
+def remove(names: Iterable[str], region: str) -> None:
+    """Remove log streams from CloudWatch Logs."""
+    for name in names:
+        _group(region).streams.pop(name, None)
+
+
+def _group(region: str) -> LogGroup:
+    """Return moto's log group of jobs; its API has no way to say when a stream was made."""
+    backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
+    return backend.groups.get(GROUP) or backend.create_log_group(GROUP, {})
+
+
+def _describe_streams(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return a job's entries in DescribeLogStreams; of a server that was killed, what its events tell of them."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads((folder / STREAMS).read_text())
+    found: dict[str, dict[str, Any]] = {}
+    for batch in _batches(folder):
+        name, events = batch["logStreamName"], batch["logEvents"]
+        first, last = events[0]["timestamp"], events[-1]["timestamp"]
+        told = found.setdefault(name, {"logStreamName": name, "creationTime": first, "firstEventTimestamp": first})
+        told |= {"lastEventTimestamp": last, "lastIngestionTime": last}
+        told["storedBytes"] = told.get("storedBytes", 0) + sum(len(event["message"]) for event in events)
+        told["uploadSequenceToken"] = str(int(told.get("uploadSequenceToken", 0)) + 1)
+    return found
 
 
 def find_streams(region: str, group: str, prefix: str) -> list[str]:
@@ -140,6 +189,7 @@ class JobLog:
             self._add(note)
             self.flush()
             self.record.note(note)
+        self._attempt(STREAMS, 0, self._describe)
 
     def flush(self) -> None:
         """Send what has been gathered to CloudWatch Logs."""
@@ -172,8 +222,14 @@ class JobLog:
         self._open_stream()
         self.logs.put_log_events(logGroupName=GROUP, **batch)
 
+    def _describe(self) -> None:
+        streams = _group(self.record.region).streams
+        told = {name: streams[name].to_describe_dict() for name in self.record.streams if name in streams}
+        (self.record.folder / STREAMS).write_text(json.dumps(told))
+
     def _open_stream(self) -> None:
         if not self.made:
+            (self.record.folder / STREAMS).unlink(missing_ok=True)  # that of an attempt before lacks this stream
             make_stream(self.logs, self.stream)
             self.made = True
             with self.record.lock:

@@ -56,6 +56,7 @@ class Jobs:
         self.waiting: deque[str] = deque()
         self.unsent: set[str] = set()  # jobs of earlier servers, whose logs this one's CloudWatch lacks
         self.given: deque[str] = deque()  # those of them that it has meanwhile
+        self.shown: set[str] = set()  # regions whose earlier logs are listed
         self.log_lock = threading.Lock()
         self.closed = False
         self.ended: Callable[[Record], None] = lambda job: None  # called after the end of each job
@@ -80,6 +81,7 @@ class Jobs:
         left = [job for job in self.records.values() if job.status not in ENDED]
         for job in sorted(left, key=lambda job: job.created):
             if job.started is None and job.status == "InProgress":
+                self.unsent.discard(job.key)
                 self._admit(job)
             else:
                 self._bury(job)
@@ -171,7 +173,7 @@ class Jobs:
             for by, value in (("Name", job.name), ("CreationTime", job.created)):
                 self.orders[by].remove((value, job.key))
         with self.log_lock:
-            joblog.forget(job.folder, self.client("logs", job.region))
+            joblog.remove(job.streams, job.region)
             self.unsent.discard(job.key)
             if job.key in self.given:
                 self.given.remove(job.key)
@@ -223,6 +225,15 @@ class Jobs:
             training.join()
         return len(living)
 
+    def show_streams(self, region: str) -> None:
+        """Let CloudWatch Logs list the log streams of earlier servers' jobs."""
+        with self.log_lock:
+            if region not in self.shown:
+                self.shown.add(region)
+                for key in self.unsent:
+                    if self.records[key].region == region:
+                        joblog.show(self.folder / key, region)
+
     def find_unsent(self, region: str, prefix: str) -> set[str]:
         """Return the names of earlier servers' jobs with log streams that begin with `prefix` and are not given yet."""
         jobs = [self.records[key] for key in list(self.unsent)]
@@ -234,13 +245,13 @@ class Jobs:
         with self.log_lock:
             asked = {make_key(name, region) for name in names} & self.unsent
             for key in asked:
-                joblog.replay(self.folder / key, self.client("logs", region))
+                joblog.replay(self.folder / key, region)
                 self.unsent.discard(key)
                 if self.records[key].status in ENDED:
                     self.given.append(key)
             while len(self.given) > max(KEPT_LOGS, len(asked)):  # out of moto's memory; who asks gets them once more
                 first = self.given.popleft()
-                joblog.forget(self.folder / first, self.client("logs", self.records[first].region))
+                joblog.forget(self.folder / first, self.records[first].region)
                 self.unsent.add(first)
 
     def list(self, query: dict[str, Any], region: str = REGION) -> dict[str, Any]:

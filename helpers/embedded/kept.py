@@ -30,8 +30,9 @@ class Kept:
         moto's application.
     changes
         How the names of the calls begin that change something to be kept.
-    restored
-        Called with call, request, region and time after each that was sent again.
+    settle
+        Called with call, request, region and time after each, when it was kept and when it was sent again: it gives
+        what was made the same time.
     """
 
     def __init__(
@@ -41,17 +42,19 @@ class Kept:
         file: Path,
         moto: WsgiApp,
         changes: tuple[str, ...],
-        restored: Callable[[str, Any, str, float], None] = lambda *_: None,
+        settle: Callable[[str, Any, str, float], None] = lambda *_: None,
     ):
         self.service, self.target, self.file, self.moto = service, target, file, moto
-        self.changes, self.restored = changes, restored
+        self.changes, self.settle = changes, settle
         self.lock = threading.Lock()
         self.done = False
 
     def keep(self, call: str, request: dict[str, Any] | str, region: str) -> None:
         """Keep a request that moto has accepted, if it is one that changes something."""
         if call.startswith(self.changes):
-            line = json.dumps({"call": call, "request": request, "region": region, "time": time.time()})
+            now = time.time()
+            line = json.dumps({"call": call, "request": request, "region": region, "time": now})
+            self.settle(call, request, region, now)
             with self.lock:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
                 with self.file.open("a") as file:
@@ -69,7 +72,7 @@ class Kept:
                 except ValueError:  # cut short when the server was killed
                     continue
                 if self.ask(change["call"], change["request"], change["region"]) and "time" in change:
-                    self.restored(change["call"], change["request"], change["region"], change["time"])
+                    self.settle(change["call"], change["request"], change["region"], change["time"])
 
     def ask(self, call: str, request: dict[str, Any] | str, region: str) -> bool:
         """Ask moto; say whether it did what was asked."""

@@ -91,9 +91,14 @@ class ResourceApi:
         """Return all that a search is to look at, as Search gives it."""
         if request["Resource"] == "TrainingJob":
             jobs = [job for job in list(self.jobs.records.values()) if job.region == region]
-            return [Found(job.name, job.tags, job.describe) for job in jobs]
+            return [Found(job.name, job.tags, job.describe, _known(job)) for job in jobs]
         tunings = [one for one in list(self.tunings.records.values()) if one.region == region]
         return [Found(one.name, one.tags, lambda one=one: one.describe(self.tunings.trainings(one))) for one in tunings]
+
+
+def _known(job: Record) -> dict[str, Any]:
+    known = {"TrainingJobName": job.name, "TrainingJobStatus": job.status}
+    return {**known, "CreationTime": job.created, "LastModifiedTime": job.modified}
 
 
 def _tags(owner: Record | Tuning) -> list[dict[str, str]]:

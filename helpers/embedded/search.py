@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -41,12 +41,15 @@ class Found:
     tags
         Its tags.
     describe
-        Returns its record; called only where something else than its tags is looked at.
+        Returns its record; called only where something is looked at that is neither a tag nor in `known`.
+    known
+        Properties of the record that cost nothing.
     """
 
     name: str
     tags: Mapping[str, str]
     describe: Callable[[], dict[str, Any]]
+    known: Mapping[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def record(self) -> dict[str, Any]:
@@ -198,7 +201,8 @@ def _plain(path: str, name: str, shape: Shape, unknown: str) -> Property:
     kind = KINDS.get(found.type_name, "object")
     if path.startswith("HyperParameters."):
         kind = "hyperparameter"
-    return Property(name, kind, lambda one: _find(one.record, path.split(".")))
+    parts = path.split(".")
+    return Property(name, kind, lambda one: iter([one.known[path]]) if path in one.known else _find(one.record, parts))
 
 
 def _walk(path: str, shape: Shape) -> Shape | None:

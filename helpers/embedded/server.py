@@ -130,7 +130,7 @@ def serve(home: Path, ready: int) -> None:
     tunings = Tunings(home / "tuning", jobs)
     registry = Registry(home / "registry")
     server.app = Front(
-        home, Gate(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
+        Gate(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
     )
     asked = await_signals()
     threading.Thread(target=server.serve_forever, daemon=True).start()

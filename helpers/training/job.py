@@ -245,14 +245,22 @@ def stop(connection: Connection, name: str) -> None:
     Raises
     ------
     TrainingError
-        If there is no such job. One that has ended already is left as it is.
+        If there is no such job. One that is stopping or has ended already is left as it is.
     """
     if not name:
         raise TrainingError("Expected the name of the job to stop, found none. Name it, so that no other is stopped.")
     with explained(connection, TrainingError, f"{name} was not stopped. It goes on, and is billed until it ends."):
         job = describe(connection, name)
-        if job.ended:
-            print(f"{job.name} has ended already: {job.status}.")
-            return
-        connection.client("sagemaker").stop_training_job(TrainingJobName=name)
-    print(f"Stopping {name}. It saves its model first; this can take two minutes.")
+        if job.status == "InProgress":
+            try:
+                connection.client("sagemaker").stop_training_job(TrainingJobName=name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ValidationException":
+                    raise
+                job = describe(connection, name)
+                if job.status == "InProgress":  # refused for another reason
+                    raise
+            else:
+                print(f"Stopping {name}. It saves its model first; this can take two minutes.")
+                return
+    print(f"{name} has ended already: {job.status}." if job.ended else f"{name} is stopping already.")

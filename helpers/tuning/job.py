@@ -309,11 +309,19 @@ def stop(connection: Connection, name: str) -> None:
         )
     with explained(connection, TuningError, f"{name} was not stopped. It goes on, and is billed until it ends."):
         tuning = describe(connection, name)
-        if tuning.status != "InProgress":
-            print(f"{name} is {tuning.status} already.")
-            return
-        connection.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-    print(
-        f"Stopping {name} and its {tuning.counts.get('InProgress', 0)} running trainings. They save their models "
-        f"first; this can take two minutes. The {tuning.done} that have ended are kept."
-    )
+        if tuning.status == "InProgress":
+            try:
+                connection.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ValidationException":
+                    raise
+                tuning = describe(connection, name)
+                if tuning.status == "InProgress":  # refused for another reason
+                    raise
+            else:
+                print(
+                    f"Stopping {name} and its {tuning.counts.get('InProgress', 0)} running trainings. They save their "
+                    f"models first; this can take two minutes. The {tuning.done} that have ended are kept."
+                )
+                return
+    print(f"{name} is {tuning.status} already.")

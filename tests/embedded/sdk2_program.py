@@ -32,7 +32,7 @@ def make(role, do, **more):
         hyperparameters={"do": do},
         sagemaker_session=Session(),  # which finds a bucket by itself
         tags=[{"Key": "project", "Value": "mlagents"}],
-        metric_definitions=[{"Name": "reward", "Regex": 'Reward: "?(-?[0-9.]+)'}],
+        metric_definitions=[{"Name": "reward", "Regex": "Reward: (-?[0-9.]+)"}],
         **more,
     )
 
@@ -63,7 +63,7 @@ def tuner(role, instances):
         make(role, "tell digit"),
         "reward",
         {"digit": CategoricalParameter(["1", "2", "3"])},
-        [{"Name": "reward", "Regex": 'Reward: "?([0-9.]+)'}],
+        [{"Name": "reward", "Regex": "Reward: ([0-9.]+)"}],
         strategy="Grid",
         max_jobs=3,
         max_parallel_jobs=3,
@@ -74,9 +74,7 @@ def tuner(role, instances):
     name = tuned.latest_tuning_job.name
     attached = HyperparameterTuner.attach(name, sagemaker_session=Session())
     frame = HyperparameterTuningJobAnalytics(name, sagemaker_session=Session()).dataframe()
-    rows = [
-        [float(str(row.digit).strip('"')), row.TrainingJobStatus, row.FinalObjectiveValue] for row in frame.itertuples()
-    ]
+    rows = [[row.digit, row.TrainingJobStatus, row.FinalObjectiveValue] for row in frame.itertuples()]
     about = {
         "name": attached.latest_tuning_job.name,
         "best": attached.best_training_job(),

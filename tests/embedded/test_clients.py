@@ -9,6 +9,11 @@ AWS = Path(sys.executable).with_name("aws")
 
 TRAINER = """
 import sys
+def refuse(event, arguments):
+    hosts = {"socket.getaddrinfo": lambda: arguments[0], "socket.connect": lambda: arguments[1][0]}
+    if event in hosts and hosts[event]() not in ("127.0.0.1", b"127.0.0.1"):
+        raise RuntimeError(f"{event} {arguments}: nothing but the embedded AWS is to be asked")
+sys.addaudithook(refuse)
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import Compute, InputData, OutputDataConfig, StoppingCondition, Tag
@@ -18,7 +23,7 @@ trainer = ModelTrainer(
     training_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents:test",
     role=role,
     base_job_name="by-sdk",
-    sagemaker_session=Session(default_bucket=bucket),
+    sagemaker_session=Session(),
     compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=5),
     stopping_condition=StoppingCondition(max_runtime_in_seconds=60),
     output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/sdk"),
@@ -28,6 +33,7 @@ trainer = ModelTrainer(
 ).with_metric_definitions([MetricDefinition(name="reward", regex="Reward: (-?[0-9.]+)")])
 trainer.train(input_data_config=[InputData(channel_name="unity-volume", data_source=f"s3://{bucket}/sdk-in")])
 job = trainer._latest_training_job
+print(Session().default_bucket())
 print(job.training_job_name, job.training_job_status, job.final_metric_data_list[0].value)
 """
 
@@ -56,6 +62,18 @@ def test_aws_cli(aws, tmp_path):
     }
 
 
+def test_aws_cli_reads_the_logs_of_one_job(aws):
+    for name in ("cli-log", "cli-log-2"):
+        aws.run(f"say line of {name}", TrainingJobName=name)
+    group = ["--log-group-name", "/aws/sagemaker/TrainingJobs", "--log-stream-name-prefix"]
+    told = cli(aws, "logs", "filter-log-events", *group, "cli-log/", "--interleaved")
+    assert [event["message"] for event in told["events"]] == ["line of cli-log"]
+    told = cli(aws, "logs", "describe-log-streams", *group, "cli-log")
+    assert [one["logStreamName"].partition("/")[0] for one in told["logStreams"]] == ["cli-log", "cli-log-2"]
+    told = cli(aws, "cloudwatch", "list-metrics", "--namespace", "/aws/sagemaker/TrainingJobs")
+    assert all(metric["Dimensions"][0]["Name"] == "TrainingJobName" for metric in told["Metrics"])
+
+
 def test_sagemaker_sdk(aws):
     aws.s3.put_object(Bucket=aws.bucket, Key="sdk-in/3DBall.x86_64", Body=b"build")
     done = subprocess.run(
@@ -66,6 +84,7 @@ def test_sagemaker_sdk(aws):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2] == "sagemaker-us-east-1-123456789012"
     name, status, reward = done.stdout.splitlines()[-1].split()
     assert (name[:7], status, reward) == ("by-sdk-", "Completed", "-0.5")
     assert aws.archive(f"sdk/{name}/output/model.tar.gz") == {"model.nn": "weights"}

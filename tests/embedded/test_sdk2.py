@@ -72,7 +72,7 @@ def test_tuner_attach_and_analytics(aws, instances):
     job = aws.describe(told["best"])
     size = 30 if instances == "one" else 5
     assert job["ResourceConfig"] == {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": size}
-    assert job["HyperParameters"]["digit"] == '"3"'
+    assert job["HyperParameters"]["digit"] == "3"
     assert told["attached"] == {
         "name": told["name"],
         "best": told["best"],

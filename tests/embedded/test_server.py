@@ -1,6 +1,7 @@
 """The server process: one at a time, found again, stopped, killed."""
 
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from helpers import aws, embedded
 from helpers.embedded import record
+from helpers.embedded.joblog import GROUP
 
 FIND = "from helpers import embedded; server = embedded.start(); print(server.url, server.pid)"
 
@@ -138,6 +140,43 @@ def fill(aws, tmp_path):
     s3.delete_object(Bucket=bucket, Key="deleted")
     s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "deleted too"}]})
     s3.create_multipart_upload(Bucket=bucket, Key="never finished")
+
+
+def describe_logs(aws):
+    """Give what CloudWatch Logs says of its groups and streams, and all that was logged."""
+    logs, group = aws.client("logs"), GROUP
+    groups = logs.describe_log_groups()["logGroups"]
+    streams = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True)["logStreams"]
+    events = logs.filter_log_events(logGroupName=group)["events"]
+    return groups, streams, [(event["logStreamName"], event["timestamp"], event["message"]) for event in events]
+
+
+def test_logs_and_roles_are_the_same_after_a_restart(own):
+    aws = own.start()
+    logs, iam = aws.client("logs"), aws.client("iam")
+    assert aws.run("say first")["TrainingJobStatus"] == "Completed"
+    for number in range(3):
+        aws.run(f"say number {number};say ü", TrainingJobName=f"logged-{2 - number}")
+    logs.put_retention_policy(logGroupName=GROUP, retentionInDays=14)
+    logs.create_log_group(logGroupName="/mine", tags={"a": "b"})
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName="training", PolicyName="all", PolicyDocument=json.dumps(everything))
+    iam.create_role(RoleName="gone", AssumeRolePolicyDocument="{}")
+    iam.delete_role(RoleName="gone")
+    before = describe_logs(aws)
+    assert [group["logGroupName"] for group in before[0]] == [GROUP, "/mine"]
+    assert before[0][0]["retentionInDays"] == 14
+    names = [stream["logStreamName"].partition("/")[0] for stream in before[1]]
+    assert names[:3] == ["logged-0", "logged-1", "logged-2"]  # the last first
+    for _ in range(2):
+        assert embedded.stop()
+        aws = own.start()
+        assert describe_logs(aws)[:2] == before[:2]
+        assert sorted(describe_logs(aws)[2]) == sorted(before[2])
+        assert describe_logs(aws)[:2] == before[:2]
+        assert aws.client("logs").list_tags_log_group(logGroupName="/mine")["tags"] == {"a": "b"}
+        assert aws.client("iam").list_role_policies(RoleName="training")["PolicyNames"] == ["all"]
+        assert [role["RoleName"] for role in aws.client("iam").list_roles()["Roles"]] == ["training"]
 
 
 def test_killed_and_started_again(own, tmp_path):

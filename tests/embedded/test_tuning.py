@@ -172,6 +172,64 @@ def test_a_tuning_job_from_end_to_end(tuner, aws):
     assert aws.archive(f"out/{best['TrainingJobName']}/output/model.tar.gz") == {"model.nn": "weights"}
 
 
+def test_tags_search_and_deletion(tuner, aws):
+    request = tuner.request("tell digit;if digit 2;term;wait", parallel=2, RandomSeed=3)
+    request["Tags"] = [{"Key": "project", "Value": "mlagents"}]
+    arn = tuner.sm.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"]
+    name = request["HyperParameterTuningJobName"]
+    tags = [{"Key": "project", "Value": "3DBall"}, {"Key": "tuned", "Value": name}]
+    assert tuner.sm.add_tags(ResourceArn=arn, Tags=tags)["Tags"] == tags
+    tuner.sm.delete_tags(ResourceArn=arn, TagKeys=["project"])
+    assert tuner.sm.list_tags(ResourceArn=arn)["Tags"] == tags[1:]
+    with pytest.raises(ClientError, match="is in status InProgress"):
+        tuner.sm.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+
+    aws.wait_for(lambda: len(done := tuner.trainings(name, StatusEquals="Completed")) == 2 and done)
+    first = tuner.trainings(name, StatusEquals="Completed")[0]
+    aws.wait_for(lambda: not aws.folder(first["TrainingJobName"]).exists() or deleted(aws, first["TrainingJobName"]))
+    assert len(tuner.trainings(name)) == 2  # and it is not made again
+    tuner.sm.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    tuner.ended(name)
+    assert len(tuner.trainings(name)) == 2
+
+    def search(*filters):
+        expression = {"Filters": [dict(zip(("Name", "Operator", "Value"), one, strict=True)) for one in filters]}
+        found = tuner.sm.search(Resource="HyperParameterTuningJob", SearchExpression=expression)["Results"]
+        return [one["HyperParameterTuningJob"]["HyperParameterTuningJobName"] for one in found]
+
+    mine = ("Tags.tuned", "Equals", name)
+    assert search(mine, ("HyperParameterTuningJobConfig.Strategy", "Equals", "Grid")) == [name]
+    assert search(mine, ("TrainingJobStatusCounters.Completed", "Equals", "1")) == [name]
+    assert search(mine, ("HyperParameterTuningJobStatus", "Equals", "Completed")) == []
+    aws.wait_for(lambda: tuning_deleted(tuner, name))
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        tuner.describe(name)
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        tuner.sm.list_tags(ResourceArn=arn)
+    assert aws.describe(first_left(aws, name))["TuningJobArn"] == arn  # its training jobs stay
+    elsewhere = aws.client("sagemaker", region_name="eu-west-1")
+    assert elsewhere.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
+
+
+def first_left(aws, name):
+    return aws.sm.list_training_jobs(NameContains=f"{name}-0")["TrainingJobSummaries"][0]["TrainingJobName"]
+
+
+def deleted(aws, name):
+    """Delete a training job once its thread has ended, which is just after its status says so."""
+    try:
+        return aws.sm.delete_training_job(TrainingJobName=name)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "ResourceInUse"
+
+
+def tuning_deleted(tuner, name):
+    try:
+        return tuner.sm.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    except ClientError as error:
+        assert "is in status" in error.response["Error"]["Message"]
+
+
 @pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
 def test_values_are_within_their_ranges_and_follow_the_seed(tuner, strategy):
     given = {"do": "tell rate", "ranges": MIXED, "strategy": strategy, "jobs": 6}
@@ -398,6 +456,19 @@ def continuous(low, high, scale="Linear"):
             {"ranges": DIGITS, "strategy": "Grid", "jobs": 2},
             "MaxNumberOfTrainingJobs of a grid search must be equal to the number of distinct categorical "
             "combinations, 3, or left out. It is 2.",
+        ),
+        (
+            {
+                "definition": {
+                    "HyperParameterTuningResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+                }
+            },
+            "You can provide either ResourceConfig or HyperParameterTuningResourceConfig, not both.",
+        ),
+        (
+            {"definition": {"RoleArn": "arn:aws:iam::123456789012:role/nobody"}},
+            "Could not assume role arn:aws:iam::123456789012:role/nobody. Please ensure that the role exists and allows "
+            "principal 'sagemaker.amazonaws.com' to assume the role.",
         ),
         (
             {"strategy": "Hyperband"},

@@ -434,6 +434,28 @@ def test_stopping_a_job_that_has_ended_changes_nothing(connection, volume, capsy
     assert f"{name} has ended already: Completed." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "seen, told", [("InProgress", "has ended already: Completed."), ("Stopping", "is stopping already.")]
+)
+def test_stopping_twice(connection, volume, monkeypatch, capsys, seen, told):
+    name = create(connection, volume, "say done")
+    follow(connection, name)
+    ended = training.find(connection, name)
+    seen = iter([replace(ended, status=seen), ended])  # AWS refuses the stop of a job that has ended meanwhile
+    monkeypatch.setattr("helpers.training.job.describe", lambda *_: next(seen))
+    training.stop(connection, name)
+    assert capsys.readouterr().out.splitlines()[-1] == f"{name} {told}"
+
+
+def test_a_stop_that_is_refused_for_another_reason(connection, volume, monkeypatch):
+    name = create(connection, volume, "say done")
+    follow(connection, name)
+    running = replace(training.find(connection, name), status="InProgress")
+    monkeypatch.setattr("helpers.training.job.describe", lambda *_: running)
+    with pytest.raises(ClientError, match="ValidationException"):
+        training.stop(connection, name)
+
+
 def test_an_embedded_aws_that_has_gone(connection, volume, monkeypatch):
     name = create(connection, volume, "say gone")
     follow(connection, name)

@@ -31,8 +31,18 @@ class Handler(BaseHTTPRequestHandler):
         elif kind == "tags":
             self.answer(200, json.dumps({"name": repository, "tags": list(kept[repository]) or None}))
         else:
-            manifest = kept[repository][name]
-            self.answer(200, manifest, json.loads(manifest)["mediaType"])
+            by_digest = {digest(manifest): manifest for manifest in kept[repository].values()}
+            manifest = {**by_digest, **kept[repository]}.get(name)
+            if manifest is None:
+                self.answer(404, "{}")
+            else:
+                self.answer(200, manifest, json.loads(manifest)["mediaType"])
+
+    def do_PUT(self):
+        kept, repository, _, name = self.find()
+        kept.setdefault(repository, {})[name] = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        store.write_text(json.dumps(kept))
+        self.answer(201, "")
 
     def do_DELETE(self):
         kept, repository, _, name = self.find()

@@ -4,19 +4,25 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
+import shutil
 import sys
+import urllib.error
+import urllib.request
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import boto3
 import psutil
 import pytest
+import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from helpers import embedded
 
 PROGRAM = Path(__file__).with_name("registry_program.py")
+REAL = shutil.which("docker-registry")
 KIND = "application/vnd.docker.distribution.manifest.v2+json"
 MANIFEST = json.dumps(
     {
@@ -62,7 +68,9 @@ class Aws:
 def machine(folder, program):
     """Be on a machine without an engine, with a registry program or without one."""
     (folder / "bin").mkdir()
-    if program:
+    if isinstance(program, str):
+        (folder / "bin" / "docker-registry").symlink_to(program)
+    elif program:
         path = folder / "bin" / "docker-registry"
         path.write_text(f"#!{sys.executable}\n{PROGRAM.read_text()}")
         path.chmod(0o755)
@@ -70,8 +78,10 @@ def machine(folder, program):
         patch.setenv("EMBEDDED_HOME", str(folder / "home"))
         patch.setenv("DOCKER_HOST", f"unix://{folder}/no-engine.sock")
         patch.setenv("PATH", str(folder / "bin"))
-        yield Aws().start()
-        embedded.stop()
+        try:
+            yield Aws().start()
+        finally:
+            embedded.stop()
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +143,121 @@ def test_an_index_is_told_as_one(aws, repository):
     aws.push(repository, "both", index)
     [image] = aws.ecr.describe_images(repositoryName=repository)["imageDetails"]
     assert image["imageManifestMediaType"] == "application/vnd.oci.image.index.v1+json"
+
+
+def other(number):
+    """Give another image's manifest."""
+    told = json.loads(MANIFEST)
+    told["layers"][0]["size"] = number
+    return json.dumps(told)
+
+
+def put(aws, repository, tag, manifest):
+    """Push a manifest through the registry's address; give status and what it says."""
+    url = f"http://{aws.address(repository)}/v2/{repository}/manifests/{tag}"
+    request = urllib.request.Request(url, manifest.encode(), {"Content-Type": KIND}, method="PUT")
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())["errors"][0]
+
+
+def pull(aws, repository, tag):
+    with urllib.request.urlopen(
+        f"http://{aws.address(repository)}/v2/{repository}/manifests/{tag}", timeout=30
+    ) as answer:
+        return answer.read().decode()
+
+
+def tags(aws, repository):
+    details = aws.ecr.describe_images(repositoryName=repository)["imageDetails"]
+    return {image["imageDigest"]: sorted(image.get("imageTags", [])) for image in details}
+
+
+def digest(manifest):
+    return "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
+
+
+def test_a_tag_that_may_not_be_moved_is_refused_on_push(aws, repository):
+    aws.ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
+    assert put(aws, repository, "one", MANIFEST) == (201, b"")
+    assert put(aws, repository, "one", MANIFEST) == (201, b"")  # the same again changes nothing
+    assert put(aws, repository, "two", other(1))[0] == 201
+    refused = {
+        "code": "TAG_INVALID",
+        "message": f"The image tag 'one' already exists in the '{repository}' repository and cannot be overwritten because "
+        "the repository is immutable.",
+    }
+    assert put(aws, repository, "one", other(1)) == (400, refused)
+    assert pull(aws, repository, "one") == MANIFEST
+    assert tags(aws, repository) == {DIGEST: ["one"], digest(other(1)): ["two"]}
+    with pytest.raises(ClientError, match="ImageTagAlreadyExistsException"):
+        aws.ecr.put_image(repositoryName=repository, imageManifest=other(2), imageTag="one")
+    assert pull(aws, repository, "one") == MANIFEST
+    aws.ecr.batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": "one"}])
+    assert put(aws, repository, "one", other(2))[0] == 201  # there is none any more
+
+
+def test_ecr_and_the_registry_never_differ(aws, repository):
+    aws.ecr.create_repository(repositoryName=repository)
+    for tag, manifest in (("a", MANIFEST), ("b", MANIFEST), ("c", other(1))):
+        put(aws, repository, tag, manifest)
+    assert tags(aws, repository) == {DIGEST: ["a", "b"], digest(other(1)): ["c"]}
+    for manifest in (other(1), MANIFEST):  # moved away and back again
+        put(aws, repository, "a", manifest)
+        [image] = aws.ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageTag": "a"}])["images"]
+        assert image["imageManifest"] == pull(aws, repository, "a") == manifest
+    gone = aws.ecr.batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": "a"}])
+    assert (gone["failures"], tags(aws, repository)[DIGEST]) == ([], ["b"])
+    assert pull(aws, repository, "b") == MANIFEST
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        pull(aws, repository, "a")
+    aws.ecr.put_image(repositoryName=repository, imageManifest=other(3), imageTag="d")
+    assert pull(aws, repository, "d") == other(3)
+    listed = aws.ecr.list_images(repositoryName=repository)["imageIds"]
+    assert sorted(image["imageTag"] for image in listed) == ["b", "c", "d"]
+    with pytest.raises(ClientError, match="RepositoryNotEmptyException"):
+        aws.ecr.delete_repository(repositoryName=repository)
+    address = aws.address(repository)
+    aws.ecr.delete_repository(repositoryName=repository, force=True)
+    request = urllib.request.Request(f"http://{address}/v2/{repository}/blobs/uploads/", b"", method="POST")
+    with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+        urllib.request.urlopen(request, timeout=30)
+    assert json.loads(refused.value.read())["errors"][0]["code"] == "NAME_UNKNOWN"
+    aws.ecr.create_repository(repositoryName=repository)
+    assert tags(aws, repository) == {}  # nothing of the old one comes back
+
+
+@pytest.mark.skipif(not REAL, reason="no docker-registry here")
+def test_a_push_to_a_real_registry(tmp_path, repository):
+    layers = [os.urandom(3 << 20), b"{}"]
+    names = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
+    parts = [{"mediaType": KIND, "digest": name, "size": len(layer)} for name, layer in zip(names, layers, strict=True)]
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": KIND, "config": parts[1], "layers": parts[:1]})
+    with machine(tmp_path, program=REAL) as aws:
+        aws.ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
+        assert put(aws, repository, "one", manifest)[1]["code"] == "MANIFEST_BLOB_UNKNOWN"
+        with pytest.raises(ClientError, match="LayersNotFoundException"):
+            aws.ecr.put_image(repositoryName=repository, imageManifest=manifest, imageTag="one")
+        assert tags(aws, repository) == {}
+        session = requests.Session()
+        session.trust_env = False
+        for name, layer in zip(names, layers, strict=True):
+            begun = session.post(f"http://{aws.address(repository)}/v2/{repository}/blobs/uploads/")
+            assert begun.headers["Location"].startswith(f"http://{aws.address(repository)}/")
+            sent = session.patch(begun.headers["Location"], data=iter([layer[:99], layer[99:]]))  # in chunks
+            assert sent.headers["Range"] == f"0-{len(layer) - 1}"
+            done = session.put(sent.headers["Location"], params={"digest": name})
+            assert (done.status_code, done.headers["Docker-Content-Digest"]) == (201, name)
+            assert session.get(done.headers["Location"]).content == layer
+        assert put(aws, repository, "one", manifest)[0] == 201
+        [image] = aws.ecr.describe_images(repositoryName=repository)["imageDetails"]
+        assert (image["imageDigest"], image["imageSizeInBytes"]) == (digest(manifest), (3 << 20) + 2)
+        layers_only = json.dumps({**json.loads(manifest), "layers": []})
+        assert put(aws, repository, "one", layers_only)[1]["code"] == "TAG_INVALID"
+        deleted = session.delete(f"http://{aws.address(repository)}/v2/{repository}/manifests/{digest(manifest)}")
+        assert (deleted.status_code, deleted.json()["errors"][0]["code"]) == (405, "UNSUPPORTED")
 
 
 def test_repositories_and_images_outlive_the_server(aws, repository):

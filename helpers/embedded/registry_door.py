@@ -1,0 +1,142 @@
+"""What stands before the registry program: it lets every request through that ECR would, and refuses the others.
+
+The program knows neither which repositories there are nor whose tags may not be moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import BinaryIO
+
+HOST = "127.0.0.1"
+HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "expect", "upgrade", "te", "trailer")
+PIECE = 1 << 18
+MOST_MANIFEST = 4 << 20  # bytes; ECR's
+PLACE = re.compile(r"/v2/(?P<repository>.+)/(?:manifests/(?P<reference>[^/]+)|blobs/.*|tags/list)")
+
+
+class RefusedError(Exception):
+    """A request that ECR refuses: HTTP status, the registry protocol's code, and a sentence."""
+
+    def __init__(self, status: int, code: str, message: str):
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Door(ThreadingHTTPServer):
+    """Passes requests to the registry program.
+
+    Parameters
+    ----------
+    port
+        Where to listen; 0 for any.
+    find_program
+        Returns the program's port, after it was started if need be.
+    admit
+        Called before a change with the repository, the reference of a manifest ('' for a layer) and its digest; raises
+        `RefusedError`.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, port: int, find_program: Callable[[], int], admit: Callable[[str, str, str], None]):
+        super().__init__((HOST, port), Handler)
+        self.find_program, self.admit = find_program, admit
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def end(self) -> None:
+        """Listen no more."""
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
+    protocol_version = "HTTP/1.1"
+    server: Door
+
+    def pass_on(self) -> None:
+        """Answer one request."""
+        body: bytes | Iterator[bytes] | None = None
+        try:
+            body = self._admit()
+        except RefusedError as error:
+            told = json.dumps({"errors": [{"code": error.code, "message": str(error)}]}).encode()
+            self.send_response(error.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(told)))
+            self.send_header("Connection", "close")  # its body may not have been read
+            self.end_headers()
+            self.wfile.write(told)
+            return
+        program = http.client.HTTPConnection(HOST, self.server.find_program(), timeout=600)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+            chunked = "Content-Length" not in headers and body is not None
+            headers |= {"Transfer-Encoding": "chunked"} if chunked else {}
+            program.request(self.command, self.path, body, headers, encode_chunked=chunked)
+            self._give_back(program.getresponse())
+        finally:
+            program.close()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = pass_on  # noqa: N815
+
+    def _admit(self) -> bytes | Iterator[bytes] | None:
+        """Return the body of a request that may pass."""
+        place = PLACE.fullmatch(self.path.partition("?")[0])
+        if self.command in ("GET", "HEAD") or not place:
+            return self._read_body()
+        if self.command == "DELETE" and place["reference"]:
+            raise RefusedError(405, "UNSUPPORTED", "Images are deleted with ECR's BatchDeleteImage.")
+        if self.command != "PUT" or not place["reference"]:
+            self.server.admit(place["repository"], "", "")
+            return self._read_body()
+        body = b""
+        for piece in self._read_body() or ():
+            body += piece
+            if len(body) > MOST_MANIFEST:
+                raise RefusedError(400, "MANIFEST_INVALID", f"A manifest can have {MOST_MANIFEST} bytes at most.")
+        self.server.admit(place["repository"], place["reference"], "sha256:" + hashlib.sha256(body).hexdigest())
+        self.headers["Content-Length"] = self.headers["Content-Length"] or str(len(body))
+        return body
+
+    def _read_body(self) -> Iterator[bytes] | None:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            return _chunks(self.rfile)
+        length = int(self.headers.get("Content-Length") or 0)
+        return _pieces(self.rfile, length) if length else None
+
+    def _give_back(self, answer: http.client.HTTPResponse) -> None:
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            if name.lower() not in HOP_BY_HOP:
+                self.send_header(name, value)
+        if answer.length is None and self.command != "HEAD":
+            self.send_header("Connection", "close")  # which is then the end of the body
+        self.end_headers()
+        while piece := answer.read(PIECE):
+            self.wfile.write(piece)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing; the program does."""
+
+
+def _pieces(stream: BinaryIO, length: int) -> Iterator[bytes]:
+    while length and (piece := stream.read(min(PIECE, length))):
+        length -= len(piece)
+        yield piece
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while length := int(stream.readline(100).partition(b";")[0], 16):
+        yield from _pieces(stream, length)
+        stream.readline(10)
+    while stream.readline(1000).strip():  # trailers
+        pass
