@@ -87,6 +87,69 @@ def test_curricula_and_brains(write, found, tmp_path):
     assert found(curriculum="curricula")[0][0] == "It holds no settings."
 
 
+HOSTILE = [
+    "1e999",
+    "-1e999",
+    "NaN",
+    "9" * 400,
+    "9" * 5000,
+    "[" * 3000 + "]" * 3000,
+    "null",
+    "[]",
+    "{}",
+    '"\\ud800"',
+    "true",
+]
+HOSTILE += [
+    "[1e999, NaN]",
+    '{"mass": [NaN, 1, 1]}',
+    '{"mass": [[1], 2, 3]}',
+    '{"": null}',
+    '"2020-01-01"',
+    "\0",
+    "-0.0",
+]
+
+
+@pytest.mark.parametrize("key", CURRICULUM)
+def test_hostile_lessons_are_judged_and_nothing_is_raised(write, found, key):
+    for value in HOSTILE:
+        rest = json.dumps({name: given for name, given in CURRICULUM.items() if name != key})
+        write(f'{rest[:-1]}, "{key}": {value}}}', "curricula/Ball.json")
+        # What smooths is only asked for its truth, and a lesson may change nothing.
+        assert found(curriculum="curricula") or (key, value) == ("parameters", "{}") or key == "signal_smoothing", value
+
+
+@pytest.mark.parametrize("content", [value for value in HOSTILE if value[0] != "{"], ids=str.__len__)
+def test_a_hostile_file_of_lessons_is_one_error(write, found, content):
+    write(content, "curricula/Ball.json")
+    ((said, _),) = found(curriculum="curricula")
+    assert said.startswith(("It holds no settings.", "It holds a value that can't be read.", "It is no JSON: "))
+
+
+@pytest.mark.parametrize(
+    "path", ["resampling-interval", "mass", "mass.sampler-type", "mass.max_value", "gravity.intervals"]
+)
+def test_hostile_samplers_are_judged_and_nothing_is_raised(write, found, path):
+    *above, last = path.split(".")
+    for value in [
+        *HOSTILE[:5],
+        "null",
+        "[]",
+        "{}",
+        ".inf",
+        ".nan",
+        "2020-01-01",
+        "[[1, .inf]]",
+        "[[{}, 1]]",
+        "!!set {a}",
+    ]:
+        data = yaml.safe_load(yaml.safe_dump(SAMPLER))
+        (data[above[0]] if above else data)[last] = "HERE"
+        write(yaml.safe_dump(data).replace("HERE", value), "sampler.yaml")
+        assert found(sampler="sampler.yaml"), value
+
+
 def test_good_sampler(write, found):
     write(SAMPLER, "sampler.yaml")
     assert found(sampler="sampler.yaml") == found("warning", sampler="sampler.yaml") == []
