@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.findings import printable
+from helpers.rewards import RewardsError
 from helpers.training import Job
 
 FILES = {
@@ -54,11 +55,22 @@ def write_readme(job: Job, folder: str | Path, curve: pd.DataFrame) -> Path:
     -------
     Path
         The README.
+
+    Raises
+    ------
+    RewardsError
+        If `training.json` is spoilt.
     """
     folder = Path(folder)
     curve.to_csv(folder / "curve.csv", index=False)
-    readme = folder / "README.md"
-    readme.write_text(_write_text(job, folder, json.loads((folder / "training.json").read_text()), curve))
+    readme, path = folder / "README.md", folder / "training.json"
+    try:
+        text = _write_text(job, folder, json.loads(path.read_text(encoding="utf-8")), curve)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise RewardsError(
+            f"Expected the record of a training in {path}, but it can't be read ({type(error).__name__}: {error})."
+        ) from error
+    readme.write_text(text, encoding="utf-8")
     return readme
 
 

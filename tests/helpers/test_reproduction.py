@@ -153,3 +153,14 @@ def test_the_curve_is_kept_to_the_last_digit(written):
     assert list(read.columns) == rewards.COLUMNS
     assert read["mean_reward"][0] == 88.25
     assert read["mean_reward"].isna()[1]
+
+
+@pytest.mark.parametrize(
+    "record", ["", "[]", "null", "{}", "[" * 100_000, '{"reason": "", "brains": 3}', "9" * 5000, "\xff"], ids=range(8)
+)
+def test_a_spoilt_record_is_named(tmp_path, record):
+    (tmp_path / "training.json").write_bytes(record.encode("latin-1"))
+    with pytest.raises(
+        rewards.RewardsError, match=r"Expected the record of a training in .*training\.json, but it can't"
+    ):
+        write(tmp_path)
