@@ -16,11 +16,14 @@ import sys
 import threading
 import time
 import traceback
+import types
 
 import editor
 import events
+import grpc
 import levers
 import numpy as np
+import paths
 import process_tree
 from mlagents.envs import rpc_communicator, subprocess_env_manager
 from mlagents.envs.brain import BrainInfo
@@ -65,6 +68,8 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     os.makedirs(logs, exist_ok=True)
     _watch_launch(player, logs)
     _watch_messages(player, settings["stall_timeout"])
+    if player.ours or paths.BASE != "/opt/ml":  # an Editor reaches a container's published port from outside
+        _listen_on_loopback()
     logging.getLogger("mlagents.envs").addFilter(functools.partial(_report_nan, player))
     _watch_numbers(player)
     threading.Thread(target=_tick, args=(player, settings["learner"], settings["stall_timeout"]), daemon=True).start()
@@ -110,6 +115,18 @@ def _watch_launch(player: Player, logs: str) -> None:
         close(self)
 
     UnityEnvironment.executable_launcher, UnityEnvironment._close = watched_launch, watched_close
+
+
+def _listen_on_loopback() -> None:
+    """Let nobody but this machine's programs play: ML-Agents listens on every interface."""
+
+    def make_server(*args, **kwargs):
+        server = grpc.server(*args, **kwargs)
+        listen = server.add_insecure_port
+        server.add_insecure_port = lambda address: listen(address.replace("[::]", "localhost"))
+        return server
+
+    rpc_communicator.grpc = types.SimpleNamespace(server=make_server)
 
 
 def _watch_messages(player: Player, stall_timeout: float) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,8 +18,10 @@ from helpers import ROOT
 from helpers.embedded import guard
 
 PROGRAM_VARIABLE = "EMBEDDED_TRAIN_PROGRAM"
-INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
+INHERITED = ("PATH", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 """What a job sees of the server's environment; in a container it would be the image's own."""
+OWN = {"HOME": "home", "TMPDIR": "tmp"}
+"""Folders that a job has for itself, below its own: it finds nothing of the reader's there, and leaves nothing."""
 
 
 class Run(Protocol):
@@ -79,6 +82,8 @@ class ProcessRun:
             code = 128 - code
         with contextlib.suppress(OSError):
             self.process.stdin.close()
+        for folder in OWN.values():
+            shutil.rmtree(self.base / folder, ignore_errors=True)
         return code
 
     def _tell(self, command: bytes) -> None:
@@ -103,6 +108,9 @@ class ProcessRunner:
             stderr=subprocess.STDOUT,
         )
         inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
+        for variable, folder in OWN.items():
+            (base / folder).mkdir(exist_ok=True)
+            inherited[variable] = str(base / folder)
         order = {
             "base": str(base),
             "program": self.program,

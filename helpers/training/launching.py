@@ -6,7 +6,6 @@ import functools
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,9 +140,21 @@ def _perhaps_launched(name: str, why: str) -> TrainingError:
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Let one launch at a time look for running jobs and add one, so that two notebooks at once do not double it."""
-    with Path(tempfile.gettempdir(), f"mlagents-launch-{os.getuid()}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    # In a place of the reader's own: whoever may open a lock's file could hold it for ever.
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlagents-on-sagemaker"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / "launch.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise TrainingError(
+            f"Expected to keep a lock in {folder}, found that it can't be made there ({error.strerror}). Set "
+            "XDG_CACHE_HOME to a folder of your own."
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 @dataclass(frozen=True)

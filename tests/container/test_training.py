@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import paths
+import psutil
 import pytest
 import yaml
 
@@ -54,6 +55,17 @@ bc:
   batches_per_epoch: 2
   demo_path: demos/test.demo
 """
+
+
+def test_nobody_but_this_machine_reaches_the_trainer(job):
+    job.start(max_steps=100_000, num__envs=2)
+    job.wait_for(r"[\s\S]*Mean Reward")
+    sockets = [one for pid in job.processes() for one in psutil.Process(pid).net_connections("inet")]
+    listening = [one.laddr for one in sockets if one.status == psutil.CONN_LISTEN]
+    job.process.terminate()
+    job.finish()
+    assert len({address.port for address in listening}) == 2  # one for each player
+    assert {address.ip.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
 
 
 def test_a_training_leaves_what_sagemaker_takes_up(job):

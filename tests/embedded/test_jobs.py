@@ -81,6 +81,7 @@ def test_completed_job(aws):
 def test_configuration_files_and_environment(aws):
     steps = ["cat input/config/" + name for name in ("inputdataconfig.json", "resourceconfig.json")]
     steps += ["env TRAINING_JOB_NAME", "env TRAINING_JOB_ARN", "env AWS_REGION", "env MINE", "env AWS_ACCESS_KEY_ID"]
+    steps += ["env HOME", "env TMPDIR", "env XDG_CACHE_HOME"]
     aws.s3.put_object(Bucket=aws.bucket, Key="small/a", Body=b"a")
     name = aws.create(
         ";".join(steps),
@@ -107,7 +108,11 @@ def test_configuration_files_and_environment(aws):
         "AWS_REGION us-east-1",
         "MINE 1",
         "AWS_ACCESS_KEY_ID None",
+        f"HOME {aws.folder(name)}/home",
+        f"TMPDIR {aws.folder(name)}/tmp",
+        "XDG_CACHE_HOME None",
     ]
+    assert not {path.name for path in aws.folder(name).iterdir()} & {"home", "tmp"}  # nothing is left of them
     assert (aws.folder(name) / "input/data/unity-volume/a").stat().st_mode & 0o777 == 0o444
 
 

@@ -232,6 +232,20 @@ def test_a_name_that_another_job_has_is_no_launch(connection, volume, failing, m
     follow(connection, taken)
 
 
+def test_the_lock_of_launching_is_the_readers_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with launching.alone():
+        (folder,) = tmp_path.iterdir()
+        (lock,) = folder.iterdir()
+        assert (folder.stat().st_mode & 0o777, lock.stat().st_mode & 0o777) == (0o700, 0o600)
+    lock.unlink()
+    lock.symlink_to(tmp_path / "elsewhere")
+    refused = pytest.raises(training.TrainingError, match=f"Expected to keep a lock in {folder}, .* Set XDG_CACHE_HOME")
+    with refused, launching.alone():
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_two_launches_at_once_are_one_job(connection, volume):
     with ThreadPoolExecutor(2) as pool:
         names = set(pool.map(lambda _: launch(connection, volume, "term;wait", max_steps=7), range(2)))
