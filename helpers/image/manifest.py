@@ -55,19 +55,20 @@ def choose(text: str, platform: str) -> str:
         If there is not one image alone, of the platform.
     """
     try:
-        images = {
-            one["digest"]: f"{one['platform']['os']}/{one['platform']['architecture']}"
+        images = [
+            (f"{one['platform']['os']}/{one['platform']['architecture']}", one["digest"])
             for one in _read(text)["manifests"]
             if one.get("annotations", {}).get("vnd.docker.reference.type") != "attestation-manifest"
-        }
+        ]
     except (AttributeError, KeyError, TypeError) as error:
         raise ImageError(f"Expected an index of images, found one without {error}. Build and push again.") from error
-    if list(images.values()) != [platform]:
+    platforms = [each for each, _ in images]
+    if platforms != [platform]:
         raise ImageError(
-            f"Expected one image for {platform}, found an index of {', '.join(images.values()) or 'none'}. SageMaker "
+            f"Expected one image for {platform}, found an index of {', '.join(platforms) or 'none'}. SageMaker "
             "takes a single image."
         )
-    return next(iter(images))
+    return images[0][1]
 
 
 def _read(text: str) -> dict[str, Any]:

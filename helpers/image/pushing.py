@@ -125,7 +125,7 @@ def settle(connection: Connection, image: Image) -> Image:
             kind, text = read_manifest(ecr, image, image.digest)
             if kind in manifest.INDEXES:
                 kind, text = read_manifest(ecr, image, manifest.choose(text, PLATFORM))
-            written = manifest.convert(text)
+            written = text if kind == MANIFEST else manifest.convert(text)
             digest = "sha256:" + hashlib.sha256(written.encode()).hexdigest()
             put = {**name, "imageManifest": written, "imageManifestMediaType": MANIFEST, "imageDigest": digest}
             # Without a tag first: the layers then belong to an image at any time, and a tag can't be moved.

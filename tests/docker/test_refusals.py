@@ -1,5 +1,6 @@
 """What an engine and a registry really say when they refuse, and what comes of it."""
 
+import hashlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers import image
-from helpers.embedded import registry
+from helpers.embedded import docker_runner, registry
 from helpers.image import building, engine, name, pushing
 
 RIGHT = "$2b$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC"  # bcrypt of the password "right"
@@ -61,20 +62,82 @@ def test_an_image_for_another_platform_is_not_pushed(connection, client, pushed,
     assert name.look_up(connection, other).digest == ""
 
 
-def test_an_index_of_several_images_under_the_tag(connection, container, pushed, tmp_path):
+@pytest.fixture
+def another(connection, container, tmp_path):
+    """Give a folder of which no image was built, and the address of its image in the registry."""
     folder = tmp_path / "container"
     shutil.copytree(container, folder)
-    (folder / "train").write_text("# pushed by buildx\n")
-    tag = name.read(connection, folder).tag
-    part = {"mediaType": name.MANIFEST, "digest": pushed.image.digest, "size": 1}
-    part["platform"] = {"os": "linux", "architecture": "amd64"}
-    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [part]}).encode()
-    url = f"http://{pushed.image.registry}/v2/{name.REPOSITORY}/manifests/{tag}"
-    urllib.request.urlopen(
-        urllib.request.Request(url, index, {"Content-Type": INDEX}, method="PUT"), timeout=30
-    ).close()
-    with pytest.raises(image.ImageError, match="SageMaker refuses an index of several images.* Delete it"):
-        image.build(connection, folder)
+    (folder / "train").write_text(f"# {tmp_path}\n")
+    address = pushing.make_repository(connection, name.REPOSITORY)
+    return folder, f"{address}/{name.REPOSITORY}:{name.read(connection, folder).tag}"
+
+
+def put_index(address, digest, *platforms):
+    """Put an index of one image for several platforms under a tag, as buildx does."""
+    part = {"mediaType": name.MANIFEST, "digest": digest, "size": 1}
+    parts = [{**part, "platform": {"os": "linux", "architecture": each}} for each in platforms]
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": parts}).encode()
+    host, _, rest = address.partition("/")
+    url = f"http://{host}/v2/{rest.replace(':', '/manifests/')}"
+    asked = urllib.request.Request(url, index, {"Content-Type": INDEX}, method="PUT")
+    urllib.request.urlopen(asked, timeout=30).close()
+
+
+def test_an_index_under_the_tag(connection, client, small, another):
+    folder, address = another
+    single = address.rpartition(":")[0]
+    small(f"{single}:single")
+    _, _, digest = pushing.send(client, single, "single", pushing.log_in(connection))
+    put_index(address, digest, "amd64", "arm64")
+    built = image.build(connection, folder)
+    assert built.done == "kept"
+    with pytest.raises(image.ImageError, match="one image for linux/amd64, found an index of linux/amd64, linux/arm64"):
+        image.push(connection, built)
+    with pytest.raises(image.ImageError, match="Run notebook 03"):
+        image.locate(connection, folder)
+    ids = [{"imageTag": built.image.tag}]
+    connection.client("ecr").batch_delete_image(repositoryName=name.REPOSITORY, imageIds=ids)
+    put_index(address, digest, "amd64")
+    assert image.push(connection, image.build(connection, folder)).image.digest == digest
+    assert image.locate(connection, folder).digest == digest
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_an_oci_image_under_the_tag(connection, client, small, another, compression):
+    """Pushed by skopeo, which writes what an engine with containerd's image store does."""
+    if not shutil.which("skopeo"):
+        pytest.skip("skopeo is not installed")
+    folder, address = another
+    small("mlagents-oci:1")
+    login = pushing.log_in(connection)
+    subprocess.run(
+        [
+            *("skopeo", "copy", "--quiet", "--format", "oci", "--dest-compress-format", compression),
+            *("--dest-tls-verify=false", "--dest-creds", f"{login['username']}:{login['password']}"),
+            *("docker-daemon:mlagents-oci:1", f"docker://{address}"),
+        ],
+        check=True,
+    )
+    held = name.look_up(connection, image.build(connection, folder).image)
+    assert held.kind == "application/vnd.oci.image.manifest.v1+json"
+    with pytest.raises(image.ImageError, match="found application/vnd.oci.image.manifest.v1.json, .*Run notebook 03"):
+        image.locate(connection, folder)
+    if compression == "zstd":
+        with pytest.raises(image.ImageError, match="packed with gzip, found the layer sha256:.*tar.zstd"):
+            image.push(connection, image.build(connection, folder))
+        return
+    pushed = image.push(connection, image.build(connection, folder))
+    assert pushed.image == image.locate(connection, folder)
+    assert pushed.image.digest != held.digest and pushed.image.kind == name.MANIFEST
+    repository, _, digest = pushed.image.uri.partition("@")
+    with urllib.request.urlopen(f"http://{repository.replace('/', '/v2/', 1)}/manifests/{digest}", timeout=30) as found:
+        body, kind = found.read(), found.headers["Content-Type"]
+    assert (kind, "sha256:" + hashlib.sha256(body).hexdigest()) == (name.MANIFEST, digest)
+    pulled = client.images.pull(repository, digest)  # as a job is started
+    made = client.images.get("mlagents-oci:1").attrs
+    assert (pulled.attrs["RootFS"], pulled.attrs["Config"]["Cmd"]) == (made["RootFS"], ["none"])
+    assert docker_runner.find(pushed.image.uri).image == pulled.id == json.loads(body)["config"]["digest"]
+    client.images.remove(pulled.id, force=True)
 
 
 @pytest.mark.parametrize(

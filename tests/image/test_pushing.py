@@ -302,7 +302,7 @@ def test_a_conversion_that_was_cut_off_goes_on(connection, answers):
         (json.dumps({"mediaType": OCI, "config": {}}), "the manifest of an image, found one without 'layers'"),
         (index(), "one image for linux/amd64, found an index of none"),
         (index((DIGEST, "linux/arm64")), "one image for linux/amd64, found an index of linux/arm64"),
-        (index((DIGEST, "linux/amd64"), ("sha256:b", "linux/arm64")), "an index of linux/amd64, linux/arm64"),
+        (index((DIGEST, "linux/amd64"), (DIGEST, "linux/arm64")), "an index of linux/amd64, linux/arm64"),
         (json.dumps({"mediaType": INDEX, "manifests": [3]}), "Expected an index of images, found one without"),
     ],
 )
