@@ -33,7 +33,9 @@ trainer = ModelTrainer(
 ).with_metric_definitions([MetricDefinition(name="reward", regex="Reward: (-?[0-9.]+)")])
 trainer.train(input_data_config=[InputData(channel_name="unity-volume", data_source=f"s3://{bucket}/sdk-in")])
 job = trainer._latest_training_job
-print(Session().default_bucket())
+from sagemaker.core.analytics import TrainingJobAnalytics
+frame = TrainingJobAnalytics(job.training_job_name, sagemaker_session=Session()).dataframe()
+print(Session().default_bucket(), frame["metric_name"].tolist(), frame["value"].tolist())
 print(job.training_job_name, job.training_job_status, job.final_metric_data_list[0].value)
 """
 
@@ -84,7 +86,7 @@ def test_sagemaker_sdk(aws):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2] == "sagemaker-us-east-1-123456789012"
+    assert done.stdout.splitlines()[-2] == "sagemaker-us-east-1-123456789012 ['reward'] [-0.5]"
     name, status, reward = done.stdout.splitlines()[-1].split()
     assert (name[:7], status, reward) == ("by-sdk-", "Completed", "-0.5")
     assert aws.archive(f"sdk/{name}/output/model.tar.gz") == {"model.nn": "weights"}

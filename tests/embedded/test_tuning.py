@@ -613,7 +613,7 @@ tuner = HyperparameterTuner(
     random_seed=7,
 )
 tuner.tune([InputData(channel_name="unity-volume", data_source=f"s3://{bucket}/tune-in")], job_name="by-sdk")
-print(tuner.describe().hyper_parameter_tuning_job_status, tuner.best_training_job())
+print(len(tuner.analytics().dataframe()), tuner.describe().hyper_parameter_tuning_job_status, tuner.best_training_job())
 """
 
 
@@ -627,8 +627,8 @@ def test_sagemaker_sdk(tuner, aws):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    status, best = done.stdout.split()[-2:]
-    assert status == "Completed"
+    count, status, best = done.stdout.split()[-3:]
+    assert (count, status) == ("4", "Completed")
     told = tuner.describe("by-sdk")
     assert told["BestTrainingJob"]["TrainingJobName"] == best
     assert told["TrainingJobStatusCounters"]["Completed"] + told["TrainingJobStatusCounters"]["Stopped"] == 4

@@ -29,8 +29,10 @@ def serve(home, **settings):
             for name, value in settings.items():
                 for_the_server.setenv(name, str(value))
             embedded.start()
-        yield aws.connect("embedded")
-        embedded.stop()
+        try:
+            yield aws.connect("embedded")
+        finally:
+            embedded.stop()
 
 
 @pytest.fixture(scope="module")
