@@ -83,7 +83,7 @@ THROTTLED = (
     "RequestThrottled",
     "SlowDown",
 )
-KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[0-9A-Za-z-]+")
+KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9A-Za-z-]+")
 NOT_PUBLIC = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,

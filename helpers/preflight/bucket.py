@@ -30,7 +30,7 @@ def check_bucket(place: Place) -> Iterator[Finding]:
     yield Finding("ok", f"{place.bucket} is there, in {region}.", "", NAME)
     for look in (_privacy, _encryption):
         try:
-            yield look(s3, bucket)
+            yield look(s3, bucket, place.kms_key)
         except ClientError as error:
             yield unanswered(place, f"{NAME}, {look.__name__.strip('_')}", error)
 
@@ -52,7 +52,7 @@ def _elsewhere(place: Place, region: str) -> Finding:
     return Finding("error", f"{place.bucket} is in {region}, the job would run in {place.region}.", todo, NAME)
 
 
-def _privacy(s3: Any, bucket: dict[str, str]) -> Finding:
+def _privacy(s3: Any, bucket: dict[str, str], _: str) -> Finding:
     name = f"{NAME}, privacy"
     try:
         block = s3.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"]
@@ -66,7 +66,7 @@ def _privacy(s3: Any, bucket: dict[str, str]) -> Finding:
     return Finding("warning", "Public access is not wholly blocked.", todo, name)
 
 
-def _encryption(s3: Any, bucket: dict[str, str]) -> Finding:
+def _encryption(s3: Any, bucket: dict[str, str], wanted: str) -> Finding:
     name = f"{NAME}, encryption"
     try:
         rules = s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"]
@@ -76,7 +76,14 @@ def _encryption(s3: Any, bucket: dict[str, str]) -> Finding:
         rules = []
     default = next((rule["ApplyServerSideEncryptionByDefault"] for rule in rules), {})
     algorithm = default.get("SSEAlgorithm", "AES256")  # what S3 does since January 2023 where nothing is said
-    if algorithm == "AES256":
-        return Finding("ok", "Encrypted with S3's own key.", "", name)
-    todo = "You and the role need kms:GenerateDataKey and kms:Decrypt on it, which the shipped policies do not give."
-    return Finding("warning", f"Encrypted with a KMS key ({default.get('KMSMasterKeyID', 'aws/s3')}).", todo, name)
+    key = default.get("KMSMasterKeyID", "aws/s3")
+    if wanted and wanted != key:
+        todo = "Notebook 2 makes that key the bucket's default."
+        return Finding("note", f"Not yet encrypted with {wanted}.", todo, name)
+    if wanted or algorithm == "AES256":
+        return Finding("ok", f"Encrypted with {wanted or 'a key of S3'}.", "", name)
+    todo = (
+        "You and the role need kms:GenerateDataKey and kms:Decrypt on it. Set kms_key to its ARN; `python -m "
+        "helpers.policies … --kms-key ARN` prints the rights."
+    )
+    return Finding("warning", f"Encrypted with a KMS key ({key}).", todo, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from helpers import aws
 from helpers.findings import CheckError, Finding, Report, ordered
 from helpers.image.name import CONTAINER
+from helpers.policies import PolicyError
 from helpers.preflight.account import check_region, find_identity
 from helpers.preflight.bucket import check_bucket
 from helpers.preflight.machine import check_disk, check_image
@@ -52,6 +53,9 @@ def check(
     region: str = "",
     instance_type: str = "ml.c5.xlarge",
     spot: bool = False,
+    subnets: Sequence[str] = (),
+    security_groups: Sequence[str] = (),
+    kms_key: str = "",
     container: str | Path = CONTAINER,
     session: boto3.Session | None = None,
 ) -> PreflightReport:
@@ -61,7 +65,7 @@ def check(
     ----------
     target
         ``"embedded"``, ``"aws"``, or a connection, whose names are then taken.
-    role, bucket, region
+    role, bucket, region, subnets, security_groups, kms_key
         As for `helpers.aws.connect`.
     instance_type
         The machine that the job is to have: its quota is looked up.
@@ -75,13 +79,15 @@ def check(
     Raises
     ------
     ConnectError
-        If the target is neither of the two, the embedded AWS can't be started, or the settings for AWS can't be
-        used. Nothing else is raised: what is
-        missing is in the report.
+        If the target is neither of the two, the embedded AWS can't be started, the settings for AWS can't be used, or a
+        name of VPC or key is none. Nothing else is raised: what is missing is in the report.
     """
+    if problems := aws.find_problems(subnets, security_groups, kms_key):
+        raise aws.ConnectError("\n".join(problems))
     if target == "embedded":
         target = aws.connect("embedded", bucket=bucket)
     if isinstance(target, aws.Connection):
+        subnets, kms_key = subnets or target.subnets, kms_key or target.kms_key
         target, session, role, bucket = target.target, target.session, target.role, target.bucket
     elif target != "aws":
         raise aws.ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
@@ -95,7 +101,7 @@ def check(
     place = None
     if account and region:
         bucket = bucket or f"mlagents-{region}-{account}"
-        place = Place(target, session, account, identity["Arn"], region, bucket, role)
+        place = Place(target, session, account, identity["Arn"], region, bucket, role, kms_key, bool(subnets))
         findings += _look(place, "bucket", check_bucket)
         arn, found = find_role(place)
         place, findings = replace(place, role=arn), findings + found
@@ -116,3 +122,5 @@ def _look(place: Place, name: str, look: Callable[[Place], Iterable[Finding]]) -
         yield from look(place)
     except (BotoCoreError, ClientError) as error:
         yield unanswered(place, name, error)
+    except PolicyError as error:
+        yield Finding("error", str(error), "Correct the name.", name)

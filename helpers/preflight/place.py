@@ -35,6 +35,10 @@ class Place:
     bucket : str
     role : str
         Name or ARN; empty where none was given.
+    kms_key : str
+        ARN of the key that is to be encrypted with; empty for none.
+    vpc : bool
+        Whether jobs are to run in a VPC.
     """
 
     target: str
@@ -44,6 +48,8 @@ class Place:
     region: str
     bucket: str
     role: str
+    kms_key: str = ""
+    vpc: bool = False
 
     def client(self, service: str) -> Any:
         """Return a client that gives up soon."""

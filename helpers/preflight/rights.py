@@ -16,12 +16,13 @@ from helpers.preflight.place import POLICY, Place, code, unanswered
 SAGEMAKER = "sagemaker.amazonaws.com"
 
 AREAS = {
-    "your rights, S3": ("Bucket", "Upload", "Results", "Checkpoints"),
+    "your rights, S3": ("Bucket", "MakeBucket", "KeyOfBucket", "Upload", "Results", "Checkpoints"),
+    "your rights, key": ("Key",),
     "your rights, ECR": ("RegistryLogin", "Registry"),
     "your rights, SageMaker": ("TrainingJobs", "TrainingJobList", "ExecutionRole"),
     "your rights, tuning": ("TuningJobs", "TuningJobList"),
     "your rights, log": ("Log",),
-    "your rights, looking": ("LookAtRole", "LookAtOwnRights", "LookAtQuotasAndPrices"),
+    "your rights, looking": ("LookAtRole", "LookAtOwnRole", "LookAtOwnRights", "LookAtQuotasAndPrices"),
 }
 # What training does without, and what needs it.
 NOT_FOR_TRAINING = {
@@ -34,6 +35,7 @@ ONCE = {
     "ecr:BatchDeleteImage",
     "s3:CreateBucket",
     "s3:PutBucketPublicAccessBlock",
+    "s3:PutEncryptionConfiguration",
     "ecr:CreateRepository",
     "ecr:DescribeRepositories",
     "ecr:GetLifecyclePolicy",
@@ -64,7 +66,10 @@ def find_role(place: Place) -> tuple[str, list[Finding]]:
         role = iam.get_role(RoleName=place.role_name)["Role"]
     except (BotoCoreError, ClientError) as error:
         return place.role, [_unseen(place, error)]
-    statements = policies.fill("execution-role", _names(place, role["Arn"]))["Statement"]
+    try:
+        statements = policies.fill("execution-role", _names(place, role["Arn"]))["Statement"]
+    except policies.PolicyError as error:
+        return role["Arn"], [_trust(role), Finding("error", str(error), "Correct the name.", "role's rights")]
     file = "helpers/policies/execution-role.json"
     return role["Arn"], [_trust(role), _rights(place, iam, role["Arn"], statements, "role's rights", file)]
 
@@ -99,19 +104,27 @@ def check_user(place: Place) -> Iterator[Finding]:
     if place.user.endswith(":root"):
         yield Finding("note", "The root user may do everything.", "Work as somebody else.", "your rights")
         return
-    principal = _principal(place, iam)
+    todo = f"Compare them with {POLICY} yourself."
+    try:
+        principal = _principal(place, iam)
+    except ClientError as error:
+        what = f"Not simulated: the path of your session's role is not known, for IAM refuses GetRole ({code(error)})."
+        yield Finding("note", what, todo, "your rights")
+        return
     if not principal:
-        todo = f"Compare them with {POLICY} yourself."
         yield Finding("note", f"IAM can't simulate the rights of {place.user}.", todo, "your rights")
         return
     role = place.role if place.role.startswith("arn:") else f"role/{place.role or 'mlagents-training'}"
     statements = {s["Sid"]: s for s in policies.fill("user", _names(place, role, principal))["Statement"]}
     for area, sids in AREAS.items():
-        yield _rights(place, iam, principal, [statements[sid] for sid in sids], area, POLICY)
+        if needed := [statements[sid] for sid in sids if sid in statements]:
+            yield _rights(place, iam, principal, needed, area, POLICY)
 
 
 def _names(place: Place, role: str, user: str = "") -> policies.Names:
-    return policies.Names(place.account, place.region, place.bucket, role.partition("role/")[2], user)
+    user = user.replace(":sts:", ":iam:")  # whose ARN the embedded AWS has
+    own = (place.account, place.region, place.bucket, role.partition("role/")[2], user)
+    return policies.Names(*own, key=place.kms_key, vpc=place.vpc)
 
 
 def _principal(place: Place, iam: Any) -> str:

@@ -92,14 +92,19 @@ class Account:
         answer = {"Account": ACCOUNT, "Arn": arn, "UserId": "U", "ResponseMetadata": meta}
         self.answer("sts", "get_caller_identity", answer)
 
-    def bucket(self, region="us-east-1", block=True, algorithm="AES256"):
+    def bucket(self, region="us-east-1", block=True, algorithm="AES256", **key):
         owned = {"Bucket": f"mlagents-us-east-1-{ACCOUNT}", "ExpectedBucketOwner": ACCOUNT}
         self.answer("s3", "head_bucket", {"BucketRegion": region}, **owned)
         if region != "us-east-1":
             return
         configuration = dict.fromkeys(aws.NOT_PUBLIC, block)
         self.answer("s3", "get_public_access_block", {"PublicAccessBlockConfiguration": configuration}, **owned)
-        rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": algorithm}}
+        rule = {
+            "ApplyServerSideEncryptionByDefault": {
+                "SSEAlgorithm": algorithm,
+                **key,
+            }
+        }
         self.answer("s3", "get_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}, **owned)
 
     def role(self, trust=None, arn=ROLE):

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import boto3
 import pytest
@@ -226,11 +226,11 @@ def test_every_request_to_s3_names_the_owner_of_the_bucket(road):
     assert sources == {NAMES.account}
 
 
-def allows(name, action, resource):
+def allows(name, action, resource, names=NAMES):
     return any(
         action in policies.listed(statement["Action"])
         and any(fnmatch.fnmatchcase(resource, pattern) for pattern in policies.listed(statement["Resource"]))
-        for statement in policies.fill(name, NAMES)["Statement"]
+        for statement in policies.fill(name, names)["Statement"]
     )
 
 
@@ -311,13 +311,111 @@ def test_what_a_job_takes_of_its_role():
     }
 
 
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+WHOLE = replace(NAMES, key=KEY, vpc=True, user="arn:aws:iam::123456789012:role/a/path/reader")
+
+
 @pytest.mark.parametrize("name", policies.NAMES)
 def test_they_fit_into_a_managed_policy(name):
-    assert len("".join(json.dumps(policies.fill(name, NAMES)).split())) < 6144
+    assert len("".join(json.dumps(policies.fill(name, WHOLE)).split())) < 6144
+
+
+def test_what_a_key_and_a_vpc_take_beside_that():
+    def more(name):
+        before, after = ({s["Sid"]: s for s in policies.fill(name, names)["Statement"]} for names in (NAMES, WHOLE))
+        new = [after[sid] for sid in after.keys() - before.keys()]
+        return {(action, each["Resource"]) for each in new for action in policies.listed(each["Action"])}
+
+    assert more("user") == {
+        ("kms:Decrypt", KEY),
+        ("kms:GenerateDataKey", KEY),
+        ("s3:PutEncryptionConfiguration", BUCKET),
+        ("iam:GetRole", WHOLE.user),
+    }
+    interfaces = """CreateNetworkInterface CreateNetworkInterfacePermission DeleteNetworkInterface
+        DeleteNetworkInterfacePermission DescribeDhcpOptions DescribeNetworkInterfaces DescribeSecurityGroups
+        DescribeSubnets DescribeVpcs"""
+    assert more("execution-role") == {
+        *((f"kms:{action}", KEY) for action in ("CreateGrant", "Decrypt", "Encrypt", "GenerateDataKey")),
+        *((f"ec2:{action}", "*") for action in interfaces.split()),
+    }
+
+
+@pytest.mark.parametrize("name", policies.NAMES)
+def test_buckets_are_of_the_account(name):
+    conditions = {
+        action: statement.get("Condition")
+        for statement in policies.fill(name, WHOLE)["Statement"]
+        for action in policies.listed(statement["Action"])
+        if action.startswith("s3:")
+    }
+    unbound = {action for action, condition in conditions.items() if condition is None}
+    assert unbound == ({"s3:CreateBucket"} if name == "user" else set())  # there is no bucket yet to be anybody's
+    assert [c for c in conditions.values() if c] == [{"StringEquals": {"aws:ResourceAccount": NAMES.account}}] * len(
+        conditions.keys() - unbound
+    )
+
+
+SSO = "AWSReservedSSO_Trainer_0123456789abcdef"
 
 
 @pytest.mark.parametrize(
-    "region, partition", [("us-east-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+    "user, resource, allowed",
+    [
+        (f"assumed-role/{SSO}/me@example.com", f"role/aws-reserved/sso.amazonaws.com/{SSO}", True),
+        (f"assumed-role/{SSO}/me@example.com", f"role/aws-reserved/sso.amazonaws.com/eu-west-1/{SSO}", True),
+        (f"assumed-role/{SSO}/me@example.com", "role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_1", False),
+        ("assumed-role/Reader/me", "role/Reader", True),
+        ("assumed-role/Reader/me", "role/Administrator", False),
+        ("role/team/Reader", "role/team/Reader", True),
+    ],
+)
+@pytest.mark.parametrize("partition, region", [("aws", "eu-west-1"), ("aws-cn", "cn-north-1")])
+def test_a_session_may_look_at_its_role(user, resource, allowed, partition, region):
+    service = "sts" if user.startswith("assumed") else "iam"
+    names = replace(NAMES, region=region, user=f"arn:{partition}:{service}::123456789012:{user}")
+    wanted = f"arn:{partition}:iam::123456789012:{resource}"
+    for action in ("iam:GetRole", "iam:SimulatePrincipalPolicy"):
+        assert allows("user", action, wanted, names) == allowed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"account": "*"},
+        {"account": "12345678901"},
+        {"account": "١٢٣٤٥٦٧٨٩٠١٢"},
+        {"region": "*"},
+        {"region": "us-east"},
+        {"bucket": "mine*"},
+        {"bucket": "arn:aws:s3:::mine"},
+        {"bucket": 'mine","*'},
+        {"bucket": "Mine"},
+        {"bucket": "${aws:username}"},
+        {"role": "*"},
+        {"role": "train?ng"},
+        {"role": "arn:aws:iam::123456789012:role/x"},
+        {"role": 'x"}'},
+        {"role": "${REGION}"},
+        {"role": "x\n"},
+        {"user": "*"},
+        {"user": "reader"},
+        {"user": "arn:aws:iam::123456789012:user/*"},
+        {"user": "arn:aws:iam::210987654321:user/reader"},
+        {"user": "arn:aws:iam::123456789012:root"},
+        {"key": "alias/mine"},
+        {"key": "arn:aws:kms:us-east-1:123456789012:key/*"},
+    ],
+)
+def test_what_is_no_name_is_refused(change):
+    ((_, value),) = change.items()
+    with pytest.raises(policies.PolicyError) as error:
+        replace(NAMES, **change)
+    assert str(error.value).splitlines()[0].endswith(f", found {value!r}.")
+
+
+@pytest.mark.parametrize(
+    "region, partition", [("us-east-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("mars", "")]
 )
 def test_partitions(region, partition):
     assert policies.partition(region) == partition
@@ -335,3 +433,11 @@ def test_the_command_prints_them(capsys):
 def test_the_command_wants_its_names():
     with pytest.raises(SystemExit):
         main(["user"])
+
+
+def test_the_command_says_what_is_no_name(capsys):
+    with pytest.raises(SystemExit):
+        main(["user", "--account", "1", "--region", "us-east-1", "--role", "*"])
+    told = capsys.readouterr().err
+    assert "Expected the account to be 12 digits, found '1'." in told
+    assert "Expected a role's name, without what its ARN has before it, found '*'." in told

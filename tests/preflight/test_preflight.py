@@ -325,6 +325,53 @@ def test_the_rights_of_a_session_are_its_roles(account):
     }
 
 
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchEntity"])
+def test_a_session_whose_role_one_may_not_look_at(account, code):
+    account.identity("arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Trainer_01/me")
+    account.bucket()
+    account.role()
+    account.refuse("iam", "get_role", code, 403)
+    account.quotas(training=1.0, spot=1.0)
+    report = check(account)
+    assert levels(report) == {"your rights": "note"}
+    assert row(report, "your rights").what == (
+        f"Not simulated: the path of your session's role is not known, for IAM refuses GetRole ({code})."
+    )
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+def test_vpc_and_key_take_more_rights(account):
+    account.identity()
+    account.bucket(algorithm="aws:kms", KMSMasterKeyID=KEY)
+    account.role()
+    account.quotas(training=1.0, spot=1.0)
+    report = check(account, subnets=["subnet-1"], security_groups=["sg-1"], kms_key=KEY)
+    assert report.ok and row(report, "bucket, encryption").what == f"Encrypted with {KEY}."
+    asked = {(q["PolicySourceArn"] == ROLE, a, *q["ResourceArns"]) for q in account.simulated for a in q["ActionNames"]}
+    assert {(True, "ec2:CreateNetworkInterface", "*"), (True, "kms:CreateGrant", KEY)} <= asked
+    assert (False, "kms:GenerateDataKey", KEY) in asked
+    assert row(report, "your rights, key").level == "ok"
+
+
+def test_a_bucket_that_has_another_key(account):
+    account.identity()
+    account.bucket()
+    account.role()
+    account.quotas(training=1.0, spot=1.0)
+    assert levels(check(account, kms_key=KEY)) == {"bucket, encryption": "note"}
+
+
+@pytest.mark.parametrize("given, areas", [({"bucket": "my*"}, {"role's rights", "your rights"})])
+def test_names_that_no_policy_takes(account, given, areas):
+    account.identity()
+    account.role()
+    account.quotas(training=1.0, spot=1.0)
+    report = check(account, **given)
+    assert {area for area, level in levels(report).items() if level == "error"} >= areas
+
+
 def test_a_federated_user_is_not_simulated(account):
     account.identity("arn:aws:sts::123456789012:federated-user/me")
     account.bucket()
