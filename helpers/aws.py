@@ -316,18 +316,18 @@ def connect(
     region : str, optional
         Default: the one of your AWS profile; ``us-east-1`` on the embedded target.
     subnets, security_groups : sequence of str, optional
-        IDs of those of a VPC that jobs are to run in. The subnets need a way to S3, such as a gateway endpoint.
+        IDs of those of a VPC that jobs are to run in. Default: what the environment variables TRAINING_SUBNETS and
+        TRAINING_SECURITY_GROUPS list, with blanks between. The subnets need a way to S3, such as a gateway endpoint.
     kms_key : str, optional
         ARN of a KMS key of the same region, to encrypt with: the bucket by default, uploads, results, and the disks of
-        jobs where the instance has no local storage.
+        jobs where the instance has no local storage. Default: the environment variable TRAINING_KMS_KEY.
 
     Raises
     ------
     ConnectError
         In one paragraph: what is missing, and how to get it.
     """
-    if problems := find_problems(subnets, security_groups, kms_key):
-        raise ConnectError("\n".join(problems))
+    subnets, security_groups, kms_key = choose_place(subnets, security_groups, kms_key)
     if target == "embedded":
         connection = connect_embedded(bucket, kms_key)
     elif target == "aws":
@@ -335,6 +335,18 @@ def connect(
     else:
         raise ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
     return replace(connection, subnets=tuple(subnets), security_groups=tuple(security_groups), kms_key=kms_key)
+
+
+def choose_place(
+    subnets: Sequence[str], security_groups: Sequence[str], kms_key: str
+) -> tuple[Sequence[str], Sequence[str], str]:
+    """Return VPC and key as given, else as the environment says. Raises `ConnectError` where they are none."""
+    subnets = subnets or os.environ.get("TRAINING_SUBNETS", "").split()
+    security_groups = security_groups or os.environ.get("TRAINING_SECURITY_GROUPS", "").split()
+    kms_key = kms_key or os.environ.get("TRAINING_KMS_KEY", "")
+    if problems := find_problems(subnets, security_groups, kms_key):
+        raise ConnectError("\n".join(problems))
+    return subnets, security_groups, kms_key
 
 
 def find_problems(subnets: Sequence[str], security_groups: Sequence[str], kms_key: str) -> list[str]:

@@ -82,8 +82,7 @@ def check(
         If the target is neither of the two, the embedded AWS can't be started, the settings for AWS can't be used, or a
         name of VPC or key is none. Nothing else is raised: what is missing is in the report.
     """
-    if problems := aws.find_problems(subnets, security_groups, kms_key):
-        raise aws.ConnectError("\n".join(problems))
+    subnets, security_groups, kms_key = aws.choose_place(subnets, security_groups, kms_key)
     if target == "embedded":
         target = aws.connect("embedded", bucket=bucket)
     if isinstance(target, aws.Connection):

@@ -364,8 +364,14 @@ def test_what_is_no_vpc_and_no_key(given, problem):
         aws.connect("aws", role="role", **given)
 
 
-def test_vpc_and_key_are_the_connections(connection):
-    made = aws.connect("embedded", bucket="encrypted", kms_key=KEY, **VPC)
+@pytest.mark.parametrize("how", ["arguments", "environment"])
+def test_vpc_and_key_are_the_connections(connection, monkeypatch, how):
+    given = {"kms_key": KEY, **VPC} if how == "arguments" else {}
+    if not given:
+        monkeypatch.setenv("TRAINING_SUBNETS", "subnet-0a1b")
+        monkeypatch.setenv("TRAINING_SECURITY_GROUPS", "sg-1 sg-2")
+        monkeypatch.setenv("TRAINING_KMS_KEY", KEY)
+    made = aws.connect("embedded", bucket="encrypted", **given)
     assert (made.subnets, made.security_groups, made.kms_key) == (("subnet-0a1b",), ("sg-1", "sg-2"), KEY)
     assert (
         made.client("s3").get_bucket_encryption(Bucket="encrypted")["ServerSideEncryptionConfiguration"]
