@@ -90,9 +90,12 @@ def refuse_curriculum(meta, brain: str, lesson: int) -> None:
         return
     curricula = meta.brains_to_curriculums
     if brain not in curricula:
+        todo = "Add %s.json to it." % brain
+        if "/" in brain or "." in brain:  # ML-Agents takes what stands before a file's first dot for the brain
+            todo = "No file can be named after it: give it a Behavior Name without slash and dot in Unity."
         raise RefusalError(
-            "Expected a curriculum for each brain, found none for %s; the folder has: %s. Add %s.json to it."
-            % (brain, ", ".join(sorted(curricula)) or "no *.json", brain)
+            "Expected a curriculum for each brain, found none for %s; the folder has: %s. %s"
+            % (brain, ", ".join(sorted(curricula)) or "no *.json", todo)
         )
     last = curricula[brain].max_lesson_num
     if lesson > last:

@@ -75,7 +75,10 @@ def check_curriculum(
             used[name] = path.name
     for brain in sorted(set(brains or ()) - found):
         what = f"{shown} holds no curriculum for {brain}."
-        yield Finding("error", what, "With a curriculum, mlagents-learn wants one for each brain.", shown)
+        todo = "With a curriculum, mlagents-learn wants one for each brain."
+        if "/" in brain or "." in brain:  # it takes what stands before a file's first dot for the brain
+            todo += " No file can be named after this one: give it a Behavior Name without slash and dot in Unity."
+        yield Finding("error", what, todo, shown)
     if not found and brains is None:
         yield Finding(
             "error",

@@ -161,3 +161,20 @@ def test_the_learner_refuses_what_learns_nothing(job):
     assert job.failure == "Hyperparameter lesson is 2, but the curriculum of brain Test has the lessons 0 to 1."
     assert job.saved_steps() == []
     assert job.run(curriculum="lessons", lesson=1) == 0
+
+
+@pytest.mark.parametrize(
+    ("brain", "todo"),
+    [
+        ("Test", "Add Test.json to it."),
+        ("A/Red", "No file can be named after it: give it a Behavior Name without slash and dot in Unity."),
+        ("v1.2", "No file can be named after it: give it a Behavior Name without slash and dot in Unity."),
+    ],
+)
+def test_a_brain_without_a_curriculum(brain, todo):
+    with pytest.raises(RefusalError) as refused:
+        brain_settings.refuse_curriculum(SimpleNamespace(brains_to_curriculums={"Red": None}), brain, 0)
+    assert (
+        str(refused.value)
+        == f"Expected a curriculum for each brain, found none for {brain}; the folder has: Red. {todo}"
+    )

@@ -117,7 +117,7 @@ def agree(folder):
     events = rewards.read_events(folder / "summaries", record["run_id"])
     reader = rewards.LogReader()
     reader.feed((folder / "log.txt").read_text().splitlines())
-    logged, joined = reader.table(), rewards.read(folder)
+    logged, joined = reader.table().dropna(subset="mean_reward").reset_index(drop=True), rewards.read(folder)
     rewarded = events[events["mean_reward"].notna()]
     ours = rewarded[rewarded["step"] >= logged["step"].iloc[0]].reset_index(drop=True)
     assert ours[["brain", "step"]].equals(logged[["brain", "step"]])
@@ -393,3 +393,21 @@ def test_aws_without_a_role_says_so(run):
 def test_an_unknown_parameter_is_an_error(run):
     with pytest.raises(tutorial.TutorialError, match=r"04_train_on_sagemaker.ipynb has no parameter max_step\."):
         run(4, "failed", max_step=1)
+
+
+def test_5_shows_a_job_in_which_no_episode_ended(road, run, project):
+    connection = aws.connect("embedded")
+    name = training.launch(
+        connection,
+        volume=volume.locate(connection, project / "unity-volume"),
+        image=image.locate(connection),
+        hyperparameters={"max_steps": 8, "summary_freq": 4, "env-args": "--agents 2"},
+        instance_type="ml.c5.xlarge",
+        max_minutes=5,
+    )
+    training.follow(connection, name)
+    told = run(5, "endless", job_names=name)
+    assert "No episode of 3DBall ended, so there is no mean reward" in told
+    assert re.search(r">mean_reward</th>\s*<td[^>]*></td>", told)
+    kept = pd.read_csv(project / "results" / name / "curve.csv")
+    assert list(kept["step"]) == [4, 8] and kept["mean_reward"].isna().all()
