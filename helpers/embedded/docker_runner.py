@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import docker
+from botocore.client import BaseClient
 from docker.errors import ImageNotFound, NotFound
 from docker.types import Mount
 
@@ -193,7 +195,7 @@ def remove_all(client: docker.DockerClient, folder: Path, owned: Callable[[Path]
     return removed
 
 
-def find(image: str) -> DockerRunner | str:
+def find(image: str, clients: Callable[[str], BaseClient] | None = None) -> DockerRunner | str:
     """Give the runner for an image, or why there is none here.
 
     Only a registry on loopback is asked for an image that the engine does not hold: nothing is fetched from afar.
@@ -205,12 +207,20 @@ def find(image: str) -> DockerRunner | str:
     try:
         held = _held(client, image)
         if held is None and LOOPBACK.match(image):
-            held = client.images.pull(*_split(image)).id
+            login = {"auth_config": log_in(clients)} if clients else {}
+            held = client.images.pull(*_split(image), **login).id
     except engine.FAILURES as error:
         return f"the engine could not get the image: {getattr(error, 'explanation', None) or error}"
     if held is None:
         return "the Docker engine does not hold the image"
     return DockerRunner(client, held, f"in a container of {image} without a network")
+
+
+def log_in(clients: Callable[[str], BaseClient]) -> dict[str, str]:
+    """Ask ECR for a token, and return it as the engine takes it."""
+    token = clients("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    user, _, password = base64.b64decode(token).decode().partition(":")
+    return {"username": user, "password": password}
 
 
 def _held(client: docker.DockerClient, image: str) -> str | None:

@@ -190,7 +190,11 @@ class Ecr:
         if call == "GetAuthorizationToken":
             told = json.loads(text)
             for entry in told["authorizationData"]:
-                entry.update(proxyEndpoint=f"http://{address}", expiresAt=time.time() + TOKEN_SECONDS)
+                entry.update(
+                    authorizationToken=self.registry.token,
+                    proxyEndpoint=f"http://{address}",
+                    expiresAt=time.time() + TOKEN_SECONDS,
+                )
             return json.dumps(told).encode()
         if call == "DescribeImages":
             told = json.loads(text)

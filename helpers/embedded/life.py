@@ -123,7 +123,7 @@ class Training(threading.Thread):
         mirrors = self._mirrors(s3)
         if not self.words.empty():
             return self.words.get()
-        way = runner.choose(self.record.request["AlgorithmSpecification"]["TrainingImage"])
+        way = runner.choose(self.record.request["AlgorithmSpecification"]["TrainingImage"], self.client)
         word = self._train(way, mirrors)
         for mirror in mirrors:
             try:

@@ -6,6 +6,7 @@ in the Docker engine. What it stores is in ``<home>/registry/`` and outlives it.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -23,6 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import bcrypt
+
+from helpers.embedded.home import open_private
 from helpers.embedded.registry_door import Door
 from helpers.embedded.runner import ProcessRun, ProcessRunner
 
@@ -105,14 +109,23 @@ class Registry:
     ----------
     folder
         ``<home>/registry``.
+    password
+        What the user ``AWS`` logs in with.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, password: str):
         self.folder = folder
+        self.token = base64.b64encode(f"AWS:{password}".encode()).decode()
+        self.password = password
         self.lock = threading.Lock()
         self.program: Program | None = None
         self.door: Door | None = None
         self.admit: Callable[[str, str, str], None] = lambda *_: None  # see `Door`
+
+    @property
+    def users(self) -> Path:
+        """The file with the one user, as the registry reads it."""
+        return self.folder / "htpasswd"
 
     @property
     def used(self) -> bool:
@@ -214,11 +227,15 @@ class Registry:
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> Any:
         url = f"http://{HOST}:{self.find_program()}/v2/{path}"
         request = urllib.request.Request(url, body, {"Content-Type": kind} if kind else {}, method=method)
+        request.add_header("Authorization", f"Basic {self.token}")
         request.add_header("Accept", ", ".join(MEDIA_TYPES))
         return OPENER.open(request, timeout=30)
 
     def _start(self, port: int) -> Program | None:
         """Start a registry at a port (0: any); None if it ended, as it does where the port is taken."""
+        self.users.unlink(missing_ok=True)
+        with open_private(self.users) as file:  # a password that nobody can guess needs no slow hash
+            file.write(f"AWS:{bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode()}\n")
         program = next(filter(None, map(shutil.which, PROGRAMS)), None)
         if program and sys.platform == "linux":  # elsewhere the engine is in a virtual machine with its own loopback
             return self._start_process(program, port)
@@ -230,6 +247,7 @@ class Registry:
             "log": {"level": "info", "accesslog": {"disabled": True}},
             "storage": {"filesystem": {"rootdirectory": str(self.folder / "data")}, "delete": {"enabled": True}},
             "http": {"addr": f"{HOST}:{port}"},
+            "auth": {"htpasswd": {"realm": "ECR", "path": str(self.users)}},
         }
         file = self.folder / "config.json"
         file.write_text(json.dumps(config))  # JSON is YAML
@@ -260,9 +278,17 @@ class Registry:
             "name": name,
             "detach": True,
             "labels": {LABEL: str(self.folder)},
-            "environment": {"REGISTRY_STORAGE_DELETE_ENABLED": "true"},
+            "environment": {
+                "REGISTRY_STORAGE_DELETE_ENABLED": "true",
+                "REGISTRY_AUTH": "htpasswd",
+                "REGISTRY_AUTH_HTPASSWD_REALM": "ECR",
+                "REGISTRY_AUTH_HTPASSWD_PATH": "/htpasswd",
+            },
             "ports": {"5000/tcp": (HOST, port or None)},
-            "volumes": {str(self.folder / "data"): {"bind": "/var/lib/registry", "mode": "rw"}},
+            "volumes": {
+                str(self.folder / "data"): {"bind": "/var/lib/registry", "mode": "rw"},
+                str(self.users): {"bind": "/htpasswd", "mode": "ro"},
+            },
             "user": f"{os.getuid()}:{os.getgid()}",
         }
         try:

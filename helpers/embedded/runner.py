@@ -9,10 +9,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
+
+from botocore.client import BaseClient
 
 from helpers import ROOT
 from helpers.embedded import guard
@@ -121,8 +123,8 @@ class ProcessRunner:
         return ProcessRun(process, base)
 
 
-def choose(image: str) -> Runner:
-    """Give the way to run `image` on this machine.
+def choose(image: str, clients: Callable[[str], BaseClient] | None = None) -> Runner:
+    """Give the way to run `image` on this machine; `clients` are for the login to its registry.
 
     Raises
     ------
@@ -134,7 +136,7 @@ def choose(image: str) -> Runner:
     from helpers import trainer_env  # here, so that the embedded AWS starts without a trainer
     from helpers.embedded import docker_runner
 
-    found = docker_runner.find(image)
+    found = docker_runner.find(image, clients)
     if not isinstance(found, str):
         return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hmac
 import json
 import logging
 import os
@@ -128,7 +129,7 @@ def serve(home: Path, ready: int) -> None:
     write_config(home, keys, url)
     jobs = Jobs(home / "jobs", Clients(url, own))
     tunings = Tunings(home / "tuning", jobs)
-    registry = Registry(home / "registry")
+    registry = Registry(home / "registry", hmac.new(keys.secret.encode(), b"registry", "sha256").hexdigest())
     server.app = Front(
         Gate(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
     )

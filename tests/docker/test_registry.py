@@ -6,6 +6,7 @@ Where `registry:2` can't be pulled, an image made of Debian's docker-registry st
 import json
 import os
 import shutil
+import urllib.error
 import urllib.request
 
 import pytest
@@ -44,13 +45,16 @@ def registry_image(client, connection, tmp_path, monkeypatch):
 def test_a_container_serves_where_no_program_is_installed(client, registry_image, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "IMAGE", registry_image)
     monkeypatch.setattr(registry, "PROGRAMS", ("no-such-program",))
-    one, again = registry.Registry(tmp_path / "home"), registry.Registry(tmp_path / "home")
+    one, again = (registry.Registry(tmp_path / "home", "secret") for _ in range(2))
     address = one.start()
     try:
-        with urllib.request.urlopen(f"http://{address}/v2/", timeout=10) as answer:
-            assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"http://{address}/v2/", timeout=10)
+        login = {"username": "AWS", "password": "secret"}
         client.images.get(registry_image).tag(f"{address}/small", "1")
-        for event in engine.events(client.api.push(f"{address}/small", tag="1", stream=True, decode=True)):
+        for event in engine.events(
+            client.api.push(f"{address}/small", tag="1", stream=True, decode=True, auth_config=login)
+        ):
             digest = event.get("aux", {}).get("Digest")
         client.images.remove(f"{address}/small:1")
         assert [(tag, manifest.digest) for tag, manifest in one.manifests("small")] == [("1", digest)]

@@ -58,6 +58,11 @@ class Aws:
         kept.setdefault(repository, {})[tag] = manifest
         store.write_text(json.dumps(kept))
 
+    def login(self):
+        """Return the header that `docker login` makes of ECR's token."""
+        [told] = self.ecr.get_authorization_token()["authorizationData"]
+        return {"Authorization": f"Basic {told['authorizationToken']}"}
+
     def address(self, repository):
         return self.ecr.describe_repositories(repositoryNames=[repository])["repositories"][0][
             "repositoryUri"
@@ -155,7 +160,7 @@ def other(number):
 def put(aws, repository, tag, manifest):
     """Push a manifest through the registry's address; give status and what it says."""
     url = f"http://{aws.address(repository)}/v2/{repository}/manifests/{tag}"
-    request = urllib.request.Request(url, manifest.encode(), {"Content-Type": KIND}, method="PUT")
+    request = urllib.request.Request(url, manifest.encode(), {"Content-Type": KIND, **aws.login()}, method="PUT")
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read()
@@ -164,9 +169,8 @@ def put(aws, repository, tag, manifest):
 
 
 def pull(aws, repository, tag):
-    with urllib.request.urlopen(
-        f"http://{aws.address(repository)}/v2/{repository}/manifests/{tag}", timeout=30
-    ) as answer:
+    url = f"http://{aws.address(repository)}/v2/{repository}/manifests/{tag}"
+    with urllib.request.urlopen(urllib.request.Request(url, headers=aws.login()), timeout=30) as answer:
         return answer.read().decode()
 
 
@@ -243,8 +247,12 @@ def test_a_push_to_a_real_registry(tmp_path, repository):
         assert tags(aws, repository) == {}
         session = requests.Session()
         session.trust_env = False
+        uploads = f"http://{aws.address(repository)}/v2/{repository}/blobs/uploads/"
+        for login in (None, ("AWS", "any")):
+            assert session.post(uploads, auth=login).status_code == 401
+        session.headers.update(aws.login())
         for name, layer in zip(names, layers, strict=True):
-            begun = session.post(f"http://{aws.address(repository)}/v2/{repository}/blobs/uploads/")
+            begun = session.post(uploads)
             assert begun.headers["Location"].startswith(f"http://{aws.address(repository)}/")
             sent = session.patch(begun.headers["Location"], data=iter([layer[:99], layer[99:]]))  # in chunks
             assert sent.headers["Range"] == f"0-{len(layer) - 1}"
