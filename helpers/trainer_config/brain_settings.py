@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from helpers.trainer_config.brain import Brain
 from helpers.trainer_config.document import Document
 from helpers.trainer_config.report import BrainSettings
 
-Demo = Callable[[str, str, int | None, Brain | None, bool], Iterator[Finding]]
+Demo = Callable[[str, str, int | None, Brain | None, bool], Generator[Finding, None, list[bool]]]
 
 
 @dataclass(frozen=True)
@@ -179,14 +179,15 @@ def examine(brain: BrainSettings, source: Source, described: Brain | None = None
     yield from _together(settings, trainer, bad, finding, getattr(described, "agents", 0))
     yield from _cameras(settings, trainer, described.cameras if described else (), finding)
 
-    def check_demo(named: str, *path: str) -> Iterator[Finding]:
+    def check_demo(named: str, *path: str) -> Generator[Finding, None, list[bool]]:
         return source.check_demo(named, *place(*path), described, trainer == "offline_bc")
 
     if trainer != "offline_bc":
         yield from _signals(settings, trainer, finding, check_demo)
         yield from _pretraining(settings, trainer, finding, check_demo)
     elif "demo_path" not in bad and "demo_path" in settings:
-        yield from check_demo(settings["demo_path"], "demo_path")
+        ends = yield from check_demo(settings["demo_path"], "demo_path")
+        yield from _offline_batches(settings, ends, bad, finding)
 
 
 # Agents of a scene that is not known: more than most have.
@@ -226,19 +227,57 @@ def _together(
             what = f"buffer_size {buffer} is no multiple of batch_size {batch}."
             todo = f"Each update drops what is over; {max(1, round(buffer / batch)) * batch} would fit."
             yield finding("warning" if buffer % batch > buffer / 20 else "note", what, todo, "buffer_size")
-        filled = 2 * buffer / (agents or 100) + min(settings["time_horizon"] if good("time_horizon") else 0, buffer)
-        if good("max_steps") and trainer == "ppo" and float(settings["max_steps"]) < filled:
+        filled = buffer if trainer == "ppo" else batch
+        filled = 2 * filled / (agents or 100) + min(settings["time_horizon"] if good("time_horizon") else 0, filled)
+        if good("max_steps") and float(settings["max_steps"]) < filled:
             what = f"max_steps {settings['max_steps']} may end before the first update."
             yield finding(
-                "warning", what, f"PPO learns when its agents have filled the buffer of {buffer}.", "max_steps"
+                "warning",
+                what,
+                f"Its agents must bring more than {buffer if trainer == 'ppo' else batch} steps before.",
+                "max_steps",
             )
     if trainer == "sac" and good("max_steps", "buffer_init_steps"):
         most, start = settings["max_steps"], settings["buffer_init_steps"]
         if float(most) <= start:
             what = f"max_steps {most} is not more than buffer_init_steps {start}."
             yield finding("error", what, "SAC would end before it learns anything.", "max_steps")
+        interval = settings.get("train_interval", 1) if "train_interval" not in bad else 1
+        if interval > 0 and interval * math.floor((float(most) + 1) / interval) < max(start, 1):
+            what = f"No step up to max_steps {most} is a multiple of train_interval {interval}."
+            yield finding("error", what, "SAC would end before it learns anything.", "train_interval")
     if settings.get("use_recurrent"):
         yield from _recurrent(settings, trainer, good, finding)
+
+
+def _sequences(settings: Mapping[str, Any]) -> int:
+    return max(1, settings.get("sequence_length") or 1) if settings.get("use_recurrent") else 1
+
+
+def _drawn_from(ends: list[bool], sequence: int) -> int:
+    """Return how many steps of demonstrations batches are drawn from: each episode is filled up to whole sequences."""
+    episodes = [0]
+    for end in ends[1:]:
+        episodes[-1] += 1
+        episodes += [0] if end else []
+    return sum(math.ceil(steps / sequence) * sequence for steps in episodes)
+
+
+def _offline_batches(
+    settings: Mapping[str, Any], ends: list[bool], bad: set[str], finding: Callable
+) -> Iterator[Finding]:
+    if not ends or bad & {"batch_size", "batches_per_epoch", "sequence_length"}:
+        return
+    sequence = _sequences(settings)
+    drawn, count = _drawn_from(ends, sequence), max(1, int(settings.get("batch_size", 0) / sequence))
+    batches = min(drawn // count, settings.get("batches_per_epoch", 0))
+    if drawn <= count:
+        what = f"batch_size {settings['batch_size']} is too large for {drawn} steps of demonstrations."
+        yield finding("error", what, "No batch is ever full. Lower it, or record more.", "batch_size")
+    elif batches * count * sequence > drawn:
+        what = f"{batches} batches of {count * sequence} steps are more than the demonstrations' {drawn}."
+        todo = "mlagents-learn fails when they run out. Lower batch_size or batches_per_epoch, or record more."
+        yield finding("error", what, todo, "batches_per_epoch")
 
 
 def _recurrent(settings: Mapping[str, Any], trainer: str, good: Callable, finding: Callable) -> Iterator[Finding]:
@@ -308,13 +347,24 @@ def _pretraining(
     values = settings.get("pretraining")
     if not isinstance(values, dict):
         return
-    yield from _group(("pretraining",), values, *keys.PRETRAINING, finding, check_demo)
+    ends = yield from _group(("pretraining",), values, *keys.PRETRAINING, finding, check_demo)
     if trainer == "sac" and "samples_per_update" in values:
         todo = "SAC sets it itself and fails if it is given. Delete it."
         yield finding("error", "samples_per_update is set for SAC.", todo, "pretraining", "samples_per_update")
     if isinstance(settings.get("learning_rate"), str):
         todo = "Pretraining needs a number, but YAML takes one like 1e-4 for text: write 1.0e-4."
         yield finding("error", f"learning_rate is {settings['learning_rate']!r}, a text.", todo, "learning_rate")
+    whole = values.get("batch_size") or settings.get("batch_size")
+    most = settings.get("batch_size") if trainer == "sac" else values.get("samples_per_update", 0)
+    if ends and isinstance(whole, int) and isinstance(most, int):
+        sequence = _sequences(settings)
+        drawn = _drawn_from(ends, sequence)
+        count = max(1, min(whole, drawn) // sequence)
+        batches = min(drawn // count, most // count or drawn // count) // sequence
+        if batches < 1:
+            what = f"Pretraining draws no batch from {drawn} steps of demonstrations."
+            todo = f"Raise samples_per_update to {count * sequence} or leave it out, and keep batch_size above 0."
+            yield finding("error", what, todo, "pretraining")
 
 
 # In a group these are used as they are, where the trainer's own setting of that name is converted first.
@@ -330,8 +380,10 @@ def _group(
     optional: frozenset,
     finding: Callable,
     check_demo: Callable,
-) -> Iterator[Finding]:
-    name = path[-1]
+) -> Generator[Finding, None, list[bool]]:
+    name, ends = path[-1], []
+    # VAIL alone has an encoding.
+    vail = _GROUP_RULES["encoding_size"] if values.get("use_vail") else keys.Rule("int()", usual=(1, 4096))
     for key in sorted(required - values.keys()):
         close = keys.elsewhere(key, values, [keys.OTHER_GROUP_KEYS])
         yield finding("error", f"{name} lacks {key}.", f"mlagents-learn can't start without it.{close}", *path, key)
@@ -343,7 +395,8 @@ def _group(
             yield finding("error", f"{name} has no setting {key}.", todo, *path, str(key))
         elif path == ("pretraining",) and key in _MAY_BE_EMPTY and not value:
             continue
-        elif judged := keys.judge(key, value, _GROUP_RULES[key]):
+        elif judged := keys.judge(key, value, vail if (name, key) == ("gail", "encoding_size") else _GROUP_RULES[key]):
             yield finding(*judged, *path, key)
         elif key == "demo_path":
-            yield from check_demo(value, *path, key)
+            ends = yield from check_demo(value, *path, key)
+    return ends

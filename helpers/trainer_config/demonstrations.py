@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +69,8 @@ class Demonstration:
         Steps that its header names; the trainer stops at them. 0 if the recording was never closed.
     present
         Whole steps in the file.
+    ends
+        Of each of them, whether an episode ends with it.
     problem
         What follows them that is no step, as the end of the sentence "it is …"; empty where the file ends there. After
         the promised steps it is the header once more, as Unity's recorder leaves it.
@@ -82,6 +84,7 @@ class Demonstration:
     action_sizes: tuple[int, ...]
     promised: int
     present: int
+    ends: tuple[bool, ...]
     problem: str
 
     @property
@@ -115,7 +118,7 @@ def read_demonstration(path: Path) -> Demonstration:
     if _is_pair(data, position):
         raise ValueError("recorded with ML-Agents 0.12 or later")
     width = sum(sizes[:1]) if actions == "continuous" else len(sizes)
-    present, problem, cameras = 0, "", None
+    ends, problem, cameras = [], "", None
     while position < len(data) and not problem:
         problem = "cut short"
         try:
@@ -127,9 +130,10 @@ def read_demonstration(path: Path) -> Demonstration:
         except (IndexError, DecodeError):
             break
         problem = _problem(info, brain.observations * brain.stacked, width, cameras)
-        present += not problem
+        ends += [] if problem else [info.done]
     demonstration = Demonstration(
-        brain.name, brain.observations, brain.stacked, cameras or (), actions, sizes, header.steps, present, problem
+        *(brain.name, brain.observations, brain.stacked, cameras or (), actions, sizes),
+        *(header.steps, len(ends), tuple(ends), problem),
     )
     if demonstration.steps < 2 and header.steps < 2:
         raise ValueError("without any steps")
@@ -215,7 +219,7 @@ def kind_of(path: Path) -> Literal["folder", "file"] | None:
 
 def check_demonstration(
     folder: Path, named: str, path: str, line: int | None, brain: Brain | None = None, exact: bool = False
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, list[bool]]:
     """Check a `demo_path` of a config: a `.demo` file, or a folder of them, in the folder that is uploaded.
 
     Parameters
@@ -231,11 +235,16 @@ def check_demonstration(
     exact
         Whether the trainer wants the very same brain, as offline_bc does. GAIL and pretraining take what has the same
         width.
+
+    Returns
+    -------
+    list of bool
+        Of each step that the trainer uses, whether an episode ends with it.
     """
     if Path(named).is_absolute() or ".." in Path(named).parts:
         todo = f"In a training job only {folder}/ is there. Put it into that folder and name it from there."
         yield Finding("error", f"demo_path {named} leads out of the folder.", todo, path, line)
-        return
+        return []
     target = folder / named
     kind = kind_of(target)
     if kind == "folder":
@@ -247,10 +256,10 @@ def check_demonstration(
         hint = f" Found: {', '.join(near)}." if near else f" {_RECORD}."
         todo = f"A demo_path is read from {folder}/.{hint}"
         yield Finding("error", f"The demonstration {named} is missing.", todo, path, line)
-        return
+        return []
     elif target.suffix != ".demo":
         yield Finding("error", f"{named} does not end in .demo.", "mlagents-learn reads .demo files alone.", path, line)
-        return
+        return []
     else:
         files = [target]
     first, read = None, []
@@ -284,6 +293,7 @@ def check_demonstration(
             what = f"The headers in {named}/ name more or fewer steps than there are."
             todo = f"mlagents-learn counts them over all files, and may fail. Leave out those warned of. {_RECORD}."
             yield Finding("error", what, todo, path, line)
+    return [end for file in read for end in file.ends[: file.steps]]
 
 
 def _differences(

@@ -17,7 +17,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-STEPS, AGENTS, EPISODE, SECONDS = 60, 12, 10, 40
+STEPS, AGENTS, EPISODE, SECONDS = 60, 12, 10, 150
 
 
 def imitate(brain, np, BrainInfo):  # noqa: N803

@@ -214,6 +214,11 @@ def test_sac_has_its_own_rules(write, parts):
     report = check(write, {"default": parts.changed("sac", ("pretraining", demo)), "Ball": {}})
     assert found(report) == ["samples_per_update is set for SAC."]
     assert check(write, {"default": parts.changed("ppo", ("pretraining", demo)), "Ball": {}}).ok
+    rare = parts.changed("sac", ("train_interval", 1002))
+    assert found(check(write, {"default": rare, "Ball": {}})) == [
+        "No step up to max_steps 1000 is a multiple of train_interval 1002."
+    ]
+    assert check(write, {"default": parts.changed("sac", ("train_interval", 1001)), "Ball": {}}).ok
     late = parts.changed("sac", ("buffer_init_steps", 1000))
     assert found(check(write, {"default": late, "Ball": {}})) == [
         "max_steps 1000 is not more than buffer_init_steps 1000."

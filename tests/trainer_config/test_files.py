@@ -368,3 +368,29 @@ def test_demonstrations_are_read_as_by_the_trainer(trainer, parts, write, tmp_pa
             different.append((named, read_demonstration(path).steps, orders))
     assert different == []
     assert 0.1 < sum(isinstance(orders[0], int) for orders in json.loads(done.stdout)) / len(targets) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("trainer", "settings", "what"),
+    [
+        ("BC", {"batch_size": 29}, "batch_size 29 is too large for 29 steps of demonstrations."),
+        ("BC", {"batch_size": 28}, None),
+        # Three episodes of 9, 10 and 10 steps, filled up to 12 each.
+        (
+            "BC",
+            {"use_recurrent": True, "batches_per_epoch": 3},
+            "3 batches of 16 steps are more than the demonstrations' 36.",
+        ),
+        ("BC", {"use_recurrent": True, "batches_per_epoch": 2}, None),
+        ("PPO", {"samples_per_update": 15}, "Pretraining draws no batch from 36 steps of demonstrations."),
+        ("PPO", {"samples_per_update": 16}, None),
+    ],
+)
+def test_demonstrations_too_short_for_a_batch(write, parts, found, trainer, settings, what):
+    write(parts.demo(), "Ball.demo")
+    if trainer == "PPO":
+        settings = {
+            "use_recurrent": True,
+            "pretraining": {"strength": 1, "steps": 9, "demo_path": "Ball.demo", **settings},
+        }
+    assert [said for said, _ in found(settings=getattr(parts, trainer) | settings)] == ([what] if what else [])

@@ -4,14 +4,17 @@ One process of the trainer environment takes the whole batch: ML-Agents' own loa
 updates and summaries, on an environment of random numbers.
 """
 
+import copy
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from helpers import ROOT, trainer_config
+from helpers.trainer_config import keys
+from helpers.unity_build import Brain
 
 SIGNAL = {"strength": 1.0, "gamma": 0.9}
 
@@ -19,12 +22,6 @@ SIGNAL = {"strength": 1.0, "gamma": 0.9}
 LEARNS = [
     ("ppo", {"learning_rate": "3e-4", "max_steps": "1.0e3", "hidden_units": "8", "summary_freq": 2.5, "normalize": 1}),
     ("offline_bc", {"batch_size": 16.0}),
-]
-LEARNS_TOO = [
-    ("ppo", {"use_recurrent": "yes", "memory_size": 16, "batch_size": 0, "num_layers": 0, "vis_encode_type": "resnet"}),
-    ("ppo", {"reward_signals": {"curiosity": {**SIGNAL, "encoding_size": 8.0}}, "unknown": 1, "lambd": True}),
-    ("sac", {"learning_rate_schedule": "linear", "train_interval": 0, "use_recurrent": True}),
-    ("sac", {"reward_signals": {"extrinsic": SIGNAL, "reward_signal_num_update": 1, "other": 3}, "tau": 2}),
 ]
 # What fails before a network is built costs no time.
 FAILS = [
@@ -41,25 +38,6 @@ FAILS = [
     ("offline_bc", {"demo_path": "absent.demo"}),
     ("offline_bc", {"batches_per_epoch": 0}),
 ]
-FAILS_TOO = [
-    ("ppo", {"batch_size": 16.0}),
-    ("ppo", {"batch_size": 1000}),
-    ("ppo", {"buffer_size": None}),
-    ("ppo", {"hidden_units": 0}),
-    ("ppo", {"max_steps": 0}),
-    ("ppo", {"summary_freq": 0}),
-    ("ppo", {"reward_signals": {"bonus": SIGNAL}}),
-    ("ppo", {"reward_signals": {"extrinsic": {**SIGNAL, "typo": 1}}}),
-    ("ppo", {"reward_signals": {"extrinsic": {"strength": 1.0}}}),
-    ("ppo", {"reward_signals": {"curiosity": SIGNAL}}),
-    ("ppo", {"reward_signals": {"extrinsic": SIGNAL, "reward_signal_num_update": 1}}),
-    ("ppo", {"reward_signals": {"gail": {**SIGNAL, "demo_path": "absent.demo"}}}),
-    ("ppo", {"pretraining": {"strength": 1.0}}),
-    ("sac", {"num_update": "1"}),
-    ("sac", {"batch_size": 0}),
-    ("sac", {"buffer_init_steps": 1000}),
-    ("sac", {"reward_signals": {"extrinsic": 3}}),
-]
 # Of the later format, as they are offered.
 BEHAVIORS = [
     {"hyperparameters": {"batch_size": 16, "buffer_size": 64}, "network_settings": {"memory": {"memory_size": 18}}},
@@ -71,8 +49,6 @@ BEHAVIORS = [
         "time_horizon": 5,
     },
 ]
-if os.environ.get("REAL_TRAINER_CASES") == "all":  # two seconds for each
-    LEARNS, FAILS = LEARNS + LEARNS_TOO, FAILS + FAILS_TOO
 WHOLE_FILES = [
     "",
     "- a\n",
@@ -85,6 +61,19 @@ WHOLE_FILES = [
     "behaviors: {Ball: {trainer_type: ppo}}\n",
     "default: {trainer: ppo}\n---\na: 1\n",
 ]
+
+
+def run(trainer, paths):
+    """Train on each config; give what went wrong, None where nothing did."""
+    done = subprocess.run(
+        [trainer.python, Path(__file__).with_name("real_trainer.py"), ROOT / "container"],
+        input=json.dumps([str(path) for path in paths]),
+        cwd=paths[0].parent,  # where relative demonstrations are looked for
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +90,9 @@ def outcomes(trainer, parts, tmp_path_factory):
     for number, text in enumerate([*texts, *WHOLE_FILES]):
         paths.append(folder / f"{number}.yaml")
         paths[-1].write_text(text)
-    done = subprocess.run(
-        [trainer.python, Path(__file__).with_name("real_trainer.py"), ROOT / "container"],
-        input=json.dumps([str(path) for path in paths]),
-        cwd=folder,  # where relative demonstrations are looked for
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr
+    outcomes = run(trainer, paths)
     reports = [trainer_config.check(path, brains=["Ball"]) for path in paths]
-    return list(zip(texts + WHOLE_FILES, reports, json.loads(done.stdout), strict=True))
+    return list(zip(texts + WHOLE_FILES, reports, outcomes, strict=True))
 
 
 def test_what_passes_learns(outcomes):
@@ -124,3 +105,102 @@ def test_what_is_refused_fails(outcomes):
     for text, report, failure in outcomes[len(BEHAVIORS) + len(LEARNS) :]:
         assert not report.ok, text
         assert failure is not None, f"{text}\n{report}"
+
+
+# Values at and over the edges, by how a key is used.
+EDGES = {
+    "number": [0, 1, True, -1, 2.5, 8.0, 7, 1000, "8", "many", None],
+    "few": [0, True, -1, 2.5, 8.0, 7, 1000],
+    "truth": [0, 1, 2, -1, "false", None],
+    "choice": ["", "many", 0, True, None],
+    "mapping": [{}, None, [], "many", 0, True],
+    "path": ["absent.demo", "", 0, True, None, "."],
+}
+LARGE = {"num_epoch": 5, "num_update": 5, "num_layers": 3, "reward_signal_num_update": 5, "sequence_length": 100}
+DEMO = {"demo_path": "Ball.demo"}
+RECURRENT = {"use_recurrent": True}
+PRETRAINING = {"pretraining": {**DEMO, "strength": 1.0, "steps": 40}}
+CURIOSITY = {"reward_signals": {"extrinsic": SIGNAL, "curiosity": {**SIGNAL, "encoding_size": 8}}}
+GAIL = {"reward_signals": {"extrinsic": SIGNAL, "gail": {**SIGNAL, **DEMO, "encoding_size": 8}}}
+
+# Where check and trainer need not agree: what nobody can know before, of which the check warns, and what learns by
+# chance, or in the wrong direction, and is refused all the same.
+ENDS_BEFORE = "whether the agents bring enough before the end depends on how many they are"
+DIVERGES = "whether it becomes infinite depends on the rewards"
+WARNED = {
+    "ppo max_steps": ([True, 1, 2.5, 7, 8.0, "8"], ENDS_BEFORE),
+    "sac max_steps": ([True, 1, 2.5, 7], ENDS_BEFORE),
+    "ppo buffer_size": ([1000], ENDS_BEFORE),
+    "ppo recurrent buffer_size": ([1000], ENDS_BEFORE),
+    "sac batch_size": ([1000], ENDS_BEFORE),
+    "sac recurrent batch_size": ([1000], ENDS_BEFORE),
+    "ppo learning_rate": ([7, 8.0, "8", 1000], DIVERGES),
+    "sac learning_rate": ([2.5, 7, 8.0, "8", 1000], DIVERGES),
+    "sac tau": ([-1, 2.5, 7, 8.0, "8", 1000], DIVERGES),
+    "ppo reward_signals.curiosity.learning_rate": ([1000], DIVERGES),
+    "sac reward_signals.curiosity.learning_rate": ([1000], DIVERGES),
+}
+UNLEARNS = "it goes away from what is rewarded"
+REFUSED = {
+    "ppo learning_rate": ([-1], UNLEARNS),
+    "sac learning_rate": ([0, -1], "the target network alone follows the others; " + UNLEARNS),
+    "offline_bc learning_rate": ([-1], UNLEARNS),
+    "ppo recurrent batch_size": ([2.5], "it is less than a sequence, which is taken then"),
+    "offline_bc batches_per_epoch": ([2.5, 8.0], "these demonstrations hold fewer batches"),
+    "ppo pretraining.samples_per_update": ([8.0], "it is less than a batch, which counts as 0"),
+    "offline_bc max_steps": ([0], "one step is done all the same"),
+}
+
+
+def edges():
+    """Every key of every trainer with every value: its label, the value, the trainer and the changes to its settings."""
+    groups = []
+    for name in keys.TRAINERS:
+        every = (keys.REQUIRED[name] | keys.OPTIONAL[name]) - {"pretraining"}
+        some = {"memory_size", "sequence_length", "batch_size", "buffer_size", "time_horizon", "batches_per_epoch"}
+        groups += [(name, {}, (), every, "number"), (f"{name} recurrent", RECURRENT, (), every & some, "few")]
+    for name in ("ppo", "sac"):
+        for base, signal in ((CURIOSITY, "extrinsic"), (CURIOSITY, "curiosity"), (GAIL, "gail")):
+            members = frozenset.union(*keys.REWARD_SIGNALS[signal])
+            groups.append((name, base, ("reward_signals", signal), members, "few"))
+        groups.append((name, PRETRAINING, ("pretraining",), frozenset.union(*keys.PRETRAINING), "few"))
+        members = {"batch_size", "samples_per_update"}
+        groups.append((f"{name} recurrent", PRETRAINING | RECURRENT, ("pretraining",), members, "few"))
+    groups.append(("sac", CURIOSITY, ("reward_signals",), {keys.SAC_SIGNAL_SETTING}, "number"))
+    for label, base, path, members, numbers in groups:
+        for key in sorted(members):
+            kind = keys.RULES[key].kind
+            for value in (*EDGES.get(kind, EDGES[numbers]), *keys.CHOICES.get(key, ())):
+                changes = copy.deepcopy(base)
+                inner = changes
+                for step in path:
+                    inner = inner[step]
+                inner[key] = value = LARGE.get(key, value) if value == 1000 else value
+                yield f"{label} {'.'.join((*path, key))}", value, label.split()[0], changes
+
+
+def is_listed(listed, label, value):
+    return any(value == one and type(value) is type(one) for one in listed.get(label, ([],))[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", keys.TRAINERS)
+def test_every_key_over_its_edges(trainer, parts, tmp_path, name):
+    """What the check passes trains to its end and is exported; what it refuses dies, or learns nothing."""
+    (tmp_path / "Ball.demo").write_bytes(parts.demo())
+    brain = Brain("Ball", 4, 1, (), "continuous", (2,), 12)
+    cases = [case for case in edges() if case[2] == name]
+    paths = [tmp_path / f"{number}.yaml" for number in range(len(cases))]
+    for path, (_, _, _, changes) in zip(paths, cases, strict=True):
+        path.write_text(yaml.safe_dump({"default": {**parts.changed(name), "max_steps": 50}, "Ball": changes}))
+    wrong = []
+    for path, (label, value, _, _), failure in zip(paths, cases, run(trainer, paths), strict=True):
+        report = trainer_config.check(path, brains=[brain])
+        said = next((f"{finding.level}: {finding.what}" for finding in report.findings if finding.level != "note"), "")
+        print(f"{label} | {value!r} | {said or 'ready'} | {' '.join((failure or 'learns').split())[:80]}")
+        if report.ok and failure and not (report.warnings and is_listed(WARNED, label, value)):
+            wrong.append(f"passed: {label} {value!r}, {failure}")
+        if not report.ok and not failure and not is_listed(REFUSED, label, value):
+            wrong.append(f"refused: {label} {value!r}, {said}")
+    assert wrong == []
