@@ -101,9 +101,8 @@ class ContainerRun:
 
     def _note(self, reason: str) -> None:
         """Give the reason of a failure, where the program did not."""
-        failure = self.base / "output" / "failure"
-        if not failure.exists():
-            failure.write_text(reason)
+        with contextlib.suppress(FileExistsError), (self.base / "output" / "failure").open("x") as file:
+            file.write(reason)  # "x" follows no link that the program has left there
 
 
 def _copy(said: Any, writer: int) -> None:

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import logging
-import re
+import math
+import os
 import select
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import regex
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.logs.models import LogEvent, LogGroup, LogStream, logs_backends
+from moto.logs.utils import EventMessageFilter
 
 from helpers.embedded.record import Record
+from helpers.embedded.transfer import open_inside
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 FLUSH_SECONDS = 0.5
+LEFT_SECONDS = 5
+"""How long the log is read on after its program has ended, while something else still writes to it."""
+# `re` can't be interrupted and holds up all threads; `regex`, which moto needs anyway, measures its own CPU time.
+METRIC_SECONDS, METRIC_CHARACTERS = 1.0, 10_000
+SCANNED = 100_000
 BATCH_EVENTS, BATCH_BYTES, EVENT_BYTES = 5_000, 900_000, 250_000  # CloudWatch: 10,000, 1,048,576 and 262,144
 
 
@@ -87,13 +98,64 @@ def replay(folder: Path, region: str) -> None:
 
 
 def forget(folder: Path, region: str) -> None:
-    """Take the events of such a job out of memory again, to be read again when they are asked for."""
-    streams = _group(region).streams
-    for name in _describe_streams(folder):
-        if name in streams:
-            streams[name].events = []
+    """Take the events of a job that has ended out of memory, to be read again when they are asked for."""
+    group = _group(region)
+    for name, told in _describe_streams(folder).items():
+        if name in group.streams:
+            group.streams[name] = EarlierStream(group, name, told)
     for kind in (LogEvent, LogStream):  # of which moto notes all that ever were, for its own dashboard
         kind.instances_tracked.clear()
+    with contextlib.suppress(AttributeError, OSError):  # glibc alone keeps what is freed
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def filter_log_events(
+    group: LogGroup,
+    log_group_name: str,
+    log_stream_names: list[str],
+    start_time: int,
+    end_time: int,
+    limit: int | None,
+    next_token: str | None,
+    filter_pattern: str,
+    interleaved: bool,
+) -> tuple[list[dict[str, Any]], str | None, list[dict[str, Any]]]:
+    """Answer FilterLogEvents in moto's place, which looks at every event of the group for every page.
+
+    Like AWS, a page looks at no more than `SCANNED` events, so that one may be empty and have a successor. Streams
+    come by name; where `start_time` lies in one is found by bisection, for they are written in the order of time.
+    """
+    wanted, matches = set(log_stream_names or ()), EventMessageFilter(filter_pattern).matches
+    first, _, place = (next_token or "").partition("@")
+    names = sorted(name for name in list(group.streams) if (not wanted or name in wanted) and name >= first)
+    page: list[dict[str, Any]] = []
+    left, token = SCANNED, None
+    for name in names:
+        events = group.streams[name].events
+        if log_group_name != GROUP:  # whose writers may go back in time
+            events = sorted(events, key=_get_time)
+        begin = bisect_left(events, start_time or 0, key=_get_time)
+        begin = max(begin, int(place)) if name == first and place.isdigit() else begin
+        last = bisect_right(events, end_time, key=_get_time) if end_time else len(events)
+        for index in range(begin, last):
+            if not left or len(page) == (limit or 10_000):
+                token = f"{name}@{index}"
+                break
+            left -= 1
+            if matches(events[index].message):
+                page.append({**events[index].to_filter_dict(), "logStreamName": name})
+        if token:
+            break
+    if interleaved:
+        page.sort(key=lambda event: event["timestamp"])
+    return page, token, [{"logStreamName": name, "searchedCompletely": token is None} for name in names]
+
+
+def _get_time(event: LogEvent) -> int:
+    return event.timestamp
+
+
+LogGroup.filter_log_events = filter_log_events
 
 
 def remove(names: Iterable[str], region: str) -> None:
@@ -153,7 +215,7 @@ class JobLog:
     def __init__(self, record: Record, output: BinaryIO, logs: BaseClient):
         self.record, self.output, self.logs = record, output, logs
         definitions = record.request["AlgorithmSpecification"].get("MetricDefinitions", ())
-        self.patterns = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
+        self.patterns = [(definition["Name"], regex.compile(definition["Regex"])) for definition in definitions]
         self.stream = f"{record.name}/algo-1-{int(record.now())}"
         self.made = False
         self.events: list[dict] = []
@@ -161,44 +223,70 @@ class JobLog:
         self.rest = b""
         self.last = 0
         self.lost: dict[str, int] = {}
+        self.lock = threading.RLock()
+        self.ending, self.ended = os.pipe()
+
+    def end(self) -> None:
+        """Say that the program has ended: what holds its output open from now on is not waited for."""
+        os.close(self.ended)
+
+    def say(self, text: str) -> None:
+        """Put a line of the service's own into the log."""
+        with self.lock:
+            self._attempt("log.txt", 1, self._write, f"{text}\n".encode())
+            self.last = max(self.last, int(self.record.now() * 1000))
+            self._add(text)
+            self.flush()
 
     def follow(self) -> None:
         """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later."""
-        due = None
+        due, given_up = None, math.inf
         self._attempt("CloudWatch Logs", 0, self._open_stream)
-        while True:
+        sources = [self.output, self.ending]
+        while time.monotonic() < given_up:
             wait = None if due is None else max(0.0, due - time.monotonic())
-            if select.select([self.output], (), (), wait)[0]:
+            ready = select.select(sources, (), (), wait if self.ending in sources else 0)[0]
+            if self.ending in ready:
+                sources.remove(self.ending)
+                os.close(self.ending)
+                given_up = time.monotonic() + LEFT_SECONDS
+            elif not ready and self.ending not in sources:
+                break  # all is read that the program has said
+            if self.output in ready:
                 chunk = self.output.raw.read(65_536)
                 if not chunk:
                     break
-                self._attempt("log.txt", chunk.count(b"\n") or 1, self._write, chunk)
-                self._take(chunk)
+                with self.lock:
+                    self._attempt("log.txt", chunk.count(b"\n") or 1, self._write, chunk)
+                    self._take(chunk)
                 if due is None and self.events:
                     due = time.monotonic() + FLUSH_SECONDS
             if due is not None and time.monotonic() >= due:
                 self.flush()
                 due = None
-        if self.rest:
-            self._line(self.rest)
-        self.flush()
+        self._finish()
+
+    def _finish(self) -> None:
+        with self.lock:
+            if self.rest:
+                self._line(self.rest)
+            self.flush()
         if missing := ", ".join(f"{lines} from {place}" for place, lines in self.lost.items() if lines):
             note = f"Lines of its log are missing: {missing}"
             logging.error("%s: %s", self.record.name, note)
-            self._attempt("log.txt", 1, self._write, f"{note}\n".encode())
-            self._add(note)
-            self.flush()
+            self.say(note)
             self.record.note(note)
         self._attempt(STREAMS, 0, self._describe)
 
     def flush(self) -> None:
         """Send what has been gathered to CloudWatch Logs."""
-        if not self.events:
-            return
-        batch = {"logStreamName": self.stream, "logEvents": self.events}
-        self.events, self.size = [], 0
-        self._attempt(EVENTS, len(batch["logEvents"]), self._keep, batch)
-        self._attempt("CloudWatch Logs", len(batch["logEvents"]), self._send, batch)
+        with self.lock:
+            if not self.events:
+                return
+            batch = {"logStreamName": self.stream, "logEvents": self.events}
+            self.events, self.size = [], 0
+            self._attempt(EVENTS, len(batch["logEvents"]), self._keep, batch)
+            self._attempt("CloudWatch Logs", len(batch["logEvents"]), self._send, batch)
 
     def _attempt(self, place: str, lines: int, act: Callable[..., None], *arguments: Any) -> None:
         """Do something for a place that `lines` go to, and count them as lost where it fails."""
@@ -210,12 +298,12 @@ class JobLog:
             self.lost[place] = self.lost.get(place, 0) + lines
 
     def _write(self, chunk: bytes) -> None:
-        with (self.record.folder / "log.txt").open("ab", buffering=0) as file:
+        with open(self.record.folder / "log.txt", "ab", buffering=0, opener=_open_own) as file:
             if (written := file.write(chunk)) < len(chunk):  # the disk is nearly full
                 file.write(chunk[written:])
 
     def _keep(self, batch: dict[str, Any]) -> None:
-        with (self.record.folder / EVENTS).open("a") as file:
+        with open(self.record.folder / EVENTS, "a", opener=_open_own) as file:
             file.write(json.dumps(batch) + "\n")
 
     def _send(self, batch: dict[str, Any]) -> None:
@@ -247,8 +335,14 @@ class JobLog:
         text = line[:EVENT_BYTES].decode("utf-8", "replace").rstrip("\r")
         now = self.record.now()
         self.last = max(self.last, int(now * 1000))
-        for name, pattern in self.patterns:
-            if match := pattern.search(text):
+        for name, pattern in list(self.patterns):
+            try:
+                match = pattern.search(text, 0, METRIC_CHARACTERS, timeout=METRIC_SECONDS, concurrent=True)
+            except TimeoutError:
+                self.patterns.remove((name, pattern))
+                self._drop(name, pattern.pattern)
+                continue
+            if match:
                 try:
                     value = float(match.group(1) if pattern.groups else match.group())
                 except (ValueError, TypeError):
@@ -257,6 +351,12 @@ class JobLog:
         if text:  # CloudWatch takes no empty message
             self._add(text)
 
+    def _drop(self, name: str, pattern: str) -> None:
+        """Say that a metric is not measured any longer."""
+        note = f"The metric {name} is not measured from here on: {pattern} took more than {METRIC_SECONDS} s on a line"
+        self.record.note(note)
+        self.say(note)
+
     def _add(self, text: str) -> None:
         self.events.append({"timestamp": self.last, "message": text})
         self.size += len(text.encode()) + 26
@@ -264,11 +364,16 @@ class JobLog:
             self.flush()
 
 
+def _open_own(path: str, flags: int) -> int:
+    """Open a file of the server's own, which the program may have replaced: no link or FIFO in its place."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
 def failure_reason(base: Path, code: int) -> str:
     """Give the FailureReason of a job whose program ended with `code`: the head of ``output/failure``."""
     try:
-        with (base / "output" / "failure").open(encoding="utf-8", errors="replace") as file:
-            told = file.read(1024).strip()
+        with open_inside(base, "output/failure") as file:
+            told = file.read(4096).decode("utf-8", "replace")[:1024].strip()
     except OSError:
         told = ""
     head, tail = "AlgorithmError: ", f", exit code: {code}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import threading
 import time
@@ -16,6 +15,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import regex
 from botocore.client import BaseClient
 
 from helpers.cores import jobs_here
@@ -28,6 +28,8 @@ from helpers.embedded.schema import AwsError, invalid
 ACCOUNT = "123456789012"
 KEPT_LOGS = 50
 """Logs of earlier servers' jobs that moto holds in memory at a time."""
+KEPT_BYTES = 32 << 20
+"""Size of logs, as kept on disk, that moto holds of jobs that have ended; in memory they are several times as large."""
 MAX_RUNTIME = 86_400  # seconds; SageMaker's default
 MOST_RUNTIME = 28 * 86_400  # seconds; the most that SageMaker takes
 
@@ -249,10 +251,19 @@ class Jobs:
                 self.unsent.discard(key)
                 if self.records[key].status in ENDED:
                     self.given.append(key)
-            while len(self.given) > max(KEPT_LOGS, len(asked)):  # out of moto's memory; who asks gets them once more
-                first = self.given.popleft()
-                joblog.forget(self.folder / first, self.records[first].region)
-                self.unsent.add(first)
+            # Out of moto's memory; who asks gets them once more.
+            while len(self.given) > max(KEPT_LOGS, len(asked)) or (
+                len(self.given) > len(asked) and sum(map(self._log_size, self.given)) > KEPT_BYTES
+            ):
+                self._forget_log(self.given.popleft())
+
+    def _forget_log(self, key: str) -> None:
+        joblog.forget(self.folder / key, self.records[key].region)
+        self.unsent.add(key)
+
+    def _log_size(self, key: str) -> int:
+        file = self.folder / key / joblog.EVENTS
+        return file.stat().st_size if file.exists() else 0
 
     def list(self, query: dict[str, Any], region: str = REGION) -> dict[str, Any]:
         """Answer a checked ListTrainingJobs request.
@@ -305,6 +316,9 @@ class Jobs:
                 self.waiting.remove(key)
             self._let_go()
             job = self.records[key]
+        if self._log_size(key) > KEPT_BYTES:
+            with self.log_lock:
+                self._forget_log(key)
         self.ended(job)
 
     def _bury(self, job: Record) -> None:
@@ -342,7 +356,7 @@ class Jobs:
         folder = job.folder / PurePosixPath((config or {}).get("LocalPath", CHECKPOINTS)).relative_to(OPT_ML)
         if config and folder.is_dir():
             try:
-                transfer.Mirror(self.client("s3"), folder, config["S3Uri"]).push()
+                transfer.Mirror(self.client("s3"), job.folder, folder, config["S3Uri"]).push()
             except transfer.TRANSFER_ERRORS:
                 logging.exception("%s: could not upload its checkpoints", job.name)
 
@@ -378,8 +392,8 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
         raise invalid("Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is true")
     for definition in algorithm.get("MetricDefinitions", ()):
         try:
-            re.compile(definition["Regex"])
-        except re.error as error:
+            regex.compile(definition["Regex"])
+        except regex.error as error:
             raise invalid(
                 f"Invalid regex of metric definition {definition['Name']}: {definition['Regex']} ({error})"
             ) from None

@@ -58,6 +58,8 @@ class Training(threading.Thread):
         self.capacity_after = 0.0
         self.begun: float | None = None
         self.code = 0
+        self.log: JobLog | None = None  # of the present attempt
+        self.left_out: set[str] = set()
         self.unsaved = ""  # why the last of the checkpoints could not be uploaded
 
     def tell(self, word: str) -> None:
@@ -143,9 +145,8 @@ class Training(threading.Thread):
             raise
 
     def _watch(self, run: runner.Run, description: str, mirrors: list[transfer.Mirror]) -> str:
-        log = threading.Thread(
-            target=JobLog(self.record, run.output, self.client("logs", self.record.region)).follow, daemon=True
-        )
+        self.log = JobLog(self.record, run.output, self.client("logs", self.record.region))
+        log = threading.Thread(target=self.log.follow, daemon=True)
         log.start()
         threading.Thread(target=lambda: self._wait(run), daemon=True).start()
         with self.record.lock:
@@ -176,6 +177,7 @@ class Training(threading.Thread):
             if word is None:
                 for mirror in mirrors:
                     self._push(mirror)
+        self.log.end()
         log.join()
         return why or "exited"
 
@@ -242,16 +244,22 @@ class Training(threading.Thread):
     def _upload(self, always: bool) -> None:
         s3, output = self.client("s3"), self.record.output
         model, data = self.base / "model", self.base / "output" / "data"
-        if always or any(model.iterdir()):
-            if self.record.model.endswith("/"):
-                transfer.upload_folder(s3, model, self.record.model)
-            else:
-                transfer.upload_archive(s3, model, self.record.model)
-        if any(data.iterdir()):
-            if self.record.model.endswith("/"):
-                transfer.upload_folder(s3, data, f"{output}/output/")
-            else:
-                transfer.upload_archive(s3, data, f"{output}/output.tar.gz")
+        there = {
+            folder: any(True for _ in transfer.walk(self.base, folder, lambda path: None)) for folder in (model, data)
+        }
+        one_by_one = self.record.model.endswith("/")
+        upload = transfer.upload_folder if one_by_one else transfer.upload_archive
+        if always or there[model]:
+            upload(s3, self.base, model, self.record.model, self._leave_out)
+        if there[data]:
+            place = f"{output}/output/" if one_by_one else f"{output}/output.tar.gz"
+            upload(s3, self.base, data, place, self._leave_out)
+
+    def _leave_out(self, path: str) -> None:
+        """Say once in the job's log that a path is not uploaded."""
+        if path not in self.left_out and self.log:
+            self.left_out.add(path)
+            self.log.say(f"Not uploaded: {path}; only regular files and folders are")
 
     def _mirrors(self, s3: BaseClient) -> list[transfer.Mirror]:
         """Make the mirrors of checkpoints (restored here) and TensorBoard output."""
@@ -259,12 +267,12 @@ class Training(threading.Thread):
         if config := self.record.request.get("CheckpointConfig"):
             transfer.require_bucket(s3, config["S3Uri"])
             folder = self._inside(config.get("LocalPath", CHECKPOINTS))
-            mirrors.append(transfer.Mirror(s3, folder, config["S3Uri"]))
+            mirrors.append(transfer.Mirror(s3, self.base, folder, config["S3Uri"], self._leave_out))
             mirrors[0].restore()
         if config := self.record.request.get("TensorBoardOutputConfig"):
             folder = self._inside(config.get("LocalPath", f"{OPT_ML}/output/tensorboard"))
             uri = f"{config['S3OutputPath'].rstrip('/')}/{self.record.name}/tensorboard-output"
-            mirrors.append(transfer.Mirror(s3, folder, uri))
+            mirrors.append(transfer.Mirror(s3, self.base, folder, uri, self._leave_out))
         return mirrors
 
     def _inside(self, path: str) -> Path:
@@ -279,6 +287,8 @@ class Training(threading.Thread):
         """Lay out ``/opt/ml`` as on a new instance: nothing of an earlier attempt but its log."""
         request = self.record.request
         for name in ("input", "model", "output", "checkpoints"):
+            if (self.base / name).is_symlink():
+                (self.base / name).unlink()
             shutil.rmtree(self.base / name, ignore_errors=True)
         for name in ("input/config", "input/data", "model", "output/data"):
             (self.base / name).mkdir(parents=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 THREADS = 4
+KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+KINDS |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
 
 class TransferError(Exception):
@@ -117,23 +122,100 @@ def download(
     return len(found)
 
 
-def upload_archive(s3: BaseClient, folder: Path, uri: str) -> None:
-    """Pack `folder` as ``tar.gz`` and put it at `uri`."""
+def open_inside(base: Path, below: str) -> BinaryIO:
+    """Open a regular file that a job's program has left below `base`.
+
+    No link is followed on the way and no FIFO waited for, whatever the program makes of the path meanwhile.
+
+    Raises
+    ------
+    OSError
+        If there is no regular file.
+    """
+    *folders, name = PurePosixPath(below).parts
+    place = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            inner = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = inner
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+    finally:
+        os.close(place)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(f"{below} is no regular file")
+    return os.fdopen(file, "rb")
+
+
+def walk(base: Path, folder: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk through what a job's program has left in `folder`, without following a link.
+
+    Parameters
+    ----------
+    base, folder
+        The job's folder, and the one below it.
+    leave_out
+        Called with each path below `base` that is neither a regular file nor a folder, and what it is.
+
+    Yields
+    ------
+    str, os.stat_result
+        A path below `folder`, and what it was when it was looked at.
+    """
+    top = base
+    for part in folder.relative_to(base).parts:
+        top /= part
+        if top.is_symlink():
+            leave_out(f"{top.relative_to(base)} (a link)")
+            return
+    for place, folders, files, handle in os.fwalk(folder, follow_symlinks=False):
+        for name in sorted([*folders, *files]):
+            path = Path(place, name)
+            try:
+                found = os.stat(name, dir_fd=handle, follow_symlinks=False)
+            except OSError:
+                continue  # deleted meanwhile
+            if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+                yield path.relative_to(folder).as_posix(), found
+            else:
+                leave_out(f"{path.relative_to(base)} ({KINDS.get(stat.S_IFMT(found.st_mode), 'no regular file')})")
+
+
+def upload_archive(s3: BaseClient, base: Path, folder: Path, uri: str, leave_out: Callable[[str], None]) -> None:
+    """Pack `folder`, which lies in the job's folder `base`, as ``tar.gz`` and put it at `uri`."""
     bucket, key = split(uri)
     with tempfile.TemporaryFile() as file:
-        with tarfile.open(fileobj=file, mode="w:gz") as archive:
-            for path in sorted(folder.iterdir()):
-                archive.add(path, arcname=path.name)
+        with tarfile.open(fileobj=file, mode="w:gz", dereference=True) as archive:
+            for below, found in sorted(walk(base, folder, leave_out)):
+                if stat.S_ISDIR(found.st_mode):
+                    about = tarfile.TarInfo(below)
+                    about.type, about.mode, about.mtime = tarfile.DIRTYPE, found.st_mode & 0o777, int(found.st_mtime)
+                    archive.addfile(about)
+                    continue
+                with contextlib.suppress(FileNotFoundError), _open(base, folder, below, leave_out) as content:
+                    archive.addfile(archive.gettarinfo(arcname=below, fileobj=content), content)
         file.seek(0)
         s3.upload_fileobj(file, bucket, key)
 
 
-def upload_folder(s3: BaseClient, folder: Path, uri: str) -> None:
-    """Put every file of `folder` below `uri`."""
+def upload_folder(s3: BaseClient, base: Path, folder: Path, uri: str, leave_out: Callable[[str], None]) -> None:
+    """Put every file of `folder`, which lies in the job's folder `base`, below `uri`."""
     bucket, prefix = split(uri)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            s3.upload_file(str(path), bucket, f"{prefix.rstrip('/')}/{path.relative_to(folder).as_posix()}")
+    for below, found in walk(base, folder, leave_out):
+        if stat.S_ISREG(found.st_mode):
+            with contextlib.suppress(FileNotFoundError), _open(base, folder, below, leave_out) as content:
+                s3.upload_fileobj(content, bucket, f"{prefix.rstrip('/')}/{below}")
+
+
+def _open(base: Path, folder: Path, below: str, leave_out: Callable[[str], None]) -> BinaryIO:
+    """Open a file that `walk` has found; raise FileNotFoundError where it is no longer one that can be read."""
+    path = (folder / below).relative_to(base).as_posix()
+    try:
+        return open_inside(base, path)
+    except OSError as error:
+        leave_out(f"{path} ({error.strerror or error})")
+        raise FileNotFoundError(path) from error
 
 
 class Mirror:
@@ -143,8 +225,10 @@ class Mirror:
     arrives after them.
     """
 
-    def __init__(self, s3: BaseClient, folder: Path, uri: str):
-        self.s3, self.folder, self.uri = s3, folder, uri
+    def __init__(
+        self, s3: BaseClient, base: Path, folder: Path, uri: str, leave_out: Callable[[str], None] = lambda path: None
+    ):
+        self.s3, self.base, self.folder, self.uri, self.leave_out = s3, base, folder, uri, leave_out
         self.bucket, prefix = split(uri)
         self.prefix = prefix.rstrip("/")
         self.sent: dict[str, tuple[int, int]] = {}
@@ -158,24 +242,21 @@ class Mirror:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             self.s3.download_file(self.bucket, key, str(target))
-            self.sent[below] = self._stamp(target)
+            self.sent[below] = _stamp(target.stat())
             count += 1
         return count
 
     def push(self) -> int:
         """Upload what has changed since it was last sent; give the number of files."""
         changed = []
-        for path in self.folder.rglob("*"):
-            try:
-                stamp = self._stamp(path)
-                if path.is_file() and self.sent.get(below := path.relative_to(self.folder).as_posix()) != stamp:
-                    changed.append((stamp, below))
-            except OSError:
-                continue  # deleted meanwhile
+        for below, found in walk(self.base, self.folder, self.leave_out):
+            if stat.S_ISREG(found.st_mode) and self.sent.get(below) != _stamp(found):
+                changed.append((_stamp(found), below))
         count = 0
         for stamp, below in sorted(changed):
             try:
-                data = (self.folder / below).read_bytes()
+                with _open(self.base, self.folder, below, self.leave_out) as file:
+                    data = file.read()
             except OSError:
                 continue
             key = f"{self.prefix}/{below}" if self.prefix else below
@@ -184,10 +265,9 @@ class Mirror:
             count += 1
         return count
 
-    @staticmethod
-    def _stamp(path: Path) -> tuple[int, int]:
-        status = path.stat()
-        return status.st_mtime_ns, status.st_size
+
+def _stamp(found: os.stat_result) -> tuple[int, int]:
+    return found.st_mtime_ns, found.st_size
 
 
 TRANSFER_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError, OSError)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,22 @@ for step in filter(None, steps.split(";")):
     elif verb == "hidden":  # one that has forgotten its environment and its parent
         code = "import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={})"
         subprocess.run([sys.executable, "-c", code], start_new_session=True)
+    elif verb == "odd":  # leave what is no file, and one file, in a folder; what a link leads to is not the job's
+        folder = base / rest
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "file").write_text("kept")
+        (folder / "link").symlink_to(base.parent.parent / "server.json")
+        (folder / "folder").symlink_to(base.parent.parent)
+        os.mkfifo(folder / "fifo")
+    elif verb == "link":  # what a link at a path leads to is not the job's
+        shutil.rmtree(base / rest, ignore_errors=True)
+        (base / rest).symlink_to(base.parent.parent)
+    elif verb == "fifo":
+        os.mkfifo(base / rest)
+    elif verb == "lost":  # a child that the guard can't know of holds the output after the guard was killed
+        code = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={}).pid)"
+        child = subprocess.run([sys.executable, "-c", code], start_new_session=True, stderr=2)
+        os.kill(os.getppid(), signal.SIGKILL)
     elif verb == "wait":
         print("waiting", flush=True)
         time.sleep(float(rest or 600))

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.logs.models import LogEvent, LogGroup
 
 from helpers import ROOT
 from helpers.embedded import joblog
@@ -78,7 +79,7 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
 
     definitions = [{"Name": "reward", "Regex": "Reward: ([0-9.]+)"}]
     request = {"TrainingJobName": "job", "AlgorithmSpecification": {"MetricDefinitions": definitions}}
-    record = Record(request, "arn", tmp_path, 0.0)
+    record = Record(request, "arn:aws:sagemaker:us-east-1:1:training-job/job", tmp_path, 0.0)
     if fails in ("_write", "_keep"):
         monkeypatch.setattr(joblog.JobLog, fails, full)
     elif fails == "measure":
@@ -105,6 +106,39 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
     assert ("Traceback" in caplog.text) == bool(fails)
     message = ". ".join(["Training job completed", *note])
     assert load(tmp_path).transitions[-1]["StatusMessage"] == message
+
+
+def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
+    looked = []
+    real = joblog.EventMessageFilter.matches
+    monkeypatch.setattr(
+        joblog.EventMessageFilter, "matches", lambda self, text: looked.append(text) or real(self, text)
+    )
+    group = LogGroup("123456789012", "us-east-1", joblog.GROUP)
+    for name in ("b", "a"):
+        group.create_log_stream(name)
+        group.streams[name].events = [
+            LogEvent(0, {"timestamp": number // 100, "message": f"{name} {number}"}) for number in range(150_000)
+        ]
+
+    def ask(**more):
+        wanted = {"log_stream_names": [], "start_time": 0, "end_time": 0, "limit": None, "next_token": None}
+        wanted |= {"filter_pattern": "", "interleaved": False, **more}
+        looked.clear()
+        page, token, _ = group.filter_log_events(joblog.GROUP, **wanted)
+        return [event["message"] for event in page], token, len(looked)
+
+    assert ask(filter_pattern="nothing") == ([], "a@100000", 100_000)
+    assert ask(filter_pattern="nothing", next_token="a@100000") == ([], "b@50000", 100_000)
+    assert ask(filter_pattern="nothing", next_token="b@50000") == ([], None, 100_000)
+    assert ask(limit=2) == (["a 0", "a 1"], "a@2", 2)
+    assert ask(limit=2, next_token="a@149999") == (["a 149999", "b 0"], "b@1", 2)
+    assert ask(start_time=1499, end_time=1499, limit=101, next_token="") == (
+        [*(f"a {149_900 + number}" for number in range(100)), "b 149900"],
+        "b@149901",
+        101,
+    )
+    assert ask(start_time=1499, log_stream_names=["b"])[1:] == (None, 100)
 
 
 def find_lazy_classes(source):

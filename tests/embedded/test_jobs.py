@@ -1,6 +1,7 @@
 """Jobs that run: what SageMaker would do, seen through boto3."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from helpers.embedded import transfer
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.record import Record, load
 from helpers.embedded.schema import AwsError
@@ -341,3 +343,71 @@ def test_checkpoints_that_cannot_be_written_cost_no_model(aws):
     )
     assert "NoSuchBucket" in told["FailureReason"]
     assert aws.archive(f"out/{name}/output/model.tar.gz") == {"model.nn": "weights"}
+
+
+ODD = [
+    f"Not uploaded: {{}}/{path}; only regular files and folders are"
+    for path in ("fifo (a FIFO)", "folder (a link)", "link (a link)")
+]
+
+
+def test_links_and_fifos_are_not_followed_but_named(aws):
+    name = aws.create(
+        "odd model;odd output/data;odd checkpoints;odd output/tensorboard;fifo output/failure;say done;exit 1",
+        CheckpointConfig={"S3Uri": f"s3://{aws.bucket}/odd/checkpoints"},
+        TensorBoardOutputConfig={"S3OutputPath": f"s3://{aws.bucket}/odd"},
+        OutputDataConfig={"S3OutputPath": f"s3://{aws.bucket}/odd", "CompressionType": "NONE"},
+    )
+    told = aws.ended(name)
+    assert told["FailureReason"] == "AlgorithmError: , exit code: 1"
+    places = ["checkpoints", f"{name}/output/model", f"{name}/output/output", f"{name}/tensorboard-output"]
+    assert aws.keys("odd/") == [f"odd/{place}/file" for place in places]
+    folders = ("model", "output/data", "checkpoints", "output/tensorboard")
+    lines = [line for line in aws.log(name).splitlines() if line != "done"]
+    assert sorted(lines) == sorted(line.format(folder) for folder in folders for line in ODD)
+
+    packed = aws.run("odd model")["TrainingJobName"]
+    assert aws.archive(f"out/{packed}/output/model.tar.gz") == {"file": "kept"}
+    assert sorted(aws.log(packed).splitlines()) == sorted(line.format("model") for line in ODD)
+
+
+def test_a_folder_that_became_a_link_is_not_followed(aws):
+    name = aws.create(
+        "count;link model;link output;link checkpoints", CheckpointConfig={"S3Uri": f"s3://{aws.bucket}/ck"}
+    )
+    assert aws.ended(name)["TrainingJobStatus"] == "Completed"
+    assert aws.archive(f"out/{name}/output/model.tar.gz") == {}
+    assert aws.keys(f"out/{name}/") == [f"out/{name}/output/model.tar.gz"]
+    assert "ck/server.json" not in aws.keys("ck/")
+    assert "Not uploaded: model (a link)" in aws.log(name)
+
+
+def test_what_is_no_longer_a_file_when_it_is_opened(tmp_path):
+    (tmp_path / "model" / "deep").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "model" / "deep" / "file").write_text("kept")
+    with transfer.open_inside(tmp_path, "model/deep/file") as file:
+        assert file.read() == b"kept"
+    (tmp_path / "model" / "link").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "model" / "fifo")
+    for path in ("model/link/secret", "model/link", "model/fifo", "model/deep", "model/none"):
+        with pytest.raises(OSError, match=r"regular file|Not a directory|symbolic links|No such file|Is a directory"):
+            transfer.open_inside(tmp_path, path)
+
+
+def test_a_child_that_holds_the_output_keeps_no_job_in_progress(aws):
+    name = aws.create("say before;lost;wait")
+    told = aws.ended(name)
+    assert told["TrainingJobStatus"] == "Failed"
+    child = int(aws.log(name).splitlines()[1])
+    assert aws.log(name).startswith("before\n")
+    psutil.Process(child).kill()
+
+
+def test_a_pattern_that_matches_for_ever_is_left_out_and_named(aws):
+    patterns = aws.metrics(endless="(a+)+$", reward="Reward: ([0-9.]+)")
+    told = aws.run(f"say Reward: 1.5;say {'a' * 2000}b;say Reward: 2.5", AlgorithmSpecification=patterns)
+    assert [(metric["MetricName"], metric["Value"]) for metric in told["FinalMetricDataList"]] == [("reward", 2.5)]
+    note = "The metric endless is not measured from here on: (a+)+$ took more than 1.0 s on a line"
+    assert aws.log(told["TrainingJobName"]).splitlines().count(note) == 1
+    assert told["SecondaryStatusTransitions"][-1]["StatusMessage"] == f"Training job completed. {note}"
