@@ -20,7 +20,7 @@ from urllib.parse import urlparse
 
 from botocore.exceptions import ClientError
 
-from helpers.aws import Connection
+from helpers.aws import Connection, explained
 from helpers.training.job import Job, TrainingError
 from helpers.training.log import Log
 from helpers.volume import local_path
@@ -69,8 +69,10 @@ def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
         raise TrainingError(
             f"{job.name} is still {job.status}. Follow it to its end in notebook 04, then run this again."
         )
+    later = f"{job.name} has ended and is not billed; fetch it again later."
     log = Log(connection, job.name)
-    log.read()
+    with explained(connection, TrainingError, later):
+        log.read()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         # Fetched beside its place and moved there whole, so that a fetch cut off leaves nothing half done.
@@ -78,7 +80,8 @@ def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
             target = Path(scratch, "results")
             target.mkdir()
             (target / LOG).write_text("\n".join(log.lines) + "\n", encoding="utf-8", errors="replace")
-            unpacked = [_fetch_archive(connection, job, archive, Path(scratch)) for archive in ARCHIVES]
+            with explained(connection, TrainingError, later):
+                unpacked = [_fetch_archive(connection, job, archive, Path(scratch)) for archive in ARCHIVES]
             found = [archive for archive in unpacked if archive]
             if not found:
                 raise TrainingError(f"{job.name} ({job.status}) left neither model nor output. {job.failure}".strip())

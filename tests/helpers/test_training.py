@@ -588,6 +588,15 @@ def test_fetch_brings_model_output_and_log(connection, volume, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [job.name]
 
 
+@pytest.mark.parametrize("event", ["logs.DescribeLogStreams", "s3.HeadObject"])
+def test_credentials_that_expire_while_it_is_fetched(connection, volume, tmp_path, failing, event):
+    job = follow(connection, create(connection, volume, "model trained"))
+    told = f"credentials have expired.*aws sso login.*{job.name} has ended and is not billed; fetch it again later"
+    with failing(f"before-call.{event}", EXPIRED) as aws, pytest.raises(training.TrainingError, match=told):
+        training.fetch(aws, job, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_fetch_again_fetches_nothing(connection, volume, tmp_path):
     job = follow(connection, create(connection, volume, "model trained"))
     place = training.fetch(connection, job, tmp_path)
