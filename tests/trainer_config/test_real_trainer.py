@@ -40,13 +40,19 @@ FAILS = [
 ]
 # Of the later format, as they are offered.
 BEHAVIORS = [
-    {"hyperparameters": {"batch_size": 16, "buffer_size": 64}, "network_settings": {"memory": {"memory_size": 18}}},
+    {
+        "hyperparameters": {"batch_size": 16, "buffer_size": 64, "num_epoch": 1},
+        "network_settings": {"hidden_units": 8, "memory": {"memory_size": 18, "sequence_length": 4}},
+        "time_horizon": 5,
+        "max_steps": 15,
+    },
     {
         "trainer_type": "sac",
         "hyperparameters": {"batch_size": 16, "buffer_size": 64, "steps_per_update": 5.0},
-        "network_settings": {"memory": {"memory_size": 20, "sequence_length": 4}},
+        "network_settings": {"hidden_units": 8, "memory": {"memory_size": 20, "sequence_length": 4}},
         "reward_signals": {"curiosity": {"network_settings": {"hidden_units": 8}}},
         "time_horizon": 5,
+        "max_steps": 15,
     },
 ]
 WHOLE_FILES = [
