@@ -17,7 +17,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-STEPS, AGENTS, EPISODE, SECONDS = 60, 12, 10, 60
+STEPS, UPDATES, AGENTS, EPISODE, SECONDS = 60, 3, 12, 10, 60
 
 
 def imitate(brain, np, BrainInfo):  # noqa: N803
@@ -40,7 +40,7 @@ def imitate(brain, np, BrainInfo):  # noqa: N803
 
 
 def train(path):
-    """Do what `mlagents-learn` does with a config, to its max_steps (STEPS at most) and the export of the model.
+    """Do what `mlagents-learn` does with a config, to its max_steps (STEPS or UPDATES at most) and the export of the model.
 
     Raises an error if no update changes the network, or if what it learns is not numbers.
     """
@@ -63,9 +63,11 @@ def train(path):
             return [value.copy() for value in trainer.policy.sess.run(network)]
 
         first = weights()
+        drawn, update = set(), trainer.policy.update
+        trainer.policy.update = lambda *args, **more: (drawn.add(step), update(*args, **more))[1]
         before = imitate(brain, np, BrainInfo)
         step = 0
-        while trainer.get_step <= trainer.get_max_steps and step < STEPS:
+        while trainer.get_step <= trainer.get_max_steps and step < STEPS and len(drawn) < UPDATES:
             step += 1
             action = trainer.policy.get_action(before)
             after = imitate(brain, np, BrainInfo)
