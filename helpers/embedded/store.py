@@ -357,7 +357,7 @@ class Store:
         bucket, key = _split(path)
         if not key and file.name == "create":
             _backend().buckets[bucket].creation_date = _time(file)
-        elif key and not file.suffix and (item := _in_moto(bucket, key)):
+        elif key and file == self._file(bucket, key) and (item := _in_moto(bucket, key)):  # not a part of an upload
             item.last_modified = _time(file)
             if state:
                 tags = _backend().tagger.get_tag_dict_for_resource(item.arn)

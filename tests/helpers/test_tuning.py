@@ -76,7 +76,8 @@ def test_a_tuning_job_is_what_was_asked_for(connection, volume):
         "TrainingJobEarlyStoppingType": "Auto",
         "RandomSeed": 1,
     }
-    assert definition["StaticHyperParameters"] == {"do": "tell lambd", "x": "1"}
+    objective = {"_tuning_objective_metric": "mean_reward"}  # the SDK's own
+    assert definition["StaticHyperParameters"] == {"do": "tell lambd", "x": "1", **objective}
     metrics = definition["AlgorithmSpecification"]["MetricDefinitions"]
     assert {metric["Name"]: metric["Regex"] for metric in metrics} == training.METRICS
     assert definition["EnableNetworkIsolation"] is True
@@ -447,9 +448,9 @@ default:
     [
         ({"tau": (0.001, 0.01)}, {}, "tau is not read by the trainer ppo. Tune another key."),
         (
-            {"batch_size": (64, 4096)},
+            {"batch_size": (64, 65536)},
             {},
-            "With batch_size 4096: batch_size 4096 is more than buffer_size 2048. No batch is ever full.",
+            "With batch_size 65536: batch_size 65536 is more than buffer_size 2048. A batch is full only when 64 agents",
         ),
         (
             {"reward_signals.curiosity.strength": (0.01, 0.1)},
