@@ -37,8 +37,7 @@ MOST_DRAINED = 1 << 20
 IAM_CHANGES = ("Create", "Delete", "Put", "Attach", "Detach", "Update", "Add", "Remove", "Tag", "Untag", "Set")
 LOGS_CHANGES = ("CreateLogGroup", "DeleteLogGroup", "PutRetention", "DeleteRetention", "TagLog", "UntagLog", "TagRes")
 LOGS_CHANGES += ("UntagRes",)
-LISTS_LOGS = ("DescribeLogGroups", "DescribeLogStreams")
-READS_LOGS = ("GetLogEvents", "FilterLogEvents")
+READS_LOGS = ("DescribeLog", "GetLogEvents", "FilterLogEvents", "StartQuery")
 S3_CONTROL = "/v20180820/"
 
 
@@ -138,19 +137,14 @@ class Front:
             return _send_error(start_response, not_emulated(name_call(environ, b"", "ecr"), error))
 
     def _give_logs(self, environ: dict[str, Any], region: str) -> None:
-        """See to it that moto has the logs that a request asks for, and finds those of a prefix."""
+        """See to it that moto knows the logs that a request asks for, and those of a prefix."""
         call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
-        if call in LISTS_LOGS:
+        if call.startswith(READS_LOGS):
             self.jobs.show_streams(region)
-        if call in READS_LOGS:
-            with contextlib.suppress(ValueError, AttributeError, KeyError):  # moto will say what is wrong with it
+        if call == "FilterLogEvents":
+            with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):  # moto will say what is wrong
                 asked = json.loads(take_body(environ))
-                streams = [asked.get("logStreamName") or "", *asked.get("logStreamNames", ())]
-                prefix = asked.get("logStreamNamePrefix")
-                everything = call == "FilterLogEvents" and not any(streams)
-                unsent = self.jobs.find_unsent(region, prefix or "") if everything or prefix else set()
-                self.jobs.give_logs(region, unsent | {name.partition("/")[0] for name in streams})
-                if prefix and call == "FilterLogEvents":  # moto passes over the prefix
+                if prefix := asked.get("logStreamNamePrefix"):  # moto passes over it
                     asked["logStreamNames"] = joblog.find_streams(region, asked["logGroupName"], prefix) or [prefix]
                     _put(environ, json.dumps(asked).encode())
 

@@ -8,19 +8,25 @@ import json
 import logging
 import math
 import os
+import re
 import select
 import threading
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
 
 import regex
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.logs.exceptions import InvalidParameterException
 from moto.logs.models import LogEvent, LogGroup, LogStream, logs_backends
 from moto.logs.utils import EventMessageFilter
 
@@ -33,7 +39,10 @@ LEFT_SECONDS = 5
 """How long the log is read on after its program has ended, while something else still writes to it."""
 # `re` can't be interrupted and holds up all threads; `regex`, which moto needs anyway, measures its own CPU time.
 METRIC_SECONDS, METRIC_CHARACTERS = 1.0, 10_000
-SCANNED = 100_000
+SCANNED = 50_000
+"""Events that a page of FilterLogEvents looks at."""
+HELD = 20_000
+"""Events of a log stream that are held in memory."""
 BATCH_EVENTS, BATCH_BYTES, EVENT_BYTES = 5_000, 900_000, 250_000  # CloudWatch: 10,000, 1,048,576 and 262,144
 
 
@@ -67,44 +76,113 @@ def _ignore(code: str, call: Callable[..., Any], **request: str) -> None:
             raise
 
 
-class EarlierStream(LogStream):
-    """A log stream of an earlier server's job: described as it was, with its events only while somebody reads them."""
+class Batch(NamedTuple):
+    """What a line of `EVENTS` says before its events, and where in the file it begins."""
 
-    def __init__(self, group: LogGroup, name: str, told: dict[str, Any]):
+    logStreamName: str  # noqa: N815  as in a request
+    count: int
+    first: int
+    last: int
+    characters: int
+    place: int = 0
+
+
+class StoredEvents(Sequence):
+    """The events of one log stream: read from its job's folder batch by batch, but for the last, which are in memory.
+
+    An event that can't be read any more has an empty message, which no other has.
+    """
+
+    def __init__(self, folder: Path, stream: str):
+        self.folder, self.stream = folder, stream
+        self.lock = threading.Lock()
+        self.found, self.scanned = [], 0
+        # Batches, how many events precede each and are in all, and the events that follow: replaced as one.
+        self.state: tuple[list[Batch], list[int], list[LogEvent]] = [], [0], []
+
+    def __len__(self) -> int:
+        _, starts, held = self.state
+        return starts[-1] + len(held)
+
+    def __iadd__(self, events: list[LogEvent]) -> StoredEvents:
+        self.state[2].extend(events)
+        if len(self.state[2]) > HELD:
+            self.release()
+        return self
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            return self[(place := range(len(self))[index]) : place + 1][0]
+        batches, starts, held = self.state
+        begin, end, _ = index.indices(starts[-1] + len(held))
+        found: list[LogEvent] = []
+        while begin < min(end, starts[-1]):
+            number = bisect_right(starts, begin) - 1
+            found += _read(self, batches[number])[begin - starts[number] : end - starts[number]]
+            begin = starts[number + 1]
+        return found + held[max(0, begin - starts[-1]) : max(0, end - starts[-1])]
+
+    def release(self) -> None:
+        """Hold no event in memory any longer, unless the disk could not take all."""
+        with self.lock:
+            found, self.scanned = _find_batches(self.folder, self.scanned)
+            self.found = [*self.found, *found.get(self.stream, ())]
+            starts = list(accumulate((batch.count for batch in self.found), initial=0))
+            if starts[-1] >= len(self):
+                self.state = self.found, starts, []
+
+
+@lru_cache(maxsize=4)
+def _read(events: StoredEvents, batch: Batch) -> list[LogEvent]:
+    found = []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open_inside(events.folder, EVENTS) as file:
+        file.seek(batch.place)
+        found = [
+            LogEvent(batch.last, {"timestamp": int(event["timestamp"]), "message": str(event["message"])})
+            for event in json.loads(file.readline())["logEvents"]
+        ]
+    missing = LogEvent(batch.last, {"timestamp": batch.last, "message": ""})
+    return found[: batch.count] + [missing] * (batch.count - len(found))
+
+
+class EndedStream(LogStream):
+    """A log stream of a job that has ended, maybe under an earlier server: described as it was, read from disk."""
+
+    def __init__(self, group: LogGroup, name: str, told: dict[str, Any], folder: Path):
         super().__init__(group, name)
-        self.told = {"arn": self.arn, **told}
+        self.told, self.folder = {"arn": self.arn, **told}, folder
         self.stored_bytes = told["storedBytes"]
+        del self.events
+
+    @cached_property
+    def events(self) -> StoredEvents:
+        """Its events, found when they are first asked for."""
+        events = StoredEvents(self.folder, self.log_stream_name)
+        events.release()
+        return events
 
     def to_describe_dict(self) -> dict[str, Any]:
         """Return its entry in DescribeLogStreams."""
         return dict(self.told)
 
 
-def show(folder: Path, region: str) -> None:
-    """Let CloudWatch Logs list the log streams of the job in `folder`, which an earlier server ran."""
-    group = _group(region)
-    for name, told in _describe_streams(folder).items():
+# moto notes every object that ever was, for its own dashboard.
+LogEvent.instances_tracked = LogStream.instances_tracked = EndedStream.instances_tracked = deque(maxlen=0)
+
+
+def show(job: Record) -> None:
+    """Let CloudWatch Logs list and read the log streams of a job that an earlier server ran."""
+    group = _group(job.region)
+    for name, told in _describe_streams(job).items():
         if name not in group.streams:
-            group.streams[name] = EarlierStream(group, name, told)
+            group.streams[name] = EndedStream(group, name, told, job.folder)
 
 
-def replay(folder: Path, region: str) -> None:
-    """Give CloudWatch Logs the events of such a job."""
-    show(folder, region)
-    streams = _group(region).streams
-    for batch in _batches(folder):
-        stream = streams[batch["logStreamName"]]
-        stream.events += [LogEvent(stream.told["lastIngestionTime"], event) for event in batch["logEvents"]]
-
-
-def forget(folder: Path, region: str) -> None:
-    """Take the events of a job that has ended out of memory, to be read again when they are asked for."""
-    group = _group(region)
-    for name, told in _describe_streams(folder).items():
-        if name in group.streams:
-            group.streams[name] = EarlierStream(group, name, told)
-    for kind in (LogEvent, LogStream):  # of which moto notes all that ever were, for its own dashboard
-        kind.instances_tracked.clear()
+def release(job: Record) -> None:
+    """Hold nothing in memory of the log of a job that has ended."""
+    for name in job.streams:
+        if (stream := _group(job.region).streams.get(name)) and isinstance(stream.events, StoredEvents):
+            stream.events.release()
     with contextlib.suppress(AttributeError, OSError):  # glibc alone keeps what is freed
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -131,19 +209,18 @@ def filter_log_events(
     page: list[dict[str, Any]] = []
     left, token = SCANNED, None
     for name in names:
-        events = group.streams[name].events
-        if log_group_name != GROUP:  # whose writers may go back in time
-            events = sorted(events, key=_get_time)
-        begin = bisect_left(events, start_time or 0, key=_get_time)
+        if not (stream := group.streams.get(name)):
+            continue  # deleted just now
+        events, begin, end = _find_events(stream, start_time, end_time)
         begin = max(begin, int(place)) if name == first and place.isdigit() else begin
-        last = bisect_right(events, end_time, key=_get_time) if end_time else len(events)
-        for index in range(begin, last):
+        for index, event in _walk(events, begin, end):
             if not left or len(page) == (limit or 10_000):
                 token = f"{name}@{index}"
                 break
             left -= 1
-            if matches(events[index].message):
-                page.append({**events[index].to_filter_dict(), "logStreamName": name})
+            if event.message and matches(event.message):
+                told = {"eventId": f"{crc32(name.encode()):010d}{index:046d}", "logStreamName": name}
+                page.append({**event.to_filter_dict(), **told})
         if token:
             break
     if interleaved:
@@ -151,11 +228,50 @@ def filter_log_events(
     return page, token, [{"logStreamName": name, "searchedCompletely": token is None} for name in names]
 
 
+def get_log_events(
+    stream: LogStream, start_time: int, end_time: int, limit: int | None, next_token: str | None, start_from_head: bool
+) -> tuple[list[dict[str, Any]], str, str]:
+    """Answer GetLogEvents in moto's place, which sorts all events of the stream for every page."""
+    events, first, after = _find_events(stream, start_time, end_time)
+    limit = limit or 10_000
+    if next_token and not re.fullmatch(r"[fb]/-?\d{1,60}", next_token):
+        raise InvalidParameterException("The specified nextToken is invalid.")
+    if (next_token or "b")[0] == "f" or (not next_token and start_from_head):
+        begin = min(max(first, int(next_token[2:]) + 1 if next_token else first), after)
+        end = min(begin + limit, after)
+    else:
+        end = max(first, min(after, int(next_token[2:]) if next_token else after))
+        begin = max(first, end - limit)
+    page = [event.to_response_dict() for event in events[begin:end] if event.message]
+    return page, f"b/{begin:056d}", f"f/{end - 1:056d}"
+
+
+def update(stream: LogStream) -> None:
+    """Note a stream's first and last time; moto looks at all its events whenever it is described."""
+    if stream.events:
+        events, _, _ = _find_events(stream, None, None)
+        stream.first_event_timestamp, stream.last_event_timestamp = events[0].timestamp, events[-1].timestamp
+
+
+def _find_events(stream: LogStream, start: int | None, end: int | None) -> tuple[Sequence[LogEvent], int, int]:
+    """Return a stream's events in the order of time, and where those from `start` to `end` begin and end."""
+    events = stream.events
+    if stream.log_group.name != GROUP:  # whose writers may go back in time
+        events = sorted(events, key=_get_time)
+    last = bisect_right(events, end, key=_get_time) if end else len(events)
+    return events, bisect_left(events, start or 0, hi=last, key=_get_time) if start else 0, last
+
+
+def _walk(events: Sequence[LogEvent], begin: int, end: int) -> Iterator[tuple[int, LogEvent]]:
+    for place in range(begin, end, 1_000):
+        yield from enumerate(events[place : min(end, place + 1_000)], place)
+
+
 def _get_time(event: LogEvent) -> int:
     return event.timestamp
 
 
-LogGroup.filter_log_events = filter_log_events
+LogGroup.filter_log_events, LogStream.get_log_events, LogStream._update = filter_log_events, get_log_events, update
 
 
 def remove(names: Iterable[str], region: str) -> None:
@@ -170,19 +286,50 @@ def _group(region: str) -> LogGroup:
     return backend.groups.get(GROUP) or backend.create_log_group(GROUP, {})
 
 
-def _describe_streams(folder: Path) -> dict[str, dict[str, Any]]:
+def _describe_streams(job: Record) -> dict[str, dict[str, Any]]:
     """Return a job's entries in DescribeLogStreams; of a server that was killed, what its events tell of them."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads((folder / STREAMS).read_text())
-    found: dict[str, dict[str, Any]] = {}
-    for batch in _batches(folder):
-        name, events = batch["logStreamName"], batch["logEvents"]
-        first, last = events[0]["timestamp"], events[-1]["timestamp"]
-        told = found.setdefault(name, {"logStreamName": name, "creationTime": first, "firstEventTimestamp": first})
-        told |= {"lastEventTimestamp": last, "lastIngestionTime": last}
-        told["storedBytes"] = told.get("storedBytes", 0) + sum(len(event["message"]) for event in events)
-        told["uploadSequenceToken"] = str(int(told.get("uploadSequenceToken", 0)) + 1)
-    return found
+    with contextlib.suppress(OSError, ValueError, AttributeError), open_inside(job.folder, STREAMS) as file:
+        return {name: told for name, told in json.load(file).items() if _is_own(job, name, told)}
+    return {
+        name: {
+            "logStreamName": name,
+            "creationTime": batches[0].first,
+            "firstEventTimestamp": batches[0].first,
+            "lastEventTimestamp": batches[-1].last,
+            "lastIngestionTime": batches[-1].last,
+            "storedBytes": sum(batch.characters for batch in batches),
+            "uploadSequenceToken": str(len(batches)),
+        }
+        for name, batches in _find_batches(job.folder)[0].items()
+        if name.startswith(f"{job.name}/")
+    }
+
+
+def _is_own(job: Record, name: str, told: dict[str, Any]) -> bool:
+    """Say whether a stream can be the job's, whose program may have written into the file."""
+    numbers = (told["storedBytes"], told.get("lastEventTimestamp", 0)) if "storedBytes" in told else (None,)
+    return name.startswith(f"{job.name}/") and all(isinstance(number, int) for number in numbers)
+
+
+def _describe_batch(logStreamName: str, logEvents: list[dict[str, Any]]) -> Batch:  # noqa: N803  as in a request
+    characters = sum(len(event["message"]) for event in logEvents)
+    return Batch(logStreamName, len(logEvents), logEvents[0]["timestamp"], logEvents[-1]["timestamp"], characters)
+
+
+def _find_batches(folder: Path, place: int = 0) -> tuple[dict[str, list[Batch]], int]:
+    """Find what was sent of a job's log from a place of `EVENTS` on, by stream; return where it ends, too."""
+    found: dict[str, list[Batch]] = {}
+    with contextlib.suppress(OSError), open_inside(folder, EVENTS) as file:
+        file.seek(place)
+        for line in file:
+            with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):  # cut short by the server's end
+                head, _, _ = line.partition(b', "logEvents": ')
+                told = list(json.loads(head + b"}").values())
+                batch = Batch(told[0], *map(int, told[1:])) if told[1:] else _describe_batch(**json.loads(line))
+                if line.endswith(b"\n") and 0 < batch.count <= BATCH_EVENTS:
+                    found.setdefault(batch.logStreamName, []).append(batch._replace(place=place))
+            place += len(line)
+    return found, place
 
 
 def find_streams(region: str, group: str, prefix: str) -> list[str]:
@@ -195,14 +342,6 @@ def set_creation(group: str, region: str, when: float) -> None:
     """Set the time at which a log group was made, which the API has no way to say."""
     made = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)  # as moto's own
     logs_backends[DEFAULT_ACCOUNT_ID][region].groups[group].creation_time = made
-
-
-def _batches(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield what was sent of a job's log."""
-    with contextlib.suppress(FileNotFoundError), (folder / EVENTS).open() as file:
-        for line in file:
-            with contextlib.suppress(ValueError):  # cut short when the server was killed
-                yield json.loads(line)
 
 
 class JobLog:
@@ -303,8 +442,10 @@ class JobLog:
                 file.write(chunk[written:])
 
     def _keep(self, batch: dict[str, Any]) -> None:
+        line = {**_describe_batch(**batch)._asdict(), "logEvents": batch["logEvents"]}
+        del line["place"]
         with open(self.record.folder / EVENTS, "a", opener=_open_own) as file:
-            file.write(json.dumps(batch) + "\n")
+            file.write(json.dumps(line) + "\n")
 
     def _send(self, batch: dict[str, Any]) -> None:
         self._open_stream()
@@ -313,12 +454,16 @@ class JobLog:
     def _describe(self) -> None:
         streams = _group(self.record.region).streams
         told = {name: streams[name].to_describe_dict() for name in self.record.streams if name in streams}
-        (self.record.folder / STREAMS).write_text(json.dumps(told))
+        with open(self.record.folder / STREAMS, "w", opener=_open_own) as file:
+            json.dump(told, file)
 
     def _open_stream(self) -> None:
         if not self.made:
             (self.record.folder / STREAMS).unlink(missing_ok=True)  # that of an attempt before lacks this stream
             make_stream(self.logs, self.stream)
+            stream = _group(self.record.region).streams.get(self.stream)
+            if stream and not stream.events:
+                stream.events = StoredEvents(self.record.folder, self.stream)
             self.made = True
             with self.record.lock:
                 self.record.streams.append(self.stream)

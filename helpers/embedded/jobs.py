@@ -9,7 +9,7 @@ import threading
 import time
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -26,10 +26,6 @@ from helpers.embedded.record import ENDED, Record, make_key
 from helpers.embedded.schema import AwsError, invalid
 
 ACCOUNT = "123456789012"
-KEPT_LOGS = 50
-"""Logs of earlier servers' jobs that moto holds in memory at a time."""
-KEPT_BYTES = 32 << 20
-"""Size of logs, as kept on disk, that moto holds of jobs that have ended; in memory they are several times as large."""
 MAX_RUNTIME = 86_400  # seconds; SageMaker's default
 MOST_RUNTIME = 28 * 86_400  # seconds; the most that SageMaker takes
 
@@ -56,8 +52,7 @@ class Jobs:
         self.living: dict[str, Training] = {}
         self.running: set[str] = set()
         self.waiting: deque[str] = deque()
-        self.unsent: set[str] = set()  # jobs of earlier servers, whose logs this one's CloudWatch lacks
-        self.given: deque[str] = deque()  # those of them that it has meanwhile
+        self.earlier: set[str] = set()  # jobs of earlier servers
         self.shown: set[str] = set()  # regions whose earlier logs are listed
         self.log_lock = threading.Lock()
         self.closed = False
@@ -79,14 +74,16 @@ class Jobs:
                 logging.warning("%s holds no job that can be read: %s", place, error)
                 continue
             self._remember(found)
-            self.unsent.add(found.key)
+            self.earlier.add(found.key)
         left = [job for job in self.records.values() if job.status not in ENDED]
         for job in sorted(left, key=lambda job: job.created):
             if job.started is None and job.status == "InProgress":
-                self.unsent.discard(job.key)
+                self.earlier.discard(job.key)
                 self._admit(job)
             else:
                 self._bury(job)
+        with self.log_lock:
+            self.shown.clear()  # by requests that came meanwhile
 
     def create(self, request: dict[str, Any], region: str, **tuning: Any) -> Record:
         """Take a checked CreateTrainingJob request and start the job, or let it wait.
@@ -176,9 +173,7 @@ class Jobs:
                 self.orders[by].remove((value, job.key))
         with self.log_lock:
             joblog.remove(job.streams, job.region)
-            self.unsent.discard(job.key)
-            if job.key in self.given:
-                self.given.remove(job.key)
+            self.earlier.discard(job.key)
             (job.folder / "job.json").unlink(missing_ok=True)  # first: what is left without it is no job
             shutil.rmtree(job.folder, ignore_errors=True)
 
@@ -228,42 +223,13 @@ class Jobs:
         return len(living)
 
     def show_streams(self, region: str) -> None:
-        """Let CloudWatch Logs list the log streams of earlier servers' jobs."""
+        """Let CloudWatch Logs list and read the log streams of earlier servers' jobs."""
         with self.log_lock:
             if region not in self.shown:
                 self.shown.add(region)
-                for key in self.unsent:
-                    if self.records[key].region == region:
-                        joblog.show(self.folder / key, region)
-
-    def find_unsent(self, region: str, prefix: str) -> set[str]:
-        """Return the names of earlier servers' jobs with log streams that begin with `prefix` and are not given yet."""
-        jobs = [self.records[key] for key in list(self.unsent)]
-        names = {job.name for job in jobs if job.region == region}
-        return {name for name in names if f"{name}/".startswith(prefix) or prefix.startswith(f"{name}/")}
-
-    def give_logs(self, region: str, names: Iterable[str]) -> None:
-        """Put the logs of jobs of earlier servers into CloudWatch Logs, when somebody asks for them first."""
-        with self.log_lock:
-            asked = {make_key(name, region) for name in names} & self.unsent
-            for key in asked:
-                joblog.replay(self.folder / key, region)
-                self.unsent.discard(key)
-                if self.records[key].status in ENDED:
-                    self.given.append(key)
-            # Out of moto's memory; who asks gets them once more.
-            while len(self.given) > max(KEPT_LOGS, len(asked)) or (
-                len(self.given) > len(asked) and sum(map(self._log_size, self.given)) > KEPT_BYTES
-            ):
-                self._forget_log(self.given.popleft())
-
-    def _forget_log(self, key: str) -> None:
-        joblog.forget(self.folder / key, self.records[key].region)
-        self.unsent.add(key)
-
-    def _log_size(self, key: str) -> int:
-        file = self.folder / key / joblog.EVENTS
-        return file.stat().st_size if file.exists() else 0
+                for job in map(self.records.get, list(self.earlier)):
+                    if job and job.region == region:
+                        joblog.show(job)
 
     def list(self, query: dict[str, Any], region: str = REGION) -> dict[str, Any]:
         """Answer a checked ListTrainingJobs request.
@@ -316,9 +282,8 @@ class Jobs:
                 self.waiting.remove(key)
             self._let_go()
             job = self.records[key]
-        if self._log_size(key) > KEPT_BYTES:
-            with self.log_lock:
-                self._forget_log(key)
+        with self.log_lock:
+            joblog.release(job)
         self.ended(job)
 
     def _bury(self, job: Record) -> None:

@@ -2,13 +2,20 @@
 
 import ast
 import errno
+import gc
 import json
 import os
 import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec, module_from_spec
+from itertools import chain
 
 import pytest
 from botocore.exceptions import ClientError
-from moto.logs.models import LogEvent, LogGroup
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.logs.exceptions import InvalidParameterException
+from moto.logs.models import LogEvent, LogGroup, logs_backends
 
 from helpers import ROOT
 from helpers.embedded import joblog
@@ -110,6 +117,7 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
 
 def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
     looked = []
+    monkeypatch.setattr(joblog, "SCANNED", 100_000)
     real = joblog.EventMessageFilter.matches
     monkeypatch.setattr(
         joblog.EventMessageFilter, "matches", lambda self, text: looked.append(text) or real(self, text)
@@ -139,6 +147,121 @@ def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
         101,
     )
     assert ask(start_time=1499, log_stream_names=["b"])[1:] == (None, 100)
+
+
+class MotoLogs:
+    """CloudWatch Logs in this process, with what PutLogEvents leaves in moto."""
+
+    def __init__(self, region):
+        self.backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
+
+    def create_log_group(self, **request):
+        joblog._group(self.backend.region_name)
+
+    def create_log_stream(self, **request):
+        self.backend.create_log_stream(request["logGroupName"], request["logStreamName"])
+
+    def put_log_events(self, **request):
+        self.backend.put_log_events(request["logGroupName"], request["logStreamName"], request["logEvents"])
+
+
+@pytest.fixture
+def logged(tmp_path, monkeypatch, request):
+    """Return the record of a job that has said 40,000 lines, the group with its log, and the stream's name."""
+    region = "eu-west-3"
+    monkeypatch.setattr(joblog, "HELD", request.param)
+    asked = {"TrainingJobName": "job", "AlgorithmSpecification": {}}
+    record = Record(asked, f"arn:aws:sagemaker:{region}:1:training-job/job", tmp_path, 0.0)
+    (tmp_path / "said").write_text("".join(f"line {number}\n" for number in range(40_000)))
+    with (tmp_path / "said").open("rb") as output:
+        log = joblog.JobLog(record, output, MotoLogs(region))
+        log.end()
+        for chunk in iter(lambda: output.read(65_536), b""):
+            log._take(chunk)
+        log._finish()
+    yield record, joblog._group(region), log.stream
+    logs_backends[DEFAULT_ACCOUNT_ID][region].groups.pop(joblog.GROUP)
+
+
+def read(group, stream):
+    """Read the log as a client does: all pages of FilterLogEvents, and those of GetLogEvents in both directions."""
+    filtered, token = [], None
+    while filtered == [] or token:
+        page, token, _ = group.filter_log_events(joblog.GROUP, [], 0, 0, None, token, "", False)
+        filtered += page
+    assert len({event["eventId"] for event in filtered}) == len(filtered)
+    pages = {}
+    for head, place in ((True, 2), (False, 1)):
+        asked, token, before = [], None, ""
+        while token != before:
+            before = token
+            answer = group.get_log_events(stream, None, None, 7_000, token, head)
+            asked.append([event["message"] for event in answer[0]])
+            token = answer[place]
+        pages[head] = asked if head else asked[::-1]
+    return [event["message"] for event in filtered], *(list(chain(*asked)) for asked in pages.values())
+
+
+@pytest.mark.parametrize(("logged", "held"), [(50_000, 40_000), (12_000, 10_000)], indirect=["logged"])
+def test_the_log_of_a_job_that_has_ended_is_read_from_disk_and_nobody_misses_a_line(logged, held):
+    record, group, stream = logged
+    expected = ([f"line {number}" for number in range(40_000)],) * 3
+    described = group.streams[stream].to_describe_dict()
+    assert len(group.streams[stream].events.state[2]) == held
+    assert read(group, stream) == expected
+    event, begun, over = weakref.ref(group.streams[stream].events[-1]), threading.Barrier(3), threading.Event()
+
+    def follow():
+        found = [read(group, stream)]
+        begun.wait()
+        while not over.is_set() or len(found) < 3:
+            found.append(read(group, stream))
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(follow) for _ in range(2)]
+        begun.wait()
+        joblog.release(record)
+        over.set()
+        assert all(found == expected for reader in readers for found in reader.result())
+    joblog._read.cache_clear()
+    gc.collect()
+    assert event() is None
+    assert [item for item in gc.get_objects() if isinstance(item, LogEvent) and item.message == "line 39999"] == []
+    assert group.streams[stream].to_describe_dict() == described
+    assert read(group, stream) == expected
+    assert joblog._read.cache_info().currsize <= 4
+
+    (record.folder / joblog.STREAMS).unlink()  # as a server leaves it that is killed
+    group.streams.clear()
+    joblog.show(record)
+    assert read(group, stream) == expected
+    times = ("firstEventTimestamp", "lastEventTimestamp", "storedBytes", "uploadSequenceToken")
+    again = group.streams[stream].to_describe_dict()
+    assert {name: again[name] for name in times} == {name: described[name] for name in times}
+
+
+@pytest.mark.parametrize("start", [0, 3, 7, 99])
+@pytest.mark.parametrize("end", [0, 3, 6, 99])
+def test_pages_of_get_log_events_hold_what_those_of_moto_hold(start, end):
+    unchanged = module_from_spec(spec := find_spec("moto.logs.models"))
+    spec.loader.exec_module(unchanged)
+    get_log_events = unchanged.LogStream.get_log_events
+    group = LogGroup("123456789012", "us-east-1", "/mine")
+    group.create_log_stream("stream")
+    group.streams["stream"].events = [
+        LogEvent(0, {"timestamp": time, "message": f"{number}"}) for number, time in enumerate([5, 2, 3, 3, 9, 7, 7])
+    ]
+    for head in (True, False):
+        for limit in (1, 2, 3, 10):
+            ours, theirs = None, None
+            for _ in range(9):
+                mine = group.get_log_events("stream", start, end, limit, ours, head)
+                real = get_log_events(group.streams["stream"], start, end, limit, theirs, head)
+                assert mine[0] == real[0]
+                ours, theirs = (mine[2], real[2]) if head else (mine[1], real[1])
+    with pytest.raises(InvalidParameterException):
+        group.get_log_events("stream", start, end, 1, "x/1", True)
 
 
 def find_lazy_classes(source):

@@ -332,9 +332,10 @@ def test_checkpoints_that_cannot_be_written_cost_no_model(aws):
     aws.s3.create_bucket(Bucket="checkpoints-go")
     name = aws.create("model weights;count;gate", CheckpointConfig={"S3Uri": "s3://checkpoints-go/here"})
     aws.logged(name)
-    for entry in aws.s3.list_objects_v2(Bucket="checkpoints-go").get("Contents", ()):
-        aws.s3.delete_object(Bucket="checkpoints-go", Key=entry["Key"])
+    [entry] = aws.wait_for(lambda: aws.s3.list_objects_v2(Bucket="checkpoints-go").get("Contents"))
+    aws.s3.delete_object(Bucket="checkpoints-go", Key=entry["Key"])
     aws.s3.delete_bucket(Bucket="checkpoints-go")
+    (aws.folder(name) / "checkpoints" / "count").write_text("22")
     (aws.folder(name) / "gate").touch()
     told = aws.ended(name)
     assert told["TrainingJobStatus"] == "Failed"
