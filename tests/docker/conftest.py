@@ -6,9 +6,11 @@ The base image is the public one where it can be pulled, else the stand-in that 
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import threading
+import urllib.request
 import uuid
 from pathlib import Path
 
@@ -98,6 +100,22 @@ def connection(client, tmp_path_factory):
         patch.delenv("EMBEDDED_TRAIN_PROGRAM", raising=False)
         yield aws.connect("embedded")
         embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def manifests(connection):
+    """Return a function that reads or writes a manifest of the registry, logged in as the engine is."""
+
+    def ask(uri, body=None, kind=name.MANIFEST):
+        host, _, path = uri.partition("/")
+        url = f"http://{host}/v2/" + re.sub("[@:]", "/manifests/", path, count=1)
+        [told] = connection.client("ecr").get_authorization_token()["authorizationData"]
+        headers = {"Accept": kind, "Content-Type": kind, "Authorization": f"Basic {told['authorizationToken']}"}
+        request = urllib.request.Request(url, body, headers, method="PUT" if body else "GET")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.headers["Content-Type"], answer.read()
+
+    return ask
 
 
 def base_image(client):

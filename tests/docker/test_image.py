@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -23,24 +22,14 @@ for found in pkg_resources.find_distributions(sysconfig.get_path("purelib")):
 """
 
 
-def manifest_of(pushed):
-    """Ask the registry itself."""
-    address, _, rest = pushed.image.uri.partition("/")
-    repository, _, digest = rest.partition("@")
-    url = f"http://{address}/v2/{repository}/manifests/{digest}"
-    request = urllib.request.Request(url, headers={"Accept": name.MANIFEST})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return answer.headers["Content-Type"], answer.read()
-
-
 def run(client, pushed, *command, **options):
     return client.containers.run(
         pushed.image.local, list(command), remove=True, network_mode="none", **options
     ).decode()
 
 
-def test_the_registry_holds_one_image_under_the_digest(pushed):
-    kind, body = manifest_of(pushed)
+def test_the_registry_holds_one_image_under_the_digest(pushed, manifests):
+    kind, body = manifests(pushed.image.uri)
     assert kind == name.MANIFEST
     assert "sha256:" + hashlib.sha256(body).hexdigest() == pushed.image.digest
     told = json.loads(body)

@@ -53,11 +53,14 @@ def completed(connection, sample, pushed):
     return training.follow(connection, name, poll_seconds=0.5)
 
 
-def test_a_job_trains_in_its_image(connection, pushed, completed):
+def test_a_job_trains_in_its_image(connection, sample, pushed, completed):
     assert completed.failure == ""
     assert completed.status == "Completed"
     assert completed.image == pushed.image.uri
     assert completed.metrics["step"] == 300.0
+    digest = sample.rstrip("/").rpartition("/")[2]
+    log = (folder_of(completed.name) / "log.txt").read_text()
+    assert f"of unity-volume are those of the content hash {digest}\n" in log
     messages = [
         step.get("StatusMessage", "") for step in told_of(connection, completed.name)["SecondaryStatusTransitions"]
     ]
@@ -90,6 +93,23 @@ def test_a_job_that_fails_says_why(connection, sample, pushed):
     assert job.status == "Failed"
     assert "max_stepps" in job.failure
     assert "max_steps" in job.failure
+
+
+def test_a_file_planted_beside_the_build_fails_the_job(connection, sample, pushed):
+    bucket, _, prefix = sample.removeprefix("s3://").partition("/")
+    planted = {"Bucket": bucket, "Key": f"{prefix}3DBall_Data/Managed/planted.dll"}
+    s3 = connection.client("s3")
+    s3.put_object(**planted, Body=b"MZ")
+    try:
+        job = training.follow(connection, launch(connection, sample, pushed, seed=3), poll_seconds=0.2)
+    finally:
+        s3.delete_object(**planted)
+    assert job.status == "Failed"
+    digest = prefix.rstrip("/").rpartition("/")[2]
+    assert (
+        f"The channel unity-volume does not hold what the job was launched with (content hash {digest}): added: "
+        "3DBall_Data/Managed/planted.dll. Upload the build again with notebook 2"
+    ) in job.failure
 
 
 def test_a_job_that_is_stopped_leaves_its_model(connection, client, sample, pushed):

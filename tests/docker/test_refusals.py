@@ -72,23 +72,19 @@ def another(connection, container, tmp_path):
     return folder, f"{address}/{name.REPOSITORY}:{name.read(connection, folder).tag}"
 
 
-def put_index(address, digest, *platforms):
-    """Put an index of one image for several platforms under a tag, as buildx does."""
+def index_of(digest, *platforms):
+    """Return an index of one image for several platforms, as buildx pushes it, and its kind."""
     part = {"mediaType": name.MANIFEST, "digest": digest, "size": 1}
     parts = [{**part, "platform": {"os": "linux", "architecture": each}} for each in platforms]
-    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": parts}).encode()
-    host, _, rest = address.partition("/")
-    url = f"http://{host}/v2/{rest.replace(':', '/manifests/')}"
-    asked = urllib.request.Request(url, index, {"Content-Type": INDEX}, method="PUT")
-    urllib.request.urlopen(asked, timeout=30).close()
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": parts}).encode(), INDEX
 
 
-def test_an_index_under_the_tag(connection, client, small, another):
+def test_an_index_under_the_tag(connection, client, small, another, manifests):
     folder, address = another
     single = address.rpartition(":")[0]
     small(f"{single}:single")
     _, _, digest = pushing.send(client, single, "single", pushing.log_in(connection))
-    put_index(address, digest, "amd64", "arm64")
+    manifests(address, *index_of(digest, "amd64", "arm64"))
     built = image.build(connection, folder)
     assert built.done == "kept"
     with pytest.raises(image.ImageError, match="one image for linux/amd64, found an index of linux/amd64, linux/arm64"):
@@ -97,13 +93,13 @@ def test_an_index_under_the_tag(connection, client, small, another):
         image.locate(connection, folder)
     ids = [{"imageTag": built.image.tag}]
     connection.client("ecr").batch_delete_image(repositoryName=name.REPOSITORY, imageIds=ids)
-    put_index(address, digest, "amd64")
+    manifests(address, *index_of(digest, "amd64"))
     assert image.push(connection, image.build(connection, folder)).image.digest == digest
     assert image.locate(connection, folder).digest == digest
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_an_oci_image_under_the_tag(connection, client, small, another, compression):
+def test_an_oci_image_under_the_tag(connection, client, small, another, manifests, compression):
     """Pushed by skopeo, which writes what an engine with containerd's image store does."""
     if not shutil.which("skopeo"):
         pytest.skip("skopeo is not installed")
@@ -129,15 +125,15 @@ def test_an_oci_image_under_the_tag(connection, client, small, another, compress
     pushed = image.push(connection, image.build(connection, folder))
     assert pushed.image == image.locate(connection, folder)
     assert pushed.image.digest != held.digest and pushed.image.kind == name.MANIFEST
-    repository, _, digest = pushed.image.uri.partition("@")
-    with urllib.request.urlopen(f"http://{repository.replace('/', '/v2/', 1)}/manifests/{digest}", timeout=30) as found:
-        body, kind = found.read(), found.headers["Content-Type"]
-    assert (kind, "sha256:" + hashlib.sha256(body).hexdigest()) == (name.MANIFEST, digest)
-    pulled = client.images.pull(repository, digest)  # as a job is started
-    made = client.images.get("mlagents-oci:1").attrs
-    assert (pulled.attrs["RootFS"], pulled.attrs["Config"]["Cmd"]) == (made["RootFS"], ["none"])
-    assert docker_runner.find(pushed.image.uri).image == pulled.id == json.loads(body)["config"]["digest"]
-    client.images.remove(pulled.id, force=True)
+    kind, body = manifests(pushed.image.uri)
+    assert (kind, "sha256:" + hashlib.sha256(body).hexdigest()) == (name.MANIFEST, pushed.image.digest)
+    refused = docker_runner.find(pushed.image.uri)
+    assert refused.startswith("the engine could not get the image: ") and "no basic auth credentials" in refused
+    found = docker_runner.find(pushed.image.uri, connection.client)  # as a job is started
+    assert found.image == json.loads(body)["config"]["digest"]
+    pulled, made = (client.images.get(image).attrs for image in (found.image, "mlagents-oci:1"))
+    assert (pulled["RootFS"], pulled["Config"]["Cmd"]) == (made["RootFS"], ["none"])
+    client.images.remove(found.image, force=True)
 
 
 @pytest.mark.parametrize(

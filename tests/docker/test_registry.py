@@ -22,14 +22,16 @@ CONFIG = {
 
 
 @pytest.fixture
-def registry_image(client, connection, tmp_path, monkeypatch):
+def registry_image(client, connection, tmp_path):
     """Give a registry image: the usual one, or the stand-in."""
     try:
         client.images.pull("registry:2")
-        return "registry:2"
     except engine.FAILURES:
         program = shutil.which("docker-registry")
         assert program, "Expected registry:2 or Debian's docker-registry, found neither."
+    else:
+        yield "registry:2"
+        return
     shutil.copy(program, tmp_path / "registry")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     lines = [
@@ -39,7 +41,8 @@ def registry_image(client, connection, tmp_path, monkeypatch):
     ]
     (tmp_path / "Dockerfile").write_text("\n".join(lines))
     client.images.build(path=str(tmp_path), tag="mlagents-stand-in-registry:2", rm=True)
-    return "mlagents-stand-in-registry:2"
+    yield "mlagents-stand-in-registry:2"
+    client.images.remove("mlagents-stand-in-registry:2", force=True)
 
 
 def test_a_container_serves_where_no_program_is_installed(client, registry_image, tmp_path, monkeypatch):
