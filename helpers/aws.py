@@ -186,6 +186,7 @@ class Connection:
 
 
 _sdk_lock = threading.RLock()
+_client_lock = threading.RLock()  # boto3: a session may not make clients in several threads at once
 
 
 class BoundSession(botocore.session.Session):
@@ -237,7 +238,8 @@ class BoundSession(botocore.session.Session):
             options["endpoint_url"] = options.get("endpoint_url") or self._find_endpoint(service_name)
             require_elsewhere(options["endpoint_url"])
             fixed = Config(ignore_configured_endpoint_urls=True)
-        return super().create_client(service_name, region_name, config=config.merge(fixed), **options)
+        with _client_lock:
+            return super().create_client(service_name, region_name, config=config.merge(fixed), **options)
 
     def _find_endpoint(self, service: str) -> str | None:
         """Return the address that the reader's settings name for a service, or None for AWS's own."""
@@ -468,14 +470,26 @@ def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
     Raises
     ------
     ConnectError
-        If the bucket belongs to another account, public access to it can't be blocked, or it can't be encrypted.
+        If bucket or key are of another region, the bucket belongs to another account, public access to it can't be
+        blocked, or it can't be encrypted.
     botocore.exceptions.ClientError
         If S3 refuses for another reason.
     """
+    if kms_key and (region := kms_key.split(":")[3]) != session.region_name:
+        raise ConnectError(
+            f"Expected kms_key to be of {session.region_name}, where the jobs run, found {kms_key} of {region}. Take a "
+            "key of that region, or pass region=."
+        )
     s3 = session.client("s3")
     try:
         try:
-            s3.head_bucket(Bucket=bucket)
+            region = s3.head_bucket(Bucket=bucket).get("BucketRegion", session.region_name)
+            if region != session.region_name:
+                raise ConnectError(
+                    f"Expected the bucket {bucket} to be in {session.region_name}, where the jobs run, found it in "
+                    f"{region}. A training job reads from its own region alone: choose another with bucket=, or pass "
+                    "region=."
+                )
         except ClientError as error:
             if code(error) not in ("404", "NoSuchBucket"):
                 raise

@@ -23,6 +23,7 @@ from botocore.auth import HmacV1QueryAuth, S3SigV4Auth, S3SigV4QueryAuth, SigV4A
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
+from moto.core import DEFAULT_ACCOUNT_ID
 
 from helpers.embedded.home import Keys
 from helpers.embedded.schema import AwsError
@@ -35,6 +36,8 @@ METHODS = frozenset({"DELETE", "GET", "HEAD", "POST", "PUT"})
 MOTOS_OWN = re.compile(r"/(moto-api|latest|favicon\.ico)(/|$)")
 SKEW_SECONDS = 15 * 60
 PRESIGNED_SECONDS = 7 * 24 * 3600
+OWNERS = ("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", "HTTP_X_AMZ_SOURCE_EXPECTED_BUCKET_OWNER")
+"""Where a request names the account that a bucket must belong to. All that are here belong to the one account."""
 MOST_UNSIGNED = 64 << 20
 """Bytes of a body that is read before its sender is known: S3's requests name the hash of theirs, others don't."""
 
@@ -123,6 +126,8 @@ class Gate:
             raise AwsError("AccessDenied", f"{environ['PATH_INFO']} is not served.", 403)
         if caller.service == "s3":
             check_names(environ, raw.query)
+            if any(environ.get(name, DEFAULT_ACCOUNT_ID) != DEFAULT_ACCOUNT_ID for name in OWNERS):
+                raise AwsError("AccessDenied", "Access Denied", 403)
         return caller
 
     def _refuse_pages(self, environ: dict[str, Any]) -> None:

@@ -217,6 +217,28 @@ def test_names_that_lead_elsewhere(aws, unchanged, method, path, headers, status
     assert told[0] == status and code in told[1]
 
 
+@pytest.mark.parametrize("owner", ["123456789012", "999999999999", "me"])
+def test_a_bucket_that_must_be_somebody_elses(aws, owner):
+    bucket, source = {"Bucket": aws.bucket}, {"Bucket": aws.bucket, "Key": "owned"}
+    aws.s3.put_object(**source, Body=b"mine")
+    calls = [
+        (aws.s3.head_bucket, {**bucket, "ExpectedBucketOwner": owner}),
+        (aws.s3.put_object, {**source, "Body": b"theirs", "ExpectedBucketOwner": owner}),
+        (
+            aws.s3.copy_object,
+            {**bucket, "Key": "copy", "CopySource": source, "ExpectedSourceBucketOwner": owner},
+        ),
+    ]
+    for call, request in calls:
+        if owner == "123456789012":
+            assert call(**request)["ResponseMetadata"]["HTTPStatusCode"] == 200
+        else:
+            with pytest.raises(ClientError) as refused:
+                call(**request)
+            assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert aws.get("owned") == (b"theirs" if owner == "123456789012" else b"mine")
+
+
 @pytest.mark.parametrize("version", [None, "s3v4"])
 def test_a_presigned_url_opens_one_thing_for_a_while(aws, version):
     keys = aws.server.keys

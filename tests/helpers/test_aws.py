@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import (
@@ -313,6 +314,10 @@ BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguratio
         ([HEAD, ("get_public_access_block", "AccessDenied", OWNED), BLOCK], ""),
         ([HEAD, OPEN, ("put_public_access_block", "AccessDenied", BLOCK[2])], "bucket mine to be blocked, found that"),
         ([("head_bucket", "403", OWNED)], "bucket mine to be yours, found that S3 refuses it"),
+        (
+            [("head_bucket", {"BucketRegion": "eu-west-1"}, OWNED)],
+            "bucket mine to be in us-east-1, where the jobs run, found it in eu-west-1",
+        ),
         ([MISSING, ("create_bucket", "BucketAlreadyExists", {"Bucket": "mine"})], "to be yours"),
         ([MISSING, ("create_bucket", {}, {"Bucket": "mine"}), BLOCKED], ""),
         ([HEAD, BLOCKED, encryption("get", {**CONFIGURED})], ""),
@@ -343,6 +348,30 @@ def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers
         else:
             assert aws.make_bucket(session, "mine", key) == "mine"
         stub.assert_no_pending_responses()
+
+
+def test_a_key_of_another_region_is_refused_before_a_bucket_is_made(connection):
+    with pytest.raises(aws.ConnectError, match=r"kms_key to be of us-east-1, .* of eu-west-1\. Take a key"):
+        aws.connect("embedded", bucket="never-made", kms_key=KEY.replace("us-east-1", "eu-west-1"))
+    assert "never-made" not in {one["Name"] for one in connection.client("s3").list_buckets()["Buckets"]}
+
+
+def test_a_session_makes_one_client_at_a_time(connection, readers_environment, monkeypatch):
+    """Session.client is not thread-safe: https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html"""
+    inside, most = [], []
+
+    def create(session, service, region, **options):
+        inside.append(service)
+        most.append(len(inside))
+        time.sleep(0.01)  # in which another thread could enter
+        inside.remove(service)
+        return service
+
+    monkeypatch.setattr(botocore.session.Session, "create_client", create)
+    sessions = (connection.session, aws.open_session("eu-west-1"))
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: sessions[number % 2].client("s3"), range(16)))
+    assert (made, max(most), len(most)) == (["s3"] * 16, 1, 16)
 
 
 VPC = {"subnets": ["subnet-0a1b"], "security_groups": ["sg-1", "sg-2"]}
