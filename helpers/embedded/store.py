@@ -17,9 +17,11 @@ import hashlib
 import io
 import json
 import logging
+import os
 import shutil
 import threading
 import uuid
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from itertools import chain
@@ -31,7 +33,7 @@ from xml.sax.saxutils import escape
 
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.request import PRESERVED_HEADER_NAMES_ENVIRON_KEY
-from moto.s3.models import FakeKey, s3_backends
+from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, s3_backends
 from werkzeug.formparser import parse_form_data
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -60,6 +62,11 @@ SIGNATURES = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expire
 SIGNATURES += ("x-amz-signature", "x-amz-security-token", "awsaccesskeyid", "signature", "expires", "x-id")
 """What of a query says who asks, not what for."""
 OBJECT_PARTS = ("tagging", "acl", "retention", "legal-hold")
+LISTED = {"list-type", "prefix", "delimiter", "continuation-token", "start-after", "max-keys", "encoding-type"}
+LISTED |= {"fetch-owner"}
+"""Parameters of ListObjectsV2."""
+OWNER_ID = "75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a"
+"""moto's."""
 STRIPES = 64
 
 
@@ -96,6 +103,10 @@ class Store:
         with contextlib.ExitStack() as held:
             for stripe in self._stripes(environ, bucket, key):
                 held.enter_context(self.locks[stripe])
+            if listed := _list_objects(environ, bucket, key):
+                status, content = listed
+                start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))])
+                return [content]
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             content = b"".join(answer)
             if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE") and status[0] in "23" and bucket:
@@ -166,8 +177,8 @@ class Store:
     def _list_object(self, file: Path) -> None:
         """Let moto list an object that is not restored yet; restore it where that is not enough."""
         self.unlisted.discard(file)
-        with contextlib.suppress(OSError, ValueError, KeyError), file.open("rb") as stream:
-            state = json.loads(stream.readline())["state"]
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            state = _read_state(file)
             bucket = _backend().buckets[state["bucket"]]
             if not bucket.is_versioned:
                 bucket.keys.setlist(state["key"], [Listed(state)])
@@ -379,6 +390,66 @@ class Listed(FakeKey):
         """Do nothing: what is not restored yet is not being thawed."""
 
 
+def _list_objects(environ: dict[str, Any], bucket: str, key: str) -> tuple[str, bytes] | None:
+    """Answer ListObjectsV2 as moto does, but without its templates, which take five times as long.
+
+    None for any other request, and where moto has more to say: no such bucket, a policy, invalid parameters. A token
+    of ours is the name that a page ends with, so that it outlives the server.
+    """
+    asked, found = _query(environ), _backend().buckets.get(bucket)
+    known = environ["REQUEST_METHOD"] == "GET" and asked.get("list-type") == "2" and LISTED.issuperset(asked)
+    most, token = asked.get("max-keys", "1000"), asked.get("continuation-token")
+    if key or not known or type(found) is not FakeBucket or found.policy or found.logging or not most.isdecimal():
+        return None
+    try:
+        after = asked.get("start-after", "") if token is None else bytes.fromhex(token).decode()
+    except ValueError:
+        text = "The continuation token provided is incorrect"
+        return "400 Error", f"<Error><Code>InvalidArgument</Code><Message>{text}</Message></Error>".encode()
+    if token == "" or asked.get("encoding-type", "url") != "url":
+        return None
+    prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter", "")
+    names = sorted(found.keys)
+    page: dict[str, Any] = {}  # of each name the object, or None if it is a common prefix
+    for name in names[max(bisect_left(names, prefix), bisect_right(names, after)) :]:
+        if not name.startswith(prefix) or len(page) > int(most):
+            break
+        cut = name.find(delimiter, len(prefix)) if delimiter else -1
+        shown = name if cut < 0 else name[: cut + len(delimiter)]
+        item = found.keys.get(name)
+        if shown > after and item and not isinstance(item, FakeDeleteMarker):
+            page[shown] = item if cut < 0 else None
+    more = 0 < int(most) < len(page)
+    entries = list(page.items())[: int(most)]
+
+    def text(value: str) -> str:
+        return quote(value) if "encoding-type" in asked else escape(value)
+
+    owner = f"<Owner><ID>{OWNER_ID}</ID><DisplayName>webfile</DisplayName></Owner>"
+    owner = owner if asked.get("fetch-owner") == "true" else ""
+    told = [
+        '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"<Name>{bucket}</Name><Prefix>{text(prefix)}</Prefix><MaxKeys>{most}</MaxKeys>"
+        f"<KeyCount>{len(entries)}</KeyCount><IsTruncated>{str(more).lower()}</IsTruncated>"
+    ]
+    told += [f"<EncodingType>{asked['encoding-type']}</EncodingType>"] if "encoding-type" in asked else []
+    told += [f"<Delimiter>{text(delimiter)}</Delimiter>"] if delimiter else []
+    told += [f"<StartAfter>{text(after)}</StartAfter>"] if after and token is None else []
+    told += [f"<NextContinuationToken>{entries[-1][0].encode().hex()}</NextContinuationToken>"] if more else []
+    for name, item in entries:
+        if item is None:
+            told.append(f"<CommonPrefixes><Prefix>{text(name)}</Prefix></CommonPrefixes>")
+            continue
+        checksum = item.checksum_algorithm
+        checksum = f"<ChecksumAlgorithm>{checksum}</ChecksumAlgorithm>" if checksum else ""
+        told.append(
+            f"<Contents><Key>{text(name)}</Key><LastModified>{item.last_modified_ISO8601}</LastModified>"
+            f"<ETag>{escape(item.etag)}</ETag><Size>{item.size}</Size>{owner}{checksum}"
+            f"<StorageClass>{item.storage_class}</StorageClass></Contents>"
+        )
+    return "200 OK", "".join([*told, "</ListBucketResult>"]).encode()
+
+
 def _backend() -> Any:
     return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
 
@@ -510,6 +581,16 @@ def _read_first(file: Path) -> dict[str, Any]:
             return json.loads(stream.readline())
     except (OSError, ValueError):
         return {}
+
+
+def _read_state(file: Path) -> dict[str, Any]:
+    """Read what the first line of an object's file says of it; of ten thousand files, each call counts."""
+    place = os.open(file, os.O_RDONLY)
+    try:
+        line = os.read(place, 16_384).partition(b"\n")[0]
+    finally:
+        os.close(place)
+    return json.loads(line)["state"]
 
 
 def _family(file: Path) -> list[Path]:
