@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ MARK = "SAGEMAKER_BASE_DIR"
 """The environment variable by which a process belongs to a job: it is inherited and never given to anything else."""
 
 PR_SET_CHILD_SUBREAPER = 36
+END_SECONDS = 10
 
 
 def processes_of(base: Path | str) -> list[psutil.Process]:
@@ -42,7 +44,9 @@ def processes_of(base: Path | str) -> list[psutil.Process]:
 
 
 def end_all(base: Path | str, family: psutil.Process | None = None) -> int:
-    """Kill every process of a job and wait until they are gone.
+    """Kill every process of a job and wait until they are gone, for at most `END_SECONDS`.
+
+    What can't be killed, because it is another user's or hangs in the kernel, is named in the log and left.
 
     Parameters
     ----------
@@ -57,13 +61,18 @@ def end_all(base: Path | str, family: psutil.Process | None = None) -> int:
         How many processes there were.
     """
     ended: set[int] = set()
+    given_up = time.monotonic() + END_SECONDS
     while left := processes_of(base) + descendants(family):  # again, for one may have forked while it was killed
         for process in left:
             ended.add(process.pid)
             try:
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
+            except (psutil.Error, OSError):
+                continue  # gone meanwhile, or not to be killed
+        if time.monotonic() >= given_up:
+            names = ", ".join(str(process.pid) for process in left)
+            logging.error("Expected the processes of %s to end when killed, but they live: %s. End them.", base, names)
+            break
         time.sleep(0.01)  # to wait for a child here would take its exit code away from `main`
     return len(ended)
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from helpers.embedded import transfer
+from helpers.embedded import guard, transfer
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.record import Record, load
 from helpers.embedded.schema import AwsError
@@ -278,6 +278,23 @@ def test_jobs_wait_for_their_turn(tmp_path, monkeypatch):
     jobs.close()
     with pytest.raises(AwsError, match="The embedded AWS is being stopped"):
         create("late", "say never")
+
+
+@pytest.mark.parametrize("refusal", [None, psutil.AccessDenied(4711), PermissionError()])
+def test_a_process_that_cannot_be_killed_is_named_and_left(tmp_path, monkeypatch, caplog, refusal):
+    class Deathless:
+        pid = 4711
+
+        def kill(self):
+            if refusal:
+                raise refusal
+
+    monkeypatch.setattr(guard, "processes_of", lambda base: [Deathless()])
+    monkeypatch.setattr(guard, "END_SECONDS", 0.05)
+    assert guard.end_all(tmp_path) == 1
+    assert caplog.messages == [
+        f"Expected the processes of {tmp_path} to end when killed, but they live: 4711. End them."
+    ]
 
 
 def test_a_guard_that_is_killed_takes_its_job_along(aws):
