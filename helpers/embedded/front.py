@@ -79,7 +79,10 @@ class Front:
         if service in self.kept:
             self.kept[service].restore()
         if service == "logs":
-            self._give_logs(environ, region)
+            try:
+                self._give_logs(environ, region)
+            except AwsError as error:
+                return _send_error(start_response, error)
         if service == "monitoring":
             JobMetrics.ask_for(take_body(environ))
         if service == "iam":
@@ -145,6 +148,9 @@ class Front:
             with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):  # moto will say what is wrong
                 asked = json.loads(take_body(environ))
                 if prefix := asked.get("logStreamNamePrefix"):  # moto passes over it
+                    if "logStreamNames" in asked:
+                        message = "Both logStreamNames and logStreamNamePrefix can't be specified."
+                        raise AwsError("InvalidParameterException", message)
                     asked["logStreamNames"] = joblog.find_streams(region, asked["logGroupName"], prefix) or [prefix]
                     _put(environ, json.dumps(asked).encode())
 

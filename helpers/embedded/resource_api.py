@@ -57,20 +57,20 @@ class ResourceApi:
         """
         return self.calls[call](check(call, request), region)
 
-    def _by_arn(self, arn: str) -> Record | Tuning:
+    def _by_arn(self, arn: str, region: str) -> Record | Tuning:
         records = self.jobs.records if KINDS[0] in arn else self.tunings.records
-        found = next((one for one in list(records.values()) if one.arn == arn), None)
+        found = next((one for one in list(records.values()) if one.arn == arn and one.region == region), None)
         if found is None and KINDS[0] in arn:
             raise invalid("Requested resource not found.")
         if found is None:
             raise AwsError("ResourceNotFound", "Requested resource not found.")
         return found
 
-    def _list_tags(self, request: dict[str, Any], _: str) -> Answer:
-        return {"Tags": _tags(self._by_arn(request["ResourceArn"]))}
+    def _list_tags(self, request: dict[str, Any], region: str) -> Answer:
+        return {"Tags": _tags(self._by_arn(request["ResourceArn"], region))}
 
-    def _add_tags(self, request: dict[str, Any], _: str) -> Answer:
-        owner = self._by_arn(request["ResourceArn"])
+    def _add_tags(self, request: dict[str, Any], region: str) -> Answer:
+        owner = self._by_arn(request["ResourceArn"], region)
         with owner.lock:
             tags = {**owner.tags, **{tag["Key"]: tag["Value"] for tag in request["Tags"]}}
             if len(tags) > MOST_TAGS:
@@ -79,8 +79,8 @@ class ResourceApi:
             owner.save()
         return {"Tags": _tags(owner)}
 
-    def _delete_tags(self, request: dict[str, Any], _: str) -> Answer:
-        owner = self._by_arn(request["ResourceArn"])
+    def _delete_tags(self, request: dict[str, Any], region: str) -> Answer:
+        owner = self._by_arn(request["ResourceArn"], region)
         with owner.lock:
             for key in request["TagKeys"]:
                 owner.tags.pop(key, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 from helpers.embedded.jobs import ACCOUNT, Jobs, require_in_progress
@@ -91,7 +92,7 @@ def _trusts(document: str) -> bool:
     effects = {
         one.get("Effect")
         for one in statements
-        if {"sts:AssumeRole", "sts:*", "*"} & set(_list(one.get("Action")))
+        if any(fnmatchcase("sts:assumerole", action.lower()) for action in _list(one.get("Action")))
         and {PRINCIPAL, "*"} & set(_services(one.get("Principal")))
     }
     return effects == {"Allow"}

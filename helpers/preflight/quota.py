@@ -8,9 +8,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from helpers.findings import Finding
+from helpers.policies import partition
 from helpers.preflight.place import Place, code
 
-CONSOLE = "https://{region}.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas"
+# In the partition "aws"; the others have consoles elsewhere.
+CONSOLE = "https://{region}.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/{code}"
 KINDS = {"quota": "{} for training job usage", "quota, spot": "{} for spot training job usage"}
 
 
@@ -30,10 +32,11 @@ def check_quota(place: Place, instance_type: str, spot: bool) -> Iterator[Findin
         elif quota["Value"] >= 1:
             yield Finding("ok", f"{quota['Value']:.0f} x {name}.", "", kind)
         else:
+            console = CONSOLE.format(region=place.region, code=quota["QuotaCode"])
             todo = (
                 f"Ask for 1: `aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code "
-                f"{quota['QuotaCode']} --desired-value 1 --region {place.region}`, or "
-                f"{CONSOLE.format(region=place.region)}/{quota['QuotaCode']}. It takes hours to days."
+                f"{quota['QuotaCode']} --desired-value 1 --region {place.region}`"
+                f"{f', or {console}' if partition(place.region) == 'aws' else ''}. It takes hours to days."
             )
             yield Finding("error" if used else "note", f"0 x {name}.", todo, kind)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote
 
@@ -88,7 +89,8 @@ def _trust(role: dict[str, Any]) -> Finding:
     for statement in policies.listed_statements(document):
         services = statement.get("Principal", {})
         services = services.get("Service", []) if isinstance(services, dict) else []
-        assumes = {"sts:AssumeRole", "sts:*", "*"} & set(policies.listed(statement.get("Action", [])))
+        actions = policies.listed(statement.get("Action", []))
+        assumes = any(fnmatchcase("sts:assumerole", action.lower()) for action in actions)
         if statement.get("Effect") == "Allow" and assumes and SAGEMAKER in policies.listed(services):
             return Finding("ok", f"{role['Arn']} trusts SageMaker.", "", "role")
     todo = (

@@ -189,6 +189,10 @@ def test_a_job_is_of_its_region(aws):
     for call in (there.describe_training_job, there.stop_training_job, there.delete_training_job):
         only_here = aws.create()
         assert refusal(call, TrainingJobName=only_here) == ("ValidationException", "Requested resource not found.")
+    about = {"ResourceArn": aws.describe(only_here)["TrainingJobArn"]}
+    requests = ((there.add_tags, {"Tags": []}), (there.list_tags, {}), (there.delete_tags, {"TagKeys": ["a"]}))
+    for call, more in requests:
+        assert refusal(call, **about, **more) == ("ValidationException", "Requested resource not found.")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +203,7 @@ def test_a_job_is_of_its_region(aws):
         ({"Action": ["sts:AssumeRole", "sts:TagSession"]}, True),
         ({"Principal": {"Service": "ec2.amazonaws.com"}}, False),
         ({"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}, False),
+        ({"Action": "STS:Assume*"}, True),
         ({"Action": "sts:TagSession"}, False),
         ({"Effect": "Deny"}, False),
     ],
@@ -274,6 +279,8 @@ def test_logs_of_a_prefix_are_those_alone(aws):
     assert sorted(tail("tail-", PaginationConfig={"PageSize": 2})) == [f"line of {name}" for name in jobs]
     assert tail("tail-", filterPattern='"10"') == ["line of tail-10"]
     assert tail("nobody") == []
+    with pytest.raises(logs.exceptions.InvalidParameterException):  # as the API's reference says
+        tail("tail-1", logStreamNames=["tail-2"])
 
 
 def test_policy_simulation_allows_everything(aws):

@@ -1,12 +1,14 @@
 """The preflight: what a whole account looks like, and each thing that can be missing."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from helpers import aws, image, preflight
 from helpers.preflight import machine
+from helpers.preflight.quota import check_quota
 
 ROLE = "arn:aws:iam::123456789012:role/mlagents-training"
 
@@ -257,6 +259,15 @@ OTHERS = [
 ]
 
 
+def test_what_a_role_trusts_has_wildcards_and_no_case(account):
+    account.identity()
+    account.bucket()
+    principal = {"Service": "sagemaker.amazonaws.com"}
+    account.role({"Statement": {"Effect": "Allow", "Principal": principal, "Action": "STS:Assume*"}})
+    account.quotas(training=1.0, spot=1.0)
+    assert row(check(account), "role").what == f"{ROLE} trusts SageMaker."
+
+
 @pytest.mark.parametrize("trust", OTHERS)
 def test_a_role_that_does_not_trust_sagemaker(account, trust):
     account.identity()
@@ -418,6 +429,24 @@ def test_quotas(account, values, spot, expected):
     (name,) = expected
     code = "L-spot" if "spot" in name else "L-training"
     assert f"--quota-code {code} --desired-value 1 --region us-east-1" in row(report, name).todo
+    assert f"https://us-east-1.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/{code}." in (
+        row(report, name).todo
+    )
+
+
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1"])
+def test_no_console_of_another_partition_is_named(region):
+    name, code = "ml.c5.xlarge for training job usage", "L-training"
+    client = SimpleNamespace(
+        get_paginator=lambda _: SimpleNamespace(
+            paginate=lambda **_: [{"Quotas": [{"QuotaName": name, "QuotaCode": code, "Value": 0.0}]}]
+        )
+    )
+    finding = next(check_quota(SimpleNamespace(region=region, client=lambda _: client), "ml.c5.xlarge", False))
+    assert finding.todo == (
+        "Ask for 1: `aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code "
+        f"{code} --desired-value 1 --region {region}`. It takes hours to days."
+    )
 
 
 def test_a_quota_that_stands_only_among_the_defaults(account):
