@@ -147,6 +147,9 @@ class Front:
         if call == "FilterLogEvents":
             with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):  # moto will say what is wrong
                 asked = json.loads(take_body(environ))
+                if group := asked.pop("logGroupIdentifier", ""):  # a name or an ARN; moto knows names alone
+                    asked["logGroupName"] = group.rpartition(":log-group:")[2]
+                    _put(environ, json.dumps(asked).encode())
                 if prefix := asked.get("logStreamNamePrefix"):  # moto passes over it
                     if "logStreamNames" in asked:
                         message = "Both logStreamNames and logStreamNamePrefix can't be specified."

@@ -262,6 +262,11 @@ def deleted(aws, name):
         assert error.response["Error"]["Code"] == "ResourceInUse"
 
 
+def tail_stream(logs, prefix):
+    [stream] = logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=prefix)["logStreams"]
+    return stream["logStreamName"]
+
+
 def test_logs_of_a_prefix_are_those_alone(aws):
     jobs = [aws.create(f"say line of {name}", TrainingJobName=name) for name in ("tail-1", "tail-10", "tail-2")]
     for name in jobs:
@@ -279,6 +284,10 @@ def test_logs_of_a_prefix_are_those_alone(aws):
     assert sorted(tail("tail-", PaginationConfig={"PageSize": 2})) == [f"line of {name}" for name in jobs]
     assert tail("tail-", filterPattern='"10"') == ["line of tail-10"]
     assert tail("nobody") == []
+    for group in (GROUP, f"arn:aws:logs:us-east-1:123456789012:log-group:{GROUP}"):
+        for stream in ({"logStreamNamePrefix": "tail-1/"}, {"logStreamNames": [tail_stream(logs, "tail-1/")]}):
+            [event] = logs.filter_log_events(logGroupIdentifier=group, **stream)["events"]
+            assert event["message"] == "line of tail-1"
     with pytest.raises(logs.exceptions.InvalidParameterException):  # as the API's reference says
         tail("tail-1", logStreamNames=["tail-2"])
 

@@ -15,7 +15,7 @@ from botocore.stub import Stubber
 from helpers import training, tuning
 from helpers.image import Image
 from helpers.training import patience
-from helpers.tuning import following, launching
+from helpers.tuning import following, job, launching
 from helpers.tuning.drawing import plot
 from helpers.tuning.job import make_table
 
@@ -560,3 +560,24 @@ def test_the_least_is_best_where_it_is_minimised():
     job = made(maximise=False, best="a")
     table = make_table(job, [trained("a", "0.1", 1.0), trained("b", "0.2", 2.0)], 0.204)
     assert list(table["job"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize("after", ["Stopping", "Stopped", "InProgress"])
+def test_a_stop_that_comes_second(connection, monkeypatch, capsys, after):
+    """Somebody else stops it between the look at it and the request."""
+    statuses = iter(["InProgress", after])
+    monkeypatch.setattr(job, "describe", lambda *_: SimpleNamespace(status=next(statuses)))
+    refused = {"Error": {"Code": "ValidationException", "Message": "The request was rejected"}}
+
+    def stop(**request):
+        assert request == {"HyperParameterTuningJobName": "mlagents-tune-1"}
+        raise ClientError(refused, "StopHyperParameterTuningJob")
+
+    client = SimpleNamespace(stop_hyper_parameter_tuning_job=stop)
+    monkeypatch.setattr(type(connection), "client", lambda *_: client)
+    if after == "InProgress":  # refused for another reason
+        with pytest.raises(ClientError, match="The request was rejected"):
+            tuning.stop(connection, "mlagents-tune-1")
+    else:
+        tuning.stop(connection, "mlagents-tune-1")
+        assert capsys.readouterr().out == f"mlagents-tune-1 is {after} already.\n"
