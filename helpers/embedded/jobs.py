@@ -23,7 +23,7 @@ from helpers.embedded import guard, joblog, limits, paging, record, transfer
 from helpers.embedded.home import REGION
 from helpers.embedded.life import CHECKPOINTS, OPT_ML, SPOT_SHARE, Training
 from helpers.embedded.record import ENDED, Record, make_key
-from helpers.embedded.schema import AwsError, invalid
+from helpers.embedded.schema import AwsError, invalid, read_tags
 
 ACCOUNT = "123456789012"
 MAX_RUNTIME = 86_400  # seconds; SageMaker's default
@@ -106,7 +106,7 @@ class Jobs:
         name = request["TrainingJobName"]
         key = make_key(name, region)
         arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:training-job/{name}"
-        tags = {tag["Key"]: tag["Value"] for tag in request.pop("Tags", ())}
+        tags = read_tags(request.pop("Tags", ()))
         with self.lock:
             if key in self.records:
                 raise AwsError(

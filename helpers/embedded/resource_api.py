@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.record import Record
-from helpers.embedded.schema import AwsError, check, invalid
+from helpers.embedded.schema import AwsError, check, invalid, read_tags
 from helpers.embedded.search import RECORDS, Found, find_limits, search, suggest
 from helpers.embedded.tuning.record import Tuning
 from helpers.embedded.tuning.tunings import Tunings
@@ -72,7 +72,7 @@ class ResourceApi:
     def _add_tags(self, request: dict[str, Any], region: str) -> Answer:
         owner = self._by_arn(request["ResourceArn"], region)
         with owner.lock:
-            tags = {**owner.tags, **{tag["Key"]: tag["Value"] for tag in request["Tags"]}}
+            tags = {**owner.tags, **read_tags(request["Tags"])}
             if len(tags) > MOST_TAGS:
                 raise invalid(f"A resource can have {MOST_TAGS} tags at most, this one would have {len(tags)}")
             owner.tags = tags

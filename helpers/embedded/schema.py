@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import botocore.loaders
@@ -49,6 +50,14 @@ def not_emulated(call: str, why: Exception | None = None) -> AwsError:
     known = why is not None and not isinstance(why, NotImplementedError)
     form = f" in the form that was asked for ({type(why).__name__}: {why})" if known else ""
     return AwsError("UnknownOperationException", f"The embedded AWS does not emulate {call}{form}.")
+
+
+def read_tags(given: Iterable[dict[str, str]]) -> dict[str, str]:
+    """Return a request's tags by their keys. Raises `AwsError` where a key is of those that AWS keeps to itself."""
+    tags = {tag["Key"]: tag["Value"] for tag in given}
+    if any(key.lower().startswith("aws:") for key in tags):
+        raise invalid("aws: prefixed tag key names are not allowed for external use.")
+    return tags
 
 
 @functools.cache

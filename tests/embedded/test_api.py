@@ -157,6 +157,9 @@ def test_tags(aws):
         {"Key": "b", "Value": "2"},
     ]
     assert refusal(aws.sm.list_tags, ResourceArn=arn + "x") == ("ValidationException", "Requested resource not found.")
+    reserved = "aws: prefixed tag key names are not allowed for external use."
+    for call, about in ((aws.sm.add_tags, {"ResourceArn": arn}), (aws.sm.create_training_job, aws.request())):
+        assert refusal(call, **about, Tags=[{"Key": "aws:a", "Value": ""}]) == ("ValidationException", reserved)
     many = [{"Key": f"k{number}", "Value": ""} for number in range(49)]
     assert refusal(aws.sm.add_tags, ResourceArn=arn, Tags=many)[0] == "ValidationException"
 

@@ -14,7 +14,7 @@ from typing import Any
 from helpers.embedded.home import REGION
 from helpers.embedded.jobs import ACCOUNT, Jobs
 from helpers.embedded.record import ENDED, Record, make_key
-from helpers.embedded.schema import AwsError, invalid
+from helpers.embedded.schema import AwsError, invalid, read_tags
 from helpers.embedded.tuning import record, request, stopping
 from helpers.embedded.tuning.record import Tuning
 
@@ -63,7 +63,7 @@ class Tunings:
         asked = request.check(asked)
         name = asked["HyperParameterTuningJobName"]
         arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:hyper-parameter-tuning-job/{name.lower()}"
-        tags = {tag["Key"]: tag["Value"] for tag in asked.pop("Tags", ())}
+        tags = read_tags(asked.pop("Tags", ()))
         with self.lock:
             if taken := next((one for one in self.records.values() if one.arn == arn), None):
                 raise AwsError(
