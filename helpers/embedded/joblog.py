@@ -31,7 +31,7 @@ from moto.logs.models import LogEvent, LogGroup, LogStream, logs_backends
 from moto.logs.utils import EventMessageFilter
 
 from helpers.embedded.record import Record
-from helpers.embedded.transfer import open_inside
+from helpers.embedded.transfer import open_inside, open_own
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 FLUSH_SECONDS = 0.5
@@ -437,14 +437,14 @@ class JobLog:
             self.lost[place] = self.lost.get(place, 0) + lines
 
     def _write(self, chunk: bytes) -> None:
-        with open(self.record.folder / "log.txt", "ab", buffering=0, opener=_open_own) as file:
+        with open(self.record.folder / "log.txt", "ab", buffering=0, opener=open_own) as file:
             if (written := file.write(chunk)) < len(chunk):  # the disk is nearly full
                 file.write(chunk[written:])
 
     def _keep(self, batch: dict[str, Any]) -> None:
         line = {**_describe_batch(**batch)._asdict(), "logEvents": batch["logEvents"]}
         del line["place"]
-        with open(self.record.folder / EVENTS, "a", opener=_open_own) as file:
+        with open(self.record.folder / EVENTS, "a", opener=open_own) as file:
             file.write(json.dumps(line) + "\n")
 
     def _send(self, batch: dict[str, Any]) -> None:
@@ -454,7 +454,7 @@ class JobLog:
     def _describe(self) -> None:
         streams = _group(self.record.region).streams
         told = {name: streams[name].to_describe_dict() for name in self.record.streams if name in streams}
-        with open(self.record.folder / STREAMS, "w", opener=_open_own) as file:
+        with open(self.record.folder / STREAMS, "w", opener=open_own) as file:
             json.dump(told, file)
 
     def _open_stream(self) -> None:
@@ -507,11 +507,6 @@ class JobLog:
         self.size += len(text.encode()) + 26
         if len(self.events) >= BATCH_EVENTS or self.size >= BATCH_BYTES:
             self.flush()
-
-
-def _open_own(path: str, flags: int) -> int:
-    """Open a file of the server's own, which the program may have replaced: no link or FIFO in its place."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def failure_reason(base: Path, code: int) -> str:

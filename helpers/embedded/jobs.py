@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import threading
 import time
 from bisect import bisect_left, bisect_right, insort
@@ -175,7 +174,7 @@ class Jobs:
             joblog.remove(job.streams, job.region)
             self.earlier.discard(job.key)
             (job.folder / "job.json").unlink(missing_ok=True)  # first: what is left without it is no job
-            shutil.rmtree(job.folder, ignore_errors=True)
+            transfer.remove(job.folder)
 
     def interrupt(self, key: str, seconds: float) -> None:
         """Take the instance away from a running spot job, as AWS does when it wants it back.

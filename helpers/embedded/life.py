@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pathlib import Path
 from botocore.client import BaseClient
 
 from helpers.embedded import runner, transfer
-from helpers.embedded.joblog import JobLog, failure_reason
+from helpers.embedded.joblog import EVENTS, STREAMS, JobLog, failure_reason
 from helpers.embedded.record import Record
 
 OPT_ML = "/opt/ml"
@@ -24,6 +23,8 @@ CHECKPOINTS = f"{OPT_ML}/checkpoints"
 SYNC_SECONDS = float(os.environ.get("EMBEDDED_SYNC_SECONDS", "5"))
 GRACE_SECONDS = float(os.environ.get("EMBEDDED_GRACE_SECONDS", "120"))
 """Between SIGTERM and SIGKILL, as in SageMaker."""
+KEPT = ("job.json", "metrics.jsonl", "log.txt", EVENTS, STREAMS)
+"""What a job's next attempt finds of the one before, in the job's folder."""
 SPOT_SHARE = 0.3
 """Billable seconds of a spot job as a share of its training seconds. AWS's share follows the price of the day."""
 
@@ -182,8 +183,11 @@ class Training(threading.Thread):
         return why or "exited"
 
     def _wait(self, run: runner.Run) -> None:
-        self.code = run.wait()
-        self.words.put("exited")
+        self.code = 255
+        try:
+            self.code = run.wait()
+        finally:
+            self.words.put("exited")
 
     def _wait_for_capacity(self) -> str | None:
         """Wait, interrupted, until there is capacity again; give the word that ended the job instead, if any."""
@@ -286,10 +290,7 @@ class Training(threading.Thread):
     def _prepare(self) -> None:
         """Lay out ``/opt/ml`` as on a new instance: nothing of an earlier attempt but its log."""
         request = self.record.request
-        for name in ("input", "model", "output", "checkpoints"):
-            if (self.base / name).is_symlink():
-                (self.base / name).unlink()
-            shutil.rmtree(self.base / name, ignore_errors=True)
+        transfer.remove(*(path for path in self.base.iterdir() if path.name not in KEPT))
         for name in ("input/config", "input/data", "model", "output/data"):
             (self.base / name).mkdir(parents=True)
         channels = {

@@ -16,6 +16,7 @@ from moto.cloudwatch.models import MetricDatum
 from moto.core.common_models import CloudWatchMetricProvider
 
 from helpers.embedded.record import Record
+from helpers.embedded.transfer import open_inside
 
 if TYPE_CHECKING:
     from helpers.embedded.jobs import Jobs
@@ -56,8 +57,9 @@ def _newest_values(job: Record) -> Iterator[tuple[str, float, float]]:
 
 def _all_values(job: Record) -> Iterator[tuple[str, float, float]]:
     try:
-        lines = job.values.read_text().splitlines()
-    except FileNotFoundError:  # a job of a time when only the newest were kept
+        with open_inside(job.folder, job.values.name) as file:
+            lines = file.read().splitlines()
+    except OSError:  # a job of a time when only the newest were kept, or whose program has replaced the file
         yield from _newest_values(job)
         return
     for line in lines:

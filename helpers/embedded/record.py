@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from helpers.embedded.home import REGION
+from helpers.embedded.transfer import open_inside, open_own, remove
 
 ENDED = ("Completed", "Failed", "Stopped")
 AT_WORK = ("Downloading", "Training", "Stopping", "Uploading")
@@ -127,7 +128,7 @@ class Record:
         if metric == self.objective:
             self.told()
         if math.isfinite(value):  # CloudWatch takes no other
-            with self.values.open("a") as file:
+            with open(self.values, "a", opener=open_own) as file:
                 file.write(json.dumps([metric, value, when]) + "\n")
 
     def note(self, sentence: str) -> None:
@@ -202,9 +203,13 @@ class Record:
         """Write ``job.json``, so that a reader sees the old or the new one whole."""
         with self.lock:
             kept = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
-            new = self.folder / "job.json.new"
-            new.write_text(json.dumps(kept))
-            new.replace(self.folder / "job.json")
+            new, file = self.folder / "job.json.new", self.folder / "job.json"
+            for path in (new, file):  # the program may have put anything there
+                if path.is_symlink() or (path.exists() and not path.is_file()):
+                    remove(path)
+            with open(new, "w", opener=open_own) as stream:
+                stream.write(json.dumps(kept))
+            new.replace(file)
 
 
 def load(folder: Path) -> Record:
@@ -215,4 +220,5 @@ def load(folder: Path) -> Record:
     OSError, ValueError, TypeError
         If there is none or it can't be read.
     """
-    return Record(folder=folder, **json.loads((folder / "job.json").read_text()))
+    with open_inside(folder, "job.json") as file:
+        return Record(folder=folder, **json.load(file))

@@ -110,7 +110,10 @@ class Handler(BaseHTTPRequestHandler):
     def _read_body(self) -> Iterator[bytes] | None:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return _chunks(self.rfile)
-        length = int(self.headers.get("Content-Length") or 0)
+        told = self.headers.get("Content-Length") or "0"
+        if not re.fullmatch(r"[0-9]{1,15}", told):
+            raise RefusedError(400, "SIZE_INVALID", f"Expected Content-Length to be a number, found {told[:40]!r}.")
+        length = int(told)
         return _pieces(self.rfile, length) if length else None
 
     def _give_back(self, answer: http.client.HTTPResponse) -> None:
@@ -134,8 +137,16 @@ def _pieces(stream: BinaryIO, length: int) -> Iterator[bytes]:
         yield piece
 
 
+def _read_length(stream: BinaryIO) -> int:
+    """Read how long the next chunk is; ends the connection with a ValueError where that is no number."""
+    told = stream.readline(100)
+    if not (found := re.match(rb"[0-9a-fA-F]{1,15}(?=[;\r\n])", told)):
+        raise ValueError(f"Expected the length of a chunk, found {told!r}")
+    return int(found[0], 16)
+
+
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    while length := int(stream.readline(100).partition(b";")[0], 16):
+    while length := _read_length(stream):
         yield from _pieces(stream, length)
         stream.readline(10)
     while stream.readline(1000).strip():  # trailers

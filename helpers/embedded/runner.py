@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from botocore.client import BaseClient
 
 from helpers import ROOT
 from helpers.embedded import guard
+from helpers.embedded.transfer import remove
 
 PROGRAM_VARIABLE = "EMBEDDED_TRAIN_PROGRAM"
 INHERITED = ("PATH", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -84,8 +84,7 @@ class ProcessRun:
             code = 128 - code
         with contextlib.suppress(OSError):
             self.process.stdin.close()
-        for folder in OWN.values():
-            shutil.rmtree(self.base / folder, ignore_errors=True)
+        remove(*(self.base / folder for folder in OWN.values()))
         return code
 
     def _tell(self, command: bytes) -> None:

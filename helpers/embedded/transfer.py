@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import BotoCoreError, ClientError
 
 THREADS = 4
+DEEPEST = 200
+"""How deep folders may lie below one that is uploaded; `os.fwalk` calls itself for each level."""
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 KINDS |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
@@ -148,6 +151,19 @@ def open_inside(base: Path, below: str) -> BinaryIO:
     return os.fdopen(file, "rb")
 
 
+def open_own(path: str, flags: int) -> int:
+    """Open a file of the server's own, which the program may have replaced: no link or FIFO in its place."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def remove(*paths: Path) -> None:
+    """Remove what a job's program has left, as far as that is possible.
+
+    `shutil.rmtree` calls itself for each level, and fails on a thousand folders in one another.
+    """
+    subprocess.run(["rm", "-rf", "--", *paths], stderr=subprocess.DEVNULL, check=False)
+
+
 def walk(base: Path, folder: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[str, os.stat_result]]:
     """Walk through what a job's program has left in `folder`, without following a link.
 
@@ -170,6 +186,9 @@ def walk(base: Path, folder: Path, leave_out: Callable[[str], None]) -> Iterator
             leave_out(f"{top.relative_to(base)} (a link)")
             return
     for place, folders, files, handle in os.fwalk(folder, follow_symlinks=False):
+        if len(Path(place).relative_to(folder).parts) >= DEEPEST and folders:
+            leave_out(f"{Path(place).relative_to(base)}/* (folders more than {DEEPEST} deep)")
+            folders.clear()
         for name in sorted([*folders, *files]):
             path = Path(place, name)
             try:

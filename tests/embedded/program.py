@@ -73,6 +73,12 @@ for step in filter(None, steps.split(";")):
     elif verb == "link":  # what a link at a path leads to is not the job's
         shutil.rmtree(base / rest, ignore_errors=True)
         (base / rest).symlink_to(base.parent.parent)
+    elif verb == "deep":  # more folders in one another than Python's own functions go through
+        os.chdir(base / rest)
+        for _ in range(1_500):
+            Path("d").mkdir()
+            os.chdir("d")
+        os.chdir(base)
     elif verb == "fifo":
         os.mkfifo(base / rest)
     elif verb == "lost":  # a child that the guard can't know of holds the output after the guard was killed

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import urllib.error
@@ -24,6 +25,7 @@ from botocore.exceptions import ClientError
 from helpers import embedded
 from helpers.embedded import gate
 from helpers.embedded.home import CONFIG, Keys
+from helpers.embedded.registry_door import Door
 from helpers.embedded.schema import AwsError
 
 NOBODY = 65534
@@ -444,3 +446,21 @@ def test_another_user(aws, unchanged):
         **dict.fromkeys(("", "aws-config", "server.json", "server.log"), "denied"),
         "statuses": [403, 403, 403, 403],
     }
+
+
+@pytest.mark.parametrize("path", ["/v2/any/manifests/tag", "/v2/any/blobs/uploads/"])
+def test_the_registry_reads_no_body_of_a_length_that_is_no_number(path):
+    def refuse():
+        raise AssertionError("Expected nothing to be passed to the program")
+
+    door = Door(0, refuse, lambda *_: None)
+    try:
+        with socket.create_connection(("127.0.0.1", door.server_port), timeout=20) as client:
+            client.sendall(f"PUT {path} HTTP/1.1\r\nHost: here\r\nContent-Length: -5\r\n\r\nmuch".encode())
+            response = client.makefile("rb").read()
+    finally:
+        door.end()
+    status, _, body = response.partition(b"\r\n")[0], *response.rpartition(b"\r\n\r\n")[1:]
+    assert status == b"HTTP/1.1 400 Bad Request"
+    message = "Expected Content-Length to be a number, found '-5'."
+    assert json.loads(body) == {"errors": [{"code": "SIZE_INVALID", "message": message}]}

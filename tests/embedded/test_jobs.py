@@ -1,8 +1,11 @@
 """Jobs that run: what SageMaker would do, seen through boto3."""
 
+import io
 import json
 import os
+import signal
 import sys
+import tarfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +14,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from helpers import embedded
 from helpers.embedded import guard, transfer
 from helpers.embedded.jobs import Jobs
 from helpers.embedded.record import Record, load
@@ -387,6 +391,44 @@ def test_links_and_fifos_are_not_followed_but_named(aws):
     packed = aws.run("odd model")["TrainingJobName"]
     assert aws.archive(f"out/{packed}/output/model.tar.gz") == {"file": "kept"}
     assert sorted(aws.log(packed).splitlines()) == sorted(line.format("model") for line in ODD)
+
+
+@pytest.mark.parametrize("folder", ["tmp", "home", "model"])
+def test_no_depth_of_folders_keeps_a_job_in_progress(aws, folder):
+    name = aws.create(f"model weights;deep {folder}")
+    told = aws.ended(name)
+    assert (told["TrainingJobStatus"], told.get("FailureReason")) == ("Completed", None)
+    with tarfile.open(fileobj=io.BytesIO(aws.get(f"out/{name}/output/model.tar.gz"))) as archive:
+        names = sorted(archive.getnames())
+    deepest = ["/".join("d" * depth) for depth in range(1, 201)] if folder == "model" else []
+    assert names == [*deepest, "model.nn"]
+    if deepest:
+        assert f"Not uploaded: model/{deepest[-1]}/* (folders more than 200 deep)" in aws.log(name)
+    aws.sm.delete_training_job(TrainingJobName=name)
+    aws.wait_for(lambda: not aws.folder(name).exists())
+
+
+@pytest.mark.parametrize("file", ["job.json.new", "metrics.jsonl"])
+@pytest.mark.parametrize("verb", ["fifo", "link"])
+def test_the_server_waits_for_and_follows_nothing_in_the_place_of_its_own_files(aws, verb, file):
+    told = aws.run(f"{verb} {file};say value 3", AlgorithmSpecification=aws.metrics(reward="value (.)"))
+    assert (told["TrainingJobStatus"], told["FinalMetricDataList"][0]["Value"]) == ("Completed", 3.0)
+    assert json.loads((aws.folder(told["TrainingJobName"]) / "job.json").read_text())["status"] == "Completed"
+    lost = "Training job completed. Lines of its log are missing: 1 from the metric reward"
+    said = lost if file == "metrics.jsonl" else "Training job completed"
+    assert told["SecondaryStatusTransitions"][-1]["StatusMessage"] == said
+
+
+def test_a_record_that_became_a_fifo_stops_no_start(own):
+    aws = own.start()
+    name = aws.create("fifo job.json.new;say done;wait")
+    aws.logged(name, "done\n")
+    os.kill(aws.server.pid, signal.SIGKILL)
+    own.wait_for(lambda: embedded.find() is None)
+    file = aws.folder(name) / "job.json"
+    file.unlink()
+    os.mkfifo(file)
+    assert own.start().sm.list_training_jobs()["TrainingJobSummaries"] == []
 
 
 def test_a_folder_that_became_a_link_is_not_followed(aws):
