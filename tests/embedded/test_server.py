@@ -1,6 +1,7 @@
 """The server process: one at a time, found again, stopped, killed."""
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -230,3 +231,42 @@ def test_killed_and_started_again(own, tmp_path):
     request = again.request(TrainingJobName=done)
     with pytest.raises(ClientError, match="ResourceInUse"):
         again.sm.create_training_job(**request)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Make the home of `own` a disk of 12 MB."""
+    home = tmp_path / "home"
+    home.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs", str(home)]
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield
+    subprocess.run(["umount", "--lazy", str(home)], check=True)
+
+
+def test_a_disk_that_is_full_takes_nothing_more_until_something_is_deleted(small_disk, own):
+    aws = own.start()
+    kept, sizes = [], [1 << 20, 1 << 16, 1 << 12]
+    for number in itertools.count():
+        key = f"fill/{number:04d}"
+        try:
+            aws.s3.put_object(Bucket=aws.bucket, Key=key, Body=b"x" * sizes[0])
+        except ClientError as error:
+            assert "No space left on device" in error.response["Error"]["Message"]
+            with pytest.raises(ClientError, match="404"):
+                aws.s3.head_object(Bucket=aws.bucket, Key=key)
+            sizes.pop(0)
+            if not sizes:
+                break
+        else:
+            kept.append(key)
+    assert aws.keys("fill/") == kept
+    assert aws.get(kept[0]) == b"x" * (1 << 20)
+    aws.s3.delete_object(Bucket=aws.bucket, Key=kept.pop(0))
+    aws.s3.put_object(Bucket=aws.bucket, Key="fill/again", Body=b"y" * (1 << 19))
+    os.kill(aws.server.pid, signal.SIGKILL)
+    own.wait_for(lambda: has_ended(aws.server.pid))
+    aws = own.start()
+    assert aws.keys("fill/") == [*kept, "fill/again"]
+    assert aws.get("fill/again") == b"y" * (1 << 19)
