@@ -260,6 +260,11 @@ class Store:
         elif method == "PUT" and "HTTP_X_AMZ_COPY_SOURCE" not in environ:
             self._write_object(bucket, key, [_entry(environ, body)])
         elif method in ("PUT", "DELETE"):
+            source = environ.get("HTTP_X_AMZ_COPY_SOURCE", "?versionId=")
+            if "?versionId=" not in source and environ.get("HTTP_X_AMZ_TAGGING_DIRECTIVE") != "REPLACE":
+                # moto leaves the tags that the object had before.
+                tags = _backend().tagger.get_tag_dict_for_resource(_in_moto(*_split(_source(source))).arn)
+                _backend().put_object_tagging(_in_moto(bucket, key), tags)
             self._match(bucket, key)
 
     def _match(self, bucket: str, key: str) -> None:

@@ -314,6 +314,17 @@ def test_after_any_sequence_a_restart_shows_the_same(served, seed):
     assert len(set(done)) > 10
 
 
+def test_a_copy_has_the_tags_of_its_source_alone(served):
+    s3, bucket = served.s3, {"Bucket": "tags-bucket"}
+    s3.create_bucket(**bucket)
+    s3.put_object(**bucket, Key="none", Body=b"x")
+    s3.put_object(**bucket, Key="key", Body=b"y", Tagging="of=before")
+    s3.copy_object(**bucket, Key="key", CopySource="tags-bucket/none")
+    for _ in range(2):
+        assert s3.get_object_tagging(**bucket, Key="key")["TagSet"] == []
+        served.restart()
+
+
 def test_deletes_and_puts_that_race_leave_the_same_on_disk_and_in_memory(served):
     served.s3.create_bucket(Bucket="race-bucket")
     several = {"Objects": [{"Key": f"{number}"} for number in range(20)]}
