@@ -86,6 +86,26 @@ def in_channel(channel: str, named: str, hyperparameter: str) -> str:
     return path
 
 
+def read(path: str) -> Any:
+    """Read a file of YAML, a trainer configuration or a sampler, within bounds.
+
+    Raises
+    ------
+    RefusalError
+        It is no YAML, or larger than any such file.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = file.read(MOST_CHARACTERS + 1)
+        if len(content) > MOST_CHARACTERS:
+            raise ValueError("it has more than %d characters" % MOST_CHARACTERS)
+        return yaml.load(content, BoundedLoader)  # noqa: S506 (a safe loader, with bounds)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise RefusalError(
+            "%s should be YAML, but cannot be read: %s" % (os.path.basename(path), " ".join(str(error).split()))
+        ) from None
+
+
 def load(path: str) -> Dict[str, Any]:
     """Read a trainer configuration and check its outer shape.
 
@@ -94,15 +114,7 @@ def load(path: str) -> Dict[str, Any]:
     RefusalError
         It is no YAML, has no `default` section, or a section is neither keys and values nor the name of another.
     """
-    name = os.path.basename(path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = file.read(MOST_CHARACTERS + 1)
-        if len(content) > MOST_CHARACTERS:
-            raise ValueError("it has more than %d characters" % MOST_CHARACTERS)
-        config = yaml.load(content, BoundedLoader)  # noqa: S506 (a safe loader, with bounds)
-    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-        raise RefusalError("%s should be YAML, but cannot be read: %s" % (name, " ".join(str(error).split()))) from None
+    name, config = os.path.basename(path), read(path)
     if not isinstance(config, dict) or not isinstance(config.get("default"), dict):
         sections = ", ".join(map(str, config)) if isinstance(config, dict) else ""
         is_later = isinstance(config, dict) and "behaviors" in config

@@ -38,6 +38,8 @@ def read(folder: str | Path) -> pd.DataFrame:
         run_id, reason = record["run_id"], record.get("reason", "")
         if not isinstance(run_id, (str, type(None))):
             raise TypeError("run_id is no text")
+        if run_id is not None and ("/" in run_id or not run_id.isprintable()):
+            raise ValueError("run_id is no name of a folder")
     except FileNotFoundError:
         raise RewardsError(f"Expected training.json in {folder}, found none: the job ended before it began.") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -127,9 +127,10 @@ def _lesson_file(path: Path, place: str, reset_parameters: Collection[str] | Non
     if not _is_number(data.get("min_lesson_length", 1)) or data.get("min_lesson_length", 1) < 1:
         what = f"min_lesson_length is {written(data['min_lesson_length'])}."
         yield Finding("error", what, "It must be a number of episodes, 1 or more.", place, line("min_lesson_length"))
-    elif int(data.get("min_lesson_length", 1)) != data.get("min_lesson_length", 1):
+    elif not isinstance(data.get("min_lesson_length", 1), int) or data.get("min_lesson_length", 1) > sys.maxsize:
         what = f"min_lesson_length is {written(data['min_lesson_length'])}."
-        yield Finding("error", what, "It must be a whole number.", place, line("min_lesson_length"))
+        todo = f"It must be a whole number without a point, {sys.maxsize} at most."
+        yield Finding("error", what, todo, place, line("min_lesson_length"))
     thresholds = data.get("thresholds")
     if "thresholds" not in data:
         pass

@@ -261,6 +261,11 @@ def test_refusals_end_the_job_before_anything_starts(job):
         "Hyperparameter curriculum names lessons, which is not in the channel"
     )
     assert refused(lesson=1).startswith("Hyperparameter lesson is 1, but there is no curriculum. Name its folder in")
+    merges = [f"b{n}: &b{n} {{<<: [*b{n - 1}, *b{n - 1}]}}" for n in range(1, 30)]  # ML-Agents' loader makes 2^29 of it
+    (job.channel / "sampler.yaml").write_text("\n".join(["resampling-interval: 5", "b0: &b0 {k: 1}", *merges]))
+    assert refused(sampler="sampler.yaml").startswith(
+        "sampler.yaml should be YAML, but cannot be read: it holds more than 10000 values or 40 levels of them, aliases "
+    )
     (job.run_folder.with_name("earlier-0") / "Test").mkdir(parents=True)
     (job.run_folder.with_name("earlier-0") / "Test/model-5.cptk.index").touch()
     assert refused().startswith("The checkpoints hold the run earlier, but run-id is run.")

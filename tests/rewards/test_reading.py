@@ -453,8 +453,9 @@ def test_read_adds_the_times_of_a_log_that_begins_later(run, event, tmp_path):
     [
         *("", "{", "[]", "{}", "3", "\xff", "[" * 100_000, '{"run_id": 3}', '{"run_id": ["run"]}'),
         *('{"run_id": ' + "9" * 5000 + "}", "\xff\xfe{\0}\0"),
+        *('{"run_id": "/etc/*"}', '{"run_id": "../run"}', '{"run_id": "\\ud800"}'),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_a_spoilt_record_is_named(tmp_path, spoilt):
     (tmp_path / "training.json").write_bytes(spoilt.encode("latin-1"))

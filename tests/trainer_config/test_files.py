@@ -58,6 +58,8 @@ def test_good_curriculum(write, found):
         ({"thresholds": "0.1"}, "thresholds is no list of numbers.", 3),
         ({"min_lesson_length": 0}, "min_lesson_length is 0.", 7),
         ({"min_lesson_length": 1.5}, "min_lesson_length is 1.5.", 7),
+        ({"min_lesson_length": 2.0}, "min_lesson_length is 2.0.", 7),  # it becomes the length of a deque
+        ({"min_lesson_length": 2**63}, f"min_lesson_length is {2**63}.", 7),
         ({"parameters": {"mass": [1, 2]}}, "mass has 2 values for 2 thresholds.", 10),
         ({"parameters": {"mass": [1, 2, "3"]}}, "mass is no list of numbers.", 10),
         ({"parameters": {"mas": [1, 2, 3]}}, "The environment has no reset parameter mas.", 10),
