@@ -46,12 +46,14 @@ def test_a_base_that_cannot_be_pulled(client):
     assert "TRAINING_BASE_IMAGE" in said
 
 
-def test_a_base_for_another_platform_only(connection, client, pushed, small):
-    base = f"{pushed.image.registry}/base:arm64"
-    small(base, "linux/arm64")
-    list(engine.events(client.api.push(base, stream=True, decode=True, auth_config=pushing.log_in(connection))))
+def test_a_base_for_another_platform_only(connection, small):
+    address = pushing.make_repository(connection, "base")
+    small(f"{address}/base:arm64", "linux/arm64")
+    client = engine.connect()
+    client.login(**pushing.log_in(connection), registry=address)  # kept in this client alone
+    pushing.send(client, f"{address}/base", "arm64", pushing.log_in(connection))
     with pytest.raises(image.ImageError, match=r"linux/amd64"):
-        building.pull_base(client, base)
+        building.pull_base(client, f"{address}/base:arm64")
 
 
 def test_an_image_for_another_platform_is_not_pushed(connection, client, pushed, small):
