@@ -207,7 +207,7 @@ def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment)
         )
         tuning.launching._create(one, f"t-{time.monotonic_ns()}", order, ranges, search)
 
-    before = dict(os.environ)
+    before = dict(os.environ), boto3.DEFAULT_SESSION
     for one in both:
         launch(one)
         assert went_to(sent, one)
@@ -217,7 +217,7 @@ def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment)
         True: REAL,
         False: embedded.find(both[0].home).keys.access,
     }
-    assert dict(os.environ) == before and boto3.DEFAULT_SESSION is None
+    assert (dict(os.environ), boto3.DEFAULT_SESSION) == before
 
 
 def test_a_target_that_can_not_be_honoured_is_an_error(connection, readers_environment, both, sent):

@@ -31,6 +31,8 @@ from helpers import (
 )
 from helpers.embedded.tuning import search
 
+pytestmark = pytest.mark.timeout(1500)  # the first test runs all notebooks, and so trains some twenty times
+
 
 def test_1_makes_the_sample_and_finds_it_ready(road, project):
     assert "No build in ../unity-volume. Made the sample environment 3DBall.x86_64." in road[1]
@@ -368,7 +370,7 @@ def test_4_of_a_job_that_failed_says_why(road, run, result):
 
 def test_4_before_2_says_so(project, run, tmp_path):
     (tmp_path / "3DBall.x86_64").write_bytes(b"never uploaded")
-    with pytest.raises(tutorial.TutorialError, match=r"VolumeError: Expected 1 files .* Run notebook 02"):
+    with pytest.raises(tutorial.TutorialError, match=r"VolumeError: Expected the 1 files .* Run notebook 02"):
         run(4, "failed", unity_volume=str(tmp_path))
 
 
@@ -385,7 +387,8 @@ def test_1_refuses_two_builds(run, tmp_path):
         run(1, "failed", unity_volume=str(tmp_path))
 
 
-def test_aws_without_a_role_says_so(run):
+def test_aws_without_a_role_says_so(run, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")  # of the tests; without a role nothing is asked of AWS
     with pytest.raises(tutorial.TutorialError, match="ConnectError: Expected the name or ARN of an execution role"):
         run(2, "failed", target="aws")
 
