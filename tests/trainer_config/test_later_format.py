@@ -233,7 +233,7 @@ def test_whatever_is_offered_passes_and_the_trainer_reads_the_same(trainer, tmp_
     """The trainer's own reader, in the trainer's Python, has each offer as the check has it."""
     path, texts = tmp_path / "trainer_config.yaml", []
 
-    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(files)
     def convert(config):
         path.write_text(yaml.safe_dump(config, sort_keys=False))
