@@ -13,6 +13,8 @@ SAME = [
     "tests/container/test_preparation.py",
     "tests/container/test_faults.py",
     "tests/container/test_going_on.py",
+    # Looks for sockets in this side's network; a job's container has none but loopback, see test_jobs.py.
+    "--deselect=tests/container/test_training.py::test_nobody_but_this_machine_reaches_the_trainer",
 ]
 STAND_IN = Path(__file__).with_name("python_in_image.py")
 
