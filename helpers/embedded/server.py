@@ -23,7 +23,7 @@ import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
+from werkzeug.serving import ThreadedWSGIServer
 
 from helpers.embedded.ecr import Ecr
 from helpers.embedded.front import Front
@@ -37,6 +37,8 @@ from helpers.embedded.tuning.tunings import Tunings
 HOST = "127.0.0.1"
 SILENT_SECONDS = 300
 """How long a connection may say nothing before it is closed."""
+MOST_CONNECTIONS = 1_000
+"""At a time: each takes a thread, and with some thousands Python does nothing but switch between them."""
 
 
 class Handler(MotoRequestHandler):
@@ -46,6 +48,28 @@ class Handler(MotoRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing."""
+
+
+class Server(ThreadedWSGIServer):
+    """werkzeug's server with a thread for each connection, and a bound to their number: one more is closed at once."""
+
+    def __init__(self, listening: int, port: int):
+        super().__init__(HOST, port, None, Handler, fd=listening)
+        self.room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+
+    def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
+        """Give the connection a thread, or close it."""
+        if self.room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: socket.socket, client_address: tuple[str, int]) -> None:
+        """Serve the connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.room.release()
 
 
 class Clients:
@@ -123,7 +147,7 @@ def serve(home: Path, ready: int) -> None:
 
     with listen(home) as listening:  # the server makes a copy of its own
         port, copied = listening.getsockname()[1], listening.fileno()
-        server = make_server(HOST, port, app=None, threaded=True, request_handler=Handler, fd=copied)
+        server = Server(copied, port)
     url = f"http://{HOST}:{port}"
     keys, own = read_keys(home) or new_keys(), new_keys()
     write_config(home, keys, url)

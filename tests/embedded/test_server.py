@@ -1,5 +1,6 @@
 """The server process: one at a time, found again, stopped, killed."""
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -17,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from helpers import aws, embedded
 from helpers.embedded import record
+from helpers.embedded import server as server_process
 from helpers.embedded.joblog import GROUP
 
 FIND = "from helpers import embedded; server = embedded.start(); print(server.url, server.pid)"
@@ -33,6 +36,30 @@ def has_ended(pid):
 def command(*arguments):
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+def test_connections_are_bounded_and_make_room_when_they_end(monkeypatch):
+    monkeypatch.setattr(server_process, "MOST_CONNECTIONS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = server_process.Server(listening.fileno(), listening.getsockname()[1])
+    serving.app = lambda environ, start: (start("200 OK", [("Content-Length", "2")]), [b"ok"])[1]
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    with contextlib.ExitStack() as held:
+        first, second, third = (
+            held.enter_context(socket.create_connection(serving.server_address, 20)) for _ in range(3)
+        )
+        assert third.recv(1) == b""  # closed at once
+        second.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert second.makefile("rb").read().endswith(b"ok")
+        while True:  # the thread that answered ends a moment later
+            fourth = held.enter_context(socket.create_connection(serving.server_address, 20))
+            with contextlib.suppress(ConnectionError):
+                fourth.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                if fourth.makefile("rb").read().endswith(b"ok"):
+                    break
+        first.close()
+    serving.shutdown()
+    serving.server_close()
 
 
 def test_one_server_from_its_first_start_to_its_stop(own):
