@@ -161,7 +161,7 @@ def remove(*paths: Path) -> None:
 
     `shutil.rmtree` calls itself for each level, and fails on a thousand folders in one another.
     """
-    subprocess.run(["rm", "-rf", "--", *paths], stderr=subprocess.DEVNULL, check=False)
+    subprocess.run(["/bin/rm", "-rf", "--", *paths], stderr=subprocess.DEVNULL, check=False)
 
 
 def walk(base: Path, folder: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[str, os.stat_result]]:

@@ -243,7 +243,7 @@ def _together(
             what = f"max_steps {most} is not more than buffer_init_steps {start}."
             yield finding("error", what, "SAC would end before it learns anything.", "max_steps")
         interval = settings.get("train_interval", 1) if "train_interval" not in bad else 1
-        if interval > 0 and interval * math.floor((float(most) + 1) / interval) < max(start, 1):
+        if interval > 0 and interval * ((float(most) + 1) // interval) < max(start, 1):
             what = f"No step up to max_steps {most} is a multiple of train_interval {interval}."
             yield finding("error", what, "SAC would end before it learns anything.", "train_interval")
     if settings.get("use_recurrent"):

@@ -59,7 +59,7 @@ def test_where_none_may_be_started_it_says_so(with_engine):
 def test_where_one_can_be_installed_no_more_it_says_so(with_engine):
     done, called = with_engine(dpkg_query="exit 1", **{"apt-get": "exit 100"})
     assert done.returncode == 0
-    assert "!! apt-get could not install docker-registry. Nothing of it was tested." in done.stderr
+    assert "!! apt-get could not install docker-registry skopeo. Nothing of it was tested." in done.stderr
     assert called == []
 
 
