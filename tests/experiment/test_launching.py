@@ -134,7 +134,9 @@ def test_failed_runs_are_shown_and_launched_again_when_asked(connection, launch,
     table = experiment.tabulate(connection, found)
     assert list(table["status"]) == ["Completed", "Failed"]
     assert list(table["launched"]) == [1, 2]
-    assert list(table["billed_seconds"] >= 1) == [True, True]
+    launches = [found.launches[run.label] for run in found.runs]
+    assert list(table["billed_seconds"]) == [sum(run.job.billable_seconds for run in runs) for runs in launches]
+    assert all(run.job.billable_seconds >= 1 for runs in launches for run in runs)
     assert list(table["mean_reward"].isna()) == [False, True]
     assert table["reason"][1] == "AlgorithmError: out of order, exit code: 1"
     assert list(table["usd"] / table["billed_seconds"] * 3600) == pytest.approx([0.204, 0.204])
