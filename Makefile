@@ -28,15 +28,15 @@ help:  ## list the targets
 
 .PHONY: setup
 setup: .venv/stamp  ## make both environments: .venv for the notebooks, .trainer for ML-Agents
-	@$(BIN)/python -m helpers.trainer_env
+	@$(BIN)/python -m common.trainer_env
 
 .PHONY: tutorial
 tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains for a minute less
-	@$(BIN)/python -m helpers.tutorial $(if $(SHORT),--short)
+	@$(BIN)/python -m tools.tutorial $(if $(SHORT),--short)
 
 .PHONY: html
 html: .venv/stamp  ## write what `make tutorial` executed as a small site, build/html/index.html
-	@$(BIN)/python -m helpers.tutorial --html
+	@$(BIN)/python -m tools.tutorial --html
 
 .PHONY: lab
 lab: setup  ## open the notebooks in JupyterLab
@@ -52,14 +52,14 @@ test-all: setup  ## run every group of tests, one after another; says at the end
 		$(MAKE) --no-print-directory $$group || failed="$$failed $$group"; \
 	done; test -z "$$failed" || { echo "These failed:$$failed" >&2; exit 1; }
 
-.sdk2/stamp: .venv/bin/uv tests/embedded/sdk2.lock
+.sdk2/stamp: .venv/bin/uv tests/sagemaker_local/sdk2.lock
 	@$(UV) venv --quiet --clear --python $(BIN)/python .sdk2
-	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .sdk2 tests/embedded/sdk2.lock
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .sdk2 tests/sagemaker_local/sdk2.lock
 	@touch $@
 
 .PHONY: test-clients
 test-clients: setup .sdk2/stamp  ## run the tests in which SageMaker SDK 2 uses the embedded AWS
-	@$(BIN)/pytest -m clients tests/embedded
+	@$(BIN)/pytest -m clients tests/sagemaker_local
 
 .PHONY: test-docker
 test-docker: setup  ## run the tests that need a Docker engine: build, push and train in the image
@@ -71,30 +71,31 @@ test-browser: setup  ## open the executed notebooks, and JupyterLab, in Chromium
 
 .PHONY: test-compat
 test-compat: setup  ## run the container's tests in the compat flavour of the trainer too
-	@TRAINER_FLAVOUR=compat $(BIN)/python -m helpers.trainer_env --home .trainer-compat
+	@TRAINER_FLAVOUR=compat $(BIN)/python -m common.trainer_env --home .trainer-compat
 	@TRAINER_HOME=$(CURDIR)/.trainer-compat $(BIN)/pytest -n 2 --dist loadfile -m "not docker and not slow" tests/container
 
 .PHONY: faults
 faults: setup  ## break trainings and configs in every known way; prints what came out and how soon (takes long)
-	@$(BIN)/pytest -n 2 -m slow tests/container tests/trainer_config
+	@$(BIN)/pytest -n 2 -m slow tests/container tests/mlagents_check/trainer_config
 
 .PHONY: bench
 bench: setup  ## measure against stock ML-Agents, the AWS CLI and others; ROWS=upload one group, RUNS=3 fewer runs
-	@$(BIN)/python -m benchmarks $(ROWS) $(if $(RUNS),--runs $(RUNS))
+	@$(BIN)/python -m tools.benchmarks $(ROWS) $(if $(RUNS),--runs $(RUNS))
 
 .PHONY: bench-quick
 bench-quick: setup  ## measure the training alone, in under 5 minutes
-	@$(BIN)/python -m benchmarks --quick $(if $(RUNS),--runs $(RUNS))
+	@$(BIN)/python -m tools.benchmarks --quick $(if $(RUNS),--runs $(RUNS))
 
 .PHONY: lint
-lint: .venv/stamp  ## check style and format, notebooks too
+lint: .venv/stamp  ## check style and format, notebooks too, and that imports go one way
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint container/Dockerfile; else echo "hadolint: not on this platform"; fi
 
 .PHONY: stop
 stop:  ## end the embedded AWS and the jobs that run in it
-	@test ! -x $(BIN)/python || $(BIN)/python -m helpers.embedded stop
+	@test ! -x $(BIN)/python || $(BIN)/python -m sagemaker_local stop
 
 .PHONY: lock
 lock: .venv/stamp  ## make the lock files anew from their inputs
@@ -105,7 +106,7 @@ lock: .venv/stamp  ## make the lock files anew from their inputs
 	@$(UV) pip compile --quiet --universal --python-version 3.9 --no-header --generate-hashes \
 		--override container/overrides-compat.txt container/compat.in -o container/compat.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
-		tests/embedded/sdk2.in -o tests/embedded/sdk2.lock
+		tests/sagemaker_local/sdk2.in -o tests/sagemaker_local/sdk2.lock
 
 .PHONY: clean
 clean: stop  ## remove what was built; results/ and unity-volume/ are yours and stay

@@ -10,7 +10,7 @@ from refusal import RefusalError
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
-# As helpers.trainer_config.document has it.
+# As mlagents_check.trainer_config.document has it.
 MOST_CHARACTERS = 100000
 MOST_VALUES = 10000
 MOST_LEVELS = 40

@@ -10,12 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from helpers import cost
-from helpers.aws import Connection
-from helpers.cores import cores_here
-from helpers.findings import table_html
-from helpers.training import Job
-from helpers.training.log import Log
+from common.aws_session import Connection
+from common.cores import cores_here
+from common.findings import table_html
+from training_jobs import Job, cost
+from training_jobs.log import Log
 
 CORES = {
     "ml.m5.large": 2,

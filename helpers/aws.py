@@ -5,41 +5,24 @@ them every client that boto3 or the SageMaker SDK makes from it: two connections
 the process's environment is read while connecting and never changed.
 """
 
-import contextlib
-import ipaddress
 import json
-import os
-import re
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import boto3
-import botocore.session
-from botocore.config import Config
-from botocore.configprovider import ConfiguredEndpointProvider
-from botocore.credentials import Credentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    LoginError,
-    NoCredentialsError,
-    RefreshWithMFAUnsupportedError,
-    SSOError,
-    TokenRetrievalError,
 )
 from botocore.model import OperationModel
 
-if TYPE_CHECKING:
-    from helpers.embedded import Server
+from common import ROOT, trainer_env
+from common.aws_session import NOT_PUBLIC, BoundSession, ConnectError, Connection, choose_place, code, open_session
 
-EMBEDDED_KEY = "AKEM"  # the embedded AWS's access keys begin so
+if TYPE_CHECKING:
+    from sagemaker_local import Program, Server
+
 EMBEDDED_REGION = "us-east-1"
 EMBEDDED_ROLE = "mlagents-training"
 TRUST_SAGEMAKER = {
@@ -52,240 +35,6 @@ TRUST_SAGEMAKER = {
         }
     ],
 }
-
-
-# What AWS's services call credentials that they accept no longer
-# (https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html; the last two are S3's).
-EXPIRED = (
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "RequestExpired",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-    "TokenRefreshRequired",
-    "InvalidAccessKeyId",
-    "InvalidToken",
-)
-NO_CREDENTIALS = (
-    NoCredentialsError,
-    CredentialRetrievalError,
-    RefreshWithMFAUnsupportedError,
-    TokenRetrievalError,
-    SSOError,
-    LoginError,
-)
-THROTTLED = (
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "SlowDown",
-)
-KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9A-Za-z-]+")
-NOT_PUBLIC = {
-    "BlockPublicAcls": True,
-    "IgnorePublicAcls": True,
-    "BlockPublicPolicy": True,
-    "RestrictPublicBuckets": True,
-}
-
-
-class ConnectError(RuntimeError):
-    """The target cannot be used as it is: no credentials, region, role or bucket, or no server."""
-
-
-@dataclass(frozen=True)
-class Connection:
-    """A target that answers, and the three names that a training job needs there.
-
-    Attributes
-    ----------
-    target : str
-        ``"embedded"`` or ``"aws"``.
-    session : boto3.Session
-        Makes clients for it: ``connection.session.client("s3")`` goes where the connection goes. A bare
-        ``boto3.client("s3")`` does not: it takes the reader's own credentials.
-    account : str
-        The account's 12 digits.
-    region : str
-        Such as ``"us-east-1"``.
-    bucket : str
-        The S3 bucket for uploads and results.
-    role : str
-        ARN of the role that the training job runs as.
-    endpoint : str or None
-        The embedded AWS's address; None for AWS.
-    subnets, security_groups : tuple of str
-        The part of a VPC that jobs run in; empty for none.
-    kms_key : str
-        ARN of the key that encrypts uploads, results and the disks of jobs; empty for AWS's own keys.
-    home : Path or None
-        The embedded AWS's folder; None for AWS.
-    """
-
-    target: str
-    session: boto3.Session
-    account: str
-    region: str
-    bucket: str
-    role: str
-    endpoint: str | None = None
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
-    kms_key: str = ""
-    home: Path | None = None
-
-    def client(self, service: str, config: Config | None = None):
-        """Return a boto3 client of this target, such as ``client("s3")``.
-
-        Parameters
-        ----------
-        service : str
-        config : botocore.config.Config, optional
-            How it is to call, such as how often it tries again.
-
-        Raises
-        ------
-        ConnectError
-            If the embedded AWS that this connection led to is no longer there.
-        """
-        if self.endpoint:
-            require_embedded(self.endpoint, self.home)
-        return self.session.client(service, config=config)
-
-    @contextlib.contextmanager
-    def sdk(self) -> Iterator[None]:
-        """Let the SageMaker SDK work for this connection inside a ``with``, for one connection at a time.
-
-        The SDK's own session is given this connection's. What it does not take from there, its settings and sometimes a
-        client, it takes from the environment and from boto3's default session.
-        """
-        # The SDK would refuse a role that lacks rights to make network interfaces, which only jobs in a VPC use.
-        # helpers.preflight looks at the rights that these jobs need.
-        changes = {"SAGEMAKER_VALIDATE_ROLE": os.environ.get("SAGEMAKER_VALIDATE_ROLE", "false")}
-        if self.home:
-            # Without this file of its own it would report its use over the network, and take the reader's defaults.
-            for name in ("SAGEMAKER_USER_CONFIG_OVERRIDE", "SAGEMAKER_ADMIN_CONFIG_OVERRIDE"):
-                changes[name] = str(self.home / "sagemaker-config.yaml")
-        with _sdk_lock:
-            before = {name: os.environ.get(name) for name in changes}
-            default, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, self.session
-            os.environ.update(changes)
-            try:
-                yield
-            finally:
-                boto3.DEFAULT_SESSION = default
-                for name, value in before.items():
-                    os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-
-    def __str__(self) -> str:
-        where = f"the embedded AWS at {self.endpoint}" if self.endpoint else f"AWS account {self.account}"
-        return f"{where}, region {self.region}\nbucket {self.bucket}\nrole   {self.role}"
-
-
-_sdk_lock = threading.RLock()
-_client_lock = threading.RLock()  # boto3: a session may not make clients in several threads at once
-
-
-class BoundSession(botocore.session.Session):
-    """A botocore session whose clients go to one place, whatever becomes of the environment later.
-
-    Parameters
-    ----------
-    endpoint : str
-        The embedded AWS's address. Empty: where the reader's settings lead, as they are now.
-    """
-
-    def __init__(self, endpoint: str = ""):
-        super().__init__()
-        self.endpoint = endpoint
-        self.environ = dict(os.environ)
-        self.pinned: dict[str, Any] = {}
-        if endpoint:
-            self.pinned = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}
-
-    def pin(self) -> None:
-        """Keep to the settings as they are now."""
-        for name in ("profile", "config_file", "credentials_file", "ignore_configured_endpoint_urls"):
-            self.pinned[name] = self.get_config_variable(name)
-        _ = self.full_config  # which is read once
-
-    def get_config_variable(self, logical_name: str, methods: Any = None) -> Any:
-        """Return a setting: see botocore."""
-        if logical_name in self.pinned:
-            return self.pinned[logical_name]
-        return super().get_config_variable(logical_name, methods)
-
-    def create_client(self, service_name: str, region_name: str | None = None, **options: Any) -> Any:
-        """Make a client: see botocore.
-
-        Raises
-        ------
-        ConnectError
-            If it would go elsewhere, or with other keys.
-        """
-        config = options.pop("config", None) or Config()
-        if self.endpoint:
-            if options.get("aws_access_key_id"):
-                raise ConnectError("Expected no access key for a client of the embedded AWS: its session has its own.")
-            # The SDK names AWS's own address for STS.
-            options["endpoint_url"] = self.endpoint
-            # A proxy cannot reach this machine's loopback address.
-            fixed = Config(proxies={}, use_fips_endpoint=False, use_dualstack_endpoint=False)
-        else:
-            options["endpoint_url"] = options.get("endpoint_url") or self._find_endpoint(service_name)
-            require_elsewhere(options["endpoint_url"])
-            fixed = Config(ignore_configured_endpoint_urls=True)
-        with _client_lock:
-            return super().create_client(service_name, region_name, config=config.merge(fixed), **options)
-
-    def _find_endpoint(self, service: str) -> str | None:
-        """Return the address that the reader's settings name for a service, or None for AWS's own."""
-        if self.get_config_variable("ignore_configured_endpoint_urls"):
-            return None
-        return ConfiguredEndpointProvider(self.full_config, self.get_scoped_config(), service, self.environ).provide()
-
-
-def require_elsewhere(endpoint: str | None) -> None:
-    """Refuse an address of this machine as one of AWS. Raises `ConnectError`."""
-    host = urlsplit(endpoint or "").hostname or ""
-    with contextlib.suppress(ValueError):
-        host = "localhost" if ipaddress.ip_address(host).is_loopback else host
-    if host == "localhost":
-        raise ConnectError(
-            f'Expected target "aws" to be AWS, found the address {endpoint} of this machine in your settings. Unset '
-            "AWS_ENDPOINT_URL and the like, and AWS_CONFIG_FILE if it names a file of the embedded AWS, or take "
-            'target="embedded".'
-        )
-
-
-def open_session(region: str = "") -> boto3.Session:
-    """Return a session with the reader's own settings, as they are now; it may have no credentials.
-
-    Raises
-    ------
-    ConnectError
-        If the settings cannot be used, or lead to the embedded AWS.
-    """
-    bound = BoundSession()
-    try:
-        session = boto3.Session(botocore_session=bound, region_name=region or None)
-        credentials = session.get_credentials()
-        bound.pin()
-    except BotoCoreError as error:
-        raise ConnectError(
-            f"Expected AWS settings that can be used, found some that cannot: {error}. Look at AWS_PROFILE, at the "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of your environment, and at `aws configure list`."
-        ) from error
-    # Those that expire are AWS's, and to look at them could ask for new ones.
-    if type(credentials) is Credentials and credentials.access_key.startswith(EMBEDDED_KEY):
-        raise ConnectError(
-            'Expected credentials of your own for target "aws", found keys of an embedded AWS. Unset '
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_CONFIG_FILE."
-        )
-    return session
 
 
 def open_embedded(server: "Server", region: str = EMBEDDED_REGION) -> boto3.Session:
@@ -339,43 +88,12 @@ def connect(
     return replace(connection, subnets=tuple(subnets), security_groups=tuple(security_groups), kms_key=kms_key)
 
 
-def choose_place(
-    subnets: Sequence[str], security_groups: Sequence[str], kms_key: str
-) -> tuple[Sequence[str], Sequence[str], str]:
-    """Return VPC and key as given, else as the environment says. Raises `ConnectError` where they are none."""
-    subnets = subnets or os.environ.get("TRAINING_SUBNETS", "").split()
-    security_groups = security_groups or os.environ.get("TRAINING_SECURITY_GROUPS", "").split()
-    kms_key = kms_key or os.environ.get("TRAINING_KMS_KEY", "")
-    if problems := find_problems(subnets, security_groups, kms_key):
-        raise ConnectError("\n".join(problems))
-    return subnets, security_groups, kms_key
-
-
-def find_problems(subnets: Sequence[str], security_groups: Sequence[str], kms_key: str) -> list[str]:
-    """Return what is wrong with the names of a VPC's parts and of a key, a sentence for each."""
-    problems = []
-    lists = {"subnets": (subnets, "subnet-", 16), "security_groups": (security_groups, "sg-", 5)}
-    for name, (given, prefix, most) in lists.items():
-        ids = not isinstance(given, str) and all(re.fullmatch(f"{prefix}[0-9a-f]+", one) for one in given)
-        if not ids or len(given) > most:
-            wanted = f'a list of up to {most} IDs such as "{prefix}0123abcd"'
-            problems.append(f"Expected {name} to be {wanted}, found {given!r}.")
-    if bool(subnets) != bool(security_groups):
-        problems.append("Expected subnets and security_groups together, or neither: a job in a VPC needs both.")
-    if kms_key and not KEY_ARN.fullmatch(kms_key):
-        problems.append(
-            "Expected kms_key to be the ARN of a KMS key, such as arn:aws:kms:us-east-1:123456789012:key/"
-            f"1234abcd-12ab-34cd-56ef-1234567890ab, found {kms_key!r}. `aws kms describe-key` prints it."
-        )
-    return problems
-
-
 def connect_embedded(bucket: str, kms_key: str) -> Connection:
     """Connect to the embedded AWS, started if need be. See `connect`."""
-    from helpers import embedded  # imported here so that target="aws" loads nothing of it
+    import sagemaker_local as embedded  # imported here so that target="aws" loads nothing of it
 
     try:
-        server = embedded.start()
+        server = embedded.start(find_program())
         session = open_embedded(server)
     except embedded.EmbeddedError as error:
         raise ConnectError(str(error)) from error
@@ -398,6 +116,20 @@ def connect_embedded(bucket: str, kms_key: str) -> Connection:
         role=made["Role"]["Arn"],
         endpoint=server.url,
         home=server.home,
+        check_alive=require_embedded,
+    )
+
+
+def find_program() -> "Program":
+    """Return what trains where there is no Docker engine: `container/train`, in the trainer environment."""
+    import sagemaker_local as embedded
+
+    try:
+        found = trainer_env.find()
+    except trainer_env.TrainerEnvError as error:
+        return embedded.Program((), str(error))
+    return embedded.Program(
+        (str(found.python), str(ROOT / "container" / "train")), f"in the trainer environment ({found.flavour})"
     )
 
 
@@ -435,15 +167,15 @@ def connect_aws(role: str, bucket: str, region: str, kms_key: str) -> Connection
     return Connection("aws", session, account, session.region_name, bucket, role)
 
 
-def require_embedded(endpoint: str, home: Path | None = None) -> None:
-    """Make sure that the embedded AWS still answers at `endpoint`. Raises `ConnectError`."""
-    from helpers import embedded
+def require_embedded(connection: Connection) -> None:
+    """Make sure that the embedded AWS still answers where this connection leads. Raises `ConnectError`."""
+    import sagemaker_local as embedded
 
-    server = embedded.find(home)
-    if server is None or server.url != endpoint:
+    server = embedded.find(connection.home)
+    if server is None or server.url != connection.endpoint:
         raise ConnectError(
-            f"The embedded AWS at {endpoint} no longer answers: it was stopped. Run the notebook again from its "
-            "first cell: that starts a new one, which knows the files and the jobs of the old."
+            f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped. Run the notebook again from "
+            "its first cell: that starts a new one, which knows the files and the jobs of the old."
         )
 
 
@@ -501,7 +233,7 @@ def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
             raise ConnectError(
                 f"Expected the bucket {bucket} to be yours, found that S3 refuses it: {error} All accounts share the "
                 "names of buckets. If it is somebody else's, nothing was sent there: choose another with bucket=. If "
-                "it is yours, ask for s3:ListBucket and s3:CreateBucket (`python -m helpers.policies user`)."
+                "it is yours, ask for s3:ListBucket and s3:CreateBucket (`python -m account_check.policies user`)."
             ) from error
         if code(error) != "BucketAlreadyOwnedByYou":  # another notebook was quicker
             raise
@@ -528,7 +260,7 @@ def block_public_access(s3: Any, bucket: str) -> None:
         raise ConnectError(
             f"Expected public access to the bucket {bucket} to be blocked, found that it is not, or that you may not "
             f"see it, and you may not block it: {error} Ask whoever owns the bucket to block it, or for "
-            "s3:GetBucketPublicAccessBlock and s3:PutBucketPublicAccessBlock (`python -m helpers.policies user`)."
+            "s3:GetBucketPublicAccessBlock and s3:PutBucketPublicAccessBlock (`python -m account_check.policies user`)."
         ) from error
 
 
@@ -557,66 +289,5 @@ def encrypt(s3: Any, bucket: str, kms_key: str) -> None:
         raise ConnectError(
             f"Expected the bucket {bucket} to be encrypted with {kms_key} by default, found that it is not, or that "
             f"you may not see it, and you may not set it: {error} Ask whoever owns the bucket to set it, or for "
-            "s3:PutEncryptionConfiguration (`python -m helpers.policies user --kms-key …`)."
+            "s3:PutEncryptionConfiguration (`python -m account_check.policies user --kms-key …`)."
         ) from error
-
-
-def code(error: ClientError) -> str:
-    """Return AWS's short word for an error, such as ``"AccessDenied"``."""
-    return error.response["Error"]["Code"]
-
-
-def has_expired(error: Exception) -> bool:
-    """Return whether AWS no longer accepts the credentials, or none can be had for want of a new login."""
-    if not isinstance(error, ClientError):
-        return isinstance(error, NO_CREDENTIALS)
-    # An answer to a HEAD request has no body, and so no word.
-    return code(error) in EXPIRED or (code(error) == "400" and error.operation_name.startswith("Head"))
-
-
-def is_throttled(error: Exception) -> bool:
-    """Return whether AWS asks for fewer requests."""
-    return isinstance(error, ClientError) and code(error) in THROTTLED
-
-
-def explain_silence(connection: Connection, error: Exception) -> str:
-    """Say why a request has no answer that holds, and what to do; empty where AWS answered, be it with a refusal."""
-    told = f"{str(error).rstrip('.')}."
-    if has_expired(error) and not connection.endpoint:
-        return (
-            f"Your AWS credentials have expired, or are not valid any more: {told} Get new ones (`aws sso login`, or "
-            "new access keys where you set them), then run the notebook again from its first cell."
-        )
-    if isinstance(error, (ConnectionError, HTTPClientError)):
-        if connection.endpoint:
-            return (
-                f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and what ran there with "
-                "it. Run the notebook again from its first cell: that starts a new one, which knows what had ended."
-            )
-        return f"AWS cannot be reached: {told} Run this again later."
-    if is_throttled(error):
-        return f"AWS wants to be asked less often, and others ask it, too: {told} Wait a minute and run this again."
-    answer = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
-    if answer.get("HTTPStatusCode", 0) >= 500 and not connection.endpoint:
-        return f"AWS has a fault of its own: {told} Run this again later."
-    return ""
-
-
-@contextlib.contextmanager
-def explained(connection: Connection, error_type: type[Exception], more: str) -> Iterator[None]:
-    """Say in words that there is no answer, and why.
-
-    Parameters
-    ----------
-    connection : Connection
-    error_type : type
-        Of what is raised instead of botocore's error.
-    more : str
-        What that means for what was asked, such as whether something goes on and is billed. Only said of AWS.
-    """
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        if not (why := explain_silence(connection, error)):
-            raise
-        raise error_type(why if connection.endpoint else f"{why} {more}") from error

@@ -9,11 +9,11 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers import rewards
-from helpers.training import Job
+import reward_curves as rewards
+from training_jobs import Job
 
 WENT_ON = re.compile(r"^train: brain (?P<brain>.+) goes on from step (?P<step>[0-9]{1,15})$")
-# Okabe and Ito's, as in helpers.rewards. What is not named here is waiting.
+# Okabe and Ito's, as in reward_curves. What is not named here is waiting.
 COLOURS = {"Training": "#0072B2", "Downloading": "#56B4E9", "Uploading": "#56B4E9", "Interrupted": "#D55E00"}
 WAITING = "#BBBBBB"
 MARK = "#D55E00"
@@ -49,7 +49,7 @@ def plot(job: Job, folder: str | Path) -> Figure:
     job : Job
         One that has ended.
     folder : str or Path
-        Where `helpers.training.fetch` brought it.
+        Where `training_jobs.fetch` brought it.
     """
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(8, 5.6), dpi=120, layout="constrained", gridspec_kw={"height_ratios": [5, 1]}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.findings import printable
-from helpers.rewards import RewardsError
-from helpers.training import Job
+from common.findings import printable
+from reward_curves import RewardsError
+from training_jobs import Job
 
 FILES = {
     "*.nn": "the model, for Unity's Model field",
@@ -26,7 +26,9 @@ FILES = {
     "timers.json": "where ML-Agents spent its time",
 }
 REPRODUCE = """\
-from helpers import aws, image, training, volume
+import training_image as image
+import training_jobs as training
+from helpers import aws, volume
 
 connection = aws.connect("embedded")  # or "aws", with the name of your role as role=
 name = training.launch(
@@ -47,9 +49,9 @@ def write_readme(job: Job, folder: str | Path, curve: pd.DataFrame) -> Path:
     ----------
     job : Job
     folder : str or Path
-        Where `helpers.training.fetch` brought it.
+        Where `training_jobs.fetch` brought it.
     curve : pandas.DataFrame
-        See `helpers.rewards.table`.
+        See `reward_curves.table`.
 
     Returns
     -------

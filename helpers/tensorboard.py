@@ -4,9 +4,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from helpers import ROOT
-from helpers.aws import Connection
-from helpers.training import Job
+from common import ROOT
+from common.aws_session import Connection
+from training_jobs import Job
 
 
 def command(*folders: str | Path) -> str:
@@ -15,7 +15,7 @@ def command(*folders: str | Path) -> str:
     Parameters
     ----------
     *folders : str or Path
-        Where `helpers.training.fetch` brought them. Each is a run of its own in TensorBoard.
+        Where `training_jobs.fetch` brought them. Each is a run of its own in TensorBoard.
     """
     named = ",".join(f"{Path(folder).name}:{_relative(Path(folder))}/summaries" for folder in folders)
     return f"{_program()} --logdir_spec {shlex.quote(named)}"
@@ -33,7 +33,7 @@ def command_while_running(connection: Connection, job: Job) -> str:
         )
     words = [_program(), "--logdir", job.tensorboard]
     if connection.endpoint:
-        words = [_relative(Path(sys.executable)), "-m", "helpers.embedded", "run", *words]
+        words = [_relative(Path(sys.executable)), "-m", "sagemaker_local", "run", *words]
     return " ".join(words)
 
 

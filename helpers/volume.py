@@ -12,29 +12,26 @@ import hashlib
 import io
 import math
 import os
-import re
 import sys
 import time
-import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from s3transfer.subscribers import BaseSubscriber
 from tqdm import tqdm
 
-from helpers.aws import Connection, explained
-from helpers.unity_build.listing import is_left_out
+from common.aws_session import Connection, explained
+from common.local_paths import local_path
+from mlagents_check.unity_build.listing import is_left_out
+from training_jobs.volume_hash import PREFIX
 
-PREFIX = "unity-volume"
 SUMS = "SHA256SUMS"
-HASH = "VOLUME_HASH"
 """Environment variable of a job: the content hash of the volume that it was launched with."""
-MOST_OF_NAME, MOST_OF_PART = 900, 255  # bytes: what S3 takes below a prefix, and file systems between two slashes
 TRANSFER = TransferConfig(multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=16)
 
 STILL = 2 * 10**9  # ns
@@ -119,28 +116,6 @@ class Upload:
             f"{self.uri}\n{self.sent_files} files ({self.sent_size / 1e6:.1f} MB) sent, "
             f"{kept} there already, in {self.seconds:.1f} s{removed}"
         )
-
-
-def local_path(name: str) -> PurePosixPath:
-    """Return the path below a folder that an archive's member or an S3 key names.
-
-    Raises
-    ------
-    ValueError
-        Saying why `name` cannot be that on every system that this project runs on.
-    """
-    if name.startswith("/") or re.match(r"[A-Za-z]:", name):
-        raise ValueError("an absolute name")
-    if "\\" in name:
-        raise ValueError("a name with a backslash")
-    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
-        raise ValueError("a name with characters that cannot be printed")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise ValueError("a name that leads out of its folder")
-    if len(name.encode()) > MOST_OF_NAME or any(len(part.encode()) > MOST_OF_PART for part in parts):
-        raise ValueError("a name that is too long")
-    return PurePosixPath(*parts)
 
 
 def read(folder: str | Path) -> Volume:
@@ -332,12 +307,6 @@ def hash_parts(file: VolumeFile, kind: str) -> tuple[bytes, str]:
         size = TRANSFER.multipart_chunksize
         parts = [hash_stream(stream, kind, size).digest() for _ in range(0, file.size, size)]
     return hash_stream(io.BytesIO(b"".join(parts)), kind).digest(), f"-{len(parts)}"
-
-
-def job_environment(uri: str) -> dict[str, str]:
-    """Return what a job's environment holds of a volume: its content hash; nothing where its place is no such one."""
-    named = re.fullmatch(rf"s3://[^/]+/{PREFIX}/([0-9a-f]{{16}})/?", uri)
-    return {HASH: named[1]} if named else {}
 
 
 class ShowProgress(BaseSubscriber):

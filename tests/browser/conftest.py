@@ -14,7 +14,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from helpers import ROOT, embedded, gallery, tutorial
+import sagemaker_local as embedded
+from common import ROOT
+from tools import gallery, tutorial
 
 HERE = Path(__file__).parent
 SHORT = {

@@ -5,7 +5,7 @@ import re
 import pytest
 from selenium.webdriver.common.by import By
 
-from helpers import tutorial
+from tools import tutorial
 
 PAGES = ["index", *(path.stem for path in tutorial.list_notebooks())]
 PICTURES = {

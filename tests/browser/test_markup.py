@@ -5,7 +5,8 @@ import pytest
 from nbclient import NotebookClient
 from selenium.webdriver.common.by import By
 
-from helpers import ROOT, gallery
+from common import ROOT
+from tools import gallery
 
 IMAGE = '<img src=x onerror="window.planted=1">'
 PLANTED = IMAGE + "</pre></script><script>window.planted=2</script>[x](javascript:planted) $\\alpha$ `&lt;` \x1b[2J"
@@ -15,8 +16,15 @@ from datetime import datetime, timezone
 from types import SimpleNamespace
 import pandas as pd
 from IPython.display import Markdown, SVG, display
-from helpers import advice, bar, experiment, findings, live, model, reproduction, rewards, training, tuning, unity_build
-from helpers.tuning.job import make_table
+import reward_curves as rewards
+import training_jobs as training
+from helpers import advice, reproduction
+from common import bar, findings
+from many_runs import experiment, tuning
+from training_jobs import live
+from policy_files import model
+from mlagents_check import unity_build
+from many_runs.tuning.job import make_table
 sys.path.insert(0, "tests/helpers")
 from test_reproduction import JOB, RECORD, json
 from test_tuning import made, trained

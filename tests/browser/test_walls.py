@@ -6,7 +6,8 @@ import threading
 import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
-from helpers import aws, embedded
+import sagemaker_local as embedded
+from helpers import aws
 
 FORM = """<form method=post enctype=multipart/form-data action="{url}{path}"><input name=key value=build/evil.so>
 <input name=file value=evil></form><script>document.forms[0].submit()</script>"""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT, trainer_env
+from common import ROOT, trainer_env
 
 CONTAINER = ROOT / "container"
 PLAYER = Path(__file__).with_name("player.py")

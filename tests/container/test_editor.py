@@ -11,7 +11,7 @@ import player_build
 import pytest
 from refusal import RefusalError
 
-from helpers.sample_env import make_sample_build
+from sample_env import make_sample_build
 
 OPTIONS = {"num-envs": 1, "env-args": ()}
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import learner_command
 import pytest
 
-from helpers import ROOT, rewards
+import reward_curves as rewards
+from common import ROOT
 
 CONTAINER = ROOT / "container"
 PLAYER = Path(__file__).with_name("player.py")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusal import RefusalError
 
-from helpers.trainer_config import hyperparameters as checked
+from mlagents_check.trainer_config import hyperparameters as checked
 
 
 def parse(**given):

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from helpers import evaluation, rewards
-from helpers.sample_env import make_sample_build
+import evaluation
+import reward_curves as rewards
+from sample_env import make_sample_build
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ import levers
 import pandas as pd
 import pytest
 
-from helpers import rewards
-from helpers.sample_env import make_sample_build
+import reward_curves as rewards
+from sample_env import make_sample_build
 from tests.container.conftest import PLAYER, SCRIPTED
 
 BASE = {"player": {}, "settings": {}}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT
+from common import ROOT
 
 pytestmark = pytest.mark.timeout(600)
 

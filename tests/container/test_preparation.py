@@ -12,7 +12,9 @@ import pytest
 import trainer_config
 from refusal import RefusalError
 
-from helpers import ROOT, volume
+from common import ROOT
+from helpers import volume
+from training_jobs import volume_hash
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def sums(tmp_path):
 
 def test_both_sides_name_the_list_and_the_hash_alike(sums):
     channel, digest = sums
-    assert (player_build.SUMS, player_build.HASH) == (volume.SUMS, volume.HASH)
+    assert (player_build.SUMS, player_build.HASH) == (volume.SUMS, volume_hash.HASH)
     assert player_build.check(str(channel), digest) == 4
     (channel / volume.SUMS).unlink()
     assert player_build.check(str(channel), digest) == 4  # the list only names what differs

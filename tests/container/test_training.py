@@ -10,7 +10,10 @@ import psutil
 import pytest
 import yaml
 
-from helpers import model, rewards, training
+import reward_curves as rewards
+import training_jobs as training
+from common import brain_names
+from policy_files import model
 
 PLAYER = Path(__file__).with_name("player.py")
 
@@ -190,7 +193,7 @@ def test_brains_of_any_name_leave_a_model_and_a_curve_each_and_go_on(job):
     ],
 )
 def test_a_brain_is_told_from_its_file(brain, file):
-    assert paths.brain_file(brain) == file and model.brain_of(file) == brain
+    assert paths.brain_file(brain) == file and brain_names.brain_of(file) == brain
     twins = [paths.brain_file(name, ["RED", "REd", "red", "A"]) for name in ("RED", "REd", "red", "A")]
     assert twins == ["RED", "%52%45%64", "%72%65%64", "A"]
 

@@ -17,8 +17,12 @@ from pathlib import Path
 import docker
 import pytest
 
-from helpers import ROOT, aws, embedded, image
-from helpers.image import engine, name
+import sagemaker_local as embedded
+import training_image as image
+from common import ROOT
+from common import docker_engine as engine
+from helpers import aws
+from training_image import name
 
 HERE = Path(__file__).parent
 
@@ -163,7 +167,7 @@ def pushed(client, connection, container):
 def sample(connection, tmp_path_factory):
     """Upload the sample build and return its place in S3."""
     from helpers import volume
-    from helpers.sample_env import make_sample_build
+    from sample_env import make_sample_build
 
     folder = tmp_path_factory.mktemp("unity-volume")
     make_sample_build(folder)

@@ -1,7 +1,7 @@
 """Makes a stand-in for the official `python:3.7-slim` image where no public registry can be reached.
 
 ``python tests/docker/stand_in_base.py`` (as root, on Debian or a relative of it) prints the image's name. The base
-system comes from the mirror in this machine's apt sources, CPython 3.7 from where `helpers.trainer_env` finds it, so
+system comes from the mirror in this machine's apt sources, CPython 3.7 from where `common.trainer_env` finds it, so
 nothing here is to be edited. An image that is there already is kept.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 from docker.errors import ImageNotFound
 
-from helpers import trainer_env
+from common import trainer_env
 
 NAME = "mlagents-stand-in-base:python-3.7"
 PACKAGES = {"ca-certificates", "netbase", "tzdata"}  # what the official image holds beside Python's libraries

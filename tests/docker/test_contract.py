@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers import ROOT, trainer_env
+from common import ROOT, trainer_env
 
 SAME = [
     "tests/container/test_training.py",

@@ -8,8 +8,8 @@ import time
 import pytest
 from docker.errors import ContainerError
 
-from helpers import trainer_env
-from helpers.sample_env import make_sample_build
+from common import trainer_env
+from sample_env import make_sample_build
 
 SHORT = ["max_steps=200", "summary_freq=100", "buffer_size=64", "batch_size=32", "hidden_units=16", "seed=1"]
 LISTENS = "import socket; socket.create_connection(('localhost', 5004), 1)"

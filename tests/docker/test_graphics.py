@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from helpers import image
+import training_image as image
 
 PLAYER = """\
 #!/usr/bin/env python3

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from docker.errors import ContainerError
 
-from helpers import ROOT, image
-from helpers.image import engine, name, pushing
+import training_image as image
+from common import ROOT
+from common import docker_engine as engine
+from training_image import name, pushing
 
 MAX_SIZE = 560e6  # bytes without the base image, uncompressed
 LISTING = """
@@ -187,7 +189,8 @@ def assert_it_goes_on(connection, layered):
 
 
 def test_what_was_pushed_outlives_the_embedded_aws(connection, pushed):
-    from helpers import aws, embedded
+    import sagemaker_local as embedded
+    from helpers import aws
 
     assert embedded.stop()
     again = aws.connect("embedded")

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from helpers import embedded, training
-from helpers.embedded import docker_runner
+import sagemaker_local as embedded
+import training_jobs as training
+from sagemaker_local import docker_runner
 
 SHORT = {"max_steps": 300, "summary_freq": 100, "buffer_size": 64, "batch_size": 32, "hidden_units": 16, "seed": 1}
 

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 
-from helpers import ROOT
+from common import ROOT
 
 SMALL = {"buffer_size": 32, "batch_size": 16, "hidden_units": 8, "num_layers": 1, "summary_freq": 20, "save-freq": 20}
 

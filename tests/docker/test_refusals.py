@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers import image
-from helpers.embedded import docker_runner, registry
-from helpers.image import building, engine, name, pushing
+import training_image as image
+from common import docker_engine as engine
+from sagemaker_local import docker_runner, registry
+from training_image import building, name, pushing
 
 RIGHT = "$2b$04$abcdefghijklmnopqrstuuFmEfrkTQnczNzw475xE2VhDrK1uwJiC"  # bcrypt of the password "right"
 INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"

@@ -11,8 +11,9 @@ import urllib.request
 
 import pytest
 
-from helpers.embedded import docker_runner, registry
-from helpers.image import engine, name
+from common import docker_engine as engine
+from sagemaker_local import docker_runner, registry
+from training_image import name
 
 CONFIG = {
     "version": "0.1",

@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from helpers import ROOT
-from helpers.embedded import docker_runner, jobs
-from helpers.image import name
+from common import ROOT
+from sagemaker_local import docker_runner, jobs
+from training_image import name
 
 TRAIN = """\
 #!/usr/bin/env python3
@@ -104,7 +104,7 @@ def test_an_engine_that_goes_away_ends_the_job(client, runner, base, cable):
 
 def stop(home):
     """Do what `make stop` does for the embedded AWS of a folder."""
-    command = [sys.executable, "-m", "helpers.embedded", "stop"]
+    command = [sys.executable, "-m", "sagemaker_local", "stop"]
     environment = {**os.environ, "EMBEDDED_HOME": str(home)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import trainer_env
+from common import trainer_env
 
 POLICIES = Path(__file__).with_name("policies.py")
 

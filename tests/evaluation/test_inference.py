@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from helpers import model
-from helpers.inference import Network, Policy
-from helpers.model import ModelError
+from policy_files import model
+from policy_files.inference import Network, Policy
+from policy_files.model import ModelError
 
 OFTEN = ["ppo_continuous", "ppo_discrete", "sac_continuous"]
 OTHERS = ["ppo_one_branch", "sac_discrete", "bc_continuous", "bc_discrete", "ppo_cameras", "ppo_nature_cnn"]

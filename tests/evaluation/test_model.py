@@ -7,9 +7,9 @@ import struct
 import numpy as np
 import pytest
 
-from helpers import model
-from helpers.inference import Network, Policy
-from helpers.model import ModelError
+from policy_files import model
+from policy_files.inference import Network, Policy
+from policy_files.model import ModelError
 
 
 @pytest.fixture

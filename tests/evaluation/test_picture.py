@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import evaluation, unity_build
-from helpers.evaluation import balls
-from helpers.inference import Policy
-from helpers.model import read
-from helpers.sample_env import make_sample_build
+import evaluation
+from evaluation import balls
+from mlagents_check import unity_build
+from policy_files.inference import Policy
+from policy_files.model import read
+from sample_env import make_sample_build
 
 
 def test_up_in_the_scene_is_up_in_the_picture():

@@ -6,12 +6,13 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers import evaluation, model
-from helpers.evaluation.score import Book, BrainScore
-from helpers.inference import Policy
-from helpers.sample_env import make_sample_build
-from helpers.sample_env.player.scene import Scene
-from helpers.sample_env.player.scenes import SCENES
+import evaluation
+from evaluation.score import Book, BrainScore
+from policy_files import model
+from policy_files.inference import Policy
+from sample_env import make_sample_build
+from sample_env.player.scene import Scene
+from sample_env.player.scenes import SCENES
 
 AGENTS, SEED = 12, 5
 
@@ -110,7 +111,7 @@ def test_one_model_and_one_episode(untrained, builds):
 
 
 def test_a_folder_without_a_build(untrained, tmp_path):
-    from helpers.unity_build import UnityBuildError
+    from mlagents_check.unity_build import UnityBuildError
 
     with pytest.raises(UnityBuildError):
         evaluation.evaluate([untrained / "3DBall.nn"], tmp_path)

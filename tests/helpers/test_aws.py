@@ -27,16 +27,20 @@ from botocore.exceptions import (
 from botocore.httpsession import URLLib3Session
 from botocore.stub import Stubber
 
-from helpers import ROOT, aws, embedded, preflight, tuning
-from helpers.image import Image
-from helpers.training import launching
+import sagemaker_local as embedded
+from account_check import preflight
+from common import ROOT, aws_session
+from helpers import aws
+from many_runs import tuning
+from training_image import Image
+from training_jobs import launching
 
 REAL = "AKIAREALREALREALREAL"
 FAKE_AWS = {  # what an account answers to those requests that a test lets through
     "GetCallerIdentity": "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>210987654321</Account><Arn>arn:aws:"
     "iam::210987654321:user/reader</Arn><UserId>A</UserId></GetCallerIdentityResult></GetCallerIdentityResponse>",
     "publicAccessBlock": "<PublicAccessBlockConfiguration>"
-    + "".join(f"<{name}>true</{name}>" for name in aws.NOT_PUBLIC)
+    + "".join(f"<{name}>true</{name}>" for name in aws_session.NOT_PUBLIC)
     + "</PublicAccessBlockConfiguration>",
     "CreateTrainingJob": '{"TrainingJobArn": "arn:aws:sagemaker:eu-west-1:210987654321:training-job/a"}',
     "DescribeTrainingJob": '{"TrainingJobName": "a", "TrainingJobStatus": "InProgress"}',
@@ -184,7 +188,7 @@ def test_two_connections_in_one_process(both, sent, readers_environment, later):
     ],
 )
 def test_an_attempt_at_aws_leaves_the_connection_before_it_alone(connection, readers_environment, sent, fail):
-    with contextlib.suppress(aws.ConnectError):
+    with contextlib.suppress(aws_session.ConnectError):
         fail()
     assert connection.endpoint.removeprefix("http://") not in {host for host, _ in sent}
     sent.clear()
@@ -221,49 +225,51 @@ def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment)
 
 
 def test_a_target_that_can_not_be_honoured_is_an_error(connection, readers_environment, both, sent):
-    with pytest.raises(aws.ConnectError, match="Expected no access key for a client of the embedded AWS"):
+    with pytest.raises(aws_session.ConnectError, match="Expected no access key for a client of the embedded AWS"):
         connection.session.client("s3", aws_access_key_id=REAL, aws_secret_access_key="real")
-    with pytest.raises(aws.ConnectError, match=r"found the address http://localhost:1 of this machine"):
+    with pytest.raises(aws_session.ConnectError, match=r"found the address http://localhost:1 of this machine"):
         both[1].session.client("s3", endpoint_url="http://localhost:1")
     readers_environment.setenv("AWS_ENDPOINT_URL", connection.endpoint)
-    with pytest.raises(aws.ConnectError, match=f"found the address {connection.endpoint} of this machine"):
+    with pytest.raises(aws_session.ConnectError, match=f"found the address {connection.endpoint} of this machine"):
         aws.connect("aws", role="role")
     readers_environment.delenv("AWS_ENDPOINT_URL")
     keys = embedded.find().keys
     readers_environment.setenv("AWS_ACCESS_KEY_ID", keys.access)
     readers_environment.setenv("AWS_SECRET_ACCESS_KEY", keys.secret)
-    with pytest.raises(aws.ConnectError, match="found keys of an embedded AWS"):
+    with pytest.raises(aws_session.ConnectError, match="found keys of an embedded AWS"):
         aws.connect("aws", role="role")
     assert sent == set()
 
 
 def test_an_unknown_target():
-    with pytest.raises(aws.ConnectError, match='to be "embedded" or "aws", found \'azure\''):
+    with pytest.raises(aws_session.ConnectError, match='to be "embedded" or "aws", found \'azure\''):
         aws.connect("azure")
 
 
 def test_aws_without_a_region(readers_environment):
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
         readers_environment.delenv(name, raising=False)
-    with pytest.raises(aws.ConnectError, match="Expected an AWS region, found none. Run `aws configure set region"):
+    with pytest.raises(
+        aws_session.ConnectError, match="Expected an AWS region, found none. Run `aws configure set region"
+    ):
         aws.connect("aws", role="role")
 
 
 def test_aws_without_credentials(readers_environment):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         readers_environment.delenv(name, raising=False)
-    with pytest.raises(aws.ConnectError, match="Expected AWS credentials, found none. Run `aws configure`"):
+    with pytest.raises(aws_session.ConnectError, match="Expected AWS credentials, found none. Run `aws configure`"):
         aws.connect("aws", role="role", region="eu-west-1")
 
 
 def test_aws_without_a_role(readers_environment):
-    with pytest.raises(aws.ConnectError, match="Expected the name or ARN of an execution role, found none"):
+    with pytest.raises(aws_session.ConnectError, match="Expected the name or ARN of an execution role, found none"):
         aws.connect("aws", region="eu-west-1")
 
 
 def test_aws_that_refuses(readers_environment):
     readers_environment.setenv("AWS_ENDPOINT_URL", "http://nowhere.invalid")
-    with pytest.raises(aws.ConnectError, match="AWS refused, or could not be reached: Could not connect"):
+    with pytest.raises(aws_session.ConnectError, match="AWS refused, or could not be reached: Could not connect"):
         aws.connect("aws", role="role", region="eu-west-1")
 
 
@@ -286,7 +292,7 @@ def test_a_bucket_is_made_in_its_region(connection, region):
 OWNED = {"Bucket": "mine", "ExpectedBucketOwner": "123456789012"}
 HEAD = ("head_bucket", {}, OWNED)
 MISSING = ("head_bucket", "404", OWNED)
-BLOCKED = ("get_public_access_block", {"PublicAccessBlockConfiguration": aws.NOT_PUBLIC}, OWNED)
+BLOCKED = ("get_public_access_block", {"PublicAccessBlockConfiguration": aws_session.NOT_PUBLIC}, OWNED)
 OPEN = ("get_public_access_block", {"PublicAccessBlockConfiguration": {"BlockPublicAcls": True}}, OWNED)
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 DEFAULT = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
@@ -302,7 +308,7 @@ def encryption(verb, answer):
     return f"{verb}_bucket_encryption", answer, {**OWNED, **(CONFIGURED if verb == "put" else {})}
 
 
-BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguration": aws.NOT_PUBLIC})
+BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguration": aws_session.NOT_PUBLIC})
 
 
 @pytest.mark.parametrize(
@@ -343,7 +349,7 @@ def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers
             else:
                 stub.add_response(call, answer, expected)
         if problem:
-            with pytest.raises(aws.ConnectError, match=problem):
+            with pytest.raises(aws_session.ConnectError, match=problem):
                 aws.make_bucket(session, "mine", key)
         else:
             assert aws.make_bucket(session, "mine", key) == "mine"
@@ -351,7 +357,7 @@ def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers
 
 
 def test_a_key_of_another_region_is_refused_before_a_bucket_is_made(connection):
-    with pytest.raises(aws.ConnectError, match=r"kms_key to be of us-east-1, .* of eu-west-1\. Take a key"):
+    with pytest.raises(aws_session.ConnectError, match=r"kms_key to be of us-east-1, .* of eu-west-1\. Take a key"):
         aws.connect("embedded", bucket="never-made", kms_key=KEY.replace("us-east-1", "eu-west-1"))
     assert "never-made" not in {one["Name"] for one in connection.client("s3").list_buckets()["Buckets"]}
 
@@ -368,7 +374,7 @@ def test_a_session_makes_one_client_at_a_time(connection, readers_environment, m
         return service
 
     monkeypatch.setattr(botocore.session.Session, "create_client", create)
-    sessions = (connection.session, aws.open_session("eu-west-1"))
+    sessions = (connection.session, aws_session.open_session("eu-west-1"))
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda number: sessions[number % 2].client("s3"), range(16)))
     assert (made, max(most), len(most)) == (["s3"] * 16, 1, 16)
@@ -389,7 +395,7 @@ VPC = {"subnets": ["subnet-0a1b"], "security_groups": ["sg-1", "sg-2"]}
     ],
 )
 def test_what_is_no_vpc_and_no_key(given, problem):
-    with pytest.raises(aws.ConnectError, match=problem):
+    with pytest.raises(aws_session.ConnectError, match=problem):
         aws.connect("aws", role="role", **given)
 
 
@@ -426,7 +432,7 @@ def refusal(code, call="ListObjectsV2", status=400):
 @pytest.mark.parametrize(
     "error, why",
     [
-        *((refusal(code), "have expired") for code in aws.EXPIRED),
+        *((refusal(code), "have expired") for code in aws_session.EXPIRED),
         (refusal("400", "HeadObject"), "have expired"),
         (SSOTokenLoadError(error_msg="no token"), "have expired"),
         (UnauthorizedSSOTokenError(), "have expired"),
@@ -443,22 +449,24 @@ def refusal(code, call="ListObjectsV2", status=400):
     ],
 )
 def test_why_there_is_no_answer(connection, error, why):
-    told = aws.explain_silence(replace(connection, endpoint=None), error)
+    told = aws_session.explain_silence(replace(connection, endpoint=None), error)
     assert why in told and bool(why) == bool(told)
-    assert aws.has_expired(error) == (why == "have expired")
+    assert aws_session.has_expired(error) == (why == "have expired")
     assert "`aws sso login`" in told or why != "have expired"
     # The embedded AWS knows no such keys, and its own faults are errors of this project.
     kept = isinstance(error, EndpointConnectionError) or "less often" in why
-    assert bool(aws.explain_silence(connection, error)) == kept
+    assert bool(aws_session.explain_silence(connection, error)) == kept
 
 
 def test_an_embedded_aws_that_has_gone_is_named(connection):
     gone = replace(connection, endpoint="http://127.0.0.1:9")
-    with pytest.raises(aws.ConnectError, match=r"at http://127\.0\.0\.1:9 no longer answers.*from its first cell"):
+    with pytest.raises(
+        aws_session.ConnectError, match=r"at http://127\.0\.0\.1:9 no longer answers.*from its first cell"
+    ):
         gone.client("s3")
 
 
 def test_aws_with_a_profile_that_is_not_there(readers_environment):
     readers_environment.setenv("AWS_PROFILE", "nowhere")
-    with pytest.raises(aws.ConnectError, match="profile .nowhere. could not be found"):
+    with pytest.raises(aws_session.ConnectError, match="profile .nowhere. could not be found"):
         aws.connect("aws", role="role")

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta, timezone
 import pandas as pd
 import pytest
 
-from helpers import interruptions, rewards
-from helpers.training import Job, Phase
+import reward_curves as rewards
+from helpers import interruptions
+from training_jobs import Job, Phase
 
 BEGIN = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 

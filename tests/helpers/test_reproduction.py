@@ -7,8 +7,11 @@ from datetime import datetime, timezone
 import pandas as pd
 import pytest
 
-from helpers import aws, image, reproduction, rewards, training, volume
-from helpers.training import Job
+import reward_curves as rewards
+import training_image as image
+import training_jobs as training
+from helpers import aws, reproduction, volume
+from training_jobs import Job
 
 RECORD = {
     "reason": "Every brain reached its max_steps.",

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from helpers import ROOT, tutorial
+from common import ROOT
+from tools import tutorial
 
 HEAVY = (
     "boto3",

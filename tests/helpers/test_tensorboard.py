@@ -7,7 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from helpers import ROOT, rewards, tensorboard
+import reward_curves as rewards
+import training_jobs as training
+from common import ROOT
+from helpers import tensorboard
 
 PROGRAM = ".venv/bin/tensorboard"
 
@@ -53,24 +56,24 @@ def test_the_curve_of_a_running_job_comes_from_its_checkpoints(connection, tmp_p
     place = put_events(connection, tmp_path, "checkpoints/a/summaries/run_3DBall", Lesson=2.0).removesuffix("summaries")
     put_events(connection, tmp_path, "training/a/tensorboard-output/run_3DBall", Lesson=1.0)
     board = f"s3://{connection.bucket}/training/a/tensorboard-output"
-    curve = rewards.read_running(connection, running(checkpoints=place, tensorboard=board))
+    curve = training.read_running(connection, running(checkpoints=place, tensorboard=board))
     assert curve[["brain", "step", "lesson"]].to_dict("records") == [{"brain": "3DBall", "step": 250, "lesson": 2.0}]
-    curve = rewards.read_running(connection, running(tensorboard=board))
+    curve = training.read_running(connection, running(tensorboard=board))
     assert list(curve["lesson"]) == [1.0]
 
 
 def test_the_run_may_have_a_name(connection, tmp_path):
     board = put_events(connection, tmp_path, "training/b/tensorboard-output/mine_3DBall", Lesson=3.0)
-    curve = rewards.read_running(connection, running(tensorboard=board, hyperparameters={"run-id": "mine"}))
+    curve = training.read_running(connection, running(tensorboard=board, hyperparameters={"run-id": "mine"}))
     assert list(curve["lesson"]) == [3.0]
 
 
 def test_a_running_job_without_events(connection):
     with pytest.raises(rewards.RewardsError, match="mlagents-1 in S3. It has no checkpoints and no TensorBoard output"):
-        rewards.read_running(connection, running())
+        training.read_running(connection, running())
     place = f"s3://{connection.bucket}/checkpoints/none/"
     with pytest.raises(rewards.RewardsError, match=rf"event files in {place}summaries/run_<brain>/, found none"):
-        rewards.read_running(connection, running(checkpoints=place))
+        training.read_running(connection, running(checkpoints=place))
 
 
 @pytest.mark.parametrize(
@@ -94,16 +97,16 @@ def test_a_key_that_is_no_path_is_refused(connection, tmp_path, monkeypatch, key
     s3.meta.events.register("after-call.s3.ListObjectsV2", list_up)
     monkeypatch.setattr(type(connection), "client", lambda *_: s3)
     with pytest.raises(rewards.RewardsError, match=f"Expected event files at {board}, found .*{told}.*Remove it"):
-        rewards.read_running(connection, running(tensorboard=board))
+        training.read_running(connection, running(tensorboard=board))
 
 
 def test_event_files_are_bounded(connection, tmp_path, monkeypatch):
     board = put_events(connection, tmp_path, "training/bounded/board/run_x", Lesson=1.0)
-    monkeypatch.setattr(rewards.running, "MOST_BYTES", 10)
+    monkeypatch.setattr(training.running_rewards, "MOST_BYTES", 10)
     with pytest.raises(
         rewards.RewardsError, match="Expected at most 10,000 event files and 10 bytes at .*, found 1 and"
     ):
-        rewards.read_running(connection, running(tensorboard=board))
+        training.read_running(connection, running(tensorboard=board))
 
 
 def test_it_finds_the_summaries_of_a_job_in_the_embedded_s3(connection, tmp_path):
@@ -119,7 +122,7 @@ def test_it_finds_the_summaries_of_a_job_in_the_embedded_s3(connection, tmp_path
     connection.client("s3").upload_file(str(file), connection.bucket, key)
     job = SimpleNamespace(tensorboard=f"s3://{connection.bucket}/training/job/tensorboard-output")
     *way, program, option, place = shlex.split(tensorboard.command_while_running(connection, job))
-    assert way == [".venv/bin/python", "-m", "helpers.embedded", "run"]
+    assert way == [".venv/bin/python", "-m", "sagemaker_local", "run"]
     assert (program, option, place) == (PROGRAM, "--logdir", job.tensorboard)
     # The same reader without the web page: what `tensorboard --inspect` finds is what it would show.
     environment = {name: os.environ[name] for name in ("PATH", "EMBEDDED_HOME")} | {"AWS_ACCESS_KEY_ID": "of-a-reader"}

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from helpers import volume
+from training_jobs import volume_hash
 
 
 @pytest.fixture
@@ -249,7 +250,7 @@ def test_a_file_that_did_not_change_is_hashed_once(folder, monkeypatch):
     ],
 )
 def test_a_job_is_told_the_hash_where_its_place_has_one(uri, told):
-    assert volume.job_environment(uri) == told
+    assert volume_hash.job_environment(uri) == told
 
 
 def test_a_file_of_several_parts_arrives_whole(connection, tmp_path):

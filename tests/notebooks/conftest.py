@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
-from helpers import ROOT, embedded, tutorial
+import sagemaker_local as embedded
+from common import ROOT
+from tools import tutorial
 
 
 @pytest.fixture(scope="module")

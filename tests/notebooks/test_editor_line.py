@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
-from helpers import ROOT, image
+import training_image as image
+from common import ROOT
 
 TAG, DIGEST = "0123456789abcdef", "sha256:" + "ab" * 32
 NAMED = image.Image("registry.example", TAG)

@@ -14,22 +14,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers import (
-    advice,
-    aws,
-    evaluation,
-    experiment,
-    gallery,
-    image,
-    interruptions,
-    model,
-    rewards,
-    training,
-    tuning,
-    tutorial,
-    volume,
-)
-from helpers.embedded.tuning import search
+import evaluation
+import reward_curves as rewards
+import training_image as image
+import training_jobs as training
+from helpers import advice, aws, interruptions, volume
+from many_runs import experiment, tuning
+from policy_files import model
+from sagemaker_local.tuning import search
+from tools import gallery, tutorial
 
 pytestmark = pytest.mark.timeout(1500)  # the first test runs all notebooks, and so trains some twenty times
 
@@ -143,10 +136,10 @@ def test_the_events_of_a_job_are_read_from_s3_as_well(result):
     job = training.find(connection, result.name)
     record = json.loads((result / "training.json").read_text())
     pd.testing.assert_frame_equal(
-        rewards.read_running(connection, job), rewards.read_events(result / "summaries", record["run_id"])
+        training.read_running(connection, job), rewards.read_events(result / "summaries", record["run_id"])
     )
     board = dataclasses.replace(job, checkpoints="")
-    pd.testing.assert_frame_equal(rewards.read_running(connection, board), rewards.read_running(connection, job))
+    pd.testing.assert_frame_equal(training.read_running(connection, board), training.read_running(connection, job))
 
 
 def test_6_checks_the_model_and_measures_it(road, project):

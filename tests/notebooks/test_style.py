@@ -7,7 +7,8 @@ import nbformat
 import papermill
 import pytest
 
-from helpers import ROOT, tutorial
+from common import ROOT
+from tools import tutorial
 
 NOTEBOOKS = tutorial.list_notebooks()
 CARD_ROWS = ["**You will**", "**You need**", "**Time**", "**Cost**"]

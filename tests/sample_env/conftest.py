@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers import trainer_env
-from helpers.sample_env import make_sample_build
+from common import trainer_env
+from sample_env import make_sample_build
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.sample_env.player.ball3d import HALF_CUBE, PHYSICS_STEP, TILT_LIMIT, Ball3D
+from sample_env.player.ball3d import HALF_CUBE, PHYSICS_STEP, TILT_LIMIT, Ball3D
 
 GRAVITY = 9.81
 RADIUS = 0.5

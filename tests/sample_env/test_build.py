@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers import trainer_config, unity_build
-from helpers.sample_env import SampleEnvError, make_sample_build
-from helpers.sample_env.player.scenes import SCENES
+from mlagents_check import trainer_config, unity_build
+from sample_env import SampleEnvError, make_sample_build
+from sample_env.player.scenes import SCENES
 
 
 def files(folder):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import trainer_env
-from helpers.sample_env.player.ball3d import Ball3D
+from common import trainer_env
+from sample_env.player.ball3d import Ball3D
 
 STEP, RESET, QUIT = 0, 1, 2
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from helpers import ROOT
-from helpers.sample_env.player.scene import Scene
-from helpers.sample_env.player.scenes import SCENES
-from helpers.sample_env.player.warehouse import Carrier, Seeker
+from common import ROOT
+from sample_env.player.scene import Scene
+from sample_env.player.scenes import SCENES
+from sample_env.player.warehouse import Carrier, Seeker
 
 STAY, LEFT, RIGHT, DOWN, UP = range(5)
 AGENTS = 200
@@ -204,7 +204,7 @@ def test_each_group_takes_its_own_reset_parameters():
 
 def test_the_curriculum_has_three_lessons_that_the_scene_can_play():
     for kind in SCENES["Warehouse"]:
-        file = ROOT / f"helpers/sample_env/beside/Warehouse/curriculum/{kind.behaviour.name}.json"
+        file = ROOT / f"packages/sample_env/beside/Warehouse/curriculum/{kind.behaviour.name}.json"
         lessons = json.loads(file.read_text())
         ((name, values),) = lessons["parameters"].items()
         assert len(values) == 3

@@ -1,0 +1,154 @@
+"""The rights that the road needs, and no more: for the reader's user and for the role that a job runs as.
+
+`user.json` and `execution-role.json` hold placeholders. `fill` puts names in their place, and so does the command::
+
+    python -m account_check.policies user --account 123456789012 --region us-east-1 --role mlagents-training
+
+What it prints can be pasted into the IAM console, or made a policy with ``aws iam create-policy`` and attached (the
+user's is too long for an inline policy of a user, which may have 2,048 characters). A test holds the user's policy to
+the calls that the helpers really make. The role's follows AWS's list of what CreateTrainingJob takes; its parts for
+VPCs and KMS keys are printed with ``--vpc`` and ``--kms-key``
+(https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createtrainingjob-perms).
+
+ARNs of buckets name no account, so what is allowed there is bound to the account by ``aws:ResourceAccount``. All other
+ARNs name it.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+import botocore.session
+from botocore.exceptions import BotoCoreError
+
+from common.aws_session import KEY_ARN
+
+FOLDER = Path(__file__).parent
+NAMES = ("user", "execution-role")
+# What IAM and S3 take for a name. None of it means anything in a policy or in JSON, as *, ?, $ and quotes would.
+_NAME = r"[\w+=,.@-]{1,64}"
+_PATH = rf"(?:[\w+=,.@-]+/)*{_NAME}"
+ROLE = re.compile(_PATH, re.ASCII)
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+SESSION = re.compile(rf"arn:[a-z-]+:sts::(\d{{12}}):assumed-role/({_NAME})/{_NAME}", re.ASCII)
+PRINCIPAL = re.compile(rf"arn:[a-z-]+:iam::(\d{{12}}):(?:user|role)/{_PATH}", re.ASCII)
+SSO = "AWSReservedSSO_"  # how the names of roles of IAM Identity Center begin
+
+
+class PolicyError(ValueError):
+    """A name that no policy can be made for."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What is put in the placeholders' place.
+
+    Attributes
+    ----------
+    account : str
+        The account's 12 digits.
+    region : str
+    bucket : str
+    role : str
+        Name of the execution role, with its path if it has one.
+    user : str
+        ARN of who uses the notebooks, who may then have their own rights looked at: a user, a role, or a role's
+        session. Not needed for the execution role's policy.
+    key : str
+        ARN of the KMS key that is encrypted with; empty for none.
+    vpc : bool
+        Whether jobs run in a VPC.
+
+    Raises
+    ------
+    PolicyError
+        If one of them is none, with all that is wrong.
+    """
+
+    account: str
+    region: str
+    bucket: str
+    role: str
+    user: str = ""
+    key: str = ""
+    vpc: bool = False
+
+    def __post_init__(self):
+        user = SESSION.fullmatch(self.user) or PRINCIPAL.fullmatch(self.user)
+        checks = (
+            (re.fullmatch(r"[0-9]{12}", self.account), "the account to be 12 digits", self.account),
+            (partition(self.region), "a region such as us-east-1", self.region),
+            (
+                BUCKET.fullmatch(self.bucket),
+                "a bucket's name: 3 to 63 of a-z, 0-9, dots, dashes",
+                self.bucket,
+            ),
+            (ROLE.fullmatch(self.role), "a role's name, without what its ARN has before it", self.role),
+            (
+                not self.user or (user and user[1] == self.account),
+                "the ARN of a user, a role, or a role's session, of this account",
+                self.user,
+            ),
+            (not self.key or KEY_ARN.fullmatch(self.key), "the ARN of a KMS key (of the key, not its alias)", self.key),
+        )
+        if problems := [f"Expected {wanted}, found {found!r}." for good, wanted, found in checks if not good]:
+            raise PolicyError("\n".join(problems))
+
+    @property
+    def principal(self) -> str:
+        """The ARN that IAM has for the user: of a session, its role's."""
+        if not (session := SESSION.fullmatch(self.user)):
+            return self.user
+        # A session's ARN does not say its role's path. That of IAM Identity Center's roles differs by region alone.
+        path = "aws-reserved/sso.amazonaws.com/*" if session[2].startswith(SSO) else ""
+        return f"arn:{partition(self.region)}:iam::{self.account}:role/{path}{session[2]}"
+
+
+def partition(region: str) -> str:
+    """Return what a region's ARNs begin with, such as ``"aws-cn"``; empty if there can be no such region."""
+    try:
+        return botocore.session.get_session().get_partition_for_region(region)
+    except BotoCoreError:
+        return ""
+
+
+def fill(name: Literal["user", "execution-role"], names: Names) -> dict[str, Any]:
+    """Return a policy with its placeholders filled, without what the names have no need of.
+
+    Raises
+    ------
+    KeyError
+        If the file holds a placeholder that has no name.
+    """
+    values = {
+        "PARTITION": partition(names.region),
+        "ACCOUNT": names.account,
+        "REGION": names.region,
+        "BUCKET": names.bucket,
+        "ROLE": names.role,
+        "USER": names.principal,
+        "KEY": names.key,
+    }
+    policy = json.loads(Template((FOLDER / f"{name}.json").read_text()).substitute(values))
+    wanted = {
+        "Key": names.key,
+        "KeyOfBucket": names.key,
+        "Network": names.vpc,
+        "LookAtOwnRole": ":role/" in names.principal,
+    }
+    policy["Statement"] = [each for each in policy["Statement"] if wanted.get(each["Sid"], True)]
+    return policy
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """Return what a policy writes as one string or as a list as a list."""
+    return [value] if isinstance(value, str) else value
+
+
+def listed_statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a policy's statements as a list; IAM also takes a single one without one."""
+    statements = policy.get("Statement", [])
+    return [statements] if isinstance(statements, dict) else statements

@@ -1,0 +1,123 @@
+"""The whole preflight: every look taken, whatever the others found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from account_check.policies import PolicyError
+from account_check.preflight.account import check_region, find_identity
+from account_check.preflight.bucket import check_bucket
+from account_check.preflight.machine import check_disk, check_image
+from account_check.preflight.place import Place, unanswered
+from account_check.preflight.quota import check_quota
+from account_check.preflight.rights import check_user, find_role
+from common import aws_session
+from common.findings import CheckError, Finding, Report, ordered
+from training_image.name import CONTAINER
+
+
+class PreflightError(CheckError):
+    """The account or this machine lacks something; the text says what and how to get it."""
+
+
+@dataclass(frozen=True)
+class PreflightReport(Report):
+    """What a look at an account found: one row for each thing looked at, what is missing first.
+
+    Parameters
+    ----------
+    account
+        Its 12 digits; empty if the credentials say nothing.
+    region
+        Empty if none is chosen.
+    """
+
+    error_type: ClassVar[type[CheckError]] = PreflightError
+    ready: ClassVar[str] = "The account is ready to train."
+
+    account: str
+    region: str
+
+
+def check(
+    target: str | aws_session.Connection = "aws",
+    *,
+    role: str = "",
+    bucket: str = "",
+    region: str = "",
+    instance_type: str = "ml.c5.xlarge",
+    spot: bool = False,
+    subnets: Sequence[str] = (),
+    security_groups: Sequence[str] = (),
+    kms_key: str = "",
+    container: str | Path = CONTAINER,
+    session: boto3.Session | None = None,
+) -> PreflightReport:
+    """Look at everything that a training job needs, and change nothing.
+
+    Parameters
+    ----------
+    target
+        ``"aws"``, or a connection, whose names are then taken.
+    role, bucket, region, subnets, security_groups, kms_key
+        As for `helpers.aws.connect`.
+    instance_type
+        The machine that the job is to have: its quota is looked up.
+    spot
+        Whether the job is to run on spot instances, which have a quota of their own.
+    container
+        Folder of the image.
+    session
+        Makes the clients for ``"aws"``; default: one with the reader's own credentials.
+
+    Raises
+    ------
+    ConnectError
+        If the target is neither of the two, the embedded AWS can't be started, the settings for AWS can't be used, or a
+        name of VPC or key is none. Nothing else is raised: what is missing is in the report.
+    """
+    subnets, security_groups, kms_key = aws_session.choose_place(subnets, security_groups, kms_key)
+    if isinstance(target, aws_session.Connection):
+        subnets, kms_key = subnets or target.subnets, kms_key or target.kms_key
+        target, session, role, bucket = target.target, target.session, target.role, target.bucket
+    elif target != "aws":
+        raise aws_session.ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
+    elif session is None:
+        session = aws_session.open_session(region)
+    region = region or session.region_name or ""
+
+    identity, findings = find_identity(session, region)
+    findings += check_region(session, region)
+    account = identity.get("Account", "")
+    place = None
+    if account and region:
+        bucket = bucket or f"mlagents-{region}-{account}"
+        place = Place(target, session, account, identity["Arn"], region, bucket, role, kms_key, bool(subnets))
+        findings += _look(place, "bucket", check_bucket)
+        arn, found = find_role(place)
+        place, findings = replace(place, role=arn), findings + found
+        findings += _look(place, "your rights", check_user)
+        findings += _look(place, "quota", lambda place: check_quota(place, instance_type, spot))
+    else:
+        todo = "They can be once there are credentials and a region."
+        findings.append(Finding("note", "Bucket, role, rights, registry and quotas were not looked at.", todo, "AWS"))
+    findings += check_image(place, Path(container))
+    findings += check_disk()
+    where = "the embedded AWS" if target == "embedded" else f"AWS account {account or '?'}, {region or 'no region'}"
+    return PreflightReport(f"Preflight of {where}", ordered(findings), account, region)
+
+
+def _look(place: Place, name: str, look: Callable[[Place], Iterable[Finding]]) -> Iterator[Finding]:
+    """Pass on what a look finds; that it could not be taken is a finding, too."""
+    try:
+        yield from look(place)
+    except (BotoCoreError, ClientError) as error:
+        yield unanswered(place, name, error)
+    except PolicyError as error:
+        yield Finding("error", str(error), "Correct the name.", name)

@@ -1,0 +1,62 @@
+"""The reader's machine: a Docker engine and room on the disk; and whether the registry makes the engine needless."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+import training_image as image
+from account_check.preflight.place import Place
+from common import ROOT
+from common import docker_engine as engine
+from common.aws_session import Connection
+from common.findings import Finding
+
+# The image takes some 1.5 GB uncompressed, and Docker needs as much again while it builds.
+ENOUGH = 5e9
+LEAST = 1e9
+
+
+def check_image(place: Place | None, container: Path) -> Iterator[Finding]:
+    """Is the image in the registry, and if not, is there an engine that can build it."""
+    held = None
+    if place is not None:
+        connection = Connection(place.target, place.session, place.account, place.region, place.bucket, place.role)
+        try:
+            held = image.read(connection, container)
+        except (image.ImageError, BotoCoreError, ClientError) as error:
+            yield Finding("warning", "Not known whether it holds the image.", str(error), "registry")
+        else:
+            if held.digest:
+                yield Finding("ok", f"Holds {held.repository}:{held.tag}.", "", "registry")
+            else:
+                todo = "Notebook 3 builds and pushes it."
+                yield Finding("note", f"Does not hold {held.repository}:{held.tag} yet.", todo, "registry")
+    yield _engine(held is not None and bool(held.digest), place)
+
+
+def _engine(needless: bool, place: Place | None) -> Finding:
+    try:
+        version = engine.connect().version().get("Version", "")
+    except image.UnavailableError as error:
+        if needless:
+            return Finding("ok", f"{error.what}. None is needed: the image is pushed.", "", "Docker")
+        if place is not None and place.target == "embedded":
+            todo = "Jobs run here without an image, too. On AWS an engine is needed to push one."
+            return Finding("note", f"{error.what}.", todo, "Docker")
+        return Finding("error", "No engine that can build the image.", str(error), "Docker")
+    return Finding("ok", f"Engine {version} answers.", "", "Docker")
+
+
+def check_disk(folder: Path = ROOT) -> Iterator[Finding]:
+    """Is there room for the image and the results."""
+    free = shutil.disk_usage(folder).free
+    what = f"{free / 1e9:.1f} GB free."
+    if free >= ENOUGH:
+        yield Finding("ok", what, "", "disk")
+    else:
+        todo = f"Building the image takes up to {ENOUGH / 1e9:.0f} GB. `docker system prune` frees what Docker left."
+        yield Finding("error" if free < LEAST else "warning", what, todo, "disk")

@@ -1,0 +1,80 @@
+"""What is looked at, and what it means when AWS refuses to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from common.aws_session import code
+from common.findings import Finding
+
+# A table that hangs helps nobody: one more try, and no long wait.
+QUICK = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
+
+DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
+POLICY = "packages/account_check/policies/user.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """An account as far as it is known.
+
+    Attributes
+    ----------
+    target : str
+        ``"embedded"`` or ``"aws"``.
+    session : boto3.Session
+    account : str
+        Its 12 digits; empty where the credentials say nothing.
+    user : str
+        ARN of who the credentials are.
+    region : str
+    bucket : str
+    role : str
+        Name or ARN; empty where none was given.
+    kms_key : str
+        ARN of the key that is to be encrypted with; empty for none.
+    vpc : bool
+        Whether jobs are to run in a VPC.
+    """
+
+    target: str
+    session: Any
+    account: str
+    user: str
+    region: str
+    bucket: str
+    role: str
+    kms_key: str = ""
+    vpc: bool = False
+
+    def client(self, service: str) -> Any:
+        """Return a client that gives up soon."""
+        return self.session.client(service, config=QUICK)
+
+    @property
+    def role_name(self) -> str:
+        """The role's name without its path."""
+        return self.role.rpartition("/")[2]
+
+
+def header(answer: dict[str, Any], name: str) -> str:
+    """Return a header of AWS's answer, be it an error's; empty where it has none of that name."""
+    return answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, "")
+
+
+def unanswered(place: Place, name: str, error: BotoCoreError | ClientError) -> Finding:
+    """Say what it means that a question had no answer."""
+    if not isinstance(error, ClientError):
+        todo = "Check the network, a proxy and the region's name, then run this again."
+        return Finding("error", f"AWS could not be asked: {error}.", todo, name)
+    call = error.operation_name
+    if place.target == "embedded":
+        return Finding("note", f"The embedded AWS has no answer to {call}.", "On AWS this is looked at.", name)
+    if code(error) in DENIED:
+        todo = f"Ask for the right to look ({POLICY} has it), or look in the console."
+        return Finding("warning", f"Not known: your credentials may not call {call}.", todo, name)
+    return Finding("warning", f"Not known: {error}", "Run this again; if it stays, look in the console.", name)

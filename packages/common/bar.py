@@ -1,0 +1,59 @@
+"""Progress bars: tqdm's in a terminal; in a notebook the same ones, replaced in place.
+
+What tqdm writes to a notebook's output stays there, one line for each move, and where several bars move at once it
+sends the cursor up, which a notebook shows as it is.
+"""
+
+import re
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+from common.findings import as_html
+
+PLAIN = "{desc}: {percentage:3.0f}% {n_fmt} of {total_fmt} in {elapsed}, {rate_fmt}"
+DRAWN = re.compile(r" *\|\{bar[^}]*\}\| *")
+
+
+class NotebookBar(tqdm):
+    """A bar of tqdm's as an output of its own, replaced in place. Takes what `tqdm` takes."""
+
+    def __init__(self, *args: Any, **options: Any):
+        from IPython.display import HTML, display
+
+        super().__init__(*args, **{**options, "gui": True})  # so that tqdm itself writes nothing
+        self._html = HTML
+        self._panel = display(HTML(self.render()), display_id=True)
+
+    def render(self) -> str:
+        """Return the bar and what stands beside it as HTML."""
+        wanted = DRAWN.sub(" ", self.bar_format or PLAIN)
+        text = self.format_meter(**{**self.format_dict, "bar_format": wanted})
+        drawn = f'<progress value="{min(self.n, self.total)}" max="{self.total}"></progress> ' if self.total else ""
+        return f'{drawn}<span style="font-family:monospace;font-size:85%">{as_html(text.strip())}</span>'
+
+    def display(self, *_: Any, **__: Any) -> None:
+        """Replace what is shown."""
+        self._panel.update(self._html(self.render()))
+
+    def clear(self, *_: Any, **__: Any) -> None:
+        """Leave it: there is nothing below it that it could be in the way of."""
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if not self.disable:
+            self.display()
+        super().close()
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def make(**options: Any) -> tqdm:
+    """Return a bar for the place this runs in; takes what `tqdm` takes."""
+    return NotebookBar(**options) if in_notebook() else tqdm(file=sys.stdout, **options)

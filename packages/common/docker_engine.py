@@ -1,0 +1,93 @@
+"""The Docker engine on this machine, and its errors in words that say what to do."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from common.errors import ImageError, UnavailableError
+
+SILENCE = 1800  # seconds: the engine says nothing while it writes a large layer
+FAILURES = (DockerException, RequestException, HTTPError)
+"""What the SDK raises; the last where the engine goes away while a stream is read."""
+
+FULL = "The disk is full where Docker keeps its images. Free some (`docker system df`, `docker system prune`)."
+LOST = "The Docker engine went away. Start it and run this again."
+
+
+def connect() -> docker.DockerClient:
+    """Connect to the engine that the environment names, or to one in its usual places.
+
+    Raises
+    ------
+    UnavailableError
+        If none answers, or it may not be used, or it runs Windows containers.
+    """
+    problem = ""
+    for address in addresses():
+        try:
+            client = docker.DockerClient(address, timeout=SILENCE) if address else docker.from_env(timeout=SILENCE)
+            kind = client.version().get("Os", "linux")
+        except FAILURES as error:
+            problem = problem or str(error)
+            continue
+        if kind != "linux":
+            raise UnavailableError(f"Expected an engine that runs Linux containers, found {kind}. Switch it to Linux.")
+        return client
+    if "Permission denied" in problem or "PermissionError" in problem:
+        raise UnavailableError(
+            "A Docker engine is there, but you may not use it. On Linux join its group with "
+            "`sudo usermod -aG docker $USER`, log out and in again, and run this once more."
+        )
+    raise UnavailableError(
+        "Expected a Docker engine, none answers. Install Docker (https://docs.docker.com/get-docker/), start it, and "
+        "run this once more. If it runs elsewhere, DOCKER_HOST must name it."
+    )
+
+
+def addresses() -> Iterator[str]:
+    """Yield where an engine may listen; empty for what the environment says, which is the usual one."""
+    yield ""
+    if not os.environ.get("DOCKER_HOST"):
+        for folder in (Path.home() / ".docker" / "run", Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")):
+            with contextlib.suppress(PermissionError):  # `su` leaves another's folders in the environment
+                if (folder / "docker.sock").exists():
+                    yield f"unix://{folder / 'docker.sock'}"
+
+
+def caller(security: list[str]) -> dict[str, str]:
+    """Say as whom a container must run, so that what it writes belongs to who runs this."""
+    if any("name=rootless" in option for option in security):
+        return {"user": "0:0"}  # root in there is the caller out here
+    host = {"userns_mode": "host"} if any("name=userns" in option for option in security) else {}
+    return {"user": f"{os.getuid()}:{os.getgid()}", **host}
+
+
+def events(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Pass the engine's events on until one is an error.
+
+    Raises
+    ------
+    docker.errors.APIError
+        With what the error event says.
+    """
+    for event in stream:
+        if "error" in event:
+            raise APIError(event["error"])
+        yield event
+
+
+def explain(error: Exception, doing: str) -> ImageError:
+    """Return an `ImageError` for what the engine said while `doing`."""
+    said = getattr(error, "explanation", None) or str(error)
+    if "no space left" in said:
+        return ImageError(f"{doing} failed: {said.strip()}. {FULL}")
+    if not isinstance(error, DockerException):
+        return ImageError(f"{doing} failed: {said.strip()}. {LOST}")
+    return ImageError(f"{doing} failed: {said.strip()}")

@@ -1,0 +1,125 @@
+"""Models at work in the sample's scenes, as a moving picture."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from common.findings import Report
+from evaluation import balls, floors
+from evaluation.score import IN_UNITY, EvaluationError, read_models
+from mlagents_check import unity_build
+from policy_files.inference import Policy
+from policy_files.model import Model
+from sample_env.player.scenes import SCENES
+
+FRAMES_PER_SECOND = 10
+COLOURS = 64
+"""In a GIF: the pictures have few, and fewer make smaller files."""
+PICTURES: dict[str, Callable] = {"3DBall": balls.draw, "Warehouse": floors.draw}
+"""How each scene is drawn: `draw(policies, seed)` gives a figure, and an iterator that goes on by a picture."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A moving picture. A notebook shows it moving.
+
+    Attributes
+    ----------
+    pictures : tuple of Image
+    """
+
+    pictures: tuple[Image.Image, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Write it as a GIF that goes round and round."""
+        Path(path).write_bytes(self._encode())
+
+    def _encode(self) -> bytes:
+        rare = Image.Quantize.MAXCOVERAGE  # it keeps the colour of small things
+        first, *rest = [picture.quantize(COLOURS, rare, dither=Image.Dither.NONE) for picture in self.pictures]
+        duration = round(1000 / FRAMES_PER_SECOND)
+        buffer = io.BytesIO()
+        first.save(buffer, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=True)
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        gif = base64.b64encode(self._encode()).decode()
+        width, height = self.pictures[0].size
+        return f'<img src="data:image/gif;base64,{gif}" width="{width}" height="{height}" alt="The agents at work">'
+
+
+def film(
+    models: str | Path | Model | Iterable[str | Path | Model],
+    unity_volume: str | Path,
+    *,
+    seconds: float = 10,
+    seed: int = 0,
+    gif: str | Path | None = None,
+) -> Film | Report:
+    """Show models at work in the sample environment.
+
+    Parameters
+    ----------
+    models
+        One for each brain of the scene.
+    unity_volume
+        The folder that holds the build.
+    seconds
+        How long it lasts.
+    seed
+        The same seed gives the same picture.
+    gif
+        File to write it to, too.
+
+    Returns
+    -------
+    Film or Report
+        For a Unity build a report, which says that the picture is in Unity.
+
+    Raises
+    ------
+    ModelError
+        When a file is no whole model, or none for this scene.
+    EvaluationError
+        When a brain of the scene has no model, or it is to last no time.
+    """
+    count = round(seconds * FRAMES_PER_SECOND)
+    if count < 1:
+        raise EvaluationError(f"Expected seconds to be {1 / FRAMES_PER_SECOND} or more, found {seconds!r}.")
+    report = unity_build.check(unity_volume)
+    report.raise_for_errors()
+    if not report.build.is_sample:
+        return Report(f"Picture of {report.build.name}", (IN_UNITY,))
+    scene = report.build.name
+    policies = {found.brain: Policy(found, seed) for found in read_models(models)}
+    brains = [kind.behaviour.name for kind in SCENES[scene]]
+    if set(policies) != set(brains):
+        raise EvaluationError(
+            f"Expected models for {', '.join(brains)}, the brains of {scene}; found models for "
+            f"{', '.join(sorted(policies)) or 'none'}. Is it the build that was trained?"
+        )
+    figure, steps = PICTURES[scene](policies, seed)
+    plt.close(figure)
+    made = Film(tuple(shoot(figure, steps, count)))
+    if gif is not None:
+        made.save(gif)
+    return made
+
+
+def shoot(figure: Figure, steps: Iterator[None], count: int) -> Iterator[Image.Image]:
+    """Take a picture after each step."""
+    canvas = FigureCanvasAgg(figure)
+    for _ in range(count):
+        next(steps)
+        canvas.draw()
+        yield Image.fromarray(np.array(canvas.buffer_rgba())[..., :3])

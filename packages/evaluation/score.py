@@ -1,0 +1,289 @@
+"""How much reward a model earns in its environment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from common import trainer_env
+from common.findings import CheckError, Finding, Report
+from evaluation.player import Player, PlayerError, playing
+from mlagents_check import unity_build
+from mlagents_check.unity_build import UnityBuild
+from policy_files import model
+from policy_files.inference import Policy
+from policy_files.model import Model
+
+RESAMPLES = 10_000
+MOST_AGENTS = 100
+IN_UNITY = Finding(
+    "note",
+    "What it looks like is seen in Unity.",
+    "Drag the model into your agents' Behavior Parameters there, and press Play.",
+)
+
+
+class EvaluationError(CheckError):
+    """The models and the build do not fit, or the build does not play."""
+
+
+@dataclass(frozen=True)
+class BrainScore:
+    """What a model earned.
+
+    Attributes
+    ----------
+    brain : str
+    rewards : ndarray, shape (episodes,)
+        Cumulative reward of each episode.
+    lengths : ndarray of int, shape (episodes,)
+        Decisions of each episode.
+    """
+
+    brain: str
+    rewards: np.ndarray = field(repr=False)
+    lengths: np.ndarray = field(repr=False)
+
+    @property
+    def mean(self) -> float:
+        """Mean reward of an episode."""
+        return float(self.rewards.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the mean is, with 95 % confidence; see `interval`."""
+        return interval(self.rewards)
+
+    def __str__(self) -> str:
+        if len(self.rewards) == 1:
+            return f"reward {self.mean:.3f} in 1 episode of {self.lengths[0]:,} decisions: too few for an interval"
+        low, high = self.interval
+        return (
+            f"mean reward {self.mean:.3f} (95 % interval {low:.3f} to {high:.3f}), standard deviation "
+            f"{self.rewards.std():.3f}, {len(self.rewards)} episodes of {self.lengths.mean():,.0f} decisions"
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation(Report):
+    """What the models of a build earned. In a notebook it is shown as a table.
+
+    Attributes
+    ----------
+    scores : mapping of str to BrainScore
+        By brain.
+    seed : int
+    seconds : float
+        That it took.
+    """
+
+    error_type: ClassVar[type[CheckError]] = EvaluationError
+    ready: ClassVar[str] = "Earned by the model files themselves, in episodes that they were not trained on."
+
+    scores: Mapping[str, BrainScore]
+    seed: int
+    seconds: float
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """One line for each brain."""
+        return tuple((name, str(score)) for name, score in self.scores.items())
+
+
+def interval(rewards: np.ndarray) -> tuple[float, float]:
+    """Give the 95 % bootstrap interval of a mean: the same for the same rewards.
+
+    Parameters
+    ----------
+    rewards
+        Of the episodes.
+
+    Returns
+    -------
+    low, high : float
+        Both NaN for a single episode, which tells nothing of others.
+    """
+    if len(rewards) < 2:
+        return float("nan"), float("nan")
+    random = np.random.default_rng(0)
+    rewards = np.asarray(rewards)
+    means = rewards[random.integers(len(rewards), size=(RESAMPLES, len(rewards)))].mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def read_models(models: str | Path | Model | Iterable[str | Path | Model]) -> list[Model]:
+    """Read models that are given as one or several, as files or as what was read of them.
+
+    Raises
+    ------
+    ModelError
+        When a file is no whole model.
+    """
+    given = [models] if isinstance(models, (str, Path, Model)) else models
+    return [found if isinstance(found, Model) else model.read(found) for found in given]
+
+
+def evaluate(
+    models: str | Path | Model | Iterable[str | Path | Model],
+    unity_volume: str | Path,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    env_args: Sequence[str] = (),
+    max_seconds: float = 300,
+) -> Evaluation:
+    """Let trained models act in their environment, and add up what they earn.
+
+    The build is started as `mlagents-learn` starts it, and spoken to by ML-Agents' own `UnityEnvironment`. The `.nn`
+    files decide, as they do in Unity. Every agent plays the same number of episodes, so that short ones count no more
+    than long ones.
+
+    Parameters
+    ----------
+    models
+        One for each brain of the build.
+    unity_volume
+        The folder that holds the build.
+    episodes
+        Of each brain, at least so many. From 2 on there is an interval.
+    seed
+        The same seed gives the same rewards in the sample environment. Unity's physics may not repeat itself.
+    env_args
+        Arguments for the player. The sample gets as many agents as there are episodes, 100 at most, without them.
+    max_seconds
+        How long it may take.
+
+    Raises
+    ------
+    ModelError
+        When a file is no whole model.
+    EvaluationError
+        When models and brains do not fit, no episodes are asked for, the player ends, or it takes too long.
+    """
+    start = time.monotonic()
+    if not isinstance(episodes, (int, np.integer)) or episodes < 1:
+        raise EvaluationError(f"Expected episodes to be a whole number, 1 or more, found {episodes!r}.")
+    read = read_models(models)
+    report = unity_build.check(unity_volume)
+    report.raise_for_errors()
+    build: UnityBuild = report.build
+    if build.is_sample and not env_args:
+        env_args = ("--agents", str(min(episodes, MOST_AGENTS)))
+    policies = {found.brain: Policy(found, seed) for found in read}
+    try:
+        with playing(build, trainer_env.find().python, seed=seed, env_args=env_args) as player:
+            match(policies, player)
+            scores = play(player, policies, episodes, start + max_seconds)
+    except PlayerError as error:
+        raise EvaluationError(f"{build.name} can't be watched. {error}") from None
+    return Evaluation(
+        subject=f"{', '.join(scores)} in {build.name}, seed {seed}",
+        findings=() if build.is_sample else (IN_UNITY,),
+        scores=scores,
+        seed=seed,
+        seconds=time.monotonic() - start,
+    )
+
+
+def match(policies: Mapping[str, Policy], player: Player) -> None:
+    """Check that there is one model for each brain, with its kind and number of actions.
+
+    Raises
+    ------
+    EvaluationError
+        Otherwise.
+    """
+    if set(policies) != set(player.brains):
+        raise EvaluationError(
+            f"Expected a model for each brain of the build, {', '.join(sorted(player.brains))}; found models for "
+            f"{', '.join(sorted(policies)) or 'none'}. Is it the build that was trained?"
+        )
+    for name, brain in player.brains.items():
+        found = policies[name].model
+        sizes = tuple(brain["actions"])
+        if (found.continuous, sum(found.actions)) != (brain["continuous"], sum(sizes)):
+            raise EvaluationError(
+                f"Expected a model of {'continuous' if brain['continuous'] else 'discrete'} actions {sizes} for the "
+                f"brain {name}, found {'continuous' if found.continuous else 'discrete'} ones {found.actions}. Is it "
+                "the build that was trained?"
+            )
+
+
+def play(player: Player, policies: Mapping[str, Policy], episodes: int, until: float) -> dict[str, BrainScore]:
+    """Play until every agent that is there at the start has had its share of the episodes.
+
+    Raises
+    ------
+    EvaluationError
+        When that takes too long.
+    """
+    books = {name: Book(seen.agents, episodes) for name, seen in player.seen.items() if seen.agents}
+    begins: dict[str, np.ndarray | None] = dict.fromkeys(policies)
+    while len(books) < len(policies) or not all(book.full for book in books.values()):
+        if time.monotonic() > until:
+            ended = {name: sum(map(len, book.rewards.values())) for name, book in books.items()}
+            raise EvaluationError(
+                f"Expected {episodes} episodes of each brain, only these ended in time: {ended or 'none'}. Give it "
+                "more time (max_seconds), or ask for fewer episodes."
+            )
+        player.step(
+            {
+                name: policy.decide(seen.vector, seen.visual, seen.masks, begins[name])
+                for name, policy in policies.items()
+                if (seen := player.seen[name]).agents
+            }
+        )
+        for name, seen in player.seen.items():
+            begins[name] = seen.done
+            if seen.agents:
+                books.setdefault(name, Book(seen.agents, episodes)).note(seen.agents, seen.reward, seen.done)
+    return {name: book.score(name) for name, book in sorted(books.items())}
+
+
+class Book:
+    """Adds up what agents earn, in the first episodes of each.
+
+    Parameters
+    ----------
+    agents
+        Who counts.
+    episodes
+        Of all together, at least.
+    """
+
+    def __init__(self, agents: Sequence[str], episodes: int) -> None:
+        self.share = -(-episodes // max(len(agents), 1))
+        self.running = {agent: [0.0, 0] for agent in agents}
+        self.rewards: dict[str, list[float]] = {agent: [] for agent in agents}
+        self.lengths: dict[str, list[int]] = {agent: [] for agent in agents}
+
+    @property
+    def full(self) -> bool:
+        """Whether all have had their share."""
+        return all(len(rewards) == self.share for rewards in self.rewards.values())
+
+    def note(self, agents: Sequence[str], reward: np.ndarray, done: np.ndarray) -> None:
+        """Note what they got for a decision."""
+        for agent, gain, ended in zip(agents, reward.tolist(), done.tolist(), strict=True):
+            if agent in self.rewards and len(self.rewards[agent]) < self.share:
+                running = self.running[agent]
+                running[0] += gain
+                running[1] += 1
+                if ended:
+                    self.rewards[agent].append(running[0])
+                    self.lengths[agent].append(running[1])
+                    self.running[agent] = [0.0, 0]
+
+    def score(self, brain: str) -> BrainScore:
+        """Give what was earned."""
+        return BrainScore(
+            brain,
+            np.array([reward for rewards in self.rewards.values() for reward in rewards]),
+            np.array([length for lengths in self.lengths.values() for length in lengths]),
+        )

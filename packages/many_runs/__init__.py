@@ -1,0 +1,1 @@
+"""Many training jobs as one: launch, follow, compare and tune them."""

@@ -1,0 +1,27 @@
+"""Many runs of one training: several seeds of several settings, launched, followed, stopped and compared as one.
+
+An experiment lives in SageMaker alone: its runs are training jobs whose tags name it. Whoever knows its name finds it.
+"""
+
+from many_runs.experiment.comparison import Comparison, compare
+from many_runs.experiment.curves import Curves, read_curves
+from many_runs.experiment.following import follow_many
+from many_runs.experiment.launching import launch_many
+from many_runs.experiment.runs import Experiment, Run, find, list_names
+from many_runs.experiment.stopping import stop_many
+from many_runs.experiment.table import tabulate
+
+__all__ = [
+    "Comparison",
+    "Curves",
+    "Experiment",
+    "Run",
+    "compare",
+    "find",
+    "follow_many",
+    "launch_many",
+    "list_names",
+    "read_curves",
+    "stop_many",
+    "tabulate",
+]

@@ -1,0 +1,16 @@
+"""The files that steer a training: trainer config, curricula, samplers, demonstrations and a job's hyperparameters.
+
+>>> from helpers import trainer_config
+>>> report = trainer_config.check("unity-volume/trainer_config.yaml", brains=["3DBall"])  # doctest: +SKIP
+>>> report.brains[0].settings["max_steps"]  # doctest: +SKIP
+50000
+
+Checked against what ML-Agents 0.11.0 really reads. An error is what stops its training or lets it learn nothing; what
+it ignores without a word, or understands otherwise, is a warning.
+"""
+
+from mlagents_check.trainer_config.check import check, check_folder
+from mlagents_check.trainer_config.later_format import convert_behaviors
+from mlagents_check.trainer_config.report import BrainSettings, ConfigReport, TrainerConfigError
+
+__all__ = ["BrainSettings", "ConfigReport", "TrainerConfigError", "check", "check_folder", "convert_behaviors"]

@@ -1,0 +1,402 @@
+"""Which settings a brain is trained with, and whether the trainer can work with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from common.findings import Finding, Level
+from mlagents_check.trainer_config import keys
+from mlagents_check.trainer_config.brain import Brain
+from mlagents_check.trainer_config.document import Document
+from mlagents_check.trainer_config.report import BrainSettings
+
+Demo = Callable[[str, str, int | None, Brain | None, bool], Generator[Finding, None, list[bool]]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The config that settings come from.
+
+    Parameters
+    ----------
+    path
+        As shown in findings.
+    document
+        The YAML.
+    overrides
+        Hyperparameters of the job by their path of keys.
+    check_demo
+        Called with a demonstration's path, the config's path and the line, the brain that is to learn from it, and
+        whether it must be that very brain's.
+    """
+
+    path: str
+    document: Document
+    overrides: Mapping[tuple[str, ...], Any]
+    check_demo: Demo
+
+    def section(self, brain: str) -> str | None:
+        """Follow a brain's name, through aliases, to its section; None if it has none.
+
+        Raises
+        ------
+        AliasError
+            If the chain leads to nothing, or round in a circle, in which mlagents-learn hangs.
+        """
+        config, seen, name = self.document.value, set(), brain
+        if name not in config:
+            return None
+        while not isinstance(config[name], dict):
+            seen.add(name)
+            target = config[name]
+            if target is None:
+                raise AliasError(name, f"The section {name} is empty.", "Put settings below it, or delete it.")
+            if not isinstance(target, str) or target not in config:
+                close = keys.nearest(target, config) if isinstance(target, str) else ""
+                what = f"The section {name} points to {keys.shown(target)}, which is no section."
+                raise AliasError(name, what, f"A section holds settings or the name of another section.{close}")
+            if target in seen:
+                raise AliasError(name, f"The section {name} points to itself.", "mlagents-learn would hang for ever.")
+            name = target
+        return name
+
+    def effective(self, brain: str, section: str | None) -> BrainSettings:
+        """Put together what a brain is trained with."""
+        config = self.document.value
+        settings, origins = dict(config["default"]), dict.fromkeys(config["default"], "default")
+        if section is not None:
+            settings |= config[section]
+            origins |= dict.fromkeys(config[section], section)
+        for path, value in self.overrides.items():
+            _put(settings, path, value)
+            origins[path[0]] = "hyperparameter" if len(path) == 1 else origins.get(path[0], "hyperparameter")
+        trainer = settings.get("trainer")
+        return BrainSettings(
+            brain, section or "default", trainer if trainer in keys.TRAINERS else None, settings, origins
+        )
+
+
+class AliasError(ValueError):
+    """A brain's name leads to no section."""
+
+    def __init__(self, section: str, what: str, todo: str) -> None:
+        super().__init__(what)
+        self.section, self.what, self.todo = section, what, todo
+
+
+def _put(settings: dict, path: tuple[str, ...], value: Any) -> None:
+    for key in path[:-1]:
+        inner = settings.get(key)
+        settings[key] = dict(inner) if isinstance(inner, dict) else {}
+        settings = settings[key]
+    settings[path[-1]] = value
+
+
+def examine(brain: BrainSettings, source: Source, described: Brain | None = None) -> Iterator[Finding]:
+    """Judge a brain's settings as its trainer would use them.
+
+    Parameters
+    ----------
+    brain
+        The settings.
+    source
+        Where they come from.
+    described
+        What the brain sees and does, where known.
+    """
+    settings, trainer = brain.settings, brain.trainer
+
+    def place(*path: str) -> tuple[str, int | None]:
+        origin = brain.origins.get(path[0], brain.section)
+        if path in source.overrides or origin == "hyperparameter":
+            return f"hyperparameter {'.'.join(path)}", None
+        return source.path, source.document.line(origin, *path)
+
+    def finding(level: Level, what: str, todo: str, *path: str, text: str = "") -> Finding:
+        return Finding(level, what, todo, *place(*path), text=text)
+
+    if "trainer" not in settings:
+        yield finding(
+            "error", f"{brain.section} names no trainer.", "Add trainer: ppo (or sac, or offline_bc).", "trainer"
+        )
+        return
+    if trainer is None:
+        level, what, todo = keys.judge("trainer", settings["trainer"], keys.RULES["trainer"])
+        yield finding(level, what, todo, "trainer")
+        return
+
+    known = keys.REQUIRED[trainer] | keys.OPTIONAL[trainer]
+    for key in sorted(keys.REQUIRED[trainer] - settings.keys()):
+        close = keys.elsewhere(key, settings, [keys.ELSEWHERE])
+        if not close:
+            close = keys.nearest(key, [name for name in settings if name not in keys.KNOWN])
+            close = close.replace("Did you mean", "Is it meant by")
+        text = keys.signals_of_before(settings) if key == "reward_signals" else ""
+        if text and {"gamma", "use_curiosity"} & settings.keys():
+            close = " ML-Agents 0.3 to 0.8 have gamma and use_curiosity in its place. What they say is now:"
+        elif text:
+            close = f"{close} The reward that the environment gives is:"
+        what = (
+            f"{key} is missing in section {brain.section} and in default."
+            if brain.section != "default"
+            else f"{key} is missing in default."
+        )
+        yield finding("error", what, f"The {trainer} trainer can't start without it.{close}", key, text=text)
+    for key in settings:
+        if key in keys.ELSEWHERE:
+            how = "set by mlagents-learn here" if key in keys.RESERVED else "ignored"
+            yield finding("warning", *keys.of_release(key, keys.ELSEWHERE, how), key)
+        elif key in keys.RESERVED:
+            yield finding(
+                "warning",
+                f"{key} is set.",
+                "mlagents-learn sets it itself; its files would lie elsewhere. Delete it.",
+                key,
+            )
+        elif key not in keys.KNOWN:
+            yield finding(
+                "warning", f"{key} is not known.", f"mlagents-learn ignores it.{keys.nearest(key, known)}", str(key)
+            )
+        elif key not in known and key != "trainer" and brain.origins[key] not in ("default", "hyperparameter"):
+            yield finding("note", f"{key} is not read by the {trainer} trainer.", "It does nothing here.", key)
+
+    bad = set()
+    for key in sorted(known & settings.keys()):
+        if key in ("memory_size", "sequence_length") and not settings.get("use_recurrent"):
+            continue
+        rule = keys.RULES[key]
+        if trainer == "offline_bc" and key == "batch_size":
+            rule = keys.Rule("number", usual=rule.usual)
+        elif trainer == "sac" and key == "batch_size":
+            rule = keys.Rule("whole", low=1, usual=rule.usual)
+        if judged := keys.judge(key, settings[key], rule):
+            yield finding(*judged, key)
+            bad |= {key} if judged[0] == "error" else set()
+
+    yield from _together(settings, trainer, bad, finding, getattr(described, "agents", 0))
+    yield from _cameras(settings, trainer, described.cameras if described else (), finding)
+
+    def check_demo(named: str, *path: str) -> Generator[Finding, None, list[bool]]:
+        return source.check_demo(named, *place(*path), described, trainer == "offline_bc")
+
+    if trainer != "offline_bc":
+        yield from _signals(settings, trainer, finding, check_demo)
+        yield from _pretraining(settings, trainer, finding, check_demo)
+    elif "demo_path" not in bad and "demo_path" in settings:
+        ends = yield from check_demo(settings["demo_path"], "demo_path")
+        yield from _offline_batches(settings, ends, bad, finding)
+
+
+# Agents of a scene that is not known: more than most have.
+_MANY_AGENTS = 32
+
+
+def _together(
+    settings: Mapping[str, Any], trainer: str, bad: set[str], finding: Callable, agents: int
+) -> Iterator[Finding]:
+    """Check settings that must fit each other."""
+
+    def good(*names: str) -> bool:
+        return not bad & set(names) and all(name in settings for name in names)
+
+    if good("summary_freq") and settings["summary_freq"] == 0:
+        what = "summary_freq is 0, which mlagents-learn divides by."
+        yield finding("error", what, "It must be above 0.", "summary_freq")
+    if good("batch_size", "buffer_size") and trainer != "offline_bc":
+        batch, buffer = settings["batch_size"], settings["buffer_size"]
+        if math.isinf(buffer):
+            yield finding(
+                "error", f"buffer_size is {buffer}.", "It is never full, so nothing is learnt.", "buffer_size"
+            )
+        elif batch > buffer and trainer == "sac":
+            what = f"batch_size {batch} is more than buffer_size {buffer}."
+            todo = "What was drawn from is thrown away after each update. Make the buffer some 100 times the batch."
+            yield finding("warning", what, todo, "buffer_size")
+        elif batch > buffer:
+            # The buffer is emptied by an update once it is over its size, which whole trajectories may bring it far.
+            longest = settings["time_horizon"] + 1 if good("time_horizon") else math.inf
+            needed = math.ceil((batch - buffer) / max(1, longest))
+            what = f"batch_size {batch} is more than buffer_size {buffer}."
+            todo = f"A batch is full only when {needed} agents or more fill the buffer at once. "
+            todo = ("" if math.isinf(longest) else todo) + "Make the buffer some 10 times the batch."
+            yield finding("error" if needed > max(agents, _MANY_AGENTS) else "warning", what, todo, "buffer_size")
+        elif trainer == "ppo" and batch > 0 and buffer % batch:
+            what = f"buffer_size {buffer} is no multiple of batch_size {batch}."
+            todo = f"Each update drops what is over; {max(1, round(buffer / batch)) * batch} would fit."
+            yield finding("warning" if buffer % batch > buffer / 20 else "note", what, todo, "buffer_size")
+        filled = buffer if trainer == "ppo" else batch
+        filled = 2 * filled / (agents or 100) + min(settings["time_horizon"] if good("time_horizon") else 0, filled)
+        if good("max_steps") and float(settings["max_steps"]) < filled:
+            what = f"max_steps {settings['max_steps']} may end before the first update."
+            yield finding(
+                "warning",
+                what,
+                f"Its agents must bring more than {buffer if trainer == 'ppo' else batch} steps before.",
+                "max_steps",
+            )
+    if trainer == "sac" and good("max_steps", "buffer_init_steps"):
+        most, start = settings["max_steps"], settings["buffer_init_steps"]
+        if float(most) <= start:
+            what = f"max_steps {most} is not more than buffer_init_steps {start}."
+            yield finding("error", what, "SAC would end before it learns anything.", "max_steps")
+        interval = settings.get("train_interval", 1) if "train_interval" not in bad else 1
+        if interval > 0 and interval * ((float(most) + 1) // interval) < max(start, 1):
+            what = f"No step up to max_steps {most} is a multiple of train_interval {interval}."
+            yield finding("error", what, "SAC would end before it learns anything.", "train_interval")
+    if settings.get("use_recurrent"):
+        yield from _recurrent(settings, trainer, good, finding)
+
+
+def _sequences(settings: Mapping[str, Any]) -> int:
+    return max(1, settings.get("sequence_length") or 1) if settings.get("use_recurrent") else 1
+
+
+def _drawn_from(ends: list[bool], sequence: int) -> int:
+    """Return how many steps of demonstrations batches are drawn from: each episode is filled up to whole sequences."""
+    episodes = [0]
+    for end in ends[1:]:
+        episodes[-1] += 1
+        episodes += [0] if end else []
+    return sum(math.ceil(steps / sequence) * sequence for steps in episodes)
+
+
+def _offline_batches(
+    settings: Mapping[str, Any], ends: list[bool], bad: set[str], finding: Callable
+) -> Iterator[Finding]:
+    if not ends or bad & {"batch_size", "batches_per_epoch", "sequence_length"}:
+        return
+    sequence = _sequences(settings)
+    drawn, count = _drawn_from(ends, sequence), max(1, int(settings.get("batch_size", 0) / sequence))
+    batches = min(drawn // count, settings.get("batches_per_epoch", 0))
+    if drawn <= count:
+        what = f"batch_size {settings['batch_size']} is too large for {drawn} steps of demonstrations."
+        yield finding("error", what, "No batch is ever full. Lower it, or record more.", "batch_size")
+    elif batches * count * sequence > drawn:
+        what = f"{batches} batches of {count * sequence} steps are more than the demonstrations' {drawn}."
+        todo = "mlagents-learn fails when they run out. Lower batch_size or batches_per_epoch, or record more."
+        yield finding("error", what, todo, "batches_per_epoch")
+
+
+def _recurrent(settings: Mapping[str, Any], trainer: str, good: Callable, finding: Callable) -> Iterator[Finding]:
+    if good("memory_size"):
+        memory = settings["memory_size"]
+        parts = 8 if trainer == "sac" else 4  # of which each network of the trainer takes one, or two
+        if memory <= 0 or memory % parts:
+            todo = f"A recurrent network of {trainer} needs a size above 0 that is divisible by {parts}, e.g. 256."
+            yield finding("error", f"memory_size is {memory}.", todo, "memory_size")
+    if good("sequence_length"):
+        length = settings["sequence_length"]
+        if length < 1:
+            yield finding("error", f"sequence_length is {length}.", "It must be 1 or more, e.g. 64.", "sequence_length")
+        elif good("batch_size") and settings["batch_size"] < length:
+            what = f"sequence_length {length} is more than batch_size {settings['batch_size']}."
+            level = "error" if trainer == "sac" else "warning"
+            yield finding(level, what, "A batch must hold one whole sequence at least.", "sequence_length")
+
+
+# The least height and width that each encoder's convolutions leave something of.
+_LEAST_IMAGE = {"simple": 20, "nature_cnn": 36, "resnet": 15}
+
+
+def _cameras(settings: Mapping[str, Any], trainer: str, cameras: tuple, finding: Callable) -> Iterator[Finding]:
+    encoder = "simple" if trainer == "offline_bc" else settings.get("vis_encode_type", "simple")
+    for height, width, _ in cameras:
+        if encoder in _LEAST_IMAGE and min(height, width) < _LEAST_IMAGE[encoder]:
+            what = f"The encoder {encoder} can't read an image of {width} x {height}."
+            todo = f"It needs {_LEAST_IMAGE[encoder]} pixels each way. Enlarge the camera in Unity or choose another."
+            yield finding("error", what, todo, "vis_encode_type")
+
+
+def _signals(settings: Mapping[str, Any], trainer: str, finding: Callable, check_demo: Callable) -> Iterator[Finding]:
+    signals = settings.get("reward_signals")
+    if not isinstance(signals, dict):
+        return
+    if not [name for name, value in signals.items() if trainer == "ppo" or isinstance(value, dict)]:
+        todo = "Add extrinsic with strength 1.0 and gamma 0.99, the reward that the environment gives."
+        yield finding("error", "reward_signals names no signal.", todo, "reward_signals")
+        return
+    for name, values in signals.items():
+        path = ("reward_signals", str(name))
+        if trainer == "sac" and not isinstance(values, dict):
+            if name == keys.SAC_SIGNAL_SETTING:
+                if judged := keys.judge(str(name), values, keys.RULES[name]):
+                    yield finding(*judged, *path)
+            elif name in keys.OTHER_SIGNALS:
+                yield finding("warning", *keys.of_release(name, keys.OTHER_SIGNALS, "ignored"), *path)
+            else:
+                yield finding("warning", f"{name} holds no settings.", "SAC ignores it.", *path)
+        elif name in keys.OTHER_SIGNALS:
+            yield finding("error", *keys.of_release(name, keys.OTHER_SIGNALS, "no reward signal here"), *path)
+        elif name not in keys.REWARD_SIGNALS:
+            known = (*keys.REWARD_SIGNALS, *([keys.SAC_SIGNAL_SETTING] if trainer == "sac" else []))
+            yield finding(
+                "error", f"{name} is no reward signal.", f"Known: {', '.join(known)}.{keys.nearest(name, known)}", *path
+            )
+        elif not isinstance(values, dict):
+            yield finding("error", f"{name} holds no settings.", "It needs strength and gamma.", *path)
+        else:
+            yield from _group(path, values, *keys.REWARD_SIGNALS[name], finding, check_demo)
+
+
+def _pretraining(
+    settings: Mapping[str, Any], trainer: str, finding: Callable, check_demo: Callable
+) -> Iterator[Finding]:
+    values = settings.get("pretraining")
+    if not isinstance(values, dict):
+        return
+    ends = yield from _group(("pretraining",), values, *keys.PRETRAINING, finding, check_demo)
+    if trainer == "sac" and "samples_per_update" in values:
+        todo = "SAC sets it itself and fails if it is given. Delete it."
+        yield finding("error", "samples_per_update is set for SAC.", todo, "pretraining", "samples_per_update")
+    if isinstance(settings.get("learning_rate"), str):
+        todo = "Pretraining needs a number, but YAML takes one like 1e-4 for text: write 1.0e-4."
+        yield finding("error", f"learning_rate is {settings['learning_rate']!r}, a text.", todo, "learning_rate")
+    whole = values.get("batch_size") or settings.get("batch_size")
+    most = settings.get("batch_size") if trainer == "sac" else values.get("samples_per_update", 0)
+    if ends and isinstance(whole, int) and isinstance(most, int):
+        sequence = _sequences(settings)
+        drawn = _drawn_from(ends, sequence)
+        count = max(1, min(whole, drawn) // sequence)
+        batches = min(drawn // count, most // count or drawn // count) // sequence
+        if batches < 1:
+            what = f"Pretraining draws no batch from {drawn} steps of demonstrations."
+            todo = f"Raise samples_per_update to {count * sequence} or leave it out, and keep batch_size above 0."
+            yield finding("error", what, todo, "pretraining")
+
+
+# In a group these are used as they are, where the trainer's own setting of that name is converted first.
+_GROUP_RULES = keys.RULES | {"learning_rate": keys.Rule("number", usual=(1e-9, 1))}
+# In pretraining, 0 and nothing stand for the trainer's own.
+_MAY_BE_EMPTY = {"batch_size", "num_epoch"}
+
+
+def _group(
+    path: tuple[str, ...],
+    values: Mapping,
+    required: frozenset,
+    optional: frozenset,
+    finding: Callable,
+    check_demo: Callable,
+) -> Generator[Finding, None, list[bool]]:
+    name, ends = path[-1], []
+    # VAIL alone has an encoding.
+    vail = _GROUP_RULES["encoding_size"] if values.get("use_vail") else keys.Rule("int()", usual=(1, 4096))
+    for key in sorted(required - values.keys()):
+        close = keys.elsewhere(key, values, [keys.OTHER_GROUP_KEYS])
+        yield finding("error", f"{name} lacks {key}.", f"mlagents-learn can't start without it.{close}", *path, key)
+    for key, value in values.items():
+        if key in keys.OTHER_GROUP_KEYS:
+            yield finding("error", *keys.of_release(key, keys.OTHER_GROUP_KEYS, "an error here"), *path, key)
+        elif key not in required | optional:
+            todo = f"mlagents-learn fails on it.{keys.nearest(key, required | optional)}"
+            yield finding("error", f"{name} has no setting {key}.", todo, *path, str(key))
+        elif path == ("pretraining",) and key in _MAY_BE_EMPTY and not value:
+            continue
+        elif judged := keys.judge(key, value, vail if (name, key) == ("gail", "encoding_size") else _GROUP_RULES[key]):
+            yield finding(*judged, *path, key)
+        elif key == "demo_path":
+            ends = yield from check_demo(value, *path, key)
+    return ends

@@ -1,0 +1,325 @@
+"""Recorded demonstrations (`.demo`): is it one, whose is it, and what of it does the trainer use."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import stat
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from PIL import Image
+
+from common.findings import Finding
+from mlagents_check.trainer_config.brain import Brain
+
+_BRAIN_AT = 33  # the first 33 bytes hold the header, with its length before it and zeros after it
+_MOST_ACTIONS = 10_000_000  # more and the trainer has no memory for their masks
+_ORDERS = 720  # of the files of a folder that are tried
+
+_RECORD = "Record it in Unity with a Demonstration Recorder of ML-Agents 0.8 to 0.11"
+
+# The messages as ML-Agents 0.8 to 0.11 define them: number, name and type of each field; `*` stands for repeated.
+_MESSAGES = {
+    "Header": "1 api_version int32, 2 name string, 3 steps int32, 4 episodes int32, 5 reward float",
+    "BrainParameters": "1 observations int32, 2 stacked int32, 3 action_sizes int32*, 5 descriptions string*, "
+    "6 continuous int32, 7 name string, 8 is_training bool",
+    "Custom": "",
+    "Camera": "1 shape int32*, 2 compression int32, 3 data bytes",
+    "AgentInfo": "1 observations float*, 3 text string, 4 actions float*, 5 text_action string, 6 memories float*, "
+    "7 reward float, 8 done bool, 9 max_step_reached bool, 10 id int32, 11 mask bool*, 12 custom Custom, "
+    "13 cameras Camera*",
+    "Pair": "1 info Custom, 2 action Custom",  # a step as 0.12 and later write it
+}
+
+
+def _classes() -> dict[str, Any]:
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="demonstration.proto", package="demonstration", syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for text in filter(None, fields.split(", ")):
+            number, label, kind = text.split()
+            one, repeated = kind.rstrip("*"), field.LABEL_REPEATED if kind.endswith("*") else field.LABEL_OPTIONAL
+            added = message.field.add(name=label, number=int(number), label=repeated)
+            if one in _MESSAGES:
+                added.type, added.type_name = field.TYPE_MESSAGE, f".demonstration.{one}"
+            else:
+                added.type = getattr(field, f"TYPE_{one.upper()}")
+    return message_factory.GetMessages([file], pool=descriptor_pool.DescriptorPool())
+
+
+_CLASS = {name.rpartition(".")[2]: cls for name, cls in _classes().items()}
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What a `.demo` file holds.
+
+    Parameters
+    ----------
+    name, observations, stacked, cameras, actions, action_sizes
+        Of the brain that it was recorded with, as in `Brain`.
+    promised
+        Steps that its header names; the trainer stops at them. 0 if the recording was never closed.
+    present
+        Whole steps in the file.
+    ends
+        Of each of them, whether an episode ends with it.
+    problem
+        What follows them that is no step, as the end of the sentence "it is …"; empty where the file ends there. After
+        the promised steps it is the header once more, as Unity's recorder leaves it.
+    """
+
+    name: str
+    observations: int
+    stacked: int
+    cameras: tuple[tuple[int, int, int], ...]
+    actions: str
+    action_sizes: tuple[int, ...]
+    promised: int
+    present: int
+    ends: tuple[bool, ...]
+    problem: str
+
+    @property
+    def steps(self) -> int:
+        """Steps that the trainer uses of this file, if it reads no other."""
+        return self.promised if 0 < self.promised <= self.present else self.present
+
+
+def read_demonstration(path: Path) -> Demonstration:
+    """Read a demonstration as the trainer does.
+
+    A header in the first 33 bytes, then brain parameters and an agent info for each step, each as a length and a
+    protocol buffer message. Unity's recorder appends the header once more, without a length, which nobody reads.
+
+    Raises
+    ------
+    ValueError
+        If the trainer fails on it, or gets nothing from it; the text ends the sentence "it is …".
+    """
+    data = path.read_bytes()
+    try:
+        header = _parse("Header", data, *_span(data, 0))
+        start, position = _span(data, _BRAIN_AT)
+        brain = _parse("BrainParameters", data, start, position)
+        actions = ("discrete", "continuous")[brain.continuous]
+        sizes = tuple(brain.action_sizes)
+        if not 0 <= sum(sizes) <= _MOST_ACTIONS:
+            raise ValueError
+    except (IndexError, DecodeError, ValueError):
+        raise ValueError("no demonstration, or damaged") from None
+    if _is_pair(data, position):
+        raise ValueError("recorded with ML-Agents 0.12 or later")
+    width = sum(sizes[:1]) if actions == "continuous" else len(sizes)
+    ends, problem, cameras = [], "", None
+    while position < len(data) and not problem:
+        problem = "cut short"
+        try:
+            start, position = _span(data, position)
+            problem = "cut short" if position > len(data) else "damaged"
+            info = _parse("AgentInfo", data, start, position)
+            if cameras is None:
+                cameras = tuple((camera.shape[0], camera.shape[1], camera.shape[2]) for camera in info.cameras)
+        except (IndexError, DecodeError):
+            break
+        problem = _problem(info, brain.observations * brain.stacked, width, cameras)
+        ends += [] if problem else [info.done]
+    demonstration = Demonstration(
+        *(brain.name, brain.observations, brain.stacked, cameras or (), actions, sizes),
+        *(header.steps, len(ends), tuple(ends), problem),
+    )
+    if demonstration.steps < 2 and header.steps < 2:
+        raise ValueError("without any steps")
+    if not _loads([demonstration]):
+        raise ValueError(problem)
+    if demonstration.steps < 2:
+        raise ValueError("cut short")
+    return demonstration
+
+
+def _span(data: bytes, position: int) -> tuple[int, int]:
+    """Read the length of a message; return where that begins and ends."""
+    length = shift = 0
+    while True:
+        byte = data[position]
+        length |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return position, position + (length & 0xFFFFFFFF)
+        if shift >= 64:
+            raise DecodeError("number too long")
+
+
+def _parse(name: str, data: bytes, start: int, end: int) -> Any:
+    return _CLASS[name].FromString(data[start:end])  # what is there: the trainer does not look at the length, either
+
+
+def _is_pair(data: bytes, position: int) -> bool:
+    """Whether the first step is agent info and action in two messages."""
+    try:
+        pair = _parse("Pair", data, *_span(data, position))
+    except (IndexError, DecodeError):
+        return False
+    return pair.HasField("info") and pair.HasField("action")
+
+
+def _problem(info: Any, observations: int, actions: int, cameras: Sequence[tuple[int, int, int]]) -> str:
+    """Say what the trainer would fail on in a step; empty if nothing."""
+    if observations > 0 and len(info.observations) != observations:
+        return f"damaged: a step holds {len(info.observations)} observations in the place of {observations}"
+    if len(info.actions) != actions:
+        return f"damaged: a step holds {len(info.actions)} actions in the place of {actions}"
+    if any(map(math.isinf, info.observations)) or not all(map(math.isfinite, info.actions)):
+        return "useless: a step holds numbers that are infinite or no numbers"
+    if len(info.cameras) < len(cameras):
+        return "damaged: a step lacks an image"
+    for camera, (height, width, channels) in zip(info.cameras, cameras, strict=False):
+        try:
+            image = Image.open(io.BytesIO(camera.data))
+            image.load()
+        except Exception:  # Pillow's decoders raise of many kinds
+            return "damaged: an image can't be read"
+        bands = len(image.getbands())
+        if image.size != (width, height) or (bands < 2 if channels == 1 else bands != channels):
+            return "damaged: an image is not of the size that the step names"
+    return ""
+
+
+def _loads(files: Sequence[Demonstration]) -> bool:
+    """Whether the trainer reads files in this order without failing.
+
+    It counts over all of them, and leaves each where as many steps were read as all headers so far promise.
+    """
+    read = promised = 0
+    for file in files:
+        promised += file.promised
+        if 0 < promised - read <= file.present:
+            read = promised
+        elif file.problem:
+            return False
+        else:
+            read += file.present
+    return True
+
+
+def kind_of(path: Path) -> Literal["folder", "file"] | None:
+    """Say what lies at a path; None if nothing does, or if no file could have such a name."""
+    try:
+        return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
+    except (OSError, ValueError):
+        return None
+
+
+def check_demonstration(
+    folder: Path, named: str, path: str, line: int | None, brain: Brain | None = None, exact: bool = False
+) -> Generator[Finding, None, list[bool]]:
+    """Check a `demo_path` of a config: a `.demo` file, or a folder of them, in the folder that is uploaded.
+
+    Parameters
+    ----------
+    folder
+        That folder.
+    named
+        The path in the config.
+    path, line
+        Where it stands there.
+    brain
+        The brain that is to learn from it, where known; else the files of a folder are held to the first of them.
+    exact
+        Whether the trainer wants the very same brain, as offline_bc does. GAIL and pretraining take what has the same
+        width.
+
+    Returns
+    -------
+    list of bool
+        Of each step that the trainer uses, whether an episode ends with it.
+    """
+    if Path(named).is_absolute() or ".." in Path(named).parts:
+        todo = f"In a training job only {folder}/ is there. Put it into that folder and name it from there."
+        yield Finding("error", f"demo_path {named} leads out of the folder.", todo, path, line)
+        return []
+    target = folder / named
+    kind = kind_of(target)
+    if kind == "folder":
+        files = sorted(target.glob("*.demo"))
+        if not files:
+            yield Finding("error", f"{named}/ holds no .demo file.", f"{_RECORD}.", path, line)
+    elif kind is None:
+        near = sorted(found.relative_to(folder).as_posix() for found in folder.rglob("*.demo"))[:3]
+        hint = f" Found: {', '.join(near)}." if near else f" {_RECORD}."
+        todo = f"A demo_path is read from {folder}/.{hint}"
+        yield Finding("error", f"The demonstration {named} is missing.", todo, path, line)
+        return []
+    elif target.suffix != ".demo":
+        yield Finding("error", f"{named} does not end in .demo.", "mlagents-learn reads .demo files alone.", path, line)
+        return []
+    else:
+        files = [target]
+    first, read = None, []
+    for file in files:
+        shown = file.relative_to(folder).as_posix()
+        try:
+            demonstration = read_demonstration(file)
+        except (ValueError, OSError) as error:
+            text = f"unreadable ({error.strerror})" if isinstance(error, OSError) else error
+            yield Finding("error", f"{shown} is {text}.", f"{_RECORD}.", path, line)
+            continue
+        read.append(demonstration)
+        if demonstration.steps != demonstration.promised:
+            what = f"{shown} holds {demonstration.steps} steps, its header names {demonstration.promised}."
+            yield Finding("warning", what, "It may be cut short; copy or record it again.", path, line)
+        differences = list(_differences(demonstration, brain, exact)) if brain else []
+        for level, holds, has in differences:
+            what = f"{shown} holds {holds}, but {'brain ' if first is None else ''}{first or brain.name} has {has}."
+            todo = "mlagents-learn fails on it." if level == "error" else "One action would be taken for another."
+            yield Finding(level, what, f"{todo} {_RECORD}, in the scene that is trained.", path, line)
+        what = f"{shown}: {demonstration.steps} steps of brain {demonstration.name}."
+        if brain is None:
+            todo = "Observations and actions must be those of the brain that is trained; only a start tells them."
+            yield Finding("note", what, todo, path, line)
+            brain, first = demonstration, shown
+        elif not differences and first is None:
+            yield Finding("note", what, f"Observations and actions are those of brain {brain.name}.", path, line)
+    if any(file.steps != file.promised for file in read):
+        orders = itertools.islice(itertools.permutations(read), _ORDERS)
+        if not all(map(_loads, orders)):
+            what = f"The headers in {named}/ name more or fewer steps than there are."
+            todo = f"mlagents-learn counts them over all files, and may fail. Leave out those warned of. {_RECORD}."
+            yield Finding("error", what, todo, path, line)
+    return [end for file in read for end in file.ends[: file.steps]]
+
+
+def _differences(
+    demonstration: Brain, brain: Brain, exact: bool
+) -> Iterator[tuple[Literal["error", "warning"], str, str]]:
+    """Tell in what a demonstration's brain is unlike the one that is trained: level, what the first has, the second."""
+    pair = (demonstration, brain)
+    seen = [(one.observations, one.stacked) if exact else one.observations * one.stacked for one in pair]
+    if seen[0] != seen[1] and (exact or brain.observations):
+        yield "error", *map(_observations, pair)
+    cameras = [list(map(tuple, one.cameras)) for one in pair]
+    if cameras[0] != cameras[1] if exact else cameras[0][: len(cameras[1])] != cameras[1]:
+        yield "error", *map(_cameras, pair)
+    if (demonstration.actions, tuple(demonstration.action_sizes)) != (brain.actions, tuple(brain.action_sizes)):
+        widths = [sum(one.action_sizes[:1]) if one.actions == "continuous" else len(one.action_sizes) for one in pair]
+        yield "error" if exact or widths[0] != widths[1] else "warning", *map(_actions, pair)
+
+
+def _observations(brain: Brain) -> str:
+    return f"{brain.observations} observations{f' x {brain.stacked}' if brain.stacked > 1 else ''}"
+
+
+def _cameras(brain: Brain) -> str:
+    sizes = [f"{width} x {height} x {channels}" for height, width, channels in brain.cameras]
+    return f"camera{'s' if len(sizes) > 1 else ''} {', '.join(sizes)}" if sizes else "no camera"
+
+
+def _actions(brain: Brain) -> str:
+    return f"{' x '.join(map(str, brain.action_sizes))} {brain.actions} actions"

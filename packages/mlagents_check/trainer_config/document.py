@@ -1,0 +1,192 @@
+"""A YAML file with the line of every key, read by the same parser that mlagents-learn uses."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
+
+from common.findings import Finding
+
+_DEPTH = 4  # a config has no keys that lie deeper
+MOST_CHARACTERS = 100_000  # of a file; the largest public trainer config has 20,000
+MOST_VALUES = 10_000  # keys, values and what aliases stand for, counted each time
+MOST_LEVELS = 40  # of values inside values
+
+
+class BoundedLoader(yaml.SafeLoader):
+    """The loader of mlagents-learn, which refuses a document that grows: aliases inside aliases stand for billions.
+
+    Everything that walks through what it returns, such as a merge or `repr`, is bounded by the same count.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.values = self.levels = 0
+        self.sizes: dict[str, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Count a node, and an alias as all that it stands for."""
+        event = self.peek_event()
+        anchor, is_alias = event.anchor, isinstance(event, yaml.AliasEvent)
+        if is_alias and anchor in self.anchors and anchor not in self.sizes:
+            raise ComposerError(None, None, f"the anchor {anchor} contains itself", event.start_mark)
+        before = self.values
+        self.values += self.sizes.get(anchor, 0) if is_alias else 1
+        self.levels += 1
+        if self.values > MOST_VALUES or self.levels > MOST_LEVELS:
+            most = f"{MOST_VALUES:,} values" if self.values > MOST_VALUES else f"{MOST_LEVELS} levels of values"
+            raise ComposerError(None, None, f"it holds more than {most}, aliases counted", event.start_mark)
+        node = super().compose_node(parent, index)
+        self.levels -= 1
+        if anchor is not None and not is_alias:
+            self.sizes[anchor] = self.values - before
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Make a value of a node; what Python can't hold is an error in its line."""
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int):
+                float(value)  # what is too large for that has no use, and may be too large to be written
+            return value
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            what = f"{reprlib.repr(node.value)} can't be read as {node.tag.rpartition(':')[2]}"
+            raise ConstructorError(None, None, what, node.start_mark) from None
+
+
+LOADER = BoundedLoader
+
+
+class UnreadableError(ValueError):
+    """The text is no YAML that mlagents-learn can read."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML file.
+
+    Parameters
+    ----------
+    value
+        What it says.
+    lines
+        Line of each key, counted from 1, by the path of keys to it.
+    repeated
+        Paths of keys that stand twice in one mapping, with the line of the later one.
+    """
+
+    value: Any
+    lines: dict[tuple, int]
+    repeated: tuple[tuple[tuple, int], ...]
+
+    def line(self, *keys: Any) -> int | None:
+        """Line of a key, or of the nearest one above it where that has none (merged by ``<<``)."""
+        return next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), None)
+
+
+def read_text(path: Path) -> str:
+    """Read a file, no more of it than any trainer file may have.
+
+    Raises
+    ------
+    OSError
+        If it can't be read.
+    UnreadableError
+        If it is no file, too large or not UTF-8 text.
+    """
+    if path.exists() and not path.is_file():
+        raise UnreadableError("it is no file")
+    with path.open("rb") as file:
+        content = file.read(4 * MOST_CHARACTERS + 1)
+    if len(content) > 4 * MOST_CHARACTERS:
+        raise UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        is_utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        raise UnreadableError("it is UTF-16, not UTF-8 text" if is_utf16 else "it is not UTF-8 text", line) from error
+
+
+def read_document(text: str) -> Document:
+    """Read YAML.
+
+    Raises
+    ------
+    UnreadableError
+        With the line, if it is not one valid document, contains itself, or is larger than any trainer file.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise UnreadableError(f"it has {len(text):,} characters, more than {MOST_CHARACTERS:,}")
+    loader = None
+    try:
+        loader = LOADER(text)
+        node = loader.get_single_node()
+        # Before merge keys are followed: what a mapping takes from another and sets anew does not stand twice.
+        repeated = tuple(_repeated(node))
+        value = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise UnreadableError(_problem(error), line) from error
+    except yaml.reader.ReaderError as error:
+        character = f"U+{error.character:04X}" if isinstance(error.character, int) else repr(error.character)
+        line = text.count("\n", 0, error.position) + 1
+        raise UnreadableError(f"it holds the character {character}, which YAML does not allow", line) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # PyYAML's own slips
+        raise UnreadableError(f"it can't be parsed ({type(error).__name__})", loader and loader.line + 1) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    return Document(value, dict(_keys(node, ())), repeated)
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    problem = str(error.problem or error.context or "not valid YAML")
+    if problem.startswith("but "):
+        problem = f"{error.context}, {problem}"
+    if "'\\t'" in problem:
+        problem += " (indent with spaces, never with tabs)"
+    return problem
+
+
+def _repeated(node: Any) -> Iterator[tuple[tuple, int]]:
+    seen = set()
+    for keys, line in _keys(node, ()):
+        if keys in seen:
+            yield keys, line
+        seen.add(keys)
+
+
+def _keys(node: Any, above: tuple) -> Iterator[tuple[tuple, int]]:
+    if not isinstance(node, yaml.MappingNode) or len(above) >= _DEPTH:
+        return
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            keys = (*above, _plain(key))
+            yield keys, key.start_mark.line + 1
+            yield from _keys(value, keys)
+
+
+def _plain(key: yaml.ScalarNode) -> Any:
+    try:
+        return LOADER("").construct_object(key)
+    except yaml.YAMLError:
+        return key.value
+
+
+def repeated_keys(document: Document, path: str) -> Iterator[Finding]:
+    """Warn of keys that stand twice: the parser takes the last one without a word."""
+    for keys, line in document.repeated:
+        what = f"{'.'.join(map(str, keys))} stands twice."
+        yield Finding("warning", what, "The last one counts. Delete the other.", path, line)

@@ -1,0 +1,255 @@
+"""A job's hyperparameters, judged before the job is paid for: names, types and ranges as the container takes them.
+
+A test holds this table against the container's own, which refuses at start what is wrong here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from common.findings import Finding
+from mlagents_check.trainer_config import keys
+
+IGNORED_PREFIXES = ("sagemaker_", "_tuning_")
+LARGEST = 2**31 - 1
+MOST_OF_RUN_ID = 60
+
+
+@dataclass(frozen=True)
+class Option:
+    """A hyperparameter that is no trainer key: how it is read, and its least and greatest value."""
+
+    read: Callable[[str], Any]
+    least: float = -math.inf
+    most: float = math.inf
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.read is _whole
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, so that there are others between two of them."""
+        return self.read in (_whole, _finite)
+
+
+def _text(text: str) -> str:
+    if not text or "\0" in text or len(text) > 400:
+        raise ValueError
+    return text
+
+
+def _words(text: str) -> str:
+    if "\0" in text:
+        raise ValueError
+    try:
+        is_list = isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        is_list = False
+    if not is_list:
+        shlex.split(text)
+    return text
+
+
+def _whole(text: str) -> int:
+    if (value := float(text)) != int(value) or value > LARGEST:
+        raise ValueError
+    return int(value)
+
+
+def _count_or_auto(text: str) -> int | None:
+    return None if text == "auto" else _whole(text)
+
+
+def _switch(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError
+    return value
+
+
+def _goal(text: str) -> float:
+    return _finite(text.rpartition("=")[2])
+
+
+LEVERS = (
+    *("threads", "lookups", "sessions", "minibatches", "experiences", "returns"),
+    *("waiting", "brains", "ahead", "columns", "messages"),
+)
+"""What the container can make the trainer faster with."""
+
+
+def _levers(text: str) -> str:
+    if text not in ("all", "none") and not {name.strip() for name in text.split(",")} <= set(LEVERS):
+        raise ValueError
+    return text
+
+
+OPTIONS: Mapping[str, Option] = {
+    "env": Option(_text),
+    "run-id": Option(_text),
+    "trainer-config": Option(_text),
+    "curriculum": Option(_text),
+    "sampler": Option(_text),
+    "lesson": Option(_whole, 0),
+    "num-envs": Option(_count_or_auto, 1, 512),
+    "seed": Option(_whole, -1, 2**31 - 1),
+    "save-freq": Option(_whole, 1),
+    "keep-checkpoints": Option(_whole, 2),
+    "base-port": Option(_count_or_auto, 1024, 65000),
+    "no-graphics": Option(_switch),
+    "slow": Option(_switch),
+    "env-args": Option(_words),
+    "debug": Option(_switch),
+    "levers": Option(_levers),
+    "stop-at-reward": Option(_goal),
+    "stall-timeout": Option(_finite, 1),
+    "max-restarts": Option(_whole, 0),
+}
+
+# Trainer keys that a job may override. Stricter than the config itself, where text may stand for a number.
+_KEYS: Mapping[str, Option] = {
+    "trainer": Option(_text),
+    "max_steps": Option(_whole, 1),
+    "batch_size": Option(_whole, 1),
+    "buffer_size": Option(_whole, 1),
+    "learning_rate": Option(_finite, 1e-12, 1),
+    "learning_rate_schedule": Option(_text),
+    "beta": Option(_finite, 0),
+    "epsilon": Option(_finite, 0),
+    "lambd": Option(_finite, 0, 1),
+    "num_epoch": Option(_whole, 1),
+    "hidden_units": Option(_whole, 1),
+    "num_layers": Option(_whole, 0),
+    "normalize": Option(_switch),
+    "time_horizon": Option(_whole, 1),
+    "summary_freq": Option(_whole, 1),
+    "use_recurrent": Option(_switch),
+    "memory_size": Option(_whole, 4),
+    "sequence_length": Option(_whole, 1),
+    "vis_encode_type": Option(_text),
+    "buffer_init_steps": Option(_whole, 0),
+    "init_entcoef": Option(_finite, 0),
+    "num_update": Option(_whole, 1),
+    "train_interval": Option(_whole, 1),
+    "tau": Option(_finite, 0, 1),
+    "save_replay_buffer": Option(_switch),
+    "batches_per_epoch": Option(_whole, 1),
+    "demo_path": Option(_text),
+    "pretraining.strength": Option(_finite, 0),
+    "pretraining.demo_path": Option(_text),
+    "pretraining.steps": Option(_whole, 0),
+    "pretraining.batch_size": Option(_whole, 1),
+    "pretraining.num_epoch": Option(_whole, 1),
+    "pretraining.samples_per_update": Option(_whole, 0),
+    "reward_signals.reward_signal_num_update": Option(_whole, 1),
+}
+_SIGNAL_KEYS: Mapping[str, Option] = {
+    "strength": Option(_finite, 0),
+    "gamma": Option(_finite, 0, 1),
+    "encoding_size": Option(_whole, 1),
+    "learning_rate": Option(_finite, 1e-12, 1),
+    "demo_path": Option(_text),
+    "use_actions": Option(_switch),
+    "use_vail": Option(_switch),
+}
+TRAINER_KEYS: Mapping[str, Option] = {
+    **_KEYS,
+    **{
+        f"reward_signals.{signal}.{key}": _SIGNAL_KEYS[key]
+        for signal, (required, optional) in keys.REWARD_SIGNALS.items()
+        for key in sorted(required | optional)
+    },
+}
+
+_EXPECTED = {
+    _text: "a name",
+    _words: "words as a shell splits them, without the character 0",
+    _whole: f"a whole number of at most {LARGEST}",
+    _count_or_auto: "a whole number or auto",
+    _switch: "true or false",
+    _finite: "a number",
+    _levers: f"all, none or some of {', '.join(LEVERS)}, with commas between",
+    _goal: "a reward such as 80, or 3DBall=80",
+}
+
+
+def decode(value: Any) -> str:
+    """Take a value out of its JSON encoding where it has one, as the container does."""
+    if not isinstance(value, str):
+        try:
+            return json.dumps(value, default=str)
+        except (TypeError, ValueError, RecursionError):  # a list inside itself, a number of thousands of digits
+            return f"a {type(value).__name__} that has no text"
+    try:
+        decoded = json.loads(value)
+    except (ValueError, RecursionError):
+        return value.strip()
+    return decoded.strip() if isinstance(decoded, str) else value.strip()
+
+
+def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any], list[Finding]]:
+    """Part a job's hyperparameters into options and overrides of the trainer config.
+
+    Returns
+    -------
+    tuple
+        Options by name; overrides by their path of keys; what is wrong with any of them.
+    """
+    options: dict[str, Any] = {}
+    overrides: dict[tuple[str, ...], Any] = {}
+    findings: list[Finding] = []
+    every = {**OPTIONS, **TRAINER_KEYS}
+    for name, value in ((str(name), value) for name, value in given.items()):
+        if name.startswith(IGNORED_PREFIXES):
+            continue
+        text, place = decode(value), f"hyperparameter {name}"
+        if name not in every:
+            findings.append(_unknown(name, every, place))
+        elif wrong := _read(name, every[name], text, place):
+            findings.append(wrong)
+        elif name in OPTIONS:
+            options[name] = every[name].read(text)
+        else:
+            overrides[tuple(name.split("."))] = every[name].read(text)
+    return options, overrides, findings
+
+
+def _unknown(name: str, every: Mapping[str, Option], place: str) -> Finding:
+    start = name[:100]  # each known name is compared with it letter by letter
+    close = get_close_matches(start, every, 1, 0.6) or get_close_matches(start.replace("_", "-"), every, 1, 0.6)
+    hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(OPTIONS)} and the trainer's keys."
+    return Finding("error", f"{name} is no hyperparameter.", f"The job would fail at once. {hint}", place)
+
+
+def _read(name: str, option: Option, text: str, place: str) -> Finding | None:
+    """Say what is wrong with a value; None if nothing is."""
+    try:
+        value = option.read(text)
+    except (ValueError, KeyError, OverflowError):
+        return Finding("error", f"{name} is {keys.shown(text)}.", f"It must be {_EXPECTED[option.read]}.", place)
+    if isinstance(value, (int, float)) and not option.least <= value <= option.most:
+        bounds = f"{option.least:g} or more" if math.isinf(option.most) else f"{option.least:g} to {option.most:g}"
+        return Finding("error", f"{name} is {text}.", f"It must be {bounds}.", place)
+    if name == "run-id" and not _can_be_folder(text):
+        todo = (
+            f"It becomes a folder's name: {MOST_OF_RUN_ID} letters, digits, dots, dashes and underscores, beginning "
+            "with none of the dots and dashes."
+        )
+        return Finding("error", f"run-id is {text!r}.", todo, place)
+    return None
+
+
+def _can_be_folder(text: str) -> bool:
+    good = all(sign.isalnum() or sign in "._-" for sign in text)
+    return good and text[0] not in ".-" and len(text) <= MOST_OF_RUN_ID

@@ -1,0 +1,364 @@
+"""What each key of a trainer config must be, as ML-Agents 0.11.0 reads it.
+
+A test holds these tables against the source of the installed wheel, so that they can't drift from it.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, Literal
+
+import yaml
+
+from mlagents_check.trainer_config.document import LOADER
+
+TRAINERS = ("ppo", "sac", "offline_bc")
+
+_COMMON_RL = ("batch_size", "buffer_size", "hidden_units", "learning_rate", "max_steps", "normalize", "num_layers")
+_COMMON_RL += ("time_horizon", "sequence_length", "summary_freq", "use_recurrent", "memory_size", "reward_signals")
+
+# What the trainers refuse to start without.
+REQUIRED: Mapping[str, frozenset[str]] = {
+    "ppo": frozenset((*_COMMON_RL, "beta", "epsilon", "lambd", "num_epoch")),
+    "sac": frozenset((*_COMMON_RL, "buffer_init_steps", "init_entcoef", "num_update", "tau", "vis_encode_type")),
+    "offline_bc": frozenset(
+        ("batch_size", "summary_freq", "max_steps", "batches_per_epoch", "use_recurrent", "hidden_units")
+    ).union(("learning_rate", "num_layers", "sequence_length", "memory_size", "demo_path")),
+}
+
+# What they read if it is there.
+OPTIONAL: Mapping[str, frozenset[str]] = {
+    "ppo": frozenset(("learning_rate_schedule", "vis_encode_type", "pretraining")),
+    "sac": frozenset(("learning_rate_schedule", "pretraining", "train_interval", "save_replay_buffer")),
+    "offline_bc": frozenset(("normalize",)),
+}
+
+# Set by mlagents-learn itself; in a section they would move its files.
+RESERVED = frozenset(("summary_path", "model_path", "keep_checkpoints"))
+
+KNOWN = frozenset({"trainer"}.union(*REQUIRED.values(), *OPTIONAL.values()))
+
+REWARD_SIGNALS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # name: (required, optional)
+    "extrinsic": (frozenset(("strength", "gamma")), frozenset()),
+    "curiosity": (frozenset(("strength", "gamma", "encoding_size")), frozenset(("learning_rate",))),
+    "gail": (
+        frozenset(("strength", "gamma", "demo_path")),
+        frozenset(("encoding_size", "learning_rate", "use_actions", "use_vail")),
+    ),
+}
+SAC_SIGNAL_SETTING = "reward_signal_num_update"  # stands among the signals, and SAC alone knows it
+
+PRETRAINING = (
+    frozenset(("strength", "demo_path", "steps")),
+    frozenset(("batch_size", "num_epoch", "samples_per_update")),
+)
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "trainer": TRAINERS,
+    "learning_rate_schedule": ("linear", "constant"),
+    "vis_encode_type": ("simple", "nature_cnn", "resnet"),
+}
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A key, or a value, that other releases of ML-Agents have and 0.11.0 has not.
+
+    Parameters
+    ----------
+    releases
+        Which, as ``0.13 and later`` or ``0.3 to 0.8``, by the number of the Python package.
+    todo
+        What to do about it in 0.11.0.
+    key
+        The key that takes its place; empty if none does.
+    """
+
+    releases: str
+    todo: str
+    key: str = ""
+
+    @property
+    def counts_each_agent(self) -> bool:
+        """Whether all these releases count the steps of every agent, as 0.14 and later do."""
+        first = self.releases.split()[0].split(".")
+        return (int(first[0]), int(first[1])) >= (0, 14)
+
+
+_DEMO = "Record a demonstration in Unity, and write trainer: offline_bc with its demo_path"
+_START = "Give the earlier job to training.launch as start_from"
+_DELETE = "Delete it: 0.11.0 "
+
+# Read from the packages 0.4.0 to 0.6.0, 0.9.0, 0.10.0 and 0.12.0 to 1.1.0, and from ML-Agents' docs/Migrating.md.
+ELSEWHERE: Mapping[str, Elsewhere] = {
+    "gamma": Elsewhere("0.3 to 0.8", "Write it as reward_signals: extrinsic: gamma", "reward_signals"),
+    "use_curiosity": Elsewhere(
+        "0.4 to 0.8", "If it is true, name the signal curiosity in reward_signals", "reward_signals"
+    ),
+    "curiosity_strength": Elsewhere(
+        "0.4 to 0.8", "With use_curiosity, write it as reward_signals: curiosity: strength"
+    ),
+    "curiosity_enc_size": Elsewhere(
+        "0.4 to 0.8", "With use_curiosity, write it as reward_signals: curiosity: encoding_size"
+    ),
+    "graph_scope": Elsewhere("0.3 to 0.5", _DELETE + "names networks after their brains"),
+    "brain_to_imitate": Elsewhere("0.3 to 0.10", _DEMO, "demo_path"),
+    "behavioral_cloning": Elsewhere("0.13 and later", "Rename it pretraining", "pretraining"),
+    "self_play": Elsewhere("0.14 and later", _DELETE + "has no self-play, and each brain learns on its own"),
+    "burn_in_ratio": Elsewhere("0.15 and 0.16", _DELETE + "learns from whole sequences"),
+    "steps_per_update": Elsewhere(
+        "0.16 and later",
+        "Write num_update: 1, and train_interval: its value divided by the number of agents in the scene",
+        "num_update",
+    ),
+    "reward_signal_steps_per_update": Elsewhere(
+        "0.16 and later",
+        "Write reward_signals: reward_signal_num_update, the number of their updates at each update of the policy",
+        "reward_signal_num_update",
+    ),
+    "threaded": Elsewhere("0.16 and later", _DELETE + "plays and learns by turns"),
+    "init_path": Elsewhere("0.16 and later", _START),
+    "trainer_type": Elsewhere("0.17 and later", "Rename it trainer", "trainer"),
+    "hyperparameters": Elsewhere("0.17 and later", "Write its keys in the section itself", "batch_size"),
+    "network_settings": Elsewhere("0.17 and later", "Write its keys in the section itself", "hidden_units"),
+    "memory": Elsewhere(
+        "0.17 and later", "Write use_recurrent: true, memory_size and sequence_length in the section", "memory_size"
+    ),
+    "keep_checkpoints": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter keep-checkpoints"),
+    "checkpoint_interval": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter save-freq"),
+    "framework": Elsewhere("0.20 to 0.23", _DELETE + "has TensorFlow alone"),
+    "goal_conditioning_type": Elsewhere("0.26 and later", _DELETE + "has no goal signals"),
+    "deterministic": Elsewhere("0.28 and later", _DELETE + "draws its actions"),
+    "beta_schedule": Elsewhere("0.28 and later", _DELETE + "lowers beta linearly"),
+    "epsilon_schedule": Elsewhere("0.28 and later", _DELETE + "lowers epsilon linearly"),
+    "shared_critic": Elsewhere("1.0 and later", _DELETE + "decides that itself"),
+    "even_checkpoints": Elsewhere("1.0 and later", "Give the job the hyperparameter save-freq"),
+}
+
+# Of a whole file, beside its sections.
+FILE_KEYS: Mapping[str, Elsewhere] = {
+    "default_settings": Elsewhere("0.20 and later", "Rename it default", "default"),
+    "curriculum": Elsewhere("0.17", "Make a folder of <Brain>.json, and name it in the hyperparameter curriculum"),
+    "parameter_randomization": Elsewhere("0.17", "Make a sampler file, and name it in the hyperparameter sampler"),
+    "environment_parameters": Elsewhere(
+        "0.18 and later",
+        "Make a folder of curricula or a sampler file, and name it in the hyperparameter curriculum or sampler",
+    ),
+    "env_settings": Elsewhere("0.17 and later", "Give the job hyperparameters such as num-envs, seed and env-args"),
+    "engine_settings": Elsewhere("0.17 and later", "Set size and quality in Unity; no-graphics is a hyperparameter"),
+    "checkpoint_settings": Elsewhere("0.17 and later", _START),
+    "torch_settings": Elsewhere("0.24 and later", _DELETE + "has TensorFlow alone"),
+    "debug": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter debug"),
+}
+
+_SIMPLE = Elsewhere("0.27 and later", "Write simple, which needs images of 20 x 20 pixels at least")
+# Values of a choice.
+OTHER_CHOICES: Mapping[str, Mapping[str, Elsewhere]] = {
+    "trainer": {
+        "imitation": Elsewhere("0.3 to 0.5", _DEMO),
+        "online_bc": Elsewhere("0.6 to 0.10", _DEMO),
+        "poca": Elsewhere("0.25 and later", "Write ppo, which learns from each agent's own reward"),
+    },
+    "vis_encode_type": {"match3": replace(_SIMPLE, releases="0.20 and later"), "fully_connected": _SIMPLE},
+}
+# What stands among the reward signals, and in one of them.
+OTHER_SIGNALS: Mapping[str, Elsewhere] = {
+    "rnd": Elsewhere("0.21 and later", "Write curiosity, which rewards what is new, too"),
+    "reward_signal_steps_per_update": ELSEWHERE["reward_signal_steps_per_update"],
+}
+OTHER_GROUP_KEYS: Mapping[str, Elsewhere] = {
+    "network_settings": Elsewhere(
+        "0.25 and later",
+        "Write its hidden_units as encoding_size in curiosity and gail; delete it in extrinsic",
+        "encoding_size",
+    ),
+}
+
+
+def of_release(name: str, table: Mapping[str, Elsewhere], how: str) -> tuple[str, str]:
+    """Say which releases have a key, how it is taken here, and what to do."""
+    return f"{name} is of ML-Agents {table[name].releases}, and {how}.", f"{table[name].todo}."
+
+
+def elsewhere(name: Any, settings: Any, tables: Iterable[Mapping[str, Elsewhere]]) -> str:
+    """Say under which other name a missing key stands in the settings, and what to write; or nothing."""
+    for other, row in ((other, row) for table in tables for other, row in table.items() if row.key == name):
+        if other in settings:
+            return f" ML-Agents {row.releases} have {other} for it. {row.todo}."
+    return ""
+
+
+def signals_of_before(settings: Mapping[str, Any]) -> str:
+    """Write the reward signals of a section, which 0.3 to 0.8 have in other keys, as 0.11.0 reads them."""
+    gamma = settings.get("gamma", 0.99)
+    signals = {"extrinsic": {"strength": 1.0, "gamma": gamma}}
+    if settings.get("use_curiosity"):
+        strength, size = settings.get("curiosity_strength", 0.01), settings.get("curiosity_enc_size", 128)
+        signals["curiosity"] = {"strength": strength, "gamma": gamma, "encoding_size": size}
+    return yaml.safe_dump({"reward_signals": signals}, sort_keys=False)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
+
+# How the value is used decides what it may be. "float()" and "int()" also read text, which matters because YAML takes
+# 1e-4 (no dot) and 5.0e4 (no sign) for text.
+Kind = Literal["float()", "int()", "whole", "number", "truth", "choice", "path", "mapping"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the value of a key must be.
+
+    Parameters
+    ----------
+    kind
+        How the trainer uses the value.
+    low
+        The least value that makes training work; below it is an error.
+    usual
+        Least and greatest value that make sense; outside is a warning.
+    """
+
+    kind: Kind
+    low: float | None = None
+    usual: tuple[float, float] = (-math.inf, math.inf)
+
+
+RULES: Mapping[str, Rule] = {
+    "trainer": Rule("choice"),
+    "batch_size": Rule("whole", usual=(1, 100_000)),
+    "batches_per_epoch": Rule("whole", low=1),
+    "beta": Rule("float()", usual=(0, 1)),
+    "buffer_init_steps": Rule("number", usual=(0, math.inf)),
+    "buffer_size": Rule("number", usual=(1, 10_000_000)),
+    "demo_path": Rule("path"),
+    "encoding_size": Rule("int()", low=1, usual=(1, 4096)),
+    "epsilon": Rule("float()", usual=(0, 1)),
+    "gamma": Rule("number", usual=(0, 1)),
+    "hidden_units": Rule("int()", low=1, usual=(1, 4096)),
+    "init_entcoef": Rule("float()", low=1e-9, usual=(1e-9, 100)),
+    "lambd": Rule("number", usual=(0, 1)),
+    "learning_rate": Rule("float()", low=1e-12, usual=(1e-9, 1)),
+    "learning_rate_schedule": Rule("choice"),
+    "max_steps": Rule("float()", low=1),
+    "memory_size": Rule("whole"),
+    "normalize": Rule("truth"),
+    "num_epoch": Rule("whole", low=1, usual=(1, 100)),
+    "num_layers": Rule("int()", usual=(1, 10)),
+    "num_update": Rule("whole", low=1, usual=(1, 100)),
+    "pretraining": Rule("mapping"),
+    "reward_signal_num_update": Rule("whole", usual=(1, 100)),
+    "reward_signals": Rule("mapping"),
+    "samples_per_update": Rule("whole"),
+    "save_replay_buffer": Rule("truth"),
+    "sequence_length": Rule("whole"),
+    "steps": Rule("number", usual=(0, math.inf)),
+    "strength": Rule("number", usual=(0, math.inf)),
+    "summary_freq": Rule("number"),
+    "tau": Rule("float()", usual=(0, 1)),
+    "time_horizon": Rule("number", usual=(1, math.inf)),
+    "train_interval": Rule("number", usual=(1, math.inf)),
+    "use_actions": Rule("truth"),
+    "use_recurrent": Rule("truth"),
+    "use_vail": Rule("truth"),
+    "vis_encode_type": Rule("choice"),
+}
+
+
+def nearest(name: Any, known: Any) -> str:
+    """Say which known name a wrong one is like: " Did you mean x?", or nothing."""
+    some = [str(key)[:100] for key in islice(known, 200)]  # each is compared letter by letter
+    close = get_close_matches(str(name)[:100], some, 1, 0.7)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def judge(key: str, value: Any, rule: Rule) -> tuple[Literal["error", "warning"], str, str] | None:
+    """Judge a value by its rule.
+
+    Returns
+    -------
+    tuple or None
+        Level, what was found and what to do; None if the value is as it should be.
+    """
+    found = f"{key} is {shown(value)}"
+    if rule.kind == "choice":
+        names = CHOICES[key]
+        if isinstance(value, str) and value in names:
+            return None
+        if isinstance(value, str) and (other := OTHER_CHOICES.get(key, {}).get(value)):
+            return "error", f"{found}, which ML-Agents {other.releases} have.", f"{other.todo}."
+        return "error", f"{found}.", f"It must be one of {', '.join(names)}.{nearest(value, names)}"
+    if rule.kind == "truth":
+        if isinstance(value, bool) or value in (0, 1):
+            return None
+        means = "true" if value else "false"
+        return "warning", f"{found}, which counts as {means}.", "Write true or false, without quotes."
+    if rule.kind == "path":
+        return None if isinstance(value, str) and value else ("error", f"{found}.", "It must be the path of a file.")
+    if rule.kind == "mapping":
+        return None if isinstance(value, dict) else ("error", f"{found}.", "It must hold settings, indented below it.")
+    return _judge_number(found, value, rule)
+
+
+def _judge_number(found: str, value: Any, rule: Rule) -> tuple[Literal["error", "warning"], str, str] | None:
+    expected = "a whole number" if rule.kind in ("whole", "int()") else "a number"
+    hint = _quoted_hint(value) if isinstance(value, str) else ""
+    number = as_number(value, rule.kind)
+    if number is None:
+        return "error", f"{found}.", f"It must be {expected}.{hint}"
+    if math.isnan(number):
+        return "error", f"{found}.", f"It must be {expected}."
+    if rule.low is not None and number < rule.low:
+        return "error", f"{found}.", f"It must be {rule.low} or more, else nothing is learnt."
+    low, high = rule.usual
+    if not low <= number <= high:
+        bounds = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} or more"
+        return "warning", f"{found}.", f"Usual is {bounds}."
+    if isinstance(value, bool):
+        return "warning", f"{found}.", f"It counts as {int(value)}. Write {expected}."
+    if rule.kind == "int()" and number != value and not isinstance(value, str):
+        return "warning", f"{found}.", f"It counts as {number:g}. Write a whole number."
+    return None
+
+
+def _quoted_hint(text: str) -> str:
+    """Say why YAML took a number for text: quotes around it, or a form that it does not know, such as 1e-4."""
+    try:
+        if isinstance(LOADER(text).get_single_data(), (int, float)):
+            return " The quotes make a text of it: take them away."
+        number = float(text)
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return ""
+    plain = f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
+    plain = plain if "." in plain or "e" not in plain else plain.replace("e", ".0e")
+    return f" YAML takes a number like {text} for text: write {plain}."
+
+
+def as_number(value: Any, kind: Kind) -> float | None:
+    """Read a value as the trainer does; None if that fails."""
+    try:
+        if kind == "float()":
+            return float(value)
+        if kind == "int()":
+            return int(value)
+        wanted = int if kind == "whole" else (int, float)
+        float(value)  # an integer may be too large for it
+        return value if isinstance(value, wanted) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def shown(value: Any) -> str:
+    """Write a value as Python does, but short: a few lines of YAML can stand for a billion values."""
+    if value is None:
+        return "empty"
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number too large to show"

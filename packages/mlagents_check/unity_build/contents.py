@@ -1,0 +1,280 @@
+"""What must be inside a Unity build, and whether the parts that training needs are whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from common.findings import Finding
+from mlagents_check.unity_build import protocol
+from mlagents_check.unity_build.elf import LOADER, BrokenElfError, read_elf
+from mlagents_check.unity_build.listing import Listing
+from mlagents_check.unity_build.locate import IN_UNITY, Player
+
+REBUILD = f"Copy the build again from where Unity made it, or build it again ({IN_UNITY})."
+GRPC = "libgrpc_csharp_ext.x64.so"
+
+# Libraries that a player can't start without, or never connects without; any other is worth a warning at most. Besides
+# these it needs, with either backend, the executable and the first scene's data; with Mono the assemblies, which it
+# loads at its start; with IL2CPP its metadata.
+_NEEDED = re.compile(
+    r"UnityPlayer\.so|GameAssembly\.so|[^/]*_Data/.*/(libgrpc_csharp_ext\.x64|libmonobdwgc-2\.0|libmonosgen-2\.0|libmono)\.so"
+)
+_OTHER_PLUGINS = {
+    "lib_burst_generated.so": "Its code runs as plain C#, slower. Burst on a Mac writes it in the Mac's format.",
+    "ScreenSelector.so": "It draws the dialog for the screen, which no training opens.",
+    "libMonoPosixHelper.so": "Some of Mono's own parts, such as files and zip, may fail without it.",
+}
+_MONO_LIBRARIES = ("libmonobdwgc-2.0.so", "libmonosgen-2.0.so", "libmono.so")
+_MONO_DLLS = ("mscorlib", "UnityEngine", "UnityEngine.CoreModule", "Google.Protobuf", "Grpc.Core")
+_MONO_USEFUL = ("MonoBleedingEdge/x86_64/libMonoPosixHelper.so", "MonoBleedingEdge/etc/mono/config")
+_LOOSE_USEFUL = ("globalgamemanagers.assets", "resources.assets", "sharedassets0.assets")
+_VERSION = re.compile(rb"(?:20\d\d|6000|5)\.\d+\.\d+[abfp]\d+")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the files of a build tell.
+
+    Parameters
+    ----------
+    backend, protocol, unity_version, headless, brains
+        As in `mlagents_check.unity_build.UnityBuild`.
+    findings
+        What is missing or broken.
+    """
+
+    backend: Literal["Mono", "IL2CPP", "sample"] | None
+    protocol: str | None
+    unity_version: str | None
+    headless: bool | None
+    brains: tuple[str, ...] | None
+    findings: tuple[Finding, ...]
+
+
+def examine(player: Player, listing: Listing) -> Contents:
+    """Read what training depends on: executable, scripting backend, gRPC library, protocol version, scene data."""
+    if f"{player.data}/sample_env.json" in listing.files:
+        return _sample(player, listing)
+    inside = {path.removeprefix(player.data + "/") for path in listing.files if path.startswith(player.data + "/")}
+    if not inside and listing.read(player.executable, 2) == b"#!":
+        return Contents(None, None, None, None, None, ())  # said already, with what it lacks
+    findings = list(_executable(player, listing))
+    if not inside:
+        return Contents(None, None, None, None, None, tuple(findings))
+
+    backend = _backend(player, listing, inside)
+    spoken, readable = None, True
+    if backend == "Mono":
+        findings += _mono(player, listing, inside)
+        spoken = protocol.in_managed(listing, f"{player.data}/Managed")
+        damaged = {finding.path for finding in findings} & listing.files.keys()
+        readable = not any(path.startswith(f"{player.data}/Managed/") for path in damaged)
+    elif backend == "IL2CPP":
+        findings += _il2cpp(player, listing)
+        try:
+            spoken = protocol.in_metadata(listing.read(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat"))
+        except ValueError as error:
+            findings.append(_broken(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat", str(error)))
+            readable = False
+    else:
+        what = f"{player.data}/ holds neither Managed/ (Mono) nor il2cpp_data/ (IL2CPP)."
+        findings.append(Finding("error", what, f"The game's code is missing. {REBUILD}", player.data))
+    findings += _grpc(player, listing)
+    if backend and readable:
+        findings += _protocol(spoken, player, "Managed/Assembly-CSharp.dll" in inside or backend != "Mono")
+    findings += _scenes(player, listing, inside)
+    findings += _other_libraries(player, listing)
+    return Contents(
+        backend,
+        (spoken and spoken.number) or None,
+        _unity_version(player, listing),
+        _headless(player, listing),
+        None,
+        tuple(findings),
+    )
+
+
+def _sample(player: Player, listing: Listing) -> Contents:
+    path = f"{player.data}/sample_env.json"
+    remake = "Delete the sample's two parts and run make_sample_build again."
+    try:
+        marker = json.loads(listing.read(path))
+        spoken, brains = str(marker["protocol"]), tuple(map(str, marker.get("brains") or [marker["scene"]]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return Contents("sample", None, None, True, None, (_broken(path, "not the marker of a sample", remake),))
+    findings = []
+    if not listing.read(player.executable, 2).startswith(b"#!"):
+        findings.append(_broken(player.executable, "not the sample's script", remake))
+    if spoken != protocol.WANTED:
+        findings += _protocol(protocol.Spoken(spoken), player)
+    note = "It speaks the real protocol, but holds no Unity: use it to learn the road, then put your own build here."
+    findings.append(Finding("note", "This is the sample environment of this project.", note, player.executable))
+    return Contents("sample", spoken, None, True, brains, tuple(findings))
+
+
+def is_optional(path: str) -> bool:
+    """Whether a file of the build is a library that the player starts without."""
+    return path.endswith(".so") and ("/x86/" in path or not _NEEDED.fullmatch(path))
+
+
+def _broken(path: str, how: str, todo: str = REBUILD) -> Finding:
+    return Finding("error", f"{path.rpartition('/')[2]} is {how}.", todo, path)
+
+
+def _missing(path: str, meaning: str, level: Literal["error", "warning"] = "error") -> Finding:
+    return Finding(level, f"{path.rpartition('/')[2]} is missing.", f"{meaning} {REBUILD}", path)
+
+
+def _executable(player: Player, listing: Listing) -> Iterator[Finding]:
+    try:
+        program = read_elf(listing.root / player.executable)
+    except BrokenElfError as error:
+        yield _broken(player.executable, str(error))
+        return
+    if program.loader != LOADER:
+        how = f"loaded by {program.loader}" if program.loader else "a library, not a program"
+        yield _broken(player.executable, f"{how}; a Linux x86-64 program is loaded by {LOADER}")
+    if "UnityPlayer.so" in program.needs:
+        if "UnityPlayer.so" not in listing.files:
+            yield _missing("UnityPlayer.so", "From Unity 2019.3 on the engine lies beside the executable.")
+        elif "$ORIGIN" not in program.looks_in:
+            what = f"{player.executable} doesn't look for UnityPlayer.so beside itself."
+            yield Finding("warning", what, f"It may not find the engine. {REBUILD}", player.executable)
+    if not (listing.root / player.executable).stat().st_mode & 0o100:
+        note = "Zip, git, Windows and S3 lose the bit. The training job sets it again; here: chmod +x."
+        yield Finding("note", "The executable bit is not set.", note, player.executable)
+
+
+def _backend(player: Player, listing: Listing, inside: set[str]) -> Literal["Mono", "IL2CPP"] | None:
+    if any(path.startswith("il2cpp_data/") for path in inside) or "GameAssembly.so" in listing.files:
+        return "IL2CPP"
+    return "Mono" if any(path.startswith("Managed/") for path in inside) else None
+
+
+def _mono(player: Player, listing: Listing, inside: set[str]) -> Iterator[Finding]:
+    for name in _MONO_DLLS:
+        if f"Managed/{name}.dll" not in inside:
+            yield _missing(f"{player.data}/Managed/{name}.dll", "The player starts, but its code can't run without it.")
+    for path in sorted(path for path in inside if re.fullmatch(r"Managed/[^/]*\.dll", path)):
+        if how := _broken_dll(listing, f"{player.data}/{path}"):
+            yield _broken(f"{player.data}/{path}", how)
+    runtimes = [path for path in inside if path.rpartition("/")[2] in _MONO_LIBRARIES and "/x86/" not in path]
+    if not runtimes:
+        path = f"{player.data}/MonoBleedingEdge/x86_64/{_MONO_LIBRARIES[0]}"
+        yield _missing(path, "Without the Mono runtime the player ends at once.")
+    if any(path.startswith("MonoBleedingEdge/") for path in inside):
+        for path in _MONO_USEFUL:
+            if path not in inside:
+                yield _missing(f"{player.data}/{path}", "Some of Mono's own parts may fail without it.", "warning")
+
+
+def _broken_dll(listing: Listing, path: str) -> str | None:
+    """Tell what is wrong with a .NET assembly, a PE file: signature, and sections that lie within the file."""
+    head = listing.read(path, 4096)
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself"
+    try:
+        (start,) = struct.unpack_from("<I", head, 0x3C)
+        signature, sections, optional = struct.unpack_from("<4s2xH12xH", head, start)
+        if head[:2] != b"MZ" or signature != b"PE\0\0":
+            return "no .NET assembly"
+        table = start + 24 + optional
+        parts = [struct.unpack_from("<II", head, table + 40 * index + 16) for index in range(sections)]
+    except struct.error:
+        return "cut short or no .NET assembly"
+    end = max((size + offset for size, offset in parts), default=0)
+    size = listing.files[path].size
+    return f"cut short: {size:,} bytes are left of {end:,}" if end > size else None
+
+
+def _il2cpp(player: Player, listing: Listing) -> Iterator[Finding]:
+    for path in ("GameAssembly.so", f"{player.data}/il2cpp_data/Metadata/global-metadata.dat"):
+        if path not in listing.files:
+            yield _missing(path, "It holds the game's code; an IL2CPP build can't start without it.")
+
+
+def _grpc(player: Player, listing: Listing) -> Iterator[Finding]:
+    inside = [path for path in listing.files if path.startswith(player.data + "/")]
+    found = [path for path in inside if path.rpartition("/")[2] == GRPC]
+    meaning = "The player would start and never connect to the trainer."
+    in_project = "In the Unity project, Assets/ML-Agents/Plugins must hold it, enabled for Linux x86_64."
+    if not any(path.startswith(f"{player.data}/Plugins/") for path in found):
+        where = f"{found[0]}, where the player doesn't look" if found else "none"
+        what = f"Expected {GRPC} below {player.data}/Plugins/, found {where}."
+        yield Finding("error", what, f"{meaning} {in_project} Then build again.", f"{player.data}/Plugins")
+    for path in found:
+        try:
+            if read_elf(listing.root / path).kind != "ET_DYN":
+                yield _broken(path, "not a library", f"{meaning} {REBUILD}")
+        except BrokenElfError as error:
+            yield _broken(path, str(error), f"{meaning} {REBUILD}")
+
+
+def _protocol(spoken: protocol.Spoken | None, player: Player, has_code: bool = True) -> Iterator[Finding]:
+    if spoken is None and not has_code:
+        yield _missing(f"{player.data}/Managed/Assembly-CSharp.dll", "It holds the game's code, and ML-Agents in it.")
+    elif spoken is None:
+        what = "No ML-Agents protocol version was found in the build's code."
+        todo = "The build seems to hold no ML-Agents. Put its SDK of release 0.11.0 into the Unity project"
+        todo += f" (Academy and Agent in the scene); it speaks {protocol.WANTED}."
+        yield Finding("error", what, todo, player.data)
+    elif spoken.number != protocol.WANTED:
+        what = f"The build speaks {spoken.number or 'another protocol'} ({spoken.release}); "
+        what += f"the trainer speaks {protocol.WANTED} ({protocol.Spoken(protocol.WANTED).release})."
+        todo = "They refuse each other at the first message."
+        todo += " Put the SDK of release 0.11.0 into the Unity project and build again."
+        yield Finding("error", what, todo, player.data)
+
+
+def _scenes(player: Player, listing: Listing, inside: set[str]) -> Iterator[Finding]:
+    if "data.unity3d" in inside:
+        path = f"{player.data}/data.unity3d"
+        if not listing.read(path, 8).startswith(b"Unity"):
+            yield _broken(path, "no Unity data")
+    else:
+        for name in ("globalgamemanagers", "level0"):
+            if name not in inside:
+                yield _missing(f"{player.data}/{name}", "Without it there is no scene to start.")
+            elif not listing.files[f"{player.data}/{name}"].size:
+                yield _broken(f"{player.data}/{name}", "empty")
+        for name in _LOOSE_USEFUL:
+            if name not in inside:
+                yield _missing(f"{player.data}/{name}", "Unity builds have it as a rule.", "warning")
+    for name in ("boot.config", "Resources/unity default resources"):
+        if name not in inside:
+            yield _missing(f"{player.data}/{name}", "Unity builds have it as a rule.", "warning")
+
+
+def _other_libraries(player: Player, listing: Listing) -> Iterator[Finding]:
+    for path in listing.files:
+        if path.endswith(".so") and player.owns(path) and path.rpartition("/")[2] != GRPC:
+            try:
+                read_elf(listing.root / path)
+            except BrokenElfError as error:
+                name, what = path.rpartition("/")[2], f"{path.rpartition('/')[2]} is {error}."
+                if not is_optional(path):
+                    yield _broken(path, str(error))
+                elif "another processor" in str(error):
+                    yield Finding("note", what, "It is never loaded here.", path)
+                else:
+                    without = _OTHER_PLUGINS.get(name, "What your game does with this plugin fails.")
+                    yield Finding("warning", what, f"The player starts without it. {without}", path)
+
+
+def _unity_version(player: Player, listing: Listing) -> str | None:
+    for name in ("globalgamemanagers", "data.unity3d", "globalgamemanagers.assets", "level0"):
+        if found := _VERSION.search(listing.read(f"{player.data}/{name}", 4096)):
+            return found[0].decode()
+    return None
+
+
+def _headless(player: Player, listing: Listing) -> bool | None:
+    config = listing.read(f"{player.data}/boot.config", 65536).decode("utf-8", "replace")
+    if re.search(r"^headless=(?!0\s*$)", config, re.MULTILINE):
+        return True
+    return None

@@ -1,0 +1,133 @@
+"""What a check of a Unity build says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from common.findings import CheckError, Report
+from mlagents_check.unity_build.listing import Listing
+
+
+class UnityBuildError(CheckError):
+    """The folder holds no build that can be trained; the text says why and what to do."""
+
+
+def shown_size(size: int) -> str:
+    """Write a number of bytes as kB or MB, such as ``"12.5 MB"``."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
+@dataclass(frozen=True)
+class UnityBuild:
+    """A Unity player for Linux.
+
+    Parameters
+    ----------
+    name
+        Of the build: the executable's file name without ``.x86_64``.
+    executable
+        The player that ``mlagents-learn --env`` starts.
+    data
+        Its ``<name>_Data`` folder.
+    protocol
+        ML-Agents protocol version that it speaks, e.g. ``API-11``; None if it could not be read.
+    backend
+        What runs the C# code; ``sample`` is this project's own environment, which needs no Unity.
+    unity_version
+        E.g. ``2018.4.8f1``; None if it could not be read.
+    headless
+        Whether it is a server build; None if the build doesn't say.
+    size
+        Bytes of the build itself, without the other files of the folder.
+    files
+        Number of its files.
+    brains
+        Names of its brains where the files tell them; None where only a start can.
+    parts
+        What the size is made of: pairs of a kind of content and its bytes, largest first.
+    """
+
+    name: str
+    executable: Path
+    data: Path
+    protocol: str | None
+    backend: Literal["Mono", "IL2CPP", "sample"] | None
+    unity_version: str | None
+    headless: bool | None
+    size: int
+    files: int
+    brains: tuple[str, ...] | None
+    parts: tuple[tuple[str, int], ...]
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether this is the project's own sample environment."""
+        return self.backend == "sample"
+
+
+@dataclass(frozen=True)
+class Other:
+    """Something else that the folder holds.
+
+    Parameters
+    ----------
+    kind
+        ``trainer config``, ``sampler``, ``curriculum``, ``demonstration``, ``model``, ``text`` or ``unknown``.
+    path
+        Relative to the folder; a curriculum is a folder of JSON files.
+    """
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True)
+class BuildReport(Report):
+    """What a check of a folder found.
+
+    Parameters
+    ----------
+    folder
+        What was checked.
+    build
+        The build, or None if there is not exactly one.
+    others
+        What else the folder holds: trainer config, curricula, demonstrations, samplers, an earlier model.
+    listing
+        Every file with size and time of change, to compare a later check with: ``check(folder, since=listing)``.
+    """
+
+    error_type: ClassVar[type[CheckError]] = UnityBuildError
+    ready: ClassVar[str] = "The build is ready to train."
+
+    folder: Path
+    build: UnityBuild | None
+    others: tuple[Other, ...]
+    listing: Listing
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is known about the build and the other files."""
+        facts = []
+        if build := self.build:
+            made = [f"Unity {build.unity_version}" if build.unity_version else "", build.backend or ""]
+            if build.is_sample:
+                made = ["sample environment (no Unity inside)"]
+            facts = [
+                ("build", build.name),
+                ("made with", ", ".join(filter(None, made)) or "unknown"),
+                ("ML-Agents protocol", build.protocol or "unknown"),
+                ("graphics", {True: "server build", False: "with graphics", None: "unknown"}[build.headless]),
+                ("size", f"{shown_size(build.size)} in {build.files:,} file{'s' if build.files != 1 else ''}"),
+            ]
+            if build.brains:
+                facts.append(("brains", ", ".join(build.brains)))
+        by_kind: dict[str, list[str]] = {}
+        for other in self.others:
+            by_kind.setdefault(other.kind, []).append(other.path)
+        for kind, paths in by_kind.items():
+            more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+            facts.append((kind, ", ".join(paths[:5]) + more))
+        return tuple(facts)

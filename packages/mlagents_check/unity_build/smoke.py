@@ -1,0 +1,281 @@
+"""A smoke start: start the build once as mlagents-learn would, for seconds, and ask it who it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from common.findings import CheckError, Finding, Report, ordered
+from mlagents_check.unity_build.causes import explain
+from mlagents_check.unity_build.report import UnityBuild, UnityBuildError
+
+_OVERHEAD = 60  # seconds for the trainer environment's own start
+_SCRIPT = Path(__file__).with_name("ask_player.py")
+MARK = "SMOKE_START"  # environment variable by which every process of one smoke start is known
+
+
+@dataclass(frozen=True)
+class Brain:
+    """A brain as the running player describes it.
+
+    Parameters
+    ----------
+    name
+        As the trainer config must name it.
+    observations
+        Numbers in one vector observation.
+    stacked
+        Vector observations that are stacked.
+    cameras
+        Height, width and channels of each visual observation.
+    actions
+        ``continuous`` or ``discrete``.
+    action_sizes
+        Continuous: how many numbers; discrete: choices of each branch.
+    agents
+        How many agents ask for decisions.
+    late
+        Whether it appeared only after the start.
+    """
+
+    name: str
+    observations: int
+    stacked: int
+    cameras: tuple[tuple[int, int, int], ...]
+    actions: str
+    action_sizes: tuple[int, ...]
+    agents: int
+    late: bool = False
+
+    def __str__(self) -> str:
+        seen = [f"{self.observations} observations" + (f" x {self.stacked}" if self.stacked > 1 else "")]
+        seen += [f"camera {width} x {height} x {channels}" for height, width, channels in self.cameras]
+        sizes = " x ".join(map(str, self.action_sizes))
+        agents = f"{self.agents} agents{', none at the start' * self.late}"
+        return f"{', '.join(seen)}; {sizes} {self.actions} actions; {agents}"
+
+
+@dataclass(frozen=True)
+class SmokeReport(Report):
+    """What a player said in a smoke start, or why it said nothing.
+
+    Parameters
+    ----------
+    academy
+        Name of the Academy; None if the player never got that far.
+    brains
+        Its brains; `trainer_config.check` takes them as they are.
+    reset_parameters
+        Their names and starting values, for curricula and samplers.
+    steps_per_second
+        Steps of the environment in a second with one player and a trainer that takes no time: an upper bound.
+    seconds_to_connect
+        From the start to the first message.
+    log
+        The player's own log, then what it printed.
+    """
+
+    error_type: ClassVar[type[CheckError]] = UnityBuildError
+    ready: ClassVar[str] = "The build starts, connects and steps."
+
+    academy: str | None = None
+    brains: tuple[Brain, ...] = ()
+    reset_parameters: Mapping[str, float] | None = None
+    steps_per_second: float = 0.0
+    seconds_to_connect: float = 0.0
+    log: str = ""
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What the player said."""
+        if self.academy is None:
+            return ()
+        parameters = ", ".join(f"{name} {value:g}" for name, value in (self.reset_parameters or {}).items())
+        return (
+            ("academy", self.academy),
+            *((f"brain {brain.name}", str(brain)) for brain in self.brains),
+            ("reset parameters", parameters or "none"),
+            ("connected after", f"{self.seconds_to_connect:.1f} s"),
+            ("speed", f"{self.steps_per_second:,.0f} steps a second at most, with one player"),
+        )
+
+
+def smoke_start(
+    build: UnityBuild,
+    trainer_python: str | Path,
+    timeout: float = 30,
+    *,
+    env_args: Sequence[str] = (),
+    no_graphics: bool = True,
+    seconds: float = 2,
+) -> SmokeReport:
+    """Start a build once, as mlagents-learn would, and ask it for its brains and some steps.
+
+    The build's folder is left as it is: the executable is copied, and given its executable bit, to a temporary folder
+    from which the rest is linked to. When the function returns, after `timeout`, `seconds` and a minute for the trainer
+    environment at most, no process that it started is left.
+
+    A build for Linux is started on Linux; elsewhere the report says so in a warning. The
+    sample environment starts everywhere.
+
+    Parameters
+    ----------
+    build
+        From `check`.
+    trainer_python
+        The trainer environment's Python (`trainer_env.find().python`).
+    timeout
+        Seconds that the player has to connect. Training gives it 30 as well, which can't be changed there.
+    env_args
+        Further arguments for the player, as in the hyperparameter ``env-args``.
+    no_graphics
+        Start it with ``-nographics -batchmode``.
+    seconds
+        How long to step it for its speed.
+    """
+    subject = f"Smoke start of {build.name}"
+    if sys.platform != "linux" and not build.is_sample:
+        todo = "Where it matters, run the check once on a Linux machine; what the files tell was checked all the same."
+        return SmokeReport(subject, (Finding("warning", "Only Linux can start a build for Linux.", todo),))
+    with tempfile.TemporaryDirectory(prefix="smoke-start-", ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary).resolve()
+        lay_out(build, folder / "build")
+        _write_request(build, folder, timeout, env_args, no_graphics, seconds)
+        answer = _ask(folder, Path(trainer_python), timeout + seconds + _OVERHEAD)
+        logs = [folder / "Player.log", folder / "console.log"]
+        log = "\n".join(path.read_text("utf-8", "replace") for path in logs if path.is_file())
+    if "error" in answer:
+        return SmokeReport(subject, (explain(answer, log, timeout),), log=log)
+    brains = tuple(
+        Brain(**{**brain, "cameras": tuple(map(tuple, brain["cameras"])), "action_sizes": tuple(brain["action_sizes"])})
+        for brain in answer["brains"]
+    )
+    return SmokeReport(
+        subject,
+        ordered(_judge(brains, answer["steps"])),
+        answer["academy"],
+        brains,
+        answer["reset_parameters"],
+        answer["steps_per_second"],
+        answer["seconds_to_connect"],
+        log,
+    )
+
+
+def _judge(brains: Sequence[Brain], steps: int) -> list[Finding]:
+    if not brains:
+        todo = "Give an Agent in the scene its Behavior Parameters, without a model or with Use Heuristic off."
+        return [Finding("error", "The player has no brain that can be trained.", todo)]
+    idle = [brain.name for brain in brains if not brain.agents]
+    todo = "Is the scene the right one, and do its agents request decisions?"
+    findings = [Finding("warning", f"No agent of brain {name} asked for a decision.", todo) for name in idle]
+    return findings if steps else [*findings, Finding("error", "The player made no step.", todo)]
+
+
+def lay_out(build: UnityBuild, folder: Path) -> None:
+    """Copy the executable to a folder, where it may be made executable, and link what belongs to it."""
+    folder.mkdir()
+    source = build.executable.resolve()
+    for path in source.parent.iterdir():
+        if path.name in (build.data.name, "UnityPlayer.so", "GameAssembly.so"):
+            (folder / path.name).symlink_to(path)
+    shutil.copyfile(source, folder / source.name)
+    (folder / source.name).chmod(0o755)
+
+
+def _write_request(
+    build: UnityBuild, folder: Path, timeout: float, env_args: Sequence[str], no_graphics: bool, seconds: float
+) -> None:
+    (folder / "request.json").write_text(
+        json.dumps(
+            {
+                "file_name": str(folder / "build" / build.name),
+                "port": free_port(),
+                "no_graphics": no_graphics,
+                "timeout": max(1, int(timeout)),
+                "args": ["-logFile", str(folder / "Player.log"), *env_args],
+                "seconds": seconds,
+            }
+        )
+    )
+
+
+def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
+    mark = uuid.uuid4().hex
+    path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, MARK: mark, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    with (folder / "console.log").open("wb") as console:
+        try:
+            asker = subprocess.Popen(
+                [python, _SCRIPT, folder / "request.json", folder / "answer.json"],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return {"error": "NoTrainer", "message": f"{python}: {error.strerror}"}
+        try:
+            asker.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            asker.kill()
+            asker.wait()
+            end_all(mark)
+    return _read_answer(folder, ended=asker.returncode not in (None, -signal.SIGKILL))
+
+
+def _read_answer(folder: Path, ended: bool) -> dict[str, Any]:
+    answer = folder / "answer.json"
+    with contextlib.suppress(OSError, ValueError, RecursionError):  # a player may write there, too
+        if isinstance(told := json.loads(answer.read_text(encoding="utf-8")), dict):
+            return told
+    return {"error": "AskerFailed" if ended else "TimedOut", "message": ""}
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+def end_all(mark: str, patience: float = 10) -> None:
+    """Kill every process that inherited the mark, however it was started, and wait until it is gone."""
+    give_up = time.monotonic() + patience
+    while (left := _marked(mark)) and time.monotonic() < give_up:
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _marked(mark: str) -> list[int]:
+    wanted = f"{MARK}={mark}"
+    if not Path("/proc/self/environ").exists():
+        # macOS: ps shows the environment of one's own processes.
+        table = subprocess.run(["ps", "-Axwwe", "-o", "pid=,command="], capture_output=True, text=True, check=False)
+        return [int(line.split()[0]) for line in table.stdout.splitlines() if wanted in line]
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                if wanted.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+    return found

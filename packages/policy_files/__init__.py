@@ -1,0 +1,1 @@
+"""A `.nn` policy file: read it, check it, decide with it."""

@@ -1,0 +1,405 @@
+"""A trained model: read the `.nn` file that goes into Unity, and check it.
+
+The file is in the format of Barracuda, Unity's runtime for neural networks, as `mlagents` 0.11.0 writes it: a header
+with inputs, outputs and memories; the layers in the order in which they are to be run; last the weights of all of them
+(float32). All numbers are little-endian, and all shapes have four axes: batch, height, width, channels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from common.brain_names import brain_of
+from common.findings import CheckError, Report
+
+FORMAT = 16
+"""The number that `mlagents` 0.11.0 writes first."""
+LOAD = 255
+"""Type of the layers that hold constants."""
+CONSTANTS = ("version_number", "is_continuous_control", "memory_size", "action_output_shape")
+"""What Unity's ML-Agents 0.11.0 asks a model for before it uses it."""
+VERSION = 2
+"""The `version_number` that it takes."""
+MOST_NUMBERS = 10_000_000
+"""In one input; a camera of 1,920 by 1,080 has 6 million."""
+ACTION = "action"
+VECTOR = "vector_observation"
+VISUAL = "visual_observation_"
+MASKS = "action_masks"
+
+Item = TypeVar("Item")
+
+
+class ModelError(CheckError):
+    """The file is no model that Unity could use; the text says why."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of the network.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer and of what it gives.
+    type, activation : int
+        Barracuda's numbers.
+    pads, strides, pool_size : tuple of int
+        What they mean depends on the type.
+    axis : int
+    alpha, beta : float
+    inputs : tuple of str
+        Names of inputs, memories and layers before.
+    tensors : mapping of str to ndarray
+        Its weights, with four axes.
+    """
+
+    name: str
+    type: int
+    activation: int
+    pads: tuple[int, ...]
+    strides: tuple[int, ...]
+    pool_size: tuple[int, ...]
+    axis: int
+    alpha: float
+    beta: float
+    inputs: tuple[str, ...]
+    tensors: Mapping[str, np.ndarray] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a recurrent network hands from one decision to the next: the names of it before and after, and its shape."""
+
+    before: str
+    after: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Model(Report):
+    """A model that was read whole. In a notebook it is shown as a table.
+
+    Attributes
+    ----------
+    path : Path
+    brain : str
+        From the file's name, decoded.
+    size : int
+        Bytes.
+    inputs : mapping of str to tuple of int
+        Shapes; -1 stands for the number of agents.
+    outputs : tuple of str
+    memories : tuple of Memory
+    continuous : bool
+        Whether the actions are numbers (else choices).
+    actions : tuple of int
+        Continuous: how many. Discrete: the choices of each branch; all in one where the file does not tell.
+    layers : tuple of Layer
+    trained : mapping
+        What `training.json` says of this brain, empty where there is none.
+    """
+
+    error_type: ClassVar[type[CheckError]] = ModelError
+    ready: ClassVar[str] = "The model is whole, and has what Unity's ML-Agents 0.11.0 asks for."
+
+    path: Path
+    brain: str
+    size: int
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+    memories: tuple[Memory, ...]
+    continuous: bool
+    actions: tuple[int, ...]
+    layers: tuple[Layer, ...] = field(repr=False)
+    trained: Mapping[str, Any]
+
+    @property
+    def weights(self) -> int:
+        """How many numbers the training found."""
+        return sum(t.size for layer in self.layers if layer.type != LOAD for t in layer.tensors.values())
+
+    @property
+    def observations(self) -> int:
+        """Numbers in a vector observation, stacked ones together; 0 for a brain that only looks through cameras."""
+        return self.inputs[VECTOR][-1] if VECTOR in self.inputs else 0
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What the table shows."""
+        sizes = " + ".join(map(str, self.actions))
+        acts = f"{sizes} numbers" if self.continuous else f"{sizes} choices"
+        lines = [("brain", self.brain), ("file", f"{self.size / 1e3:,.1f} kB, Barracuda format {FORMAT}")]
+        if self.trained:
+            reward = self.trained.get("mean_reward")
+            last = "" if reward is None else f", last mean reward {reward:.3f}"
+            lines.append(("trained for", f"{self.trained['steps']:,} steps{last}"))
+        lines += [(f"input {name}", shown(shape)) for name, shape in self.inputs.items()]
+        lines += [(f"output {name}", acts if name == ACTION else "") for name in self.outputs]
+        lines += [(f"memory {memory.before}", shown(memory.shape)) for memory in self.memories]
+        layers = sum(layer.type != LOAD for layer in self.layers)
+        return (*lines, ("network", f"{layers} layers, {self.weights:,} weights"))
+
+
+def shown(shape: tuple[int, ...]) -> str:
+    """Write a shape, such as ``agents x 8`` or ``agents x 84 x 84 x 3``."""
+    rest = shape[1:] if shape[1:-1] != (1, 1) else shape[-1:]
+    return " x ".join(["agents", *map(str, rest)])
+
+
+def read(path: str | Path) -> Model:
+    """Read a model and check it.
+
+    Its brain is known by the file's name, in which a job percent-encodes what file systems may not hold: ``A%2FRed.nn``
+    is of the brain ``A/Red``. A `training.json` beside it must know that brain.
+
+    Parameters
+    ----------
+    path
+        Of the `.nn` file.
+
+    Raises
+    ------
+    ModelError
+        When it is not there, empty, cut off, spoilt, no model of ML-Agents 0.11.0, or of another training than the
+        `training.json` beside it; or when its weights are not finite.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"Expected a model {path}, but it can't be read: {error.strerror}.") from None
+    if not content:
+        raise ModelError(f"Expected a model, found the empty file {path}. The job did not get as far as its export.")
+    try:
+        inputs, outputs, memories, layers = parse(content)
+        return describe(path, len(content), inputs, outputs, memories, layers)
+    except SpoiltError as error:
+        raise ModelError(f"Expected a model that mlagents 0.11.0 wrote, but {path} {error}.") from None
+
+
+class SpoiltError(Exception):
+    """What is wrong with the content; the text goes on from the file's name."""
+
+
+class Reader:
+    """Reads numbers and names, and nothing beyond the end."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.at = 0
+
+    def number(self, code: str) -> Any:
+        """Read a number: ``i`` and ``q`` whole ones of 4 and 8 bytes, ``f`` a float."""
+        return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
+
+    def take(self, count: int) -> bytes:
+        """Read some bytes."""
+        if count > len(self.content) - self.at:
+            raise SpoiltError("is cut off")
+        self.at += count
+        return self.content[self.at - count : self.at]
+
+    def many(self, read: Callable[[], Item]) -> tuple[Item, ...]:
+        """Read a count and that many items, none of which is shorter than a number."""
+        count = self.number("i")
+        if not 0 <= count <= (len(self.content) - self.at) // 4:
+            raise SpoiltError(f"is spoilt: it announces {count} items where there is no room for them")
+        return tuple(read() for _ in range(count))
+
+    def name(self) -> str:
+        """Read a name."""
+        length = self.number("i")
+        if length < 1:
+            raise SpoiltError("is spoilt: it holds a name without a letter")
+        text = self.take(length)
+        if not (text.isascii() and text.decode("latin-1").isprintable()):
+            raise SpoiltError("is spoilt: it holds a name that is no text")
+        return text.decode("ascii")
+
+    def shape(self) -> tuple[int, ...]:
+        """Read a shape, or other whole numbers."""
+        return self.many(lambda: self.number("i"))
+
+
+def parse(
+    content: bytes,
+) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...], tuple[Memory, ...], tuple[Layer, ...]]:
+    """Read inputs, outputs, memories and layers.
+
+    Raises
+    ------
+    SpoiltError
+        When the content is something else, or not whole.
+    """
+    reader = Reader(content)
+    found = reader.number("q")
+    if found != FORMAT:
+        raise SpoiltError(f"does not begin with Barracuda's format number {FORMAT}")
+    inputs = dict(reader.many(lambda: (reader.name(), reader.shape())))
+    outputs = reader.many(reader.name)
+    memories = tuple(
+        Memory(before, after, shape)
+        for shape, before, after in reader.many(lambda: (reader.shape(), reader.name(), reader.name()))
+    )
+    heads = reader.many(lambda: read_layer(reader))
+    if (len(content) - reader.at) % 4:
+        raise SpoiltError("is cut off")
+    weights = np.frombuffer(content, "<f4", offset=reader.at)
+    used = sum(length for _, tensors in heads for _, _, _, length in tensors)
+    if used != len(weights):
+        how = "is cut off" if used > len(weights) else "is spoilt"
+        raise SpoiltError(f"{how}: its layers have {used:,} weights, the file {len(weights):,}")
+    layers = tuple(Layer(*head, {name: cut(weights, *where) for name, *where in tensors}) for head, tensors in heads)
+    check_names(inputs, outputs, memories, layers)
+    return inputs, outputs, memories, layers
+
+
+def read_layer(reader: Reader) -> tuple[tuple, tuple[tuple[str, tuple[int, ...], int, int], ...]]:
+    """Read a layer's head: its own values, and name, shape, offset and length of each of its tensors."""
+    name, kind, activation = reader.name(), reader.number("i"), reader.number("i")
+    reader.take(8)
+    pads, strides, pool_size = reader.shape(), reader.shape(), reader.shape()
+    axis, alpha, beta = reader.number("i"), reader.number("f"), reader.number("f")
+    reader.take(4)
+    inputs = reader.many(reader.name)
+    return (name, kind, activation, pads, strides, pool_size, axis, alpha, beta, inputs), reader.many(
+        lambda: read_tensor(reader)
+    )
+
+
+def read_tensor(reader: Reader) -> tuple[str, tuple[int, ...], int, int]:
+    """Read a tensor's head."""
+    name, shape, offset = reader.name(), reader.shape(), reader.number("q")
+    item_size, length = reader.number("i"), reader.number("i")
+    if item_size != 4 or len(shape) != 4 or min(shape) < 0 or math.prod(shape) != length or offset < 0:
+        raise SpoiltError(f"is spoilt: the weights {name} can't have the shape {shape}")
+    return name, shape, offset, length
+
+
+def cut(weights: np.ndarray, shape: tuple[int, ...], offset: int, length: int) -> np.ndarray:
+    """Give one tensor out of all weights."""
+    if offset + length > len(weights):
+        raise SpoiltError("is spoilt: a layer's weights lie beyond its end")
+    try:
+        return weights[offset : offset + length].reshape(shape)
+    except ValueError:  # no numbers at all, in a shape larger than any memory
+        raise SpoiltError(f"is spoilt: weights can't have the shape {shape}") from None
+
+
+def check_names(
+    inputs: Mapping[str, tuple[int, ...]],
+    outputs: tuple[str, ...],
+    memories: tuple[Memory, ...],
+    layers: tuple[Layer, ...],
+) -> None:
+    """Raise SpoiltError unless every layer has what it takes in before it is its turn, and every output is given."""
+    known = {*inputs, *(memory.before for memory in memories)}
+    for layer in layers:
+        if missing := sorted(set(layer.inputs) - known):
+            raise SpoiltError(f"is spoilt: its layer {layer.name} takes in {missing[0]}, which there is none of")
+        known.add(layer.name)
+        if layer.type == LOAD:
+            known.update(layer.tensors)
+    if missing := sorted({*outputs, *(memory.after for memory in memories)} - known):
+        raise SpoiltError(f"is spoilt: no layer gives its output {missing[0]}")
+
+
+def describe(
+    path: Path,
+    size: int,
+    inputs: Mapping[str, tuple[int, ...]],
+    outputs: tuple[str, ...],
+    memories: tuple[Memory, ...],
+    layers: tuple[Layer, ...],
+) -> Model:
+    """Check a model for what Unity asks of it, and say what it is.
+
+    Raises
+    ------
+    SpoiltError
+        When something of that is missing.
+    """
+    loads = {name: tensor for layer in layers if layer.type == LOAD for name, tensor in layer.tensors.items()}
+    lacking = [name for name in CONSTANTS if not loads.get(name, np.empty(0)).size]
+    lacking += [] if ACTION in outputs else [f"output {ACTION}"]
+    lacking += [] if any(name == VECTOR or name.startswith(VISUAL) for name in inputs) else ["observation"]
+    if lacking:
+        raise SpoiltError(f"has no {', no '.join(lacking)}, which Unity's ML-Agents asks for")
+    for shape in (*inputs.values(), *(memory.shape for memory in memories)):
+        if len(shape) != 4 or min(shape[1:]) < 1 or math.prod(shape[1:]) > MOST_NUMBERS:
+            raise SpoiltError(f"is spoilt: an input can't have the shape {shape}")
+    version, continuous, _, width = (float(loads[name].flat[0]) for name in CONSTANTS)
+    if version != VERSION:
+        raise SpoiltError(f"has version_number {version:g} where Unity's ML-Agents 0.11.0 takes {VERSION}")
+    if continuous not in (0, 1) or not (width >= 1 and width == int(width)):
+        raise SpoiltError("is spoilt: what it says of its actions can't be")
+    for layer in layers:
+        if not all(np.isfinite(tensor).all() for tensor in layer.tensors.values()):
+            raise SpoiltError(
+                f"has weights in layer {layer.name} that are no numbers: the training diverged. Lower its learning_rate"
+            )
+    actions = (int(width),) if continuous else branches(layers, int(width))
+    brain, trained = training_of(path)
+    return Model(
+        subject=f"Model {path.name}",
+        findings=(),
+        path=path,
+        brain=brain,
+        size=size,
+        inputs=inputs,
+        outputs=outputs,
+        memories=memories,
+        continuous=bool(continuous),
+        actions=actions,
+        layers=layers,
+        trained=trained,
+    )
+
+
+def branches(layers: tuple[Layer, ...], choices: int) -> tuple[int, ...]:
+    """Give the number of choices in each branch of discrete actions: the network cuts its masks there."""
+    ends = {layer.pool_size[-1] for layer in layers if layer.inputs == (MASKS,) and layer.pool_size}
+    edges = sorted({0, *(end for end in ends if 0 < end < choices), choices})
+    return tuple(end - begin for begin, end in pairwise(edges))
+
+
+def training_of(path: Path) -> tuple[str, Mapping[str, Any]]:
+    """Return a model's brain, and what the `training.json` beside it says of it.
+
+    Raises
+    ------
+    ModelError
+        When that is of a training without this brain, or can't be read.
+    """
+    beside, brain = path.with_name("training.json"), brain_of(path.stem)
+    if not beside.is_file():
+        return brain, {}
+    try:
+        brains = dict(json.loads(beside.read_text(encoding="utf-8"))["brains"])
+        known = {
+            name: {
+                "steps": int(b["steps"]),
+                "mean_reward": None if b["mean_reward"] is None else float(b["mean_reward"]),
+            }
+            for name, b in brains.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise ModelError(
+            f"Expected the record of a training in {beside}, but it can't be read ({type(error).__name__}: {error})."
+        ) from None
+    if brain not in known:
+        raise ModelError(
+            f"Expected a model of one of the brains {', '.join(known) or '(none)'}, as in {beside}, found {path.name}. "
+            "Was it renamed, or is it from another training?"
+        )
+    return brain, known[brain]

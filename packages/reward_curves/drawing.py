@@ -1,0 +1,365 @@
+"""Curves as pictures: one or several jobs, several seeds, and everything that one training tells."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from common.findings import as_label
+from reward_curves.table import RewardsError
+
+# Okabe and Ito's colours, told apart by colour-blind readers: https://jfly.uni-koeln.de/color/
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+# Told apart in grey, too: five ways to dash beside seven colours make 35 kinds of lines.
+DASHES = ["solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (10, 3))]
+LABELS = {
+    "mean_reward": "mean cumulative reward",
+    "episode_length": "episode length, steps",
+    "entropy": "entropy, nats",
+    "policy_loss": "policy loss",
+    "value_loss": "value loss",
+    "learning_rate": "learning rate",
+    "extrinsic_value_estimate": "value estimate, reward",
+}
+AXES = {
+    "step": ("step", 1.0),
+    "time": ("training time, minutes", 1 / 60),
+    "cost": ("cost, USD", 1 / 3600),  # times the price of an hour
+}
+RESAMPLES = 2000
+MOST_POINTS = 250
+"""Of a mean over runs, with its interval."""
+AT_A_TIME = 5_000_000
+"""Numbers that are held while resampling."""
+INDEX = ("brain", "attempt", "step", "elapsed", "std_reward")
+"""Columns that are no panel of their own."""
+MOST_ABOVE = 3
+"""Rows of a legend that stand above the picture; more stand beside it."""
+MOST_LETTERS = 70
+"""Of a legend's rows together, to stand in one line."""
+NO_EPISODE = "No episode has ended, so there is no mean reward: train longer, or make episodes shorter."
+BAND = {"alpha": 0.18, "linewidth": 0}
+NOTHING = Line2D([], [], linestyle="none")
+"""What stands before a sentence in a legend."""
+
+
+def plot(
+    curves: Mapping[str, pd.DataFrame],
+    *,
+    y: str = "mean_reward",
+    x: str = "step",
+    smooth: int = 1,
+    usd_per_hour: float | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Plot curves against steps, training time or cost; mean rewards with one standard deviation as a band.
+
+    A diamond marks the first summary of a new lesson, a cross the first after the run went on from a checkpoint. A job
+    or brain that has nothing to draw is named in the legend, with the reason; where none has, the axes are empty and
+    say so.
+
+    Parameters
+    ----------
+    curves : mapping of str to pandas.DataFrame
+        A label, such as a job's name, to its curve. See `reward_curves.table`.
+    y : str
+        The column to draw.
+    x : str
+        ``"step"``, ``"time"`` (minutes) or ``"cost"`` (US dollars).
+    smooth : int
+        With more than 1, the mean of so many summaries is drawn over the raw line.
+    usd_per_hour : float, optional
+        The instance's price, for ``x="cost"``.
+    ax : matplotlib.axes.Axes, optional
+        Draw here instead of in a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    RewardsError
+        If there is no summary, or what is to be drawn does not belong into one picture.
+    """
+    if x not in AXES or (x == "cost" and usd_per_hour is None):
+        wanted = f"x to be one of {', '.join(AXES)}" if x not in AXES else 'usd_per_hour with x="cost"'
+        raise RewardsError(f"Expected {wanted}, found x={x!r}.")
+    if not isinstance(smooth, (int, np.integer)) or smooth < 1:
+        raise RewardsError(f"Expected smooth to be a whole number of summaries, 1 or more, found {smooth!r}.")
+    lines, left_out = _lines(curves, y)
+    axes = ax or _new_axes()
+    handles = _draw(axes, lines, y, x, smooth, usd_per_hour)
+    if not lines:
+        _say_why(axes, y)
+    _place_legend(axes, handles, left_out)
+    return axes.figure
+
+
+def _draw(
+    axes: Axes, lines: Sequence[tuple[int, str, pd.DataFrame]], y: str, x: str, smooth: int, usd_per_hour: float | None
+) -> dict[str, Line2D]:
+    """Draw lines, and return what is to stand in the legend."""
+    handles: dict[str, Line2D] = {}
+    marks: dict[str, Line2D] = {}
+    for number, label, rows in lines:
+        style = _style(number)
+        along, values = _along(rows, x, usd_per_hour), rows[y]
+        if smooth > 1:
+            raw = axes.plot(along, values, **style, linewidth=0.9, alpha=0.45, label=f"{label}, each summary")
+            if len(lines) == 1:
+                handles[f"{label}, each summary"] = raw[0]
+            else:
+                marks["thin: each summary"] = Line2D([], [], color="#555555", linewidth=0.9, alpha=0.45)
+            values = values.rolling(smooth, min_periods=1).mean()
+            label = f"{label}, mean of {smooth} summaries"
+        elif y == "mean_reward" and rows["std_reward"].notna().any():
+            low, high = values - rows["std_reward"], values + rows["std_reward"]
+            axes.fill_between(along, low, high, color=style["color"], **BAND)
+        dots = {"marker": "o", "markersize": 3} if len(rows) <= 60 and smooth == 1 else {}
+        (handles[label],) = axes.plot(along, values, **style, **dots, linewidth=1.8, label=label)
+        _mark(axes, rows, along, values, style["color"], marks)
+    _finish(axes, x, y, " ± 1 std" if axes.collections else "")
+    return handles | marks
+
+
+def plot_seeds(
+    groups: Mapping[str, Sequence[pd.DataFrame]], *, y: str = "mean_reward", ax: Axes | None = None
+) -> Figure:
+    """Plot runs that differ in their seed alone: each one thin, their mean thick, its 95 % interval as a band.
+
+    The interval is a percentile bootstrap over runs. Where runs wrote summaries at different steps, they are
+    interpolated linearly; the mean ends where the shortest run does.
+
+    Parameters
+    ----------
+    groups : mapping of str to sequence of pandas.DataFrame
+        A label, such as the setting that was tried, to the curves of its runs, one brain each.
+    y, ax
+        As for `plot`.
+
+    Raises
+    ------
+    RewardsError
+        If there is no summary, or the runs are of different environments.
+    """
+    runs = {
+        f"{label}, run {number}": curve for label, curves in groups.items() for number, curve in enumerate(curves, 1)
+    }
+    lines, _ = _lines(runs, y)
+    if any(curve["brain"].nunique() > 1 for curve in runs.values()):
+        raise RewardsError("Expected curves of one brain each, found one of several. Choose rows by their brain.")
+    axes = ax or _new_axes()
+    handles, left_out, drawn = {}, [], {label for _, label, _ in lines}
+    for number, (label, curves) in enumerate(groups.items()):
+        style = _style(number)
+        kept = [curve[curve[y].notna()] for run, curve in enumerate(curves, 1) if f"{label}, run {run}" in drawn]
+        if not kept:
+            left_out.append(f"{label}: {_why(y) if curves else 'no runs'}")
+            continue
+        if len(kept) < len(curves):
+            left_out.append(f"{label}: {len(curves) - len(kept)} of {len(curves)} runs left out, {_why(y)}")
+        for rows in kept:
+            axes.plot(rows["step"], rows[y], color=style["color"], linewidth=0.7, alpha=0.5)
+        steps, low, mean, high = mean_interval([(rows["step"], rows[y]) for rows in kept])
+        count = f"{label}, mean of {len(kept)} runs" if len(kept) > 1 else f"{label}, 1 run"
+        (handles[count],) = axes.plot(steps, mean, **style, linewidth=2.2, label=count)
+        if len(kept) > 1:
+            axes.fill_between(steps, low, high, color=style["color"], **BAND)
+    _finish(axes, "step", y, ", 95 % interval" if axes.collections else "")
+    if not lines:
+        _say_why(axes, y)
+    _place_legend(axes, handles, left_out)
+    return axes.figure
+
+
+def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[np.ndarray, ...]:
+    """Return where several runs have values in common, and there the mean with its 95 % bootstrap interval.
+
+    Parameters
+    ----------
+    runs : sequence of (steps, values)
+        Both of one length, steps rising.
+
+    Returns
+    -------
+    steps, low, mean, high : numpy.ndarray
+        All of one length, `MOST_POINTS` at most. With one run the interval is that run.
+
+    Raises
+    ------
+    RewardsError
+        If no step lies in all runs.
+    """
+    first, last = max(min(steps) for steps, _ in runs), min(max(steps) for steps, _ in runs)
+    common = np.unique(np.concatenate([np.asarray(steps) for steps, _ in runs]))
+    common = common[(common >= first) & (common <= last)]
+    if len(common) > MOST_POINTS:  # more would fall on the same pixels, and take long to resample
+        common = common[np.linspace(0, len(common) - 1, MOST_POINTS).round().astype(int)]
+    if not len(common):
+        raise RewardsError(f"Expected runs that share steps, found that one begins at {first} when another ended.")
+    values = np.stack([np.interp(common, steps, of_run) for steps, of_run in runs])
+    if len(runs) == 1:
+        return common, values[0], values[0], values[0]
+    # SciPy's statistics take a second to import; only who has several runs waits for it.
+    from scipy.stats import bootstrap
+
+    interval = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, AT_A_TIME // values.size),
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    low, high = interval.confidence_interval
+    return common, low, values.mean(axis=0), high
+
+
+def plot_training(curve: pd.DataFrame) -> Figure:
+    """Plot all that a training tells, a panel for each column of its curve: reward, episode length, losses and so on.
+
+    Raises
+    ------
+    RewardsError
+        If there is nothing to draw.
+    """
+    columns = [*LABELS, *(column for column in curve if column not in LABELS and column not in INDEX)]
+    found = [column for column in columns if column in curve and curve[column].notna().any()]
+    if not found:
+        raise RewardsError("Expected summaries to plot, found none.")
+    across = min(3, len(found))
+    down = -(-len(found) // across)
+    figure, grid = plt.subplots(down, across, figsize=(3.6 * across, 2.6 * down), dpi=120, layout="constrained")
+    plt.close(figure)
+    panels = np.ravel(grid)
+    handles: dict[str, Line2D] = {}
+    for axes, column in zip(panels, found, strict=False):
+        lines, left_out = _lines({"": curve}, column)
+        drawn = _draw(axes, lines, column, "step", 1, None)
+        handles |= {label: handle for label, handle in drawn.items() if label not in handles}
+        axes.xaxis.set_major_locator(plt.MaxNLocator(4))
+        axes.yaxis.label.set_size(8)  # else the longest is higher than its panel
+        if column == "mean_reward":
+            handles |= dict.fromkeys(left_out, NOTHING)
+    if "mean_reward" not in found:
+        handles[NO_EPISODE] = NOTHING
+    for axes in panels[len(found) :]:
+        axes.remove()
+    if len(handles) > 1:
+        figure.legend(handles.values(), map(as_label, handles), loc="outside upper left", ncols=across, frameon=False)
+    return figure
+
+
+def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> tuple[list[tuple[int, str, pd.DataFrame]], list[str]]:
+    """Return number, label and rows of each line, and a sentence for each that has no rows.
+
+    The number is that of the job and brain, whatever is drawn of them. What would be an empty or a wrong picture is
+    refused.
+    """
+    if not any(len(curve) for curve in curves.values()):
+        raise RewardsError("Expected summaries to plot, found none: the first one comes after summary_freq steps.")
+    told = {label: frozenset(curve["brain"]) for label, curve in curves.items() if len(curve)}
+    if len(set(told.values())) > 1:
+        named = "; ".join(f"{label}: {', '.join(sorted(names))}" for label, names in told.items())
+        raise RewardsError(
+            f"Expected runs of one environment, found different brains ({named}). Their rewards cannot be compared: "
+            "plot them one by one, or choose the rows of one brain that all of them have."
+        )
+    brains = sorted(next(iter(told.values())))
+    lines, left_out = [], []
+    for job, (label, curve) in enumerate(curves.items()):
+        if not len(curve):
+            left_out.append(f"{label}: no summary yet")
+            continue
+        if y not in curve:
+            raise RewardsError(f"Expected a column {y}, found {', '.join(curve)}.")
+        for number, brain in enumerate(brains, job * len(brains)):
+            rows = curve[(curve["brain"] == brain) & curve[y].notna()]
+            name = ", ".join(filter(None, [label, str(brain)])) if len(brains) > 1 else label or str(brain)
+            if len(rows):
+                lines.append((number, name, rows))
+            else:
+                left_out.append(f"{name}: {_why(y)}")
+    return lines, left_out
+
+
+def _say_why(axes: Axes, y: str) -> None:
+    """Write into empty axes why they are."""
+    said = NO_EPISODE if y == "mean_reward" else f"No summary has a value of {y.replace('_', ' ')}."
+    axes.text(0.5, 0.5, as_label(said), transform=axes.transAxes, ha="center", va="center")
+
+
+def _why(y: str) -> str:
+    return "no episode has ended" if y == "mean_reward" else f"no {y.replace('_', ' ')}"
+
+
+def _style(number: int) -> dict[str, object]:
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+
+
+def _along(rows: pd.DataFrame, x: str, usd_per_hour: float | None) -> pd.Series:
+    column = rows["step"] if x == "step" else rows["elapsed"]
+    if column.isna().all():
+        raise RewardsError(f"Expected training times to plot against {x}, found none in this curve.")
+    return column * AXES[x][1] * (usd_per_hour if x == "cost" and usd_per_hour is not None else 1)
+
+
+def _mark(
+    axes: Axes, rows: pd.DataFrame, along: pd.Series, values: pd.Series, colour: str, marks: dict[str, Line2D]
+) -> None:
+    """Mark new lessons and interruptions on a line."""
+    for column, marker, meaning in (
+        ("lesson", "D", "new lesson"),
+        ("attempt", "X", "went on from a checkpoint"),
+    ):
+        if column not in rows:
+            continue
+        # Before the first row it was attempt 1; what that attempt did may be lost and left out.
+        before = rows[column].shift(fill_value=1 if column == "attempt" else rows[column].iloc[0])
+        changed = rows[column].notna() & before.notna() & (rows[column] != before)
+        if changed.any():
+            style = {"marker": marker, "linestyle": "none", "markersize": 8, "markeredgecolor": "white"}
+            axes.plot(along[changed], values[changed], **style, color=colour, zorder=3)
+            marks[meaning] = Line2D([], [], **style, color="#555555")
+
+
+def _new_axes() -> Axes:
+    figure, axes = plt.subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
+    plt.close(figure)  # a notebook would show an open figure a second time
+    return axes
+
+
+def _finish(axes: Axes, x: str, y: str, band: str) -> None:
+    axes.set_ylabel(as_label(LABELS.get(y, y.replace("_", " ")) + band))
+    axes.set_xlabel(AXES[x][0])
+    if x == "step":
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_major_locator(plt.MaxNLocator(6))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _place_legend(axes: Axes, handles: Mapping[str, Line2D], left_out: Sequence[str]) -> None:
+    """Put the legend where no line is: above the axes, or beside them when it has many rows."""
+    handles = {**handles, **dict.fromkeys(left_out, NOTHING)}
+    figure = axes.figure
+    if len(handles) <= MOST_ABOVE:
+        columns = len(handles) if sum(map(len, handles)) < MOST_LETTERS else 1
+        axes.legend(
+            handles.values(),
+            map(as_label, handles),
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=columns,
+            frameon=False,
+        )
+    elif len(figure.axes) == 1:
+        figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.085 * max(map(len, handles)))
+        figure.legend(handles.values(), map(as_label, handles), loc="outside right upper", frameon=False)
+    else:  # it is not ours to widen
+        axes.legend(handles.values(), map(as_label, handles), loc="best", frameon=False)

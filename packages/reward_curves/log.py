@@ -1,0 +1,84 @@
+"""Curves from the log of `mlagents-learn` 0.11.0, on disk or as CloudWatch gives it."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from reward_curves.table import Curve, make
+
+NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|nan|inf)"
+BEGIN, STEP = (
+    "INFO:mlagents.trainers: ",
+    ": Step: ",
+)  # before them run and brain, behind them numbers; a step may read 600.0
+NUMBERS = re.compile(
+    r"(?P<step>[0-9]{1,15})(?:\.[0-9]*)?\. (?:No episode was completed since last summary\.|"
+    rf"Time Elapsed: (?P<elapsed>{NUMBER}) s Mean Reward: (?P<mean>{NUMBER})\. Std of Reward: (?P<std>{NUMBER})\.)"
+)
+# What container/train writes when it goes on from a checkpoint.
+RESUMED = re.compile(r"^train: brain (?P<brain>.+) goes on from step (?P<step>[0-9]{1,15})$")
+
+
+class Summary(NamedTuple):
+    """What a line of the log says of one brain; NaN for time and rewards where no episode ended."""
+
+    brain: str
+    step: int
+    elapsed: float
+    mean: float
+    std: float
+
+
+def read_summary(line: str) -> Summary | None:
+    """Read a summary of ML-Agents; None if the line is another.
+
+    Names may hold anything, so it is cut where they end: one pattern for all would try every colon with every other.
+    """
+    names, _, numbers = line.partition(BEGIN)[2].rpartition(STEP)
+    brain, found = names.partition(": ")[2], NUMBERS.match(numbers)
+    if not found or not brain:
+        return None
+    return Summary(brain, int(found["step"]), *(float(found[name] or "nan") for name in ("elapsed", "mean", "std")))
+
+
+class LogReader:
+    """Reads a log as it grows, each line once."""
+
+    def __init__(self):
+        self._curves: dict[str, Curve] = {}
+
+    def feed(self, lines: Iterable[str]) -> None:
+        """Read on. Lines that are no summary are skipped; one in which no episode ended has neither reward nor time."""
+        for line in lines:
+            if summary := read_summary(line):
+                values = {"mean_reward": summary.mean, "std_reward": summary.std}
+                self._curve(summary.brain).add(summary.step, summary.elapsed, values)
+            elif found := RESUMED.search(line):
+                self._curve(found["brain"]).resume(int(found["step"]))
+
+    def table(self) -> pd.DataFrame:
+        """Return the curve so far, empty while there is no summary."""
+        return make(self._curves.values())
+
+    def _curve(self, brain: str) -> Curve:
+        return self._curves.setdefault(brain, Curve(brain))
+
+
+def read_log(lines: Iterable[str]) -> pd.DataFrame:
+    """Read a curve from a log.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        See `LogReader.feed`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `reward_curves.table`. Empty if there is no summary yet.
+    """
+    reader = LogReader()
+    reader.feed(lines)
+    return reader.table()

@@ -1,0 +1,97 @@
+"""The table that a curve is, and how a run that was interrupted becomes one curve.
+
+===============  =========  ==================================================================================
+column           unit       meaning
+===============  =========  ==================================================================================
+brain                       the brain that was trained
+attempt                     1 from the start, one more each time that the run went on after an interruption
+step             steps      environment steps done by this brain when the summary was written
+elapsed          seconds    training time until then, over all attempts, what was lost and done again included
+mean_reward      reward     mean cumulative reward of the episodes that ended since the summary before
+std_reward       reward     their standard deviation; from the log alone, ML-Agents writes no event of it
+===============  =========  ==================================================================================
+
+From events come also, each under its field's name where the run has it: `episode_length` (steps), `entropy`, `lesson`,
+`learning_rate`, `policy_loss`, `value_loss`, `extrinsic_reward` and `extrinsic_value_estimate` (the same for other
+reward signals), and whatever else the trainer writes. A value that a summary lacks is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from common.findings import PLAIN, as_html
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
+pd.set_option("display.html.use_mathjax", False)  # in every table of a notebook, two $ are no formula
+
+COLUMNS = ["brain", "attempt", "step", "elapsed", "mean_reward", "std_reward"]
+FIELDS = {"Environment/Cumulative Reward": "mean_reward"}  # the one whose tag is not its field's name
+
+
+class RewardsError(RuntimeError):
+    """There is no curve where one was expected."""
+
+
+def name_field(tag: str) -> str:
+    """Turn TensorBoard's tag into a column, such as ``Losses/Value Loss`` into ``value_loss``."""
+    return FIELDS.get(tag) or re.sub(r"\W+", "_", tag.rpartition("/")[2]).strip("_").lower()
+
+
+class Curve:
+    """The curve of one brain, row by row in the order in which they were written.
+
+    What an interrupted attempt wrote after the step from which the run went on is dropped: the model has not seen it.
+    """
+
+    def __init__(self, brain: str):
+        self.brain = brain
+        self.rows: list[dict[str, object]] = []
+        self._attempt = 1
+        self._steps = 0  # of the summary before, kept or not
+        self._elapsed = self._before = 0.0  # seconds until it, and of the attempts before this one
+
+    def resume(self, step: int) -> None:
+        """Go on from a step, in a new attempt."""
+        while self.rows and self.rows[-1]["step"] > step:
+            self.rows.pop()
+        if self._steps:  # else it was interrupted before its first summary, and nothing tells the two apart
+            self._attempt += 1
+            self._steps = 0
+            self._before = self._elapsed
+
+    def add(self, step: int, elapsed: float, values: Mapping[str, float]) -> None:
+        """Add a summary. `elapsed` counts from the start of its attempt, in seconds; NaN where it is not known."""
+        if step == self._steps:  # a brain at its end, or one that never began, repeats its step while others train
+            return
+        if step < self._steps:  # nobody said so, but it can only have gone on
+            self.resume(step - 1)
+        elapsed += self._before
+        self._steps = step
+        self._elapsed = self._elapsed if math.isnan(elapsed) else elapsed
+        self.rows.append({"brain": self.brain, "attempt": self._attempt, "step": step, "elapsed": elapsed, **values})
+
+
+def make(curves: Iterable[Curve]) -> pd.DataFrame:
+    """Make the table of all brains, ordered by brain and step."""
+    rows = [row for curve in sorted(curves, key=lambda curve: curve.brain) for row in curve.rows]
+    table = pd.DataFrame(rows, columns=COLUMNS + sorted({column for row in rows for column in row} - set(COLUMNS)))
+    kinds = {"brain": str, "attempt": int, "step": int}
+    return table.astype({column: kinds.get(column, float) for column in table})
+
+
+def show_last(curve: pd.DataFrame, caption: str) -> Styler:
+    """Return the last summary of each brain as a table for a notebook: a column for each brain."""
+    last = curve.groupby("brain").tail(1).set_index("brain")
+    last = last[[column for column in last if column == "mean_reward" or last[column].notna().any()]].T
+    shown = last.style.format("{:.4g}", na_rep="").format("{:,.0f}", subset=(["attempt", "step"], slice(None)))
+    # A Styler escapes nothing by itself.
+    shown = shown.format_index(as_html, axis="index").format_index(as_html, axis="columns")
+    return shown.set_caption(as_html(caption)).set_table_attributes(PLAIN)

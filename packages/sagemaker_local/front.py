@@ -1,0 +1,266 @@
+"""The embedded AWS as a WSGI application: who answers which request."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl
+from xml.sax.saxutils import escape
+
+from botocore import xform_name
+from werkzeug.test import run_wsgi_app
+
+from sagemaker_local import joblog, limits
+from sagemaker_local.ecr import Ecr
+from sagemaker_local.gate import Gate, take_body
+from sagemaker_local.jobs import Jobs
+from sagemaker_local.kept import Kept, WsgiApp
+from sagemaker_local.metrics import JobMetrics
+from sagemaker_local.resource_api import ResourceApi
+from sagemaker_local.schema import AwsError, check, invalid, not_emulated
+from sagemaker_local.store import Store
+from sagemaker_local.training_api import TrainingApi
+from sagemaker_local.tuning.api import TuningApi
+from sagemaker_local.tuning.tunings import Tunings
+
+OWN = "/embedded/"
+"""Paths of the embedded AWS's own: what a reader can do here and nowhere else."""
+
+MOST_DRAINED = 1 << 20
+"""Bytes of a refused request's body that are read before the response is sent."""
+IAM_CHANGES = ("Create", "Delete", "Put", "Attach", "Detach", "Update", "Add", "Remove", "Tag", "Untag", "Set")
+LOGS_CHANGES = ("CreateLogGroup", "DeleteLogGroup", "PutRetention", "DeleteRetention", "TagLog", "UntagLog", "TagRes")
+LOGS_CHANGES += ("UntagRes",)
+READS_LOGS = ("DescribeLog", "GetLogEvents", "FilterLogEvents", "StartQuery")
+S3_CONTROL = "/v20180820/"
+
+
+class Front:
+    """Passes S3 to the store, ECR and SageMaker's jobs to their own, policies to `simulate`, the rest to moto."""
+
+    def __init__(self, gate: Gate, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
+        self.gate, self.moto, self.store, self.ecr, self.jobs = gate, moto, store, ecr, jobs
+        home = jobs.folder.parent
+        self.kept = {
+            "iam": Kept("iam", "", home / "iam.jsonl", moto, IAM_CHANGES),
+            "logs": Kept("logs", "Logs_20140328.", home / "logs.jsonl", moto, LOGS_CHANGES, _age_group),
+        }
+        self.sagemaker = (TrainingApi(jobs), TuningApi(tunings), ResourceApi(jobs, tunings))
+        self.throttle = limits.read_throttle()
+        JobMetrics.jobs = jobs
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        try:
+            caller = self.gate.admit(environ)
+        except AwsError as error:
+            service = "" if "HTTP_X_AMZ_TARGET" in environ else "s3"  # as far as the form of a refusal goes
+            return send_refusal(environ, start_response, service, error)
+        service, region = caller.service, caller.region
+        if environ["PATH_INFO"].startswith(OWN):
+            return self._own(environ, start_response, service)
+        try:
+            if not caller.internal:  # its own clients bring the jobs' logs
+                self.throttle.take(service)
+        except AwsError as error:
+            return _send_error(start_response, error)
+        if service == "s3" and not environ["PATH_INFO"].startswith(S3_CONTROL):
+            return self.store(environ, start_response)
+        if service == "ecr":
+            return self._ecr(environ, start_response, region)
+        if service == "sagemaker":
+            return self._sagemaker(environ, start_response, region)
+        if service in self.kept:
+            self.kept[service].restore()
+        if service == "logs":
+            try:
+                self._give_logs(environ, region)
+            except AwsError as error:
+                return _send_error(start_response, error)
+        if service == "monitoring":
+            JobMetrics.ask_for(take_body(environ))
+        if service == "iam":
+            body = take_body(environ)
+            form = parse_qs(body.decode("utf-8", "replace"))
+            if form.get("Action") == ["SimulatePrincipalPolicy"]:
+                return _send(start_response, 200, simulate(form).encode(), "text/xml")
+        return self._moto(environ, start_response, service, region)
+
+    def _moto(self, environ: dict[str, Any], start_response: Any, service: str, region: str) -> Iterable[bytes]:
+        """Let moto answer, and refuse what it can't: clients would repeat a request that ends with a 5xx for 25 s."""
+        body = take_body(environ)
+        try:
+            answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
+            if not status.startswith("5"):
+                if service in self.kept and status.startswith("2"):
+                    call = name_call(environ, body, service).rpartition(":")[2]
+                    text = body.decode()
+                    self.kept[service].keep(call, text if is_form(environ) else json.loads(text), region)
+                start_response(status, list(headers.items()))
+                return answer
+            error = not_emulated(name_call(environ, body, service))
+        except Exception as raised:
+            error = not_emulated(name_call(environ, body, service), raised)
+            logging.info("moto: %s", error)
+        return send_refusal(environ, start_response, service, error)
+
+    def _sagemaker(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
+        call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
+        try:
+            request = json.loads(take_body(environ) or b"{}")
+            for api in self.sagemaker:
+                if isinstance(request, dict) and api.knows(call, request):
+                    return _send_json(start_response, 200, api.answer(call, request, region))
+            if call and not moto_knows(call):
+                raise not_emulated(f"sagemaker:{call}")
+            if call:
+                check(call, request)
+            return self._moto(environ, start_response, "sagemaker", region)
+        except json.JSONDecodeError as error:
+            return _send_error(start_response, AwsError("SerializationException", str(error)))
+        except AwsError as error:
+            return _send_error(start_response, error)
+        except Exception as error:
+            logging.exception("could not answer %s", call)
+            return _send_error(start_response, AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+
+    def _ecr(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
+        try:
+            return self.ecr(environ, start_response, region)
+        except AwsError as error:
+            return _send_error(start_response, error)
+        except Exception as error:
+            logging.info("ECR", exc_info=True)
+            return _send_error(start_response, not_emulated(name_call(environ, b"", "ecr"), error))
+
+    def _give_logs(self, environ: dict[str, Any], region: str) -> None:
+        """See to it that moto knows the logs that a request asks for, and those of a prefix."""
+        call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
+        if call.startswith(READS_LOGS):
+            self.jobs.show_streams(region)
+        if call == "FilterLogEvents":
+            with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):  # moto will say what is wrong
+                asked = json.loads(take_body(environ))
+                if group := asked.pop("logGroupIdentifier", ""):  # a name or an ARN; moto knows names alone
+                    asked["logGroupName"] = group.rpartition(":log-group:")[2]
+                    _put(environ, json.dumps(asked).encode())
+                if prefix := asked.get("logStreamNamePrefix"):  # moto passes over it
+                    if "logStreamNames" in asked:
+                        message = "Both logStreamNames and logStreamNamePrefix can't be specified."
+                        raise AwsError("InvalidParameterException", message)
+                    asked["logStreamNames"] = joblog.find_streams(region, asked["logGroupName"], prefix) or [prefix]
+                    _put(environ, json.dumps(asked).encode())
+
+    def _own(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
+        """Answer ``POST /embedded/jobs/<name>/interrupt?seconds=…``."""
+        try:
+            asked = re.fullmatch(OWN + "jobs/([^/]+)/interrupt", environ["PATH_INFO"])
+            if not asked or environ["REQUEST_METHOD"] != "POST" or service != "sagemaker":
+                raise AwsError("ResourceNotFound", f"There is nothing at {environ['PATH_INFO']}", 404)
+            self.jobs.interrupt(asked[1], _seconds(environ.get("QUERY_STRING", "")))
+            return _send_json(start_response, 200, None)
+        except AwsError as error:
+            return _send_error(start_response, error)
+
+
+def _age_group(call: str, request: dict[str, Any], region: str, when: float) -> None:
+    if call == "CreateLogGroup":
+        joblog.set_creation(request["logGroupName"], region, when)
+
+
+def moto_knows(call: str) -> bool:
+    """Say whether moto answers this call of SageMaker's."""
+    from moto.sagemaker.responses import SageMakerResponse  # here, so that the embedded AWS starts without it
+
+    return hasattr(SageMakerResponse, xform_name(call))
+
+
+def name_call(environ: dict[str, Any], body: bytes, service: str) -> str:
+    """Name a request as IAM does, such as ``sagemaker:CreateCluster``; by its path where it has no name."""
+    call = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+    if not call and is_form(environ):
+        call = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
+    return f"{service or 'aws'}:{call or environ['REQUEST_METHOD'] + ' ' + environ['PATH_INFO']}"
+
+
+def simulate(form: dict[str, list[str]]) -> str:
+    """Answer IAM's SimulatePrincipalPolicy: everything is allowed, as it is in all of the embedded AWS."""
+
+    def members(name: str) -> list[str]:
+        found = [(key, values[0]) for key, values in form.items() if key.startswith(f"{name}.member.")]
+        return [value for _, value in sorted(found, key=lambda item: int(item[0].rpartition(".")[2]))]
+
+    results = "".join(
+        f"<member><EvalActionName>{escape(action)}</EvalActionName><EvalResourceName>{escape(resource)}"
+        "</EvalResourceName><EvalDecision>allowed</EvalDecision><MatchedStatements/><MissingContextValues/></member>"
+        for action in members("ActionNames")
+        for resource in members("ResourceArns") or ["*"]
+    )
+    return (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+        "<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated>"
+        f"<EvaluationResults>{results}</EvaluationResults></SimulatePrincipalPolicyResult>"
+        f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata>"
+        "</SimulatePrincipalPolicyResponse>"
+    )
+
+
+def _put(environ: dict[str, Any], body: bytes) -> None:
+    """Replace the body."""
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+
+
+def _send(start_response: Any, status: int, body: bytes, kind: str) -> list[bytes]:
+    headers = [
+        ("Content-Type", kind),
+        ("Content-Length", str(len(body))),
+        ("x-amzn-RequestId", str(uuid.uuid4())),
+    ]
+    start_response(f"{status} {'OK' if status == 200 else 'Error'}", headers)
+    return [body]
+
+
+def _send_json(start_response: Any, status: int, answer: dict[str, Any] | None) -> list[bytes]:
+    body = b"" if answer is None else json.dumps(answer).encode()
+    return _send(start_response, status, body, "application/x-amz-json-1.1")
+
+
+def _seconds(query: str) -> float:
+    given = dict(parse_qsl(query)).get("seconds", "0")
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:
+        raise invalid(f"seconds must be a number from 0 to 86400, it is {given}")
+    return seconds
+
+
+def send_refusal(environ: dict[str, Any], start_response: Any, service: str, error: AwsError) -> list[bytes]:
+    """Refuse a request of any service in the format that its clients read."""
+    with contextlib.suppress(AwsError, OSError):  # a caller that can't get rid of its body would not see the response
+        take_body(environ, MOST_DRAINED)
+    if not is_form(environ) and service not in ("s3", "route53", "cloudfront"):
+        return _send_error(start_response, error)
+    told = f"<Error><Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+    told = (
+        f"<Response><Errors>{told}</Errors></Response>"
+        if service == "ec2"
+        else f"<ErrorResponse>{told}</ErrorResponse>"
+    )
+    return _send(start_response, error.status, told.encode(), "text/xml")
+
+
+def is_form(environ: dict[str, Any]) -> bool:
+    """Say whether a request is a form, as those of IAM and STS are."""
+    return environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+
+
+def _send_error(start_response: Any, error: AwsError) -> list[bytes]:
+    return _send_json(start_response, error.status, {"__type": error.code, "message": error.message})

@@ -1,0 +1,107 @@
+"""The embedded AWS's folder, which is its owner's alone, and the keys that open it."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from common import ROOT
+
+REGION = "us-east-1"
+CONFIG = "aws-config"
+"""The file with the keys, the region and the address, as ``AWS_CONFIG_FILE`` takes it."""
+
+
+class HomeError(Exception):
+    """The folder can't be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """An access key and its secret."""
+
+    access: str
+    secret: str = field(repr=False)
+
+
+def home_folder() -> Path:
+    """Return the embedded AWS's folder: ``EMBEDDED_HOME``, or ``.embedded`` in the repository."""
+    return Path(os.environ.get("EMBEDDED_HOME") or ROOT / ".embedded").absolute()
+
+
+def make_private(home: Path) -> None:
+    """Make the folder if need be, and take every right to it from everybody but its owner.
+
+    Raises
+    ------
+    HomeError
+        If it can't be made or written to, is a symbolic link, or belongs to somebody else.
+    """
+    instead = f"Set EMBEDDED_HOME to another folder, or unset it to take {ROOT / '.embedded'}."
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if home.is_symlink():
+            raise HomeError(f"Expected {home} to be a folder of your own, found a symbolic link. {instead}")
+        folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            status = os.fstat(folder)
+            if status.st_uid != os.geteuid():
+                raise HomeError(
+                    f"Expected {home} to belong to you (user {os.geteuid()}), found that it belongs to user "
+                    f"{status.st_uid}, who could read your keys and change your files. {instead}"
+                )
+            if stat.S_IMODE(status.st_mode) != 0o700:
+                os.fchmod(folder, 0o700)
+        finally:
+            os.close(folder)
+        open_private(home / "start.lock").close()
+    except OSError as error:
+        raise HomeError(
+            f"Expected {home} to be a folder for the embedded AWS's files, but it can't be made or written to "
+            f"({error.strerror}). {instead}"
+        ) from error
+
+
+def open_private(file: Path) -> IO[str]:
+    """Open a file to append to it, which nobody else may read."""
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a")
+
+
+def new_keys() -> Keys:
+    """Return keys that nobody can guess, in the form of AWS's own."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    return Keys("AKEM" + "".join(secrets.choice(letters) for _ in range(16)), secrets.token_urlsafe(30))
+
+
+def read_keys(home: Path) -> Keys | None:
+    """Return the keys of a home, or None if it has none that can be used: others may have read them, say."""
+    file = configparser.RawConfigParser()
+    try:
+        if stat.S_IMODE((home / CONFIG).stat().st_mode) != 0o600:
+            return None
+        file.read_string((home / CONFIG).read_text())
+        keys = Keys(file["default"]["aws_access_key_id"], file["default"]["aws_secret_access_key"])
+    except (OSError, ValueError, KeyError, configparser.Error):
+        return None
+    return keys if re.fullmatch("[A-Z0-9]{16,128}", keys.access) and len(keys.secret) >= 32 else None
+
+
+def write_config(home: Path, keys: Keys, url: str) -> None:
+    """Write the keys, the region and the server's address where AWS's programs can read them."""
+    lines = {
+        "region": REGION,
+        "endpoint_url": url,
+        "aws_access_key_id": keys.access,
+        "aws_secret_access_key": keys.secret,
+    }
+    new = home / f"{CONFIG}.new"
+    new.unlink(missing_ok=True)
+    with open_private(new) as file:
+        file.write("[default]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items()))
+    new.replace(home / CONFIG)

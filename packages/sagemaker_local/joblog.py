@@ -1,0 +1,520 @@
+"""A job's log: to ``log.txt`` and CloudWatch Logs while it is written, and read for metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import logging
+import math
+import os
+import re
+import select
+import threading
+import time
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+from zlib import crc32
+
+import regex
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.logs.exceptions import InvalidParameterException
+from moto.logs.models import LogEvent, LogGroup, LogStream, logs_backends
+from moto.logs.utils import EventMessageFilter
+
+from sagemaker_local.record import Record
+from sagemaker_local.transfer import open_inside, open_own
+
+GROUP = "/aws/sagemaker/TrainingJobs"
+FLUSH_SECONDS = 0.5
+LEFT_SECONDS = 5
+"""How long the log is read on after its program has ended, while something else still writes to it."""
+# `re` can't be interrupted and holds up all threads; `regex`, which moto needs anyway, measures its own CPU time.
+METRIC_SECONDS, METRIC_CHARACTERS = 1.0, 10_000
+SCANNED = 50_000
+"""Events that a page of FilterLogEvents looks at."""
+HELD = 20_000
+"""Events of a log stream that are held in memory."""
+BATCH_EVENTS, BATCH_BYTES, EVENT_BYTES = 5_000, 900_000, 250_000  # CloudWatch: 10,000, 1,048,576 and 262,144
+
+
+EVENTS, STREAMS = "events.jsonl", "streams.json"
+"""In a job's folder: what was sent to CloudWatch Logs, and how it describes that, for the next server."""
+
+
+_making = threading.Lock()
+
+
+def make_stream(logs: BaseClient, stream: str) -> None:
+    """Make a job's log stream, and the group if it is the first.
+
+    The lock is for moto: of two groups that are made at once it keeps one, without the other's streams.
+    """
+    with _making:
+        _ignore("ResourceAlreadyExistsException", logs.create_log_group, logGroupName=GROUP)
+    _ignore("ResourceAlreadyExistsException", logs.create_log_stream, logGroupName=GROUP, logStreamName=stream)
+
+
+def _ignore(code: str, call: Callable[..., Any], **request: str) -> None:
+    """Make a call unless it is refused with `code`.
+
+    The code is compared, not the class: botocore makes a client's `exceptions` on first use and without a lock, so
+    the class that one thread catches may not be the one that another raises.
+    """
+    try:
+        call(**request)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != code:
+            raise
+
+
+class Batch(NamedTuple):
+    """What a line of `EVENTS` says before its events, and where in the file it begins."""
+
+    logStreamName: str  # noqa: N815  as in a request
+    count: int
+    first: int
+    last: int
+    characters: int
+    place: int = 0
+
+
+class StoredEvents(Sequence):
+    """The events of one log stream: read from its job's folder batch by batch, but for the last, which are in memory.
+
+    An event that can't be read any more has an empty message, which no other has.
+    """
+
+    def __init__(self, folder: Path, stream: str):
+        self.folder, self.stream = folder, stream
+        self.lock = threading.Lock()
+        self.found, self.scanned = [], 0
+        # Batches, how many events precede each and are in all, and the events that follow: replaced as one.
+        self.state: tuple[list[Batch], list[int], list[LogEvent]] = [], [0], []
+
+    def __len__(self) -> int:
+        _, starts, held = self.state
+        return starts[-1] + len(held)
+
+    def __iadd__(self, events: list[LogEvent]) -> StoredEvents:
+        self.state[2].extend(events)
+        if len(self.state[2]) > HELD:
+            self.release()
+        return self
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            return self[(place := range(len(self))[index]) : place + 1][0]
+        batches, starts, held = self.state
+        begin, end, _ = index.indices(starts[-1] + len(held))
+        found: list[LogEvent] = []
+        while begin < min(end, starts[-1]):
+            number = bisect_right(starts, begin) - 1
+            found += _read(self, batches[number])[begin - starts[number] : end - starts[number]]
+            begin = starts[number + 1]
+        return found + held[max(0, begin - starts[-1]) : max(0, end - starts[-1])]
+
+    def release(self) -> None:
+        """Hold no event in memory any longer, unless the disk could not take all."""
+        with self.lock:
+            found, self.scanned = _find_batches(self.folder, self.scanned)
+            self.found = [*self.found, *found.get(self.stream, ())]
+            starts = list(accumulate((batch.count for batch in self.found), initial=0))
+            if starts[-1] >= len(self):
+                self.state = self.found, starts, []
+
+
+@lru_cache(maxsize=4)
+def _read(events: StoredEvents, batch: Batch) -> list[LogEvent]:
+    found = []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open_inside(events.folder, EVENTS) as file:
+        file.seek(batch.place)
+        found = [
+            LogEvent(batch.last, {"timestamp": int(event["timestamp"]), "message": str(event["message"])})
+            for event in json.loads(file.readline())["logEvents"]
+        ]
+    missing = LogEvent(batch.last, {"timestamp": batch.last, "message": ""})
+    return found[: batch.count] + [missing] * (batch.count - len(found))
+
+
+class EndedStream(LogStream):
+    """A log stream of a job that has ended, maybe under an earlier server: described as it was, read from disk."""
+
+    def __init__(self, group: LogGroup, name: str, told: dict[str, Any], folder: Path):
+        super().__init__(group, name)
+        self.told, self.folder = {"arn": self.arn, **told}, folder
+        self.stored_bytes = told["storedBytes"]
+        del self.events
+
+    @cached_property
+    def events(self) -> StoredEvents:
+        """Its events, found when they are first asked for."""
+        events = StoredEvents(self.folder, self.log_stream_name)
+        events.release()
+        return events
+
+    def to_describe_dict(self) -> dict[str, Any]:
+        """Return its entry in DescribeLogStreams."""
+        return dict(self.told)
+
+
+# moto notes every object that ever was, for its own dashboard.
+LogEvent.instances_tracked = LogStream.instances_tracked = EndedStream.instances_tracked = deque(maxlen=0)
+
+
+def show(job: Record) -> None:
+    """Let CloudWatch Logs list and read the log streams of a job that an earlier server ran."""
+    group = _group(job.region)
+    for name, told in _describe_streams(job).items():
+        if name not in group.streams:
+            group.streams[name] = EndedStream(group, name, told, job.folder)
+
+
+def release(job: Record) -> None:
+    """Hold nothing in memory of the log of a job that has ended."""
+    for name in job.streams:
+        if (stream := _group(job.region).streams.get(name)) and isinstance(stream.events, StoredEvents):
+            stream.events.release()
+    with contextlib.suppress(AttributeError, OSError):  # glibc alone keeps what is freed
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def filter_log_events(
+    group: LogGroup,
+    log_group_name: str,
+    log_stream_names: list[str],
+    start_time: int,
+    end_time: int,
+    limit: int | None,
+    next_token: str | None,
+    filter_pattern: str,
+    interleaved: bool,
+) -> tuple[list[dict[str, Any]], str | None, list[dict[str, Any]]]:
+    """Answer FilterLogEvents in moto's place, which looks at every event of the group for every page.
+
+    Like AWS, a page looks at no more than `SCANNED` events, so that one may be empty and have a successor. Streams
+    come by name; where `start_time` lies in one is found by bisection, for they are written in the order of time.
+    """
+    wanted, matches = set(log_stream_names or ()), EventMessageFilter(filter_pattern).matches
+    first, _, place = (next_token or "").partition("@")
+    names = sorted(name for name in list(group.streams) if (not wanted or name in wanted) and name >= first)
+    page: list[dict[str, Any]] = []
+    left, token = SCANNED, None
+    for name in names:
+        if not (stream := group.streams.get(name)):
+            continue  # deleted just now
+        events, begin, end = _find_events(stream, start_time, end_time)
+        begin = max(begin, int(place)) if name == first and place.isdigit() else begin
+        for index, event in _walk(events, begin, end):
+            if not left or len(page) == (limit or 10_000):
+                token = f"{name}@{index}"
+                break
+            left -= 1
+            if event.message and matches(event.message):
+                told = {"eventId": f"{crc32(name.encode()):010d}{index:046d}", "logStreamName": name}
+                page.append({**event.to_filter_dict(), **told})
+        if token:
+            break
+    if interleaved:
+        page.sort(key=lambda event: event["timestamp"])
+    return page, token, [{"logStreamName": name, "searchedCompletely": token is None} for name in names]
+
+
+def get_log_events(
+    stream: LogStream, start_time: int, end_time: int, limit: int | None, next_token: str | None, start_from_head: bool
+) -> tuple[list[dict[str, Any]], str, str]:
+    """Answer GetLogEvents in moto's place, which sorts all events of the stream for every page."""
+    events, first, after = _find_events(stream, start_time, end_time)
+    limit = limit or 10_000
+    if next_token and not re.fullmatch(r"[fb]/-?\d{1,60}", next_token):
+        raise InvalidParameterException("The specified nextToken is invalid.")
+    if (next_token or "b")[0] == "f" or (not next_token and start_from_head):
+        begin = min(max(first, int(next_token[2:]) + 1 if next_token else first), after)
+        end = min(begin + limit, after)
+    else:
+        end = max(first, min(after, int(next_token[2:]) if next_token else after))
+        begin = max(first, end - limit)
+    page = [event.to_response_dict() for event in events[begin:end] if event.message]
+    return page, f"b/{begin:056d}", f"f/{end - 1:056d}"
+
+
+def update(stream: LogStream) -> None:
+    """Note a stream's first and last time; moto looks at all its events whenever it is described."""
+    if stream.events:
+        events, _, _ = _find_events(stream, None, None)
+        stream.first_event_timestamp, stream.last_event_timestamp = events[0].timestamp, events[-1].timestamp
+
+
+def _find_events(stream: LogStream, start: int | None, end: int | None) -> tuple[Sequence[LogEvent], int, int]:
+    """Return a stream's events in the order of time, and where those from `start` to `end` begin and end."""
+    events = stream.events
+    if stream.log_group.name != GROUP:  # whose writers may go back in time
+        events = sorted(events, key=_get_time)
+    last = bisect_right(events, end, key=_get_time) if end else len(events)
+    return events, bisect_left(events, start or 0, hi=last, key=_get_time) if start else 0, last
+
+
+def _walk(events: Sequence[LogEvent], begin: int, end: int) -> Iterator[tuple[int, LogEvent]]:
+    for place in range(begin, end, 1_000):
+        yield from enumerate(events[place : min(end, place + 1_000)], place)
+
+
+def _get_time(event: LogEvent) -> int:
+    return event.timestamp
+
+
+LogGroup.filter_log_events, LogStream.get_log_events, LogStream._update = filter_log_events, get_log_events, update
+
+
+def remove(names: Iterable[str], region: str) -> None:
+    """Remove log streams from CloudWatch Logs."""
+    for name in names:
+        _group(region).streams.pop(name, None)
+
+
+def _group(region: str) -> LogGroup:
+    """Return moto's log group of jobs; its API has no way to say when a stream was made."""
+    backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
+    return backend.groups.get(GROUP) or backend.create_log_group(GROUP, {})
+
+
+def _describe_streams(job: Record) -> dict[str, dict[str, Any]]:
+    """Return a job's entries in DescribeLogStreams; of a server that was killed, what its events tell of them."""
+    with contextlib.suppress(OSError, ValueError, AttributeError), open_inside(job.folder, STREAMS) as file:
+        return {name: told for name, told in json.load(file).items() if _is_own(job, name, told)}
+    return {
+        name: {
+            "logStreamName": name,
+            "creationTime": batches[0].first,
+            "firstEventTimestamp": batches[0].first,
+            "lastEventTimestamp": batches[-1].last,
+            "lastIngestionTime": batches[-1].last,
+            "storedBytes": sum(batch.characters for batch in batches),
+            "uploadSequenceToken": str(len(batches)),
+        }
+        for name, batches in _find_batches(job.folder)[0].items()
+        if name.startswith(f"{job.name}/")
+    }
+
+
+def _is_own(job: Record, name: str, told: dict[str, Any]) -> bool:
+    """Say whether a stream can be the job's, whose program may have written into the file."""
+    numbers = (told["storedBytes"], told.get("lastEventTimestamp", 0)) if "storedBytes" in told else (None,)
+    return name.startswith(f"{job.name}/") and all(isinstance(number, int) for number in numbers)
+
+
+def _describe_batch(logStreamName: str, logEvents: list[dict[str, Any]]) -> Batch:  # noqa: N803  as in a request
+    characters = sum(len(event["message"]) for event in logEvents)
+    return Batch(logStreamName, len(logEvents), logEvents[0]["timestamp"], logEvents[-1]["timestamp"], characters)
+
+
+def _find_batches(folder: Path, place: int = 0) -> tuple[dict[str, list[Batch]], int]:
+    """Find what was sent of a job's log from a place of `EVENTS` on, by stream; return where it ends, too."""
+    found: dict[str, list[Batch]] = {}
+    with contextlib.suppress(OSError), open_inside(folder, EVENTS) as file:
+        file.seek(place)
+        for line in file:
+            with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):  # cut short by the server's end
+                head, _, _ = line.partition(b', "logEvents": ')
+                told = list(json.loads(head + b"}").values())
+                batch = Batch(told[0], *map(int, told[1:])) if told[1:] else _describe_batch(**json.loads(line))
+                if line.endswith(b"\n") and 0 < batch.count <= BATCH_EVENTS:
+                    found.setdefault(batch.logStreamName, []).append(batch._replace(place=place))
+            place += len(line)
+    return found, place
+
+
+def find_streams(region: str, group: str, prefix: str) -> list[str]:
+    """Return the names of the log streams of a group that begin with `prefix`; none if there is no such group."""
+    found = logs_backends[DEFAULT_ACCOUNT_ID][region].groups.get(group)
+    return [name for name in list(found.streams) if name.startswith(prefix)] if found else []
+
+
+def set_creation(group: str, region: str, when: float) -> None:
+    """Set the time at which a log group was made, which the API has no way to say."""
+    made = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)  # as moto's own
+    logs_backends[DEFAULT_ACCOUNT_ID][region].groups[group].creation_time = made
+
+
+class JobLog:
+    """Follows the output of one run of a job to its end.
+
+    Its metrics, ``log.txt``, and CloudWatch Logs each get every line, whatever becomes of the others. What one of them
+    could not take is counted in `lost`, and said in the server's log, the job's log, and the job's last status message.
+    """
+
+    def __init__(self, record: Record, output: BinaryIO, logs: BaseClient):
+        self.record, self.output, self.logs = record, output, logs
+        definitions = record.request["AlgorithmSpecification"].get("MetricDefinitions", ())
+        self.patterns = [(definition["Name"], regex.compile(definition["Regex"])) for definition in definitions]
+        self.stream = f"{record.name}/algo-1-{int(record.now())}"
+        self.made = False
+        self.events: list[dict] = []
+        self.size = 0
+        self.rest = b""
+        self.last = 0
+        self.lost: dict[str, int] = {}
+        self.lock = threading.RLock()
+        self.ending, self.ended = os.pipe()
+
+    def end(self) -> None:
+        """Say that the program has ended: what holds its output open from now on is not waited for."""
+        os.close(self.ended)
+
+    def say(self, text: str) -> None:
+        """Put a line of the service's own into the log."""
+        with self.lock:
+            self._attempt("log.txt", 1, self._write, f"{text}\n".encode())
+            self.last = max(self.last, int(self.record.now() * 1000))
+            self._add(text)
+            self.flush()
+
+    def follow(self) -> None:
+        """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later."""
+        due, given_up = None, math.inf
+        self._attempt("CloudWatch Logs", 0, self._open_stream)
+        sources = [self.output, self.ending]
+        while time.monotonic() < given_up:
+            wait = None if due is None else max(0.0, due - time.monotonic())
+            ready = select.select(sources, (), (), wait if self.ending in sources else 0)[0]
+            if self.ending in ready:
+                sources.remove(self.ending)
+                os.close(self.ending)
+                given_up = time.monotonic() + LEFT_SECONDS
+            elif not ready and self.ending not in sources:
+                break  # all is read that the program has said
+            if self.output in ready:
+                chunk = self.output.raw.read(65_536)
+                if not chunk:
+                    break
+                with self.lock:
+                    self._attempt("log.txt", chunk.count(b"\n") or 1, self._write, chunk)
+                    self._take(chunk)
+                if due is None and self.events:
+                    due = time.monotonic() + FLUSH_SECONDS
+            if due is not None and time.monotonic() >= due:
+                self.flush()
+                due = None
+        self._finish()
+
+    def _finish(self) -> None:
+        with self.lock:
+            if self.rest:
+                self._line(self.rest)
+            self.flush()
+        if missing := ", ".join(f"{lines} from {place}" for place, lines in self.lost.items() if lines):
+            note = f"Lines of its log are missing: {missing}"
+            logging.error("%s: %s", self.record.name, note)
+            self.say(note)
+            self.record.note(note)
+        self._attempt(STREAMS, 0, self._describe)
+
+    def flush(self) -> None:
+        """Send what has been gathered to CloudWatch Logs."""
+        with self.lock:
+            if not self.events:
+                return
+            batch = {"logStreamName": self.stream, "logEvents": self.events}
+            self.events, self.size = [], 0
+            self._attempt(EVENTS, len(batch["logEvents"]), self._keep, batch)
+            self._attempt("CloudWatch Logs", len(batch["logEvents"]), self._send, batch)
+
+    def _attempt(self, place: str, lines: int, act: Callable[..., None], *arguments: Any) -> None:
+        """Do something for a place that `lines` go to, and count them as lost where it fails."""
+        try:
+            act(*arguments)
+        except Exception:  # whatever it is: the program would stand still if nobody read its output any further
+            if place not in self.lost:
+                logging.exception("%s: lines of its log are missing from %s", self.record.name, place)
+            self.lost[place] = self.lost.get(place, 0) + lines
+
+    def _write(self, chunk: bytes) -> None:
+        with open(self.record.folder / "log.txt", "ab", buffering=0, opener=open_own) as file:
+            if (written := file.write(chunk)) < len(chunk):  # the disk is nearly full
+                file.write(chunk[written:])
+
+    def _keep(self, batch: dict[str, Any]) -> None:
+        line = {**_describe_batch(**batch)._asdict(), "logEvents": batch["logEvents"]}
+        del line["place"]
+        with open(self.record.folder / EVENTS, "a", opener=open_own) as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _send(self, batch: dict[str, Any]) -> None:
+        self._open_stream()
+        self.logs.put_log_events(logGroupName=GROUP, **batch)
+
+    def _describe(self) -> None:
+        streams = _group(self.record.region).streams
+        told = {name: streams[name].to_describe_dict() for name in self.record.streams if name in streams}
+        with open(self.record.folder / STREAMS, "w", opener=open_own) as file:
+            json.dump(told, file)
+
+    def _open_stream(self) -> None:
+        if not self.made:
+            (self.record.folder / STREAMS).unlink(missing_ok=True)  # that of an attempt before lacks this stream
+            make_stream(self.logs, self.stream)
+            stream = _group(self.record.region).streams.get(self.stream)
+            if stream and not stream.events:
+                stream.events = StoredEvents(self.record.folder, self.stream)
+            self.made = True
+            with self.record.lock:
+                self.record.streams.append(self.stream)
+
+    def _take(self, chunk: bytes) -> None:
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        for line in lines:
+            self._line(line)
+        if len(self.rest) > EVENT_BYTES:
+            self._line(self.rest)
+            self.rest = b""
+
+    def _line(self, line: bytes) -> None:
+        text = line[:EVENT_BYTES].decode("utf-8", "replace").rstrip("\r")
+        now = self.record.now()
+        self.last = max(self.last, int(now * 1000))
+        for name, pattern in list(self.patterns):
+            try:
+                match = pattern.search(text, 0, METRIC_CHARACTERS, timeout=METRIC_SECONDS, concurrent=True)
+            except TimeoutError:
+                self.patterns.remove((name, pattern))
+                self._drop(name, pattern.pattern)
+                continue
+            if match:
+                try:
+                    value = float(match.group(1) if pattern.groups else match.group())
+                except (ValueError, TypeError):
+                    continue
+                self._attempt(f"the metric {name}", 1, self.record.measure, name, value, now)
+        if text:  # CloudWatch takes no empty message
+            self._add(text)
+
+    def _drop(self, name: str, pattern: str) -> None:
+        """Say that a metric is not measured any longer."""
+        note = f"The metric {name} is not measured from here on: {pattern} took more than {METRIC_SECONDS} s on a line"
+        self.record.note(note)
+        self.say(note)
+
+    def _add(self, text: str) -> None:
+        self.events.append({"timestamp": self.last, "message": text})
+        self.size += len(text.encode()) + 26
+        if len(self.events) >= BATCH_EVENTS or self.size >= BATCH_BYTES:
+            self.flush()
+
+
+def failure_reason(base: Path, code: int) -> str:
+    """Give the FailureReason of a job whose program ended with `code`: the head of ``output/failure``."""
+    try:
+        with open_inside(base, "output/failure") as file:
+            told = file.read(4096).decode("utf-8", "replace")[:1024].strip()
+    except OSError:
+        told = ""
+    head, tail = "AlgorithmError: ", f", exit code: {code}"
+    return head + told[: 1024 - len(head) - len(tail)] + tail

@@ -1,0 +1,333 @@
+"""The life of one training job, from waiting for its turn to its last upload."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from botocore.client import BaseClient
+
+from sagemaker_local import runner, runner_choice, transfer
+from sagemaker_local.joblog import EVENTS, STREAMS, JobLog, failure_reason
+from sagemaker_local.record import Record
+
+OPT_ML = "/opt/ml"
+CHECKPOINTS = f"{OPT_ML}/checkpoints"
+SYNC_SECONDS = float(os.environ.get("EMBEDDED_SYNC_SECONDS", "5"))
+GRACE_SECONDS = float(os.environ.get("EMBEDDED_GRACE_SECONDS", "120"))
+"""Between SIGTERM and SIGKILL, as in SageMaker."""
+KEPT = ("job.json", "metrics.jsonl", "log.txt", EVENTS, STREAMS)
+"""What a job's next attempt finds of the one before, in the job's folder."""
+SPOT_SHARE = 0.3
+"""Billable seconds of a spot job as a share of its training seconds. AWS's share follows the price of the day."""
+
+FINAL = {  # why a program was ended -> status, secondary status, message
+    "stop": ("Stopped", "Stopped", "Training job stopped"),
+    "runtime": ("Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds provided"),
+    "wait": ("Stopped", "MaxWaitTimeExceeded", "Training job exceeded MaxWaitTimeInSeconds provided"),
+}
+
+
+class Training(threading.Thread):
+    """Lives the life of one job. Words reach it through `tell`: ``go``, ``stop``, ``interrupt``, ``exited``.
+
+    Parameters
+    ----------
+    record
+        The job.
+    client
+        Gives the boto3 client of a service, and of a region where that matters.
+    done
+        Called with the job's key at the end, whatever that was.
+    """
+
+    def __init__(self, record: Record, client: Callable[..., BaseClient], done: Callable[[str], None]):
+        super().__init__(name=record.name, daemon=True)
+        self.record, self.client, self.done = record, client, done
+        self.base = record.folder
+        self.words: queue.Queue[str] = queue.Queue()
+        self.spot = bool(record.request.get("EnableManagedSpotTraining"))
+        self.limits = record.request["StoppingCondition"]
+        self.created = time.monotonic()
+        self.capacity_after = 0.0
+        self.begun: float | None = None
+        self.code = 0
+        self.log: JobLog | None = None  # of the present attempt
+        self.left_out: set[str] = set()
+        self.unsaved = ""  # why the last of the checkpoints could not be uploaded
+
+    def tell(self, word: str) -> None:
+        """Say a word to the job; it is heard at the next place where the job listens."""
+        self.words.put(word)
+
+    def run(self) -> None:
+        """Live; every way out ends in Completed, Failed or Stopped."""
+        try:
+            self._live()
+        except transfer.TransferError as error:
+            self._fail(str(error))
+        except runner.RunnerError as error:
+            self._fail(f"ClientError: {error}")
+        except Exception as error:
+            logging.exception("%s failed", self.record.name)
+            self._fail(f"InternalServerError: {type(error).__name__}: {error}")
+        finally:
+            self.done(self.record.key)
+
+    def _live(self) -> None:
+        word = self._hear(self._patience())
+        if word != "go":  # never started: nothing to upload, nothing to bill
+            self._end(word or "wait")
+            return
+        with self.record.lock:
+            self.record.started = self.record.now()
+        while (word := self._attempt()) == "interrupt":
+            if word := self._wait_for_capacity():  # there is no instance any more, so nothing is uploaded
+                self._end(word)
+                return
+            self.record.move("Restarting", "Spot capacity is back: starting again from the checkpoints")
+        self._finish(word)
+
+    def _patience(self) -> float | None:
+        """Seconds until a spot job has waited too long, or None for a job that may wait for ever."""
+        if not self.spot:
+            return None
+        return max(0.0, self.created + self.limits["MaxWaitTimeInSeconds"] - time.monotonic())
+
+    def _hear(self, seconds: float | None) -> str | None:
+        try:
+            return self.words.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def _attempt(self) -> str:
+        """Download, train, and give the word that ended it (``exited``: the program's own end)."""
+        self.begun, self.unsaved = time.monotonic(), ""
+        self._prepare()
+        s3 = self.client("s3")
+        self.record.move("Downloading", "Downloading input data")
+        transfer.require_bucket(s3, self.record.output)
+        for channel in self.record.request.get("InputDataConfig", ()):
+            transfer.download(
+                s3,
+                channel["DataSource"]["S3DataSource"]["S3Uri"],
+                self.base / "input" / "data" / channel["ChannelName"],
+                role=self.record.request["RoleArn"],
+                read_only=self._mode(channel) == "FastFile",
+                go_on=self.words.empty,
+            )
+        mirrors = self._mirrors(s3)
+        if not self.words.empty():
+            return self.words.get()
+        way = runner_choice.choose(self.record.request["AlgorithmSpecification"]["TrainingImage"], self.client)
+        word = self._train(way, mirrors)
+        for mirror in mirrors:
+            try:
+                mirror.push()
+            except transfer.TRANSFER_ERRORS as error:  # what was trained is still uploaded
+                self.unsaved = f"ClientError: {mirror.folder.name} could not be written to {mirror.uri}: {error}"
+        self._settle()
+        return word
+
+    def _train(self, way: runner.Runner, mirrors: list[transfer.Mirror]) -> str:
+        """Run the program to its end, whoever ends it; give the word for why it ended."""
+        run = way.start(self.record.name, self.base, self._environment())
+        try:
+            return self._watch(run, way.description, mirrors)
+        except BaseException:
+            run.kill()
+            raise
+
+    def _watch(self, run: runner.Run, description: str, mirrors: list[transfer.Mirror]) -> str:
+        self.log = JobLog(self.record, run.output, self.client("logs", self.record.region))
+        log = threading.Thread(target=self.log.follow, daemon=True)
+        log.start()
+        threading.Thread(target=lambda: self._wait(run), daemon=True).start()
+        with self.record.lock:
+            if self.record.status == "InProgress":  # else a stop came just now
+                self.record.move("Training", f"Training in progress, {description}")
+        used = self.record.training_seconds + time.monotonic() - self.begun
+        runtime_over = time.monotonic() + self.limits["MaxRuntimeInSeconds"] - used
+        why, kill_at = None, math.inf
+        while True:
+            patience = self._patience()
+            ends = [SYNC_SECONDS, (runtime_over if why is None else kill_at) - time.monotonic()]
+            word = self._hear(max(0.0, min(ends if patience is None or why else [*ends, patience])))
+            if word == "exited":
+                break
+            if word is None and why is None:
+                word = "wait" if self._patience() == 0 else None
+                word = "runtime" if time.monotonic() >= runtime_over else word
+                if word:
+                    self._stopping(FINAL[word][2])
+            if word and why is None:
+                run.terminate()
+                kill_at = time.monotonic() + GRACE_SECONDS
+            if word:
+                why = why or word
+            if time.monotonic() >= kill_at:
+                run.kill()
+                kill_at = math.inf
+            if word is None:
+                for mirror in mirrors:
+                    self._push(mirror)
+        self.log.end()
+        log.join()
+        return why or "exited"
+
+    def _wait(self, run: runner.Run) -> None:
+        self.code = 255
+        try:
+            self.code = run.wait()
+        finally:
+            self.words.put("exited")
+
+    def _wait_for_capacity(self) -> str | None:
+        """Wait, interrupted, until there is capacity again; give the word that ended the job instead, if any."""
+        if self.record.status == "Stopping":  # said while the instance was being taken away
+            return "stop"
+        word = self._hear(min(self.capacity_after, self._patience()))
+        return word or ("wait" if self._patience() == 0 else None)
+
+    def _finish(self, word: str) -> None:
+        """Upload what there is and end, by the reason `word`."""
+        self._settle()
+        self.begun = time.monotonic()
+        with self.record.lock:
+            if word == "exited" and self.record.status == "Stopping":
+                word = "stop"  # asked to stop while it was ending anyway
+            self.record.move("Uploading", "Uploading generated training model")
+        failure = failure_reason(self.base, self.code) if word == "exited" and self.code else None
+        self._upload(always=word == "exited" and failure is None)
+        self._settle()
+        with self.record.lock:
+            if failure or self.unsaved:
+                self._fail(failure or self.unsaved)
+            elif word == "exited" and self.record.status == "InProgress":
+                self.record.move("Completed", "Training job completed", "Completed")
+            else:
+                self._end("stop" if word == "exited" else word)
+
+    def _end(self, word: str) -> None:
+        status, secondary, message = FINAL[word]
+        self.record.move(secondary, message, status)
+
+    def _fail(self, reason: str) -> None:
+        with self.record.lock:
+            self.record.failure = reason[:1024]
+            if self.begun is not None:
+                self._settle()
+            self.record.move("Failed", "Training job failed", "Failed")
+
+    def _stopping(self, message: str) -> None:
+        with self.record.lock:
+            if self.record.status == "InProgress":
+                self.record.move("Stopping", message, "Stopping")
+
+    def _settle(self) -> None:
+        """Add the seconds since `begun` to the job's account."""
+        if self.begun is not None:
+            with self.record.lock:
+                seconds, self.begun = time.monotonic() - self.begun, None
+                self.record.training_seconds += seconds
+                self.record.billable_seconds += seconds * (SPOT_SHARE if self.spot else 1)
+
+    def _push(self, mirror: transfer.Mirror) -> None:
+        try:
+            mirror.push()
+        except transfer.TRANSFER_ERRORS:  # tried again at the next turn, and once more at the end
+            logging.exception("%s: could not upload checkpoints", self.record.name)
+
+    def _upload(self, always: bool) -> None:
+        s3, output = self.client("s3"), self.record.output
+        model, data = self.base / "model", self.base / "output" / "data"
+        there = {
+            folder: any(True for _ in transfer.walk(self.base, folder, lambda path: None)) for folder in (model, data)
+        }
+        one_by_one = self.record.model.endswith("/")
+        upload = transfer.upload_folder if one_by_one else transfer.upload_archive
+        if always or there[model]:
+            upload(s3, self.base, model, self.record.model, self._leave_out)
+        if there[data]:
+            place = f"{output}/output/" if one_by_one else f"{output}/output.tar.gz"
+            upload(s3, self.base, data, place, self._leave_out)
+
+    def _leave_out(self, path: str) -> None:
+        """Say once in the job's log that a path is not uploaded."""
+        if path not in self.left_out and self.log:
+            self.left_out.add(path)
+            self.log.say(f"Not uploaded: {path}; only regular files and folders are")
+
+    def _mirrors(self, s3: BaseClient) -> list[transfer.Mirror]:
+        """Make the mirrors of checkpoints (restored here) and TensorBoard output."""
+        mirrors = []
+        if config := self.record.request.get("CheckpointConfig"):
+            transfer.require_bucket(s3, config["S3Uri"])
+            folder = self._inside(config.get("LocalPath", CHECKPOINTS))
+            mirrors.append(transfer.Mirror(s3, self.base, folder, config["S3Uri"], self._leave_out))
+            mirrors[0].restore()
+        if config := self.record.request.get("TensorBoardOutputConfig"):
+            folder = self._inside(config.get("LocalPath", f"{OPT_ML}/output/tensorboard"))
+            uri = f"{config['S3OutputPath'].rstrip('/')}/{self.record.name}/tensorboard-output"
+            mirrors.append(transfer.Mirror(s3, self.base, folder, uri, self._leave_out))
+        return mirrors
+
+    def _inside(self, path: str) -> Path:
+        folder = self.base / Path(path).relative_to(OPT_ML)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _mode(self, channel: dict) -> str:
+        return channel.get("InputMode") or self.record.request["AlgorithmSpecification"]["TrainingInputMode"]
+
+    def _prepare(self) -> None:
+        """Lay out ``/opt/ml`` as on a new instance: nothing of an earlier attempt but its log."""
+        request = self.record.request
+        transfer.remove(*(path for path in self.base.iterdir() if path.name not in KEPT))
+        for name in ("input/config", "input/data", "model", "output/data"):
+            (self.base / name).mkdir(parents=True)
+        channels = {
+            channel["ChannelName"]: {
+                "TrainingInputMode": self._mode(channel),
+                "S3DistributionType": channel["DataSource"]["S3DataSource"].get(
+                    "S3DataDistributionType", "FullyReplicated"
+                ),
+                "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+            }
+            for channel in request.get("InputDataConfig", ())
+        }
+        instance = request["ResourceConfig"]["InstanceType"]
+        group = {"instance_group_name": "homogeneousCluster", "instance_type": instance, "hosts": ["algo-1"]}
+        files = {
+            "hyperparameters": request.get("HyperParameters", {}),
+            "inputdataconfig": channels,
+            "resourceconfig": {
+                "current_host": "algo-1",
+                "current_instance_type": instance,
+                "current_group_name": "homogeneousCluster",
+                "hosts": ["algo-1"],
+                "instance_groups": [group],
+                "network_interface_name": "lo",
+            },
+        }
+        if config := request.get("CheckpointConfig"):
+            files["checkpointconfig"] = {"LocalPath": CHECKPOINTS, **config}
+        for name, content in files.items():
+            file = self.base / "input" / "config" / f"{name}.json"
+            file.write_text(json.dumps(content, indent=1))
+            file.chmod(0o644)  # as on SageMaker
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self.record.request.get("Environment", {}),
+            "TRAINING_JOB_NAME": self.record.name,
+            "TRAINING_JOB_ARN": self.record.arn,
+            "AWS_REGION": self.record.arn.split(":")[3],
+        }

@@ -1,0 +1,224 @@
+"""What is known of one training job, and its place on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sagemaker_local.home import REGION
+from sagemaker_local.transfer import open_inside, open_own, remove
+
+ENDED = ("Completed", "Failed", "Stopped")
+AT_WORK = ("Downloading", "Training", "Stopping", "Uploading")
+"""Secondary statuses in which a job has an instance."""
+GIVEN_BACK = (
+    "HyperParameters",
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+    "DebugHookConfig",
+    "ExperimentConfig",
+    "DebugRuleConfigurations",
+    "TensorBoardOutputConfig",
+    "ProfilerConfig",
+    "ProfilerRuleConfigurations",
+    "CheckpointConfig",
+    "Environment",
+    "RetryStrategy",
+    "RemoteDebugConfig",
+    "InfraCheckConfig",
+    "MlflowConfig",
+)
+"""Members of the request that DescribeTrainingJob gives back as they were given."""
+
+
+def make_key(name: str, region: str) -> str:
+    """Return what tells a job or tuning job from all others; a name has no dot."""
+    return name if region == REGION else f"{region}.{name}"
+
+
+@dataclass
+class Record:
+    """One training job: its request and what became of it.
+
+    Times are seconds since the epoch; `lock` guards every change.
+    """
+
+    request: dict[str, Any]
+    arn: str
+    folder: Path
+    created: float
+    modified: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    status: str = "InProgress"
+    secondary: str = "Starting"
+    transitions: list[dict[str, Any]] = field(default_factory=list)
+    failure: str | None = None
+    training_seconds: float = 0.0
+    billable_seconds: float = 0.0
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    streams: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what its owner should know, said in the last status message
+    tuning: str = ""  # ARN of the tuning job that launched it
+    objective: str = ""  # the metric that this tuning job goes by
+    objectives: list[float] = field(default_factory=list)  # its values so far
+    told: ClassVar[Callable[[], None]] = staticmethod(lambda: None)  # called when there is a new one; set for each job
+
+    def __post_init__(self) -> None:
+        self.lock = threading.RLock()
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.request["TrainingJobName"]
+
+    @property
+    def region(self) -> str:
+        """The region that it is of."""
+        return self.arn.split(":")[3]
+
+    @property
+    def key(self) -> str:
+        """What no other job has, of whatever region: its folder's name."""
+        return make_key(self.name, self.region)
+
+    @property
+    def values(self) -> Path:
+        """The file with each value of each metric: a line of JSON with name, value and time."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def output(self) -> str:
+        """Where the job's results go: ``<S3OutputPath>/<job>/output``."""
+        return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
+
+    @property
+    def model(self) -> str:
+        """Where the model goes: one archive, or a prefix when compression is off."""
+        compressed = self.request["OutputDataConfig"].get("CompressionType") != "NONE"
+        return f"{self.output}/{'model.tar.gz' if compressed else 'model/'}"
+
+    def seconds_at_work(self, seen: float) -> float:
+        """Give how long the job had an instance, were it seen for the last time at `seen`."""
+        spans = [(one["Status"], one["StartTime"], one.get("EndTime", seen)) for one in self.transitions]
+        return sum(max(0.0, end - start) for status, start, end in spans if status in AT_WORK)
+
+    def now(self) -> float:
+        """Give the time of day, but never one before the job's last change (a clock may be set back)."""
+        return max(time.time(), self.modified)
+
+    def measure(self, metric: str, value: float, when: float) -> None:
+        """Note a metric's newest value, and keep it with those before."""
+        with self.lock:
+            self.metrics[metric] = {"MetricName": metric, "Value": value, "Timestamp": when}
+            if metric == self.objective:
+                self.objectives.append(value)
+        if metric == self.objective:
+            self.told()
+        if math.isfinite(value):  # CloudWatch takes no other
+            with open(self.values, "a", opener=open_own) as file:
+                file.write(json.dumps([metric, value, when]) + "\n")
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence for the message of the job's last status."""
+        with self.lock:
+            self.notes.append(sentence)
+
+    def move(self, secondary: str, message: str, status: str | None = None) -> None:
+        """Enter a secondary status (and, where given, a status) and write the record to disk."""
+        with self.lock:
+            now = self.now()
+            if self.transitions:
+                self.transitions[-1].setdefault("EndTime", now)
+            self.status = status or self.status
+            if self.status in ENDED:
+                message = ". ".join([message, *self.notes])
+            self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
+            self.secondary = secondary
+            self.modified = now
+            if self.status in ENDED:
+                self.transitions[-1]["EndTime"] = now
+                if self.started is not None:
+                    self.ended = now
+            self.save()
+
+    def describe(self) -> dict[str, Any]:
+        """Give what DescribeTrainingJob answers."""
+        with self.lock:
+            answer = {
+                "TrainingJobName": self.name,
+                "TrainingJobArn": self.arn,
+                "ModelArtifacts": {"S3ModelArtifacts": self.model},
+                "TrainingJobStatus": self.status,
+                "SecondaryStatus": self.secondary,
+                "CreationTime": self.created,
+                "LastModifiedTime": self.modified,
+                "SecondaryStatusTransitions": [dict(transition) for transition in self.transitions],
+                "EnableNetworkIsolation": False,
+                "EnableInterContainerTrafficEncryption": False,
+                "EnableManagedSpotTraining": False,
+            }
+            flags = [key for key in self.request if key.startswith("Enable")]
+            answer |= {key: self.request[key] for key in (*GIVEN_BACK, *flags) if key in self.request}
+            answer["OutputDataConfig"] = {"KmsKeyId": "", **self.request["OutputDataConfig"]}
+            optional = {
+                "TrainingStartTime": self.started,
+                "TrainingEndTime": self.ended,
+                "FailureReason": self.failure,
+                "TuningJobArn": self.tuning or None,
+            }
+            if self.ended is not None:  # whole seconds, at least 1, says SageMaker's model
+                optional["TrainingTimeInSeconds"] = max(1, round(self.training_seconds))
+                optional["BillableTimeInSeconds"] = max(1, round(self.billable_seconds))
+            if self.metrics:
+                optional["FinalMetricDataList"] = list(self.metrics.values())
+            return answer | {key: value for key, value in optional.items() if value is not None}
+
+    def summary(self) -> dict[str, Any]:
+        """Give the job's entry in ListTrainingJobs."""
+        with self.lock:
+            entry = {
+                "TrainingJobName": self.name,
+                "TrainingJobArn": self.arn,
+                "CreationTime": self.created,
+                "LastModifiedTime": self.modified,
+                "TrainingJobStatus": self.status,
+                "SecondaryStatus": self.secondary,
+            }
+            return entry if self.ended is None else {**entry, "TrainingEndTime": self.ended}
+
+    def save(self) -> None:
+        """Write ``job.json``, so that a reader sees the old or the new one whole."""
+        with self.lock:
+            kept = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
+            new, file = self.folder / "job.json.new", self.folder / "job.json"
+            for path in (new, file):  # the program may have put anything there
+                if path.is_symlink() or (path.exists() and not path.is_file()):
+                    remove(path)
+            with open(new, "w", opener=open_own) as stream:
+                stream.write(json.dumps(kept))
+            new.replace(file)
+
+
+def load(folder: Path) -> Record:
+    """Read the record of the job in `folder`.
+
+    Raises
+    ------
+    OSError, ValueError, TypeError
+        If there is none or it can't be read.
+    """
+    with open_inside(folder, "job.json") as file:
+        return Record(folder=folder, **json.load(file))

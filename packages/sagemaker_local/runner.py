@@ -1,0 +1,117 @@
+"""Ways to run a job's container. Here: a program as a process; `docker_runner` has the other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from sagemaker_local import guard
+from sagemaker_local.transfer import remove
+
+INHERITED = ("PATH", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
+"""What a job sees of the server's environment; in a container it would be the image's own."""
+OWN = {"HOME": "home", "TMPDIR": "tmp"}
+"""Folders that a job has for itself, below its own: it finds nothing of the reader's there, and leaves nothing."""
+
+
+class Run(Protocol):
+    """A job's program while it runs."""
+
+    output: BinaryIO
+    """stdout and stderr, merged; at its end when everything of the job has ended."""
+
+    def terminate(self) -> None:
+        """Ask the program to end, as SageMaker does: SIGTERM."""
+
+    def kill(self) -> None:
+        """End the program and all that it started, at once."""
+
+    def wait(self) -> int:
+        """Wait for the end of the program and give its exit code (128 + n for signal n)."""
+
+
+class Runner(Protocol):
+    """A way to run programs."""
+
+    description: str
+    """Which way it is and which flavour of the trainer it uses, for the Training transition's message."""
+
+    def start(self, name: str, base: Path, environment: Mapping[str, str]) -> Run:
+        """Start the program of the job `name` on the `/opt/ml` at `base`."""
+
+
+class RunnerError(Exception):
+    """The job's program can't be started here; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class ProcessRun:
+    """A program under its guard."""
+
+    process: subprocess.Popen
+    base: Path
+
+    @property
+    def output(self) -> BinaryIO:
+        """The program's stdout and stderr, merged."""
+        return self.process.stdout
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the program."""
+        self._tell(b"T")
+
+    def kill(self) -> None:
+        """Kill the program and all that it started."""
+        self._tell(b"K")
+
+    def wait(self) -> int:
+        """Wait for the end and give the exit code."""
+        code = self.process.wait()
+        if code < 0:  # somebody killed the guard itself, which could then not clean up
+            guard.end_all(self.base)
+            code = 128 - code
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        remove(*(self.base / folder for folder in OWN.values()))
+        return code
+
+    def _tell(self, command: bytes) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it has ended already
+            self.process.stdin.write(command)
+            self.process.stdin.flush()
+
+
+@dataclass(frozen=True)
+class ProcessRunner:
+    """Runs `program` as a process, with ``SAGEMAKER_BASE_DIR`` in the place of ``/opt/ml``."""
+
+    program: tuple[str, ...]
+    description: str
+
+    def start(self, name: str, base: Path, environment: Mapping[str, str]) -> ProcessRun:
+        """Start the program; see `Runner.start`."""
+        process = subprocess.Popen(
+            [sys.executable, "-I", guard.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
+        for variable, folder in OWN.items():
+            (base / folder).mkdir(exist_ok=True)
+            inherited[variable] = str(base / folder)
+        order = {
+            "base": str(base),
+            "program": self.program,
+            "environment": {**inherited, "PYTHONUNBUFFERED": "1", **environment},
+        }
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.flush()
+        return ProcessRun(process, base)

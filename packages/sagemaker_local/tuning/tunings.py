@@ -1,0 +1,329 @@
+"""All tuning jobs of the embedded AWS, and the life of one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from sagemaker_local.home import REGION
+from sagemaker_local.jobs import ACCOUNT, Jobs
+from sagemaker_local.record import ENDED, Record, make_key
+from sagemaker_local.schema import AwsError, invalid, read_tags
+from sagemaker_local.tuning import record, request, stopping
+from sagemaker_local.tuning.record import Tuning
+
+RETRY_SECONDS = 1.0
+"""After a training was refused because the account's limit was reached."""
+ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
+NO_OBJECTIVE = (
+    "No objective metrics found after running {} training jobs. Please ensure that the custom algorithm is emitting "
+    "the objective metric as defined by the regular expression provided."
+)
+
+
+class Tunings:
+    """The tuning jobs under `folder`, one folder each, whose trainings are among `jobs`."""
+
+    def __init__(self, folder: Path, jobs: Jobs):
+        self.folder, self.jobs = folder, jobs
+        self.records: dict[str, Tuning] = {}
+        self.living: dict[str, Life] = {}  # by ARN
+        self.closed = False
+        self.lock = threading.RLock()
+        jobs.ended, jobs.deleted = self._training_ended, self._training_deleted
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def load(self) -> None:
+        """Read the records of earlier servers, and go on with those that a killed one left; after `Jobs.load`."""
+        for place in self.folder.iterdir():
+            try:
+                found = record.load(place)
+            except (OSError, ValueError, TypeError) as error:
+                logging.warning("%s holds no tuning job that can be read: %s", place, error)
+                continue
+            self.records[found.key] = found
+        for tuning in sorted(self.records.values(), key=lambda one: one.created):
+            if tuning.status not in ENDED:
+                self._live(tuning)
+
+    def create(self, asked: dict[str, Any], region: str) -> Tuning:
+        """Take a CreateHyperParameterTuningJob request that botocore's model lets pass, and begin.
+
+        Raises
+        ------
+        AwsError
+            If the name is taken, or the request can't be meant or asks for what can't be done here.
+        """
+        asked = request.check(asked)
+        name = asked["HyperParameterTuningJobName"]
+        arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:hyper-parameter-tuning-job/{name.lower()}"
+        tags = read_tags(asked.pop("Tags", ()))
+        with self.lock:
+            if taken := next((one for one in self.records.values() if one.arn == arn), None):
+                raise AwsError(
+                    "ResourceInUse",
+                    "Hyper parameter tuning job names must be unique within an AWS account and region, and a tuning "
+                    f"job with this name already exists ({taken.arn})",
+                )
+            if self.closed:
+                raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
+            seed = asked["HyperParameterTuningJobConfig"].get("RandomSeed", random.randrange(2**31))  # noqa: S311
+            tuning = Tuning(asked, arn, self.folder / make_key(name, region), time.time(), seed, tags=tags)
+            tuning.folder.mkdir(exist_ok=True)
+            tuning.move("InProgress")
+            self.records[tuning.key] = tuning
+            self._live(tuning)
+        return tuning
+
+    def get(self, name: str, region: str = REGION) -> Tuning:
+        """Give a tuning job's record.
+
+        Raises
+        ------
+        AwsError
+            As SageMaker, if there is no such tuning job.
+        """
+        try:
+            return self.records[make_key(name, region)]
+        except KeyError:
+            raise AwsError(
+                "ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}."
+            ) from None
+
+    def trainings(self, tuning: Tuning) -> list[Record]:
+        """Give the trainings that a tuning job has launched, oldest first."""
+        keys = [make_key(one["name"], tuning.region) for one in tuning.trainings]
+        return [self.jobs.records[key] for key in keys if key in self.jobs.records]
+
+    def stop(self, tuning: Tuning) -> None:
+        """Stop a tuning job and its running trainings, as StopHyperParameterTuningJob does.
+
+        Raises
+        ------
+        AwsError
+            If it has ended or is stopping already.
+        """
+        with tuning.lock:
+            if tuning.status != "InProgress":
+                raise invalid(f"The request was rejected because the tuning job is in status {tuning.status}.")
+            tuning.move("Stopping")
+        self._wake(tuning.arn)
+
+    def delete(self, tuning: Tuning) -> None:
+        """Forget a tuning job that has ended; its training jobs stay.
+
+        Raises
+        ------
+        AwsError
+            If it has not ended.
+        """
+        with self.lock:
+            if tuning.arn in self.living or tuning.status not in ENDED:
+                raise invalid(f"The request was rejected because the tuning job is in status {tuning.status}.")
+            self.records.pop(tuning.key, None)
+            (tuning.folder / "tuning.json").unlink(missing_ok=True)  # first: what is left without it is no tuning job
+            shutil.rmtree(tuning.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop every tuning job as `stop` does and wait for their ends."""
+        with self.lock:
+            self.closed = True
+            living = list(self.living.values())
+        for life in living:
+            try:
+                self.stop(life.tuning)
+            except AwsError:
+                continue  # stopping or ended already
+        for life in living:
+            life.join()
+
+    def _live(self, tuning: Tuning) -> None:
+        life = self.living[tuning.arn] = Life(tuning, self)
+        life.start()
+
+    def _wake(self, arn: str) -> None:
+        if life := self.living.get(arn):
+            life.wake.set()
+
+    def _training_deleted(self, job: Record) -> None:
+        """Keep what a deleted training was worth, so that it is neither made again nor forgotten by the search."""
+        tuning = next((one for one in list(self.records.values()) if one.arn == job.tuning), None)
+        for noted in tuning.trainings if tuning else ():
+            if noted["name"] == job.name:
+                noted["outcome"] = outcome(job)
+                tuning.save()
+
+    def _training_ended(self, job: Record) -> None:
+        if job.tuning:
+            self._wake(job.tuning)
+
+
+def outcome(job: Record) -> float | None:
+    """Return what a training is worth to the search; None while it trains, NaN without an objective."""
+    if job.status not in ENDED:
+        return None
+    value = record.objective(job)
+    return float("nan") if value is None else value
+
+
+class Life(threading.Thread):
+    """Lives the life of one tuning job: looks at its trainings whenever one of them has news, and acts."""
+
+    def __init__(self, tuning: Tuning, tunings: Tunings):
+        super().__init__(name=tuning.name, daemon=True)
+        self.tuning, self.tunings, self.jobs = tuning, tunings, tunings.jobs
+        self.wake = threading.Event()
+        config = tuning.config
+        self.limits = config["ResourceLimits"]
+        self.early = config["TrainingJobEarlyStoppingType"] == "Auto"
+        self.judged: dict[str, int] = {}  # training -> how many of its values were looked at
+        self.refused = False  # the account's limit is reached: a training that is noted has yet to be made
+        self.over = False  # by its completion criteria: what runs is stopped, and the tuning job is Completed
+
+    def run(self) -> None:
+        """Live; every way out ends in Completed, Failed or Stopped."""
+        try:
+            self._take_up()
+            while not self._step():
+                waits = (self._seconds_left(), RETRY_SECONDS if self.refused else None)
+                self.wake.wait(min((seconds for seconds in waits if seconds is not None), default=None))
+                self.wake.clear()
+        except Exception as error:
+            logging.exception("%s failed", self.tuning.name)
+            self._stop_trainings()
+            self.tuning.move("Failed", f"InternalServerError: {type(error).__name__}: {error}"[:1024])
+        finally:
+            self.tunings.living.pop(self.tuning.arn, None)
+
+    def _take_up(self) -> None:
+        """Listen to the trainings that an earlier server made."""
+        for job in self.tunings.trainings(self.tuning):
+            job.told = self.wake.set
+
+    def _step(self) -> bool:
+        """Look and act once; say whether the tuning job has ended."""
+        trainings = self.tunings.trainings(self.tuning)
+        living = [job for job in trainings if job.status not in ENDED]
+        if self.early and not self.over:
+            self._stop_weak(trainings, living)
+        if self._seconds_left() == 0:
+            self._move_to_stopping()
+        self.over = self.over or self._criteria_met(trainings)
+        if self.tuning.status == "Stopping" or self.over:
+            self._stop_trainings()
+            if living:
+                return False
+            self.tuning.move("Completed" if self.over and self.tuning.status == "InProgress" else "Stopped")
+            return True
+        self.refused = False
+        while self._may_launch(living) and (job := self._launch()):
+            living.append(job)
+        if living or self.refused:
+            return False
+        self._finish()
+        return True
+
+    def _may_launch(self, living: list[Record]) -> bool:
+        return (
+            self.tuning.status == "InProgress"
+            and len(self.tuning.trainings) - len(self._unmade()) < self.limits["MaxNumberOfTrainingJobs"]
+            and len(living) < self.limits["MaxParallelTrainingJobs"]
+        )
+
+    def _launch(self) -> Record | None:
+        """Begin the next training; give None if the account's limit does not allow it yet."""
+        try:
+            return self._make(next(iter(self._unmade()), None) or self._note())
+        except AwsError as error:
+            if error.code != "ResourceLimitExceeded":
+                raise
+            self.refused = True
+            return None
+
+    def _unmade(self) -> list[dict[str, Any]]:
+        """Return the trainings that are noted and not made, by a server that was killed or because of a limit."""
+        made = {job.name for job in self.tunings.trainings(self.tuning)}
+        return [one for one in self.tuning.trainings if one["name"] not in made and "outcome" not in one]
+
+    def _note(self) -> dict[str, Any]:
+        """Choose hyperparameters and note them on disk, so that a server to come makes this training and no other."""
+        from sagemaker_local.tuning import search  # Optuna: here, so that the embedded AWS starts without it
+
+        config, tuning = self.tuning.config, self.tuning
+        outcomes = {job.name: outcome(job) for job in self.tunings.trainings(tuning)}
+        tried = [
+            search.Tried(one["hyperparameters"], outcomes.get(one["name"], one.get("outcome")))
+            for one in tuning.trainings
+        ]
+        ranges = search.read_ranges(config["ParameterRanges"])
+        tuned = search.choose(config["Strategy"], ranges, tried, seed=tuning.seed, maximise=tuning.maximise)
+        number = len(tried) + 1
+        mark = hashlib.sha256(f"{tuning.arn} {tuning.created} {number}".encode()).hexdigest()[:8]
+        noted = {"name": f"{tuning.name}-{number:03d}-{mark}", "hyperparameters": tuned}
+        with tuning.lock:
+            tuning.trainings.append(noted)
+            tuning.save()
+        return noted
+
+    def _make(self, noted: dict[str, Any]) -> Record:
+        tuning = self.tuning
+        asked = request.training_request(tuning.request, noted["name"], noted["hyperparameters"])
+        if tuning.tags:
+            asked["Tags"] = [{"Key": key, "Value": value} for key, value in tuning.tags.items()]
+        return self.jobs.create(asked, tuning.region, tuning=tuning.arn, objective=tuning.metric, told=self.wake.set)
+
+    def _stop_weak(self, trainings: list[Record], living: list[Record]) -> None:
+        """Stop the trainings that fall behind."""
+        earlier = [job.objectives for job in trainings if job.status == "Completed" and job.objectives]
+        for job in living:
+            with job.lock:
+                values = list(job.objectives)
+            seen, self.judged[job.name] = self.judged.get(job.name, 0), len(values)
+            fresh = range(seen + 1, len(values) + 1)
+            if any(stopping.falls_behind(values[:count], earlier, self.tuning.maximise) for count in fresh):
+                self._stop_training(job)
+
+    def _criteria_met(self, trainings: list[Record]) -> bool:
+        criteria = self.tuning.config.get("TuningJobCompletionCriteria", {})
+        done = sorted((job for job in trainings if job.status in ENDED), key=lambda job: job.modified)
+        values = [value for job in done if (value := record.objective(job)) is not None]
+        return stopping.is_over(values, criteria, self.tuning.maximise)
+
+    def _finish(self) -> None:
+        """End it, all trainings having ended."""
+        trainings = self.tunings.trainings(self.tuning)
+        if record.count_objectives(trainings)["Succeeded"]:
+            self.tuning.move("Completed")
+        elif all(job.status == "Failed" for job in trainings):
+            self.tuning.move("Failed", ALL_FAILED)
+        else:
+            self.tuning.move("Failed", NO_OBJECTIVE.format(len(trainings)))
+
+    def _seconds_left(self) -> float | None:
+        """Seconds until it has run as long as it may; None if there is no such limit, or it is stopping already."""
+        most = self.limits.get("MaxRuntimeInSeconds")
+        if most is None or self.tuning.status != "InProgress":
+            return None
+        return max(0.0, self.tuning.created + most - time.time())
+
+    def _move_to_stopping(self) -> None:
+        with self.tuning.lock:
+            if self.tuning.status == "InProgress":
+                self.tuning.move("Stopping")
+
+    def _stop_trainings(self) -> None:
+        for job in self.tunings.trainings(self.tuning):
+            if job.status == "InProgress":
+                self._stop_training(job)
+
+    def _stop_training(self, job: Record) -> None:
+        try:
+            self.jobs.stop(job)
+        except AwsError:
+            return  # stopping or ended already

@@ -1,0 +1,28 @@
+"""The training image: `container/` on its way to a registry. The content of the folder names the image.
+
+`read` and `locate` only name it. What needs a Docker engine (`build`, `push`, `layers`, `plot`) is loaded on first use.
+"""
+
+from importlib import import_module
+
+from common.errors import ImageError, UnavailableError
+from training_image.name import REPOSITORY, Image, locate, read
+
+PLACES = {
+    "Build": "building",
+    "build": "building",
+    "Push": "pushing",
+    "push": "pushing",
+    "Layer": "picture",
+    "layers": "picture",
+    "monthly_cost": "picture",
+    "plot": "picture",
+}
+
+__all__ = ["REPOSITORY", "Image", "ImageError", "UnavailableError", "locate", "read", *PLACES]
+
+
+def __getattr__(name: str) -> object:
+    if name in PLACES:
+        return getattr(import_module(f"{__name__}.{PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__} has no attribute {name}")

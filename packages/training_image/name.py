@@ -1,0 +1,188 @@
+"""What the image is called: registry, repository, and a tag that is the content hash of `container/`."""
+
+import fnmatch
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from common import ROOT
+from common.aws_session import Connection, explained
+from common.errors import ImageError
+
+REPOSITORY = "mlagents-0.11.0"
+CONTAINER = ROOT / "container"
+BASE_VARIABLE = "TRAINING_BASE_IMAGE"
+"""Environment variable that names another base image than the Dockerfile does."""
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+"""The kind of manifest that SageMaker is known to take."""
+KEPT = "Layers that were pushed stay in the registry."
+NOT_THERE = ("RepositoryNotFoundException", "ImageNotFoundException")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image by its name.
+
+    Attributes
+    ----------
+    registry : str
+        The registry's address, such as ECR's in this account and region.
+    tag : str
+        First 16 hexadecimal digits of the SHA-256 over what the image is made of.
+    repository : str
+    digest : str
+        ``"sha256:…"`` of its manifest, once the registry holds it; else empty.
+    size : int
+        Bytes that the registry stores (layers are compressed there); 0 until it holds them.
+    kind : str
+        Media type of its manifest, once the registry holds it.
+    """
+
+    registry: str
+    tag: str
+    repository: str = REPOSITORY
+    digest: str = ""
+    size: int = 0
+    kind: str = MANIFEST
+
+    @property
+    def uri(self) -> str:
+        """What a training job is given: by digest where it is known, for a digest never means another image."""
+        name = f"{self.registry}/{self.repository}"
+        return f"{name}@{self.digest}" if self.digest else f"{name}:{self.tag}"
+
+    @property
+    def local(self) -> str:
+        """Its name in the Docker engine that builds it."""
+        return f"{self.repository}:{self.tag}"
+
+
+def read(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Image:
+    """Name the image that belongs to a folder's content, and see whether the registry holds it.
+
+    Parameters
+    ----------
+    connection : Connection
+    folder : str or Path
+        With `Dockerfile` and `train` in it.
+    graphics : bool
+        The variant for players with visual observations.
+
+    Raises
+    ------
+    ImageError
+        If there is no such folder, or ECR does not answer.
+    """
+    tag = content_hash(read_files(Path(folder)), graphics)
+    return look_up(connection, Image(registry_address(connection), tag))
+
+
+def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Image:
+    """Name the image for a training job. Takes and raises what `read` does.
+
+    Raises
+    ------
+    ImageError
+        Also if AWS's registry does not hold it (the embedded AWS trains without one, as a process), or holds it with a
+        manifest that SageMaker may refuse.
+    """
+    image = read(connection, folder, graphics=graphics)
+    if image.kind != MANIFEST:
+        raise ImageError(
+            f"Expected {image.uri} to have the manifest of a single Docker image, found {image.kind}, which SageMaker "
+            "may refuse. Run notebook 03, which writes it as that."
+        )
+    if connection.target == "aws" and not image.digest:
+        raise ImageError(
+            f"Expected the image {image.uri} in ECR, found none. Run notebook 03, which builds and pushes it. "
+            f"If you did, one of what the tag is the hash of has changed since: {folder}, the choice of graphics, "
+            f"{BASE_VARIABLE}."
+        )
+    return image
+
+
+def content_hash(files: Mapping[str, bytes], graphics: bool = False) -> str:
+    """Hash what the image is made of: names and contents of the files, the variant, another base image."""
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
+    if graphics:
+        digest.update(b"graphics\n")
+    if base := os.environ.get(BASE_VARIABLE):
+        digest.update(f"base {base}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Read the files that the image is made of, by their names in the folder. Raises as `list_files` does."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder)}
+
+
+def list_files(folder: Path) -> Iterator[Path]:
+    """Yield the files that the image is made of.
+
+    These are all at the top of the folder that `.dockerignore` leaves, by name, and the modules of its packages.
+
+    Raises
+    ------
+    ImageError
+        If Dockerfile or `train` is missing.
+    """
+    for name in ("Dockerfile", "train"):
+        if not (folder / name).is_file():
+            raise ImageError(f"Expected {folder / name}, found none. Restore it from Git, or name another folder.")
+    ignored = folder / ".dockerignore"
+    patterns = [
+        line.strip()
+        for line in (ignored.read_text().splitlines() if ignored.is_file() else [])
+        if line.strip() and not line.startswith("#")
+    ]
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in patterns):
+            yield path
+    for package in sorted(folder.glob("*/__init__.py")):
+        yield from sorted(package.parent.glob("*.py"))
+
+
+def base_image(files: Mapping[str, bytes]) -> str:
+    """Return the base image: what `TRAINING_BASE_IMAGE` says, else what the Dockerfile does."""
+    named = re.search(r"^ARG BASE_IMAGE=(\S+)", files["Dockerfile"].decode(), re.MULTILINE)
+    if not named:
+        raise ImageError("Expected a line ARG BASE_IMAGE=… in the Dockerfile, found none. Restore it.")
+    return os.environ.get(BASE_VARIABLE) or named[1]
+
+
+def registry_address(connection: Connection) -> str:
+    """Return the address of the account's registry; of the embedded AWS's where it has one."""
+    if connection.target == "embedded":
+        try:
+            told = connection.client("ecr").describe_repositories(repositoryNames=[REPOSITORY])
+            return told["repositories"][0]["repositoryUri"].rpartition("/")[0]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in NOT_THERE:
+                raise
+    suffix = "com.cn" if connection.region.startswith("cn-") else "com"
+    return f"{connection.account}.dkr.ecr.{connection.region}.amazonaws.{suffix}"
+
+
+def look_up(connection: Connection, image: Image) -> Image:
+    """Return the image with digest and size if the registry holds its tag, else as it is. Raises as `read` does."""
+    ecr = connection.client("ecr")
+    try:
+        with explained(connection, ImageError, KEPT):
+            told = ecr.describe_images(repositoryName=image.repository, imageIds=[{"imageTag": image.tag}])
+    except ClientError as error:
+        if error.response["Error"]["Code"] in NOT_THERE:
+            return image
+        raise ImageError(
+            f"Expected to see in ECR whether it holds {image.uri}; it says: {error} Check that your credentials "
+            "are valid and allow ecr:DescribeImages."
+        ) from error
+    found = told["imageDetails"][0]
+    kind = found.get("imageManifestMediaType", MANIFEST)
+    return replace(image, digest=found["imageDigest"], size=found.get("imageSizeInBytes", 0), kind=kind)

@@ -1,0 +1,335 @@
+"""Pushing the image to the registry: repository, login, layers, and the digest that the registry then holds."""
+
+import base64
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+from botocore.exceptions import ClientError
+from tqdm import tqdm
+
+from common import docker_engine as engine
+from common.aws_session import Connection, explain_silence, explained
+from common.bar import make as make_bar
+from common.errors import ImageError, UnavailableError
+from training_image import manifest
+from training_image.building import PLATFORM, Build, has_image
+from training_image.name import KEPT, MANIFEST, Image, look_up
+
+KEEP = 10
+LIFECYCLE = {
+    "rules": [
+        {
+            "rulePriority": 1,
+            "description": f"keep the last {KEEP} images",
+            "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": KEEP},
+            "action": {"type": "expire"},
+        }
+    ]
+}
+EXPIRED = re.compile(r"token has expired|no basic auth credentials|authentication required", re.IGNORECASE)
+TAKEN = re.compile(r"cannot be overwritten because|ImageTagAlreadyExists", re.IGNORECASE)
+FAILED = re.compile(r"unexpected HTTP status: 5\d\d")
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a push did.
+
+    Attributes
+    ----------
+    image : Image
+        With its digest, unless nothing could be pushed.
+    sent, kept : int
+        Layers sent, and layers that the registry held already.
+    reason : str
+        Why nothing was sent.
+    seconds : float
+    """
+
+    image: Image
+    sent: int
+    kept: int
+    reason: str
+    seconds: float
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.image.uri}\nnothing pushed: {self.reason} ({self.seconds:.1f} s)"
+        return (
+            f"{self.image.uri}\n{self.sent} layers sent, {self.kept} there already, in {self.seconds:.1f} s; "
+            f"the registry keeps {self.image.size / 1e6:.0f} MB"
+        )
+
+
+def push(connection: Connection, build: Build) -> Push:
+    """Push what was built, unless the registry holds it, and check there that it arrived.
+
+    Where the engine pushes an OCI manifest, or an index with attestations, the tag is given to the same image with
+    Docker's manifest. A push that was cut off goes on where it was: the registry keeps the layers that arrived. The
+    token that ECR gives for the login lives in this process alone; one that expires on the way is renewed once.
+
+    Parameters
+    ----------
+    connection : Connection
+    build : Build
+
+    Raises
+    ------
+    UnavailableError
+        If there is no engine or no registry. On the embedded target the result says so instead.
+    ImageError
+        If the registry refuses, or holds something else than what was pushed. Nothing counts as pushed then.
+    """
+    start = time.monotonic()
+    image = look_up(connection, build.image)
+    if image.digest:
+        image = settle(connection, image)
+        return Push(image, 0, 0, "the registry holds this very content already", time.monotonic() - start)
+    if build.done == "nothing":
+        return Push(image, 0, 0, build.reason, time.monotonic() - start)
+    try:
+        client = engine.connect()
+        with explained(connection, ImageError, KEPT):
+            image = Image(make_repository(connection, image.repository), image.tag, image.repository)
+            sent, kept, digest = push_once_more(connection, client, image)
+    except UnavailableError as error:
+        if connection.target != "embedded":
+            raise
+        return Push(build.image, 0, 0, str(error), time.monotonic() - start)
+    held = look_up(connection, image)
+    if not held.digest or (digest and held.digest != digest):
+        raise ImageError(
+            f"Expected {image.uri} {f'to be {digest} ' if digest else ''}in the registry after the push, found "
+            f"{held.digest or 'nothing'}. Run this again; somebody else may have pushed at the same time."
+        )
+    return Push(settle(connection, held), sent, kept, "", time.monotonic() - start)
+
+
+def settle(connection: Connection, image: Image) -> Image:
+    """Return an image that the registry holds with Docker's manifest, which is written if it has another one.
+
+    Raises
+    ------
+    ImageError
+        If that manifest cannot be written so, or ECR refuses. The tag is as it was then, or free.
+    """
+    if image.kind == MANIFEST:
+        return image
+    ecr, name = connection.client("ecr"), {"repositoryName": image.repository}
+    try:
+        with explained(connection, ImageError, KEPT):
+            kind, text = read_manifest(ecr, image, image.digest)
+            if kind in manifest.INDEXES:
+                kind, text = read_manifest(ecr, image, manifest.choose(text, PLATFORM))
+            written = text if kind == MANIFEST else manifest.convert(text)
+            digest = "sha256:" + hashlib.sha256(written.encode()).hexdigest()
+            put = {**name, "imageManifest": written, "imageManifestMediaType": MANIFEST, "imageDigest": digest}
+            # Without a tag first: the layers then belong to an image at any time, and a tag can't be moved.
+            put_image(ecr, **put)
+            ecr.batch_delete_image(**name, imageIds=[{"imageTag": image.tag}])
+            put_image(ecr, **put, imageTag=image.tag)
+    except ClientError as error:
+        raise refused(connection, error, f"write the manifest of {image.uri} as SageMaker takes it") from error
+    except ImageError as error:
+        raise type(error)(
+            f"{error} To remove what {image.registry} holds now: `aws ecr batch-delete-image --repository-name "
+            f"{image.repository} --image-ids imageTag={image.tag}`."
+        ) from error
+    held = look_up(connection, image)
+    if (held.digest, held.kind) != (digest, MANIFEST):
+        raise ImageError(
+            f"Expected {image.registry}/{image.repository}:{image.tag} to be {digest} ({MANIFEST}), found "
+            f"{held.digest or 'nothing'} ({held.kind}). Run this again; somebody else may have pushed at the same time."
+        )
+    return held
+
+
+def read_manifest(ecr: Any, image: Image, digest: str) -> tuple[str, str]:
+    """Return kind and text of a manifest in the image's repository, checked against its digest."""
+    told = ecr.batch_get_image(
+        repositoryName=image.repository,
+        imageIds=[{"imageDigest": digest}],
+        acceptedMediaTypes=[*manifest.KINDS, *manifest.INDEXES],
+    )
+    found = told.get("images") or [{}]
+    text = found[0].get("imageManifest", "")
+    if "sha256:" + hashlib.sha256(text.encode()).hexdigest() != digest:
+        reason = (told.get("failures") or [{}])[0].get("failureReason", "another one")
+        raise ImageError(f"Expected the manifest {digest} of {image.uri} in ECR, found {reason}. Run this again.")
+    return found[0].get("imageManifestMediaType") or json.loads(text).get("mediaType", ""), text
+
+
+def put_image(ecr: Any, **image: str) -> None:
+    """Put a manifest, unless it is there with this tag."""
+    try:
+        ecr.put_image(**image)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
+            raise
+
+
+def make_repository(connection: Connection, name: str) -> str:
+    """Make the ECR repository as it should be, unless it is there; return the registry's address.
+
+    Tags can't be moved, images are scanned on push, and the last ten are kept.
+
+    Raises
+    ------
+    ImageError
+        If ECR refuses.
+    """
+    ecr = connection.client("ecr")
+    try:
+        try:
+            repository = ecr.create_repository(
+                repositoryName=name,
+                imageTagMutability="IMMUTABLE",
+                imageScanningConfiguration={"scanOnPush": True},
+                tags=[{"Key": "project", "Value": "mlagents"}],
+            )["repository"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "RepositoryAlreadyExistsException":
+                raise
+            repository = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
+        try:
+            ecr.get_lifecycle_policy(repositoryName=name)  # one that is there may be the reader's own
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "LifecyclePolicyNotFoundException":
+                raise
+            ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps(LIFECYCLE))
+    except ClientError as error:
+        raise refused(connection, error, f"make the repository {name}") from error
+    return repository["repositoryUri"].rpartition("/")[0]
+
+
+def refused(connection: Connection, error: ClientError, wanted: str) -> ImageError:
+    """Return what ECR's refusal means; what is none is raised as it is."""
+    if explain_silence(connection, error):
+        raise error
+    told = error.response["Error"]
+    if told["Code"] == "RegistryUnavailableException":  # the embedded AWS's own
+        return UnavailableError(told["Message"])
+    return ImageError(
+        f"Expected to {wanted}, ECR refuses: {error} Ask for the policy AmazonEC2ContainerRegistryPowerUser with "
+        "ecr:BatchDeleteImage, ecr:CreateRepository, ecr:TagResource and ecr:PutLifecyclePolicy."
+    )
+
+
+def log_in(connection: Connection) -> dict[str, str]:
+    """Ask ECR for a token and return it as the engine wants it: for one request, written nowhere."""
+    try:
+        told = connection.client("ecr").get_authorization_token()["authorizationData"][0]
+    except ClientError as error:
+        raise refused(connection, error, "log in") from error
+    user, _, password = base64.b64decode(told["authorizationToken"]).decode().partition(":")
+    return {"username": user, "password": password}
+
+
+def push_once_more(connection: Connection, client: docker.DockerClient, image: Image) -> tuple[int, int, str]:
+    """Push, and once more with a new token if the first expired. Returns and raises as `send` does."""
+    if not has_image(client, image.local):
+        raise ImageError(
+            f"Expected {image.local} for {PLATFORM} in the Docker engine, found none. Run the cell that builds it."
+        )
+    name = f"{image.registry}/{image.repository}"
+    try:
+        login = log_in(connection)  # first, so that one that fails leaves no tag in the engine
+        client.images.get(image.local).tag(name, image.tag)
+        try:
+            return send(client, name, image.tag, login)
+        except engine.FAILURES as error:
+            if not EXPIRED.search(str(error)):
+                raise
+            return send(client, name, image.tag, log_in(connection))
+    except engine.FAILURES as error:
+        if TAKEN.search(str(error)):  # somebody else was quicker; what the registry holds is looked up next
+            return 0, 0, ""
+        problem = engine.explain(error, f"Pushing to {image.registry}")
+        if connection.target == "embedded" and FAILED.search(str(error)):
+            problem = type(problem)(f"{problem}. {ask_the_registry()}")
+        raise type(problem)(
+            f"{str(problem).rstrip('.')}. Nothing counts as pushed. Layers that arrived stay there, so running this "
+            "again goes on."
+        ) from error
+
+
+def ask_the_registry() -> str:
+    """Say where the embedded AWS's registry tells what failed."""
+    from sagemaker_local.control import home_folder  # here, for with AWS nothing of it is loaded
+
+    home = home_folder()
+    return f"What failed there is in {home / 'server.log'}; most often its disk is full (`df {home}`)."
+
+
+def send(client: docker.DockerClient, name: str, tag: str, login: Mapping[str, str]) -> tuple[int, int, str]:
+    """Send the layers, with a bar for each that is sent.
+
+    Returns
+    -------
+    sent, kept : int
+        Numbers of layers.
+    digest : str
+        Of the manifest, as the engine computed it.
+
+    Raises
+    ------
+    docker.errors.APIError
+        With the registry's words if it refuses.
+    """
+    stream = client.api.push(name, tag=tag, stream=True, decode=True, auth_config=dict(login))
+    bars = LayerBars()
+    try:
+        return bars.follow(engine.events(stream))
+    finally:
+        bars.close()
+
+
+class LayerBars:
+    """A progress bar in bytes for each layer of a push."""
+
+    def __init__(self):
+        self.bars: dict[str, tqdm] = {}
+        self.sent: set[str] = set()
+        self.kept: set[str] = set()
+
+    def follow(self, events: Iterable[Mapping[str, Any]]) -> tuple[int, int, str]:
+        """Show the engine's events; return as `send` does."""
+        digest = ""
+        for event in events:
+            layer, status = event.get("id", ""), event.get("status", "")
+            if status == "Pushing":
+                self.move(layer, event.get("progressDetail", {}))
+            elif status == "Pushed":
+                self.sent.add(layer)
+                self.finish(layer)
+            elif status == "Layer already exists" or status.startswith("Mounted from"):
+                self.kept.add(layer)
+            digest = event.get("aux", {}).get("Digest", digest)
+        return len(self.sent), len(self.kept), digest
+
+    def move(self, layer: str, progress: Mapping[str, int]) -> None:
+        """Move a layer's bar, made when it first moves."""
+        if layer not in self.bars:
+            self.bars[layer] = make_bar(desc=f"layer {layer}", unit="B", unit_scale=True)
+        bar = self.bars[layer]
+        current = progress.get("current", 0)
+        bar.total = max(progress.get("total", 0), current)
+        bar.update(current - bar.n)
+
+    def finish(self, layer: str) -> None:
+        """Fill a layer's bar and end it."""
+        if layer in self.bars:
+            bar = self.bars.pop(layer)
+            bar.update(bar.total - bar.n)
+            bar.close()
+
+    def close(self) -> None:
+        """End the bars of layers that did not arrive."""
+        for bar in self.bars.values():
+            bar.close()

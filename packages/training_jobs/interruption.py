@@ -1,0 +1,62 @@
+"""Take a spot job's instance away, where one can practise that."""
+
+import time
+
+from tqdm import tqdm
+
+import reward_curves as rewards
+from common.aws_session import Connection
+from training_jobs.job import TrainingError, find
+from training_jobs.log import Log
+
+
+def interrupt(
+    connection: Connection, name: str, *, after_step: int = 0, seconds: float = 5.0, poll_seconds: float = 0.5
+) -> None:
+    """Practise what AWS does to a spot job at any time: take its instance away.
+
+    On the embedded target this waits until the job has done so many steps, and then takes the instance away. On AWS
+    nobody can ask for that; this says so and changes nothing.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+        A running job that was launched with ``spot=True``.
+    after_step : int
+        The first summary at or after this step is waited for.
+    seconds : float
+        How long there is no capacity afterwards.
+    poll_seconds : float
+        Time between two looks, in seconds.
+
+    Raises
+    ------
+    TrainingError
+        If the job ends before, or is none that can be interrupted.
+    """
+    if not isinstance(after_step, int) or after_step < 0:
+        raise TrainingError(f"Expected after_step to be a whole number of steps, 0 or more, found {after_step!r}.")
+    if not connection.endpoint:
+        print("AWS takes spot instances away by itself, when it needs them. It cannot be asked to.")
+        return
+    import sagemaker_local as embedded
+
+    log, step = Log(connection, name), 0
+    with tqdm(total=after_step, unit="step", desc="until the interruption") as bar:
+        while True:
+            job = find(connection, name)
+            log.read()
+            curve = rewards.read_log(log.lines)
+            step = int(curve["step"].max()) if len(curve) else 0
+            bar.update(min(step, after_step) - bar.n)
+            if job.ended:
+                raise TrainingError(f"{job}\nIt ended before it could be interrupted after step {after_step}.")
+            if job.phase == "Training" and step >= after_step:
+                break
+            time.sleep(poll_seconds)
+    try:
+        embedded.interrupt(name, seconds)
+    except embedded.EmbeddedError as error:
+        raise TrainingError(str(error)) from error
+    print(f"{name}: the instance was taken away after step {step:,}. There is no other for {seconds:g} s.")

@@ -1,0 +1,256 @@
+"""What is shown while a job runs: in a notebook a panel and a curve that grow in place, in a terminal a bar."""
+
+import re
+import shutil
+import sys
+import textwrap
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+import reward_curves as rewards
+from common.bar import in_notebook
+from common.findings import PLAIN, as_html, printable
+from reward_curves.log import RESUMED
+
+if TYPE_CHECKING:
+    from training_jobs import Job
+
+TAIL = 6
+# The learner logs every brain's settings when it starts: a heading, then one "name:<tab>value" a line.
+SETTINGS = re.compile(r"Hyperparameters for the \w+ of brain (?P<brain>.+?):\s*$")
+MAX_STEPS = re.compile(r"^\s*max_steps:\s+([0-9]{1,15}(?:\.[0-9]*)?(?:[eE]\+?[0-9]{1,2})?)\s*$")
+LONGEST = 1000  # characters of a line that may be one of these
+# A curve is drawn again when it has grown, but not so often that drawing takes more than this share of a core.
+DRAWING = 0.03
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes
+    ----------
+    phase : str
+        SageMaker's secondary status, or the status once it has ended.
+    ended : bool
+    brain : str
+        Where several are trained, the one with the most steps left: the job ends when that one does. Else empty.
+    step, total : int
+        Its steps, and how many it is to do; 0 while the log does not say.
+    speed : float
+        Its steps per second over the last summaries; 0 while unknown.
+    mean_reward : float or None
+        Of its last summary.
+    seconds : float
+        Training time so far, as it is billed.
+    usd_per_hour : float or None
+        The instance's price.
+    money : str
+        What stands behind an amount: ``"USD"``, or ``"USD on AWS"`` where the job costs nothing here.
+    """
+
+    phase: str = "Waiting"
+    ended: bool = False
+    brain: str = ""
+    step: int = 0
+    total: int = 0
+    speed: float = 0.0
+    mean_reward: float | None = None
+    seconds: float = 0.0
+    usd_per_hour: float | None = None
+    money: str = "USD"
+
+    @property
+    def seconds_to_go(self) -> float | None:
+        """Seconds until the last step at the present speed; None while that is unknown, and once the job has ended."""
+        known = self.total and self.speed and not self.ended
+        return max(0, self.total - self.step) / self.speed if known else None
+
+    @property
+    def drawn(self) -> tuple[int, int]:
+        """How much of the bar is full, and its length: full once the job is completed, whatever was logged last."""
+        length = max(self.total, 1)
+        return (length if self.phase == "Completed" else min(self.step, length)), length
+
+    def __str__(self) -> str:
+        return " · ".join(self.parts)
+
+    @property
+    def parts(self) -> list[str]:
+        """What there is to tell."""
+        told = [self.phase]
+        if self.total:
+            told.append(f"{printable(self.brain)} step {self.step:,} of {self.total:,}".lstrip())
+        if self.speed:
+            told.append(f"{self.speed:.0f} steps/s" if self.speed >= 10 else f"{self.speed:.1f} steps/s")
+        if self.mean_reward is not None and self.mean_reward == self.mean_reward:
+            told.append(f"mean reward {self.mean_reward:.2f}")
+        left = self.seconds_to_go
+        if self.seconds:
+            told.append(clock(self.seconds) + (f", {clock(left)} to go" if left else ""))
+            if self.usd_per_hour is not None:
+                paid = f"{self.seconds / 3600 * self.usd_per_hour:.3f} {self.money}"
+                told.append(paid + (f", {left / 3600 * self.usd_per_hour:.3f} to go" if left else ""))
+        return told
+
+
+def clock(seconds: float) -> str:
+    """Write seconds as minutes and seconds, or hours and minutes."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
+
+
+class View:
+    """What both views know: the progress, the curve and the end of the log."""
+
+    def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
+        self.progress = Progress(usd_per_hour=usd_per_hour, money=money)
+        self.tail: deque[str] = deque(maxlen=TAIL)
+        self._heading = ""  # the brain whose settings are being logged
+        self._totals: dict[str, int] = {}  # of each brain, its max_steps
+        self._began: dict[str, int] = {}  # of each brain, the step that it went on from
+
+    def update(self, job: "Job", lines: Iterable[str], curve: pd.DataFrame) -> None:
+        """Take in the job, the log's new lines and the curve so far."""
+        for line in lines:
+            self.tail.append(line)
+            self._note(line)
+        last = {brain: rows.iloc[-1] for brain, rows in curve.groupby("brain")}
+        steps = {brain: int(row["step"]) for brain, row in last.items()}
+        brains = sorted({*self._totals, *last})
+        changes = {"phase": job.status if job.ended else job.phase, "ended": job.ended, "seconds": job.seconds()}
+        if brains:
+            brain = max(brains, key=lambda name: self._totals.get(name, 0) - steps.get(name, self._began.get(name, 0)))
+            changes |= {
+                "brain": brain if len(brains) > 1 else "",
+                "step": steps.get(brain, self._began.get(brain, 0)),
+                "total": self._totals.get(brain, 0),
+                "mean_reward": last[brain]["mean_reward"] if brain in last else None,
+            }
+            recent = curve[curve["brain"] == brain].tail(10)
+            changes["speed"] = speed_of(recent, self._began.get(brain, 0))
+        self.progress = replace(self.progress, **changes)
+
+    def _note(self, line: str) -> None:
+        """Keep what a line of the log says of a brain's steps."""
+        if len(line) > LONGEST:
+            return
+        if found := SETTINGS.search(line):
+            self._heading = found["brain"]
+        elif found := MAX_STEPS.match(line):
+            self._totals[self._heading] = int(float(found[1]))
+        elif found := RESUMED.search(line):
+            self._began[found["brain"]] = int(found["step"])
+
+
+def speed_of(rows: pd.DataFrame, began: int = 0) -> float:
+    """Return steps per second over some summaries of one brain, of its last attempt alone.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+    began : int
+        The step that the run went on from, if it did.
+    """
+    if not len(rows):
+        return 0.0
+    rows = rows[rows["attempt"] == rows["attempt"].iloc[-1]]
+    steps, seconds = rows["step"].iloc[-1] - began, rows["elapsed"].iloc[-1]
+    if len(rows) > 1:
+        steps, seconds = rows["step"].iloc[-1] - rows["step"].iloc[0], seconds - rows["elapsed"].iloc[0]
+    elif rows["attempt"].iloc[-1] > 1:
+        return 0.0  # how long the attempts before took is not known
+    return float(steps / seconds) if seconds > 0 else 0.0
+
+
+class Terminal(View):
+    """A bar with the state below it, and the log above; in a file, lines one after another."""
+
+    def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
+        super().__init__(usd_per_hour, money)
+        self._block: list[str] = []  # the lines that stand below the log and are replaced
+        self._told = ()
+
+    def update(self, job: "Job", lines: Iterable[str], curve: pd.DataFrame) -> None:
+        """Show the job, the log's new lines and the steps."""
+        lines = list(lines)
+        super().update(job, lines, curve)
+        lines = [printable(line) for line in lines]
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns - 1  # a line that fills the last column may wrap
+            wipe = f"\x1b[{len(self._block)}F\x1b[J" if self._block else ""
+            self._block = self._draw(width)
+            print(wipe + "\n".join([*lines, *self._block]), flush=True)
+            return
+        news = (self.progress.phase, self.progress.brain, self.progress.step)
+        state = [str(self.progress)] if news != self._told else []
+        self._told = news
+        if lines or state:
+            print("\n".join([*lines, *state]), flush=True)
+
+    def _draw(self, width: int) -> list[str]:
+        """Return the bar, and the state in as many lines as it takes."""
+        full, length = self.progress.drawn
+        bar = f"{100 * full // length:3.0f}% |{'█' * (20 * full // length):20}|"
+        # Lines break between two parts, never within one.
+        state = "\xa0· ".join(part.replace(" ", "\xa0") for part in self.progress.parts)
+        wrapped = textwrap.wrap(state, width, break_on_hyphens=False)
+        return [line.replace("\xa0", " ") for line in [bar.rstrip()[:width], *wrapped]]
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+
+
+class Notebook(View):
+    """One panel, replaced in place: the bar, the log's last lines, and below them the growing curve."""
+
+    def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
+        from IPython.display import HTML, display
+
+        super().__init__(usd_per_hour, money)
+        self._html = HTML
+        self._display = display
+        self._panel = display(HTML("Waiting for the job …"), display_id=True)
+        self._figure = None
+        self._drawn = 0.0  # training time of the newest summary in the figure, seconds
+        self._next = 0.0  # when it may be drawn again
+
+    def update(self, job: "Job", lines: Iterable[str], curve: pd.DataFrame) -> None:
+        """Replace the panel, and the curve if it has grown."""
+        super().update(job, lines, curve)
+        tail = "\n".join(line[:160] for line in self.tail)
+        full, length = self.progress.drawn
+        self._panel.update(
+            self._html(
+                f'<div {PLAIN}><progress value="{full}" max="{length}" style="width:100%;max-width:40em">'
+                f"</progress><br><b>{as_html(job.name)}</b>: {as_html(self.progress)}"
+                f'<pre style="white-space:pre-wrap;font-size:85%;opacity:.75">{as_html(tail)}</pre></div>'
+            )
+        )
+        rewarded = curve[curve["mean_reward"].notna()]  # ML-Agents logs nan where an episode's reward is
+        if len(rewarded) and curve["elapsed"].max() != self._drawn and (job.ended or time.monotonic() >= self._next):
+            self._draw(job, curve)
+
+    def _draw(self, job: "Job", curve: pd.DataFrame) -> None:
+        begun = time.monotonic()
+        figure = rewards.plot({job.name: curve})
+        if self._figure is None:
+            self._figure = self._display(figure, display_id=True)
+        else:
+            self._figure.update(figure)
+        self._drawn = curve["elapsed"].max()
+        self._next = time.monotonic() + (time.monotonic() - begun) / DRAWING
+
+    def close(self) -> None:
+        """Leave the panel as it stands."""
+
+
+def view(usd_per_hour: float | None = None, money: str = "USD") -> Terminal | Notebook:
+    """Return what fits the place this runs in; see `Progress` for the parameters."""
+    kind = Notebook if in_notebook() else Terminal
+    return kind(usd_per_hour, money)

@@ -1,0 +1,450 @@
+"""The shipped policies against the calls that the helpers really make, in both directions."""
+
+import contextlib
+import dataclasses
+import fnmatch
+import hashlib
+import json
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from botocore.endpoint import Endpoint
+from botocore.stub import Stubber
+
+import training_image as image
+from account_check import policies, preflight
+from account_check.policies.__main__ import main
+from common import aws_session
+from helpers import aws, training, volume
+from many_runs import experiment, tuning
+from training_image import manifest, pushing
+from training_jobs import checkpoints, cost, volume_hash
+
+# What IAM calls a call, where that is not the service's and the operation's own name.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+IAM_NAMES = {
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:CopyObject": "s3:PutObject",
+    "s3:CreateMultipartUpload": "s3:PutObject",
+    "s3:UploadPart": "s3:PutObject",
+    "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "pricing:GetProducts": "pricing:GetProducts",
+}
+FREE = {"sts:GetCallerIdentity"}  # needs no right
+# Rights that a call takes beside its own: the role that a job is given, the tags that something is made with.
+IMPLIED = {
+    "sagemaker:CreateTrainingJob": {"iam:PassRole", "sagemaker:AddTags"},
+    "sagemaker:CreateHyperParameterTuningJob": {"iam:PassRole", "sagemaker:AddTags"},
+    "ecr:CreateRepository": {"ecr:TagResource"},
+}
+# What `docker push` calls, https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html
+BY_DOCKER = {
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:CompleteLayerUpload",
+    "ecr:InitiateLayerUpload",
+    "ecr:UploadLayerPart",
+}  # and BatchGetImage and PutImage, which are called here too
+# Made only when something goes wrong on the way, so not on a recorded road: a file that changed while it was
+# uploaded is deleted again, an upload in parts that failed is given up.
+WHEN_IT_FAILS = {"s3:AbortMultipartUpload", "s3:DeleteObject"}
+# For the embedded AWS alone: it makes its own role.
+EMBEDDED_ONLY = {"iam:CreateRole"}
+
+NAMES = policies.Names(
+    account="123456789012",
+    region="us-east-1",
+    bucket="mlagents-us-east-1-123456789012",
+    role="mlagents-training",
+    user="arn:aws:iam::123456789012:user/reader",
+)
+IMAGE = image.Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
+
+
+def actions(name):
+    return {
+        action
+        for statement in policies.fill(name, NAMES)["Statement"]
+        for action in policies.listed(statement["Action"])
+    }
+
+
+@dataclass
+class Road:
+    """What was asked of AWS on the way: rights, those of launching alone, and the headers of all requests to S3."""
+
+    rights: set
+    launching: set
+    headers: dict
+
+
+@pytest.fixture(scope="module")
+def road(connection, tmp_path_factory):
+    """Go down the road once and record what it asks for."""
+    calls, launching, headers = set(), set(), defaultdict(list)
+    call, launch, send = BaseClient._make_api_call, training.launch, Endpoint.make_request
+
+    def record(client, operation, parameters):
+        service = client.meta.service_model.signing_name
+        calls.add(f"{service}:{operation}")
+        return call(client, operation, parameters)
+
+    def record_headers(endpoint, operation_model, request):
+        if operation_model.service_model.service_name == "s3":
+            headers[operation_model.name].append(request["headers"])
+        return send(endpoint, operation_model, request)
+
+    def record_launch(*args, **options):
+        before = set(calls)
+        calls.clear()
+        name = launch(*args, **options)
+        launching.update(calls)
+        calls.update(before)
+        return name
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", record)
+        patch.setattr(Endpoint, "make_request", record_headers)
+        patch.setattr(training, "launch", record_launch)
+        go_down_the_road(tmp_path_factory.mktemp("road"))
+    named = {IAM_NAMES.get(name, name) for name in calls}
+    return Road(named | {right for name in named for right in IMPLIED.get(name, ())}, launching, headers)
+
+
+@pytest.fixture(scope="module")
+def recorded(road):
+    return road.rights
+
+
+def go_down_the_road(folder):
+    """Do what the notebooks do: connect, look, upload, push the image, train, stop, train on, fetch, tune, ask prices."""
+    aws.connect("embedded", bucket="a-new-bucket")
+    connection = aws.connect("embedded")
+    preflight.check(connection)
+    build = folder / "unity-volume"
+    build.mkdir()
+    (build / "3DBall.x86_64").write_bytes(b"player")
+    (build / "large").write_bytes(bytes(volume.TRANSFER.multipart_threshold))
+    volume.upload(connection, build, progress=False)
+    image.read(connection)
+    pushing.make_repository(connection, "mlagents-0.11.0")
+    pushing.make_repository(connection, "mlagents-0.11.0")
+    with contextlib.suppress(image.ImageError):  # no registry here, or one: it was asked
+        pushing.log_in(connection)
+    write_manifest(connection)
+    uri = volume.locate(connection, build)
+    given = {"do": "term;model trained;wait"}
+    name = training.launch(connection, volume=uri, image=IMAGE, hyperparameters=given, max_minutes=2)
+    log = training.Log(connection, name)
+    end = time.monotonic() + 30
+    while "waiting" not in log.lines:
+        assert time.monotonic() < end
+        time.sleep(0.1)  # the log has no event to wait for
+        log.read()
+    training.stop(connection, name)
+    job = training.follow(connection, name, poll_seconds=0.1)
+    assert job.status == "Stopped"
+    training.fetch(connection, job, folder / "results")
+    bucket, _, key = job.checkpoints.removeprefix("s3://").partition("/")
+    connection.client("s3").put_object(Bucket=bucket, Key=f"{key}model-1.cptk.index", Body=b"saved")
+    further = training.launch(
+        connection, volume=uri, image=IMAGE, hyperparameters={"do": ""}, max_minutes=2, start_from=job
+    )
+    assert training.follow(connection, further, poll_seconds=0.1).status == "Completed"
+    ranges = {"lambd": (0.9, 0.99)}
+    tuned = tuning.launch(
+        connection, volume=uri, image=IMAGE, hyperparameters={"do": "term;wait"}, ranges=ranges, max_minutes=2
+    )
+    tuning.stop(connection, tuned)
+    assert tuning.follow(connection, tuned, poll_seconds=0.1).status == "Stopped"
+    several = {"image": IMAGE, "hyperparameters": {"do": ""}, "max_minutes": 2, "poll_seconds": 0.1}
+    training.launch_many(connection, "road", settings={"A": {}}, seeds=[1, 2], volume=uri, **several)
+    found = training.follow_many(connection, "road", poll_seconds=0.1)
+    training.stop_many(connection, "road")
+    assert len(found.completed) == 2
+    with contextlib.suppress(training.TrainingError):  # a run that says nothing has no curve
+        experiment.read_curves(connection, found)
+    with Stubber(boto3.client("service-quotas")) as stub:
+        stub.add_response("list_service_quotas", {"Quotas": []})
+        stub.add_response("list_aws_default_service_quotas", {"Quotas": []})
+        preflight.quota.find_quotas(stub.client, {"ml.c5.xlarge for training job usage"})
+    pricing = boto3.client("pricing")
+    session = type("Session", (), {"client": lambda self, service, **_: pricing})()
+    with Stubber(pricing) as stub:
+        stub.add_response("get_products", {"PriceList": []})
+        cost.ask_aws(
+            aws_session.Connection("aws", session, "123456789012", "us-east-1", "bucket", "role"), "ml.c5.xlarge"
+        )
+
+
+def write_manifest(connection):
+    """Have an image that an engine pushed with an OCI manifest written as SageMaker takes it."""
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "size": 1, "digest": "sha256:" + "a" * 64}
+    text = json.dumps({"mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": []})
+    digests = ["sha256:" + hashlib.sha256(each.encode()).hexdigest() for each in (text, manifest.convert(text))]
+    ecr = boto3.client("ecr")
+    with Stubber(ecr) as stub:
+        stub.add_response("batch_get_image", {"images": [{"imageManifest": text}]})
+        stub.add_response("put_image", {})
+        stub.add_response("batch_delete_image", {})
+        stub.add_response("put_image", {})
+        stub.add_response("describe_images", {"imageDetails": [{"imageDigest": digests[1]}]})
+        session = type("Session", (), {"client": lambda self, service, **_: ecr})()
+        there = dataclasses.replace(connection, session=session, endpoint=None)
+        pushing.settle(there, dataclasses.replace(IMAGE, digest=digests[0], kind=manifest.OCI))
+
+
+def test_every_call_is_allowed(recorded):
+    assert recorded - FREE - EMBEDDED_ONLY <= actions("user")
+
+
+def test_nothing_is_allowed_that_is_not_called(recorded):
+    assert actions("user") - recorded - BY_DOCKER - WHEN_IT_FAILS == set()
+
+
+def test_the_exceptions_are_needed(recorded):
+    assert not (BY_DOCKER | WHEN_IT_FAILS) & recorded
+    assert recorded >= EMBEDDED_ONLY | FREE
+
+
+def test_launching_does_not_ask_for_rights_that_no_job_needs(road):
+    # The SDK's own check of the role simulates nine rights for VPCs, and refuses the role without them.
+    assert "sagemaker:CreateTrainingJob" in road.launching
+    assert "iam:SimulatePrincipalPolicy" not in road.launching
+
+
+def test_every_request_to_s3_names_the_owner_of_the_bucket(road):
+    owners = {name: {each.get("x-amz-expected-bucket-owner") for each in found} for name, found in road.headers.items()}
+    owned = """CompleteMultipartUpload CopyObject CreateMultipartUpload GetBucketEncryption
+        GetObject GetPublicAccessBlock HeadBucket HeadObject ListObjectsV2 PutObject PutPublicAccessBlock UploadPart"""
+    assert owners == {
+        "CreateBucket": {None},  # it has no such parameter, and fails where the name is taken
+        **{name: {NAMES.account} for name in owned.split()},
+    }
+    sources = {each.get("x-amz-source-expected-bucket-owner") for each in road.headers["CopyObject"]}
+    assert sources == {NAMES.account}
+
+
+def allows(name, action, resource, names=NAMES):
+    return any(
+        action in policies.listed(statement["Action"])
+        and any(fnmatch.fnmatchcase(resource, pattern) for pattern in policies.listed(statement["Resource"]))
+        for statement in policies.fill(name, names)["Statement"]
+    )
+
+
+BUCKET = "arn:aws:s3:::mlagents-us-east-1-123456789012"
+REPOSITORY = f"arn:aws:ecr:us-east-1:123456789012:repository/{image.REPOSITORY}"
+JOB = f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{training.JOB_PREFIX}-20260101"
+TUNING_JOB = f"arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/{tuning.job.PREFIX}-0101"
+STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:log-stream:job/algo-1"
+
+
+@pytest.mark.parametrize(
+    "name, action, resource",
+    [
+        ("user", "s3:PutObject", f"{BUCKET}/{volume_hash.PREFIX}/0123/3DBall.x86_64"),
+        ("user", "s3:GetObject", f"{BUCKET}/{volume_hash.PREFIX}/0123/3DBall.x86_64"),
+        ("user", "s3:GetObject", f"{BUCKET}/training/job/output/model.tar.gz"),
+        ("user", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
+        ("user", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
+        ("user", "ecr:PutImage", REPOSITORY),
+        ("user", "sagemaker:CreateTrainingJob", JOB),
+        ("user", "sagemaker:StopTrainingJob", JOB),
+        ("user", "sagemaker:CreateHyperParameterTuningJob", TUNING_JOB),
+        ("user", "sagemaker:AddTags", TUNING_JOB),
+        ("user", "logs:GetLogEvents", STREAM),
+        ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
+        ("execution-role", "s3:GetObject", f"{BUCKET}/{volume_hash.PREFIX}/0123/3DBall.x86_64"),
+        ("execution-role", "s3:PutObject", f"{BUCKET}/training/job/output/model.tar.gz"),
+        ("execution-role", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
+        ("execution-role", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
+        ("execution-role", "s3:ListBucket", BUCKET),
+        ("execution-role", "ecr:BatchGetImage", REPOSITORY),
+        ("execution-role", "logs:PutLogEvents", STREAM),
+    ],
+)
+def test_resources_are_those_of_the_helpers(name, action, resource):
+    assert allows(name, action, resource)
+
+
+@pytest.mark.parametrize(
+    "name, action, resource",
+    [
+        ("user", "s3:PutObject", "arn:aws:s3:::another-bucket/unity-volume/x"),
+        ("user", "s3:DeleteObject", f"{BUCKET}/training/job/output/model.tar.gz"),
+        ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/Administrator"),
+        ("user", "sagemaker:CreateTrainingJob", "arn:aws:sagemaker:us-east-1:123456789012:training-job/other"),
+        ("execution-role", "s3:PutObject", f"{BUCKET}/{volume_hash.PREFIX}/0123/3DBall.x86_64"),
+        ("execution-role", "s3:GetObject", "arn:aws:s3:::another-bucket/unity-volume/x"),
+        ("execution-role", "ecr:PutImage", REPOSITORY),
+        ("execution-role", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
+    ],
+)
+def test_what_is_not_needed_is_not_allowed(name, action, resource):
+    assert not allows(name, action, resource)
+
+
+@pytest.mark.parametrize("name", policies.NAMES)
+def test_no_action_has_a_wildcard(name):
+    assert not [action for action in actions(name) if "*" in action]
+
+
+def test_what_a_job_takes_of_its_role():
+    # AWS's list, without its parts for VPCs and KMS keys.
+    assert actions("execution-role") == {
+        "cloudwatch:PutMetricData",
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:BatchGetImage",
+        "ecr:GetAuthorizationToken",
+        "ecr:GetDownloadUrlForLayer",
+        "logs:CreateLogGroup",
+        "logs:CreateLogStream",
+        "logs:DescribeLogStreams",
+        "logs:PutLogEvents",
+        "s3:AbortMultipartUpload",
+        "s3:GetBucketLocation",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    }
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+WHOLE = replace(NAMES, key=KEY, vpc=True, user="arn:aws:iam::123456789012:role/a/path/reader")
+
+
+@pytest.mark.parametrize("name", policies.NAMES)
+def test_they_fit_into_a_managed_policy(name):
+    assert len("".join(json.dumps(policies.fill(name, WHOLE)).split())) < 6144
+
+
+def test_what_a_key_and_a_vpc_take_beside_that():
+    def more(name):
+        before, after = ({s["Sid"]: s for s in policies.fill(name, names)["Statement"]} for names in (NAMES, WHOLE))
+        new = [after[sid] for sid in after.keys() - before.keys()]
+        return {(action, each["Resource"]) for each in new for action in policies.listed(each["Action"])}
+
+    assert more("user") == {
+        ("kms:Decrypt", KEY),
+        ("kms:GenerateDataKey", KEY),
+        ("s3:PutEncryptionConfiguration", BUCKET),
+        ("iam:GetRole", WHOLE.user),
+    }
+    interfaces = """CreateNetworkInterface CreateNetworkInterfacePermission DeleteNetworkInterface
+        DeleteNetworkInterfacePermission DescribeDhcpOptions DescribeNetworkInterfaces DescribeSecurityGroups
+        DescribeSubnets DescribeVpcs"""
+    assert more("execution-role") == {
+        *((f"kms:{action}", KEY) for action in ("CreateGrant", "Decrypt", "Encrypt", "GenerateDataKey")),
+        *((f"ec2:{action}", "*") for action in interfaces.split()),
+    }
+
+
+@pytest.mark.parametrize("name", policies.NAMES)
+def test_buckets_are_of_the_account(name):
+    conditions = {
+        action: statement.get("Condition")
+        for statement in policies.fill(name, WHOLE)["Statement"]
+        for action in policies.listed(statement["Action"])
+        if action.startswith("s3:")
+    }
+    unbound = {action for action, condition in conditions.items() if condition is None}
+    assert unbound == ({"s3:CreateBucket"} if name == "user" else set())  # there is no bucket yet to be anybody's
+    assert [c for c in conditions.values() if c] == [{"StringEquals": {"aws:ResourceAccount": NAMES.account}}] * len(
+        conditions.keys() - unbound
+    )
+
+
+SSO = "AWSReservedSSO_Trainer_0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "user, resource, allowed",
+    [
+        (f"assumed-role/{SSO}/me@example.com", f"role/aws-reserved/sso.amazonaws.com/{SSO}", True),
+        (f"assumed-role/{SSO}/me@example.com", f"role/aws-reserved/sso.amazonaws.com/eu-west-1/{SSO}", True),
+        (f"assumed-role/{SSO}/me@example.com", "role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_1", False),
+        ("assumed-role/Reader/me", "role/Reader", True),
+        ("assumed-role/Reader/me", "role/Administrator", False),
+        ("role/team/Reader", "role/team/Reader", True),
+    ],
+)
+@pytest.mark.parametrize("partition, region", [("aws", "eu-west-1"), ("aws-cn", "cn-north-1")])
+def test_a_session_may_look_at_its_role(user, resource, allowed, partition, region):
+    service = "sts" if user.startswith("assumed") else "iam"
+    names = replace(NAMES, region=region, user=f"arn:{partition}:{service}::123456789012:{user}")
+    wanted = f"arn:{partition}:iam::123456789012:{resource}"
+    for action in ("iam:GetRole", "iam:SimulatePrincipalPolicy"):
+        assert allows("user", action, wanted, names) == allowed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"account": "*"},
+        {"account": "12345678901"},
+        {"account": "١٢٣٤٥٦٧٨٩٠١٢"},
+        {"region": "*"},
+        {"region": "us-east"},
+        {"bucket": "mine*"},
+        {"bucket": "arn:aws:s3:::mine"},
+        {"bucket": 'mine","*'},
+        {"bucket": "Mine"},
+        {"bucket": "${aws:username}"},
+        {"role": "*"},
+        {"role": "train?ng"},
+        {"role": "arn:aws:iam::123456789012:role/x"},
+        {"role": 'x"}'},
+        {"role": "${REGION}"},
+        {"role": "x\n"},
+        {"user": "*"},
+        {"user": "reader"},
+        {"user": "arn:aws:iam::123456789012:user/*"},
+        {"user": "arn:aws:iam::210987654321:user/reader"},
+        {"user": "arn:aws:iam::123456789012:root"},
+        {"key": "alias/mine"},
+        {"key": "arn:aws:kms:us-east-1:123456789012:key/*"},
+    ],
+)
+def test_what_is_no_name_is_refused(change):
+    ((_, value),) = change.items()
+    with pytest.raises(policies.PolicyError) as error:
+        replace(NAMES, **change)
+    assert str(error.value).splitlines()[0].endswith(f", found {value!r}.")
+
+
+@pytest.mark.parametrize(
+    "region, partition", [("us-east-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("mars", "")]
+)
+def test_partitions(region, partition):
+    assert policies.partition(region) == partition
+
+
+def test_the_command_prints_them(capsys):
+    main(["user", "--account", "123456789012", "--region", "eu-west-1", "--role", "my/role"])
+    told = json.loads(capsys.readouterr().out)
+    text = json.dumps(told)
+    assert "$" not in text
+    assert "arn:aws:s3:::mlagents-eu-west-1-123456789012/unity-volume/*" in text
+    assert "arn:aws:iam::123456789012:role/my/role" in text
+
+
+def test_the_command_wants_its_names():
+    with pytest.raises(SystemExit):
+        main(["user"])
+
+
+def test_the_command_says_what_is_no_name(capsys):
+    with pytest.raises(SystemExit):
+        main(["user", "--account", "1", "--region", "us-east-1", "--role", "*"])
+    told = capsys.readouterr().err
+    assert "Expected the account to be 12 digits, found '1'." in told
+    assert "Expected a role's name, without what its ARN has before it, found '*'." in told

@@ -1,0 +1,213 @@
+"""What the check passes starts and learns in the real trainer; what it refuses fails there, or learns nothing.
+
+One process of the trainer environment takes the whole batch: ML-Agents' own loading, trainer initialisation, experiences,
+updates and summaries, on an environment of random numbers.
+"""
+
+import copy
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from common import ROOT
+from mlagents_check import trainer_config
+from mlagents_check.trainer_config import keys
+from mlagents_check.unity_build import Brain
+
+SIGNAL = {"strength": 1.0, "gamma": 0.9}
+
+# Pairs of a trainer and changes to its good settings. Strange ones among them: what YAML takes for text, for instance.
+LEARNS = [
+    ("ppo", {"learning_rate": "3e-4", "max_steps": "1.0e3", "hidden_units": "8", "summary_freq": 2.5, "normalize": 1}),
+    ("offline_bc", {"batch_size": 16.0}),
+]
+# What fails before a network is built costs no time.
+FAILS = [
+    ("ppo", {"batch_size": "16"}),
+    ("ppo", {"num_epoch": 0}),
+    ("ppo", {"hidden_units": "8.5"}),
+    ("ppo", {"learning_rate": "fast"}),
+    ("ppo", {"vis_encode_type": "big"}),
+    ("ppo", {"learning_rate_schedule": "cosine"}),
+    ("ppo", {"reward_signals": {}}),
+    ("ppo", {"use_recurrent": True, "memory_size": 10}),
+    ("ppo", {"use_recurrent": True, "memory_size": 0}),
+    ("ppo", {"trainer": "PPO"}),
+    ("offline_bc", {"demo_path": "absent.demo"}),
+    ("offline_bc", {"batches_per_epoch": 0}),
+]
+# Of the later format, as they are offered.
+BEHAVIORS = [
+    {
+        "hyperparameters": {"batch_size": 16, "buffer_size": 64, "num_epoch": 1},
+        "network_settings": {"hidden_units": 8, "memory": {"memory_size": 18, "sequence_length": 4}},
+        "time_horizon": 5,
+        "max_steps": 15,
+    },
+    {
+        "trainer_type": "sac",
+        "hyperparameters": {"batch_size": 16, "buffer_size": 64, "steps_per_update": 5.0},
+        "network_settings": {"hidden_units": 8, "memory": {"memory_size": 20, "sequence_length": 4}},
+        "reward_signals": {"curiosity": {"network_settings": {"hidden_units": 8}}},
+        "time_horizon": 5,
+        "max_steps": 15,
+    },
+]
+WHOLE_FILES = [
+    "",
+    "- a\n",
+    "Ball: {}\n",
+    "default:\nBall: {}\n",
+    "default: {a: 1}\nBall: Pall\n",
+    "default: {a: 1}\nBall: 3\n",
+    "default: {a: 1}\nBall:\n",
+    "default: {a: [1\nb: 2\n",
+    "behaviors: {Ball: {trainer_type: ppo}}\n",
+    "default: {trainer: ppo}\n---\na: 1\n",
+]
+
+
+def run(trainer, paths):
+    """Train on each config; give what went wrong, None where nothing did."""
+    done = subprocess.run(
+        [trainer.python, Path(__file__).with_name("real_trainer.py"), ROOT / "container"],
+        input=json.dumps([str(path) for path in paths]),
+        cwd=paths[0].parent,  # where relative demonstrations are looked for
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def outcomes(trainer, parts, tmp_path_factory):
+    """Write every config; give what the check says of it, and what the trainer made of it."""
+    folder = tmp_path_factory.mktemp("configs")
+    (folder / "Ball.demo").write_bytes(parts.demo())
+    texts = [trainer_config.convert_behaviors({"behaviors": {"Ball": behavior}}) for behavior in BEHAVIORS]
+    texts += [
+        json.dumps({"default": parts.changed(name), "Ball": changes})  # JSON is YAML
+        for name, changes in (*LEARNS, *FAILS)
+    ]
+    paths = []
+    for number, text in enumerate([*texts, *WHOLE_FILES]):
+        paths.append(folder / f"{number}.yaml")
+        paths[-1].write_text(text)
+    outcomes = run(trainer, paths)
+    reports = [trainer_config.check(path, brains=["Ball"]) for path in paths]
+    return list(zip(texts + WHOLE_FILES, reports, outcomes, strict=True))
+
+
+def test_what_passes_learns(outcomes):
+    for text, report, failure in outcomes[: len(BEHAVIORS) + len(LEARNS)]:
+        assert report.ok, f"{text}\n{report}"
+        assert failure is None, f"{text}\n{failure}"
+
+
+def test_what_is_refused_fails(outcomes):
+    for text, report, failure in outcomes[len(BEHAVIORS) + len(LEARNS) :]:
+        assert not report.ok, text
+        assert failure is not None, f"{text}\n{report}"
+
+
+# Values at and over the edges, by how a key is used.
+EDGES = {
+    "number": [0, 1, True, -1, 2.5, 8.0, 7, 1000, "8", "many", None],
+    "few": [0, True, -1, 2.5, 8.0, 7, 1000],
+    "truth": [0, 1, 2, -1, "false", None],
+    "choice": ["", "many", 0, True, None],
+    "mapping": [{}, None, [], "many", 0, True],
+    "path": ["absent.demo", "", 0, True, None, "."],
+}
+LARGE = {"num_epoch": 5, "num_update": 5, "num_layers": 3, "reward_signal_num_update": 5, "sequence_length": 100}
+DEMO = {"demo_path": "Ball.demo"}
+RECURRENT = {"use_recurrent": True}
+PRETRAINING = {"pretraining": {**DEMO, "strength": 1.0, "steps": 40}}
+CURIOSITY = {"reward_signals": {"extrinsic": SIGNAL, "curiosity": {**SIGNAL, "encoding_size": 8}}}
+GAIL = {"reward_signals": {"extrinsic": SIGNAL, "gail": {**SIGNAL, **DEMO, "encoding_size": 8}}}
+
+# Where check and trainer need not agree: what nobody can know before, of which the check warns, and what learns by
+# chance, or in the wrong direction, and is refused all the same.
+ENDS_BEFORE = "whether the agents bring enough before the end depends on how many they are"
+DIVERGES = "whether it becomes infinite depends on the rewards"
+WARNED = {
+    "ppo max_steps": ([True, 1, 2.5, 7, 8.0, "8"], ENDS_BEFORE),
+    "sac max_steps": ([True, 1, 2.5, 7], ENDS_BEFORE),
+    "ppo buffer_size": ([1000], ENDS_BEFORE),
+    "ppo recurrent buffer_size": ([1000], ENDS_BEFORE),
+    "sac batch_size": ([1000], ENDS_BEFORE),
+    "sac recurrent batch_size": ([1000], ENDS_BEFORE),
+    "ppo learning_rate": ([7, 8.0, "8", 1000], DIVERGES),
+    "sac learning_rate": ([2.5, 7, 8.0, "8", 1000], DIVERGES),
+    "sac tau": ([-1, 2.5, 7, 8.0, "8", 1000], DIVERGES),
+    "ppo reward_signals.curiosity.learning_rate": ([1000], DIVERGES),
+    "sac reward_signals.curiosity.learning_rate": ([1000], DIVERGES),
+}
+UNLEARNS = "it goes away from what is rewarded"
+REFUSED = {
+    "ppo learning_rate": ([-1], UNLEARNS),
+    "sac learning_rate": ([0, -1], "the target network alone follows the others; " + UNLEARNS),
+    "offline_bc learning_rate": ([-1], UNLEARNS),
+    "ppo recurrent batch_size": ([2.5], "it is less than a sequence, which is taken then"),
+    "offline_bc batches_per_epoch": ([2.5, 8.0], "these demonstrations hold fewer batches"),
+    "ppo pretraining.samples_per_update": ([8.0], "it is less than a batch, which counts as 0"),
+    "offline_bc max_steps": ([0], "one step is done all the same"),
+}
+
+
+def edges():
+    """Every key of every trainer with every value: its label, the value, the trainer and the changes to its settings."""
+    groups = []
+    for name in keys.TRAINERS:
+        every = (keys.REQUIRED[name] | keys.OPTIONAL[name]) - {"pretraining"}
+        some = {"memory_size", "sequence_length", "batch_size", "buffer_size", "time_horizon", "batches_per_epoch"}
+        groups += [(name, {}, (), every, "number"), (f"{name} recurrent", RECURRENT, (), every & some, "few")]
+    for name in ("ppo", "sac"):
+        for base, signal in ((CURIOSITY, "extrinsic"), (CURIOSITY, "curiosity"), (GAIL, "gail")):
+            members = frozenset.union(*keys.REWARD_SIGNALS[signal])
+            groups.append((name, base, ("reward_signals", signal), members, "few"))
+        groups.append((name, PRETRAINING, ("pretraining",), frozenset.union(*keys.PRETRAINING), "few"))
+        members = {"batch_size", "samples_per_update"}
+        groups.append((f"{name} recurrent", PRETRAINING | RECURRENT, ("pretraining",), members, "few"))
+    groups.append(("sac", CURIOSITY, ("reward_signals",), {keys.SAC_SIGNAL_SETTING}, "number"))
+    for label, base, path, members, numbers in groups:
+        for key in sorted(members):
+            kind = keys.RULES[key].kind
+            for value in (*EDGES.get(kind, EDGES[numbers]), *keys.CHOICES.get(key, ())):
+                changes = copy.deepcopy(base)
+                inner = changes
+                for step in path:
+                    inner = inner[step]
+                inner[key] = value = LARGE.get(key, value) if value == 1000 else value
+                yield f"{label} {'.'.join((*path, key))}", value, label.split()[0], changes
+
+
+def is_listed(listed, label, value):
+    return any(value == one and type(value) is type(one) for one in listed.get(label, ([],))[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", keys.TRAINERS)
+def test_every_key_over_its_edges(trainer, parts, tmp_path, name):
+    """What the check passes trains to its end and is exported; what it refuses dies, or learns nothing."""
+    (tmp_path / "Ball.demo").write_bytes(parts.demo())
+    brain = Brain("Ball", 4, 1, (), "continuous", (2,), 12)
+    cases = [case for case in edges() if case[2] == name]
+    paths = [tmp_path / f"{number}.yaml" for number in range(len(cases))]
+    for path, (_, _, _, changes) in zip(paths, cases, strict=True):
+        path.write_text(yaml.safe_dump({"default": {**parts.changed(name), "max_steps": 50}, "Ball": changes}))
+    wrong = []
+    for path, (label, value, _, _), failure in zip(paths, cases, run(trainer, paths), strict=True):
+        report = trainer_config.check(path, brains=[brain])
+        said = next((f"{finding.level}: {finding.what}" for finding in report.findings if finding.level != "note"), "")
+        print(f"{label} | {value!r} | {said or 'ready'} | {' '.join((failure or 'learns').split())[:80]}")
+        if report.ok and failure and not (report.warnings and is_listed(WARNED, label, value)):
+            wrong.append(f"passed: {label} {value!r}, {failure}")
+        if not report.ok and not failure and not is_listed(REFUSED, label, value):
+            wrong.append(f"refused: {label} {value!r}, {said}")
+    assert wrong == []

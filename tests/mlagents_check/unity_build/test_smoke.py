@@ -1,0 +1,174 @@
+"""A smoke start tells what a player says, and why it says nothing; nothing that it started stays behind."""
+
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+import sample_env
+from common import ROOT, trainer_env
+from mlagents_check import trainer_config, unity_build
+from mlagents_check.unity_build import UnityBuild
+
+on_linux = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="runs a Linux x86-64 program"
+)
+
+
+@pytest.fixture(scope="session")
+def trainer():
+    try:
+        return trainer_env.find().python
+    except trainer_env.TrainerEnvError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def player(tmp_path):
+    """Make a build of a program, a Python script as a rule."""
+
+    def make(program, name="Game"):
+        folder = tmp_path / "unity-volume"
+        (folder / f"{name}_Data").mkdir(parents=True)
+        path = folder / f"{name}.x86_64"
+        path.write_bytes(program if isinstance(program, bytes) else f"#!/usr/bin/env python3\n{program}".encode())
+        return UnityBuild(name, path, folder / f"{name}_Data", "API-11", "Mono", None, None, 0, 0, None, ())
+
+    return make
+
+
+def test_sample_says_who_it_is(trainer, tmp_path):
+    executable = sample_env.make_sample_build(tmp_path / "unity-volume")
+    executable.chmod(0o644)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    build = unity_build.check(tmp_path / "unity-volume").build
+    report = unity_build.smoke_start(build, trainer, env_args=["--agents", "5"], seconds=0.3)
+    assert report.ok, report.log
+    (brain,) = report.brains
+    assert (brain.name, brain.observations, brain.actions, brain.action_sizes) == ("3DBall", 8, "continuous", (2,))
+    assert (brain.stacked, brain.cameras, brain.agents) == (1, (), 5)
+    assert set(report.reset_parameters) == {"mass", "gravity", "scale"}
+    assert report.steps_per_second > 0 and 0 < report.seconds_to_connect < 60
+    assert "steps a second" in str(report) and "8 observations" in report._repr_html_()
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+    assert executable.stat().st_mode & 0o111 == 0  # the reader's folder is left as it was
+
+
+def test_brain_that_appears_later(trainer, player, tmp_path):
+    build = player((ROOT / "tests/container/player.py").read_bytes())
+    words = ["--brains", "Small,Big", "--late", "Big", "--at", "15"]
+    report = unity_build.smoke_start(build, trainer, env_args=words)
+    assert {brain.name: brain.late for brain in report.brains} == {"Small": False, "Big": True}, report.log
+    assert str(report.brains[1]).endswith("2 agents, none at the start")
+    (tmp_path / "lessons").mkdir()
+    for brain in report.brains:
+        lesson = {"measure": "progress", "thresholds": [], "min_lesson_length": 1, "signal_smoothing": False}
+        (tmp_path / f"lessons/{brain.name}.json").write_text(json.dumps({**lesson, "parameters": {}}))
+    checked = trainer_config.check_folder(tmp_path, report.brains, {"curriculum": "lessons"})
+    assert [(f.what, f.path) for f in checked.warnings] == [
+        ("Brain Big has no agent at the start.", "lessons/Big.json")
+    ]
+
+
+@on_linux
+def test_program_that_ends_at_once(trainer, player, formats):
+    build = player(formats.elf(needs=("libc.so.6",)))
+    (finding,) = unity_build.smoke_start(build, trainer).errors
+    assert finding.what == f"The player ended with exit code {formats.EXIT_CODE} before it was asked to."
+
+
+@on_linux
+def test_missing_system_library(trainer, player, formats):
+    build = player(formats.elf(needs=("libabsent.so.3",)))
+    report = unity_build.smoke_start(build, trainer)
+    assert report.errors[0].what == "The player needs the system library libabsent.so.3, which is not installed."
+    assert "libabsent.so.3: cannot open shared object file" in report.log
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("Desktop is 0 x 0 @ 0 Hz", "The player found no display (Desktop is 0 x 0)."),
+        (
+            "DllNotFoundException: grpc_csharp_ext.x64 assembly",
+            "The native library grpc_csharp_ext could not be loaded.",
+        ),
+        ("./Game: version `GLIBC_2.99' not found (required by ./Game)", "The player needs GLIBC_2.99, newer than"),
+        ("Failed to load mono", "The Mono runtime could not be loaded."),
+    ],
+)
+def test_known_causes(trainer, player, said, what):
+    build = player(f"import sys\nprint({said!r})\nsys.exit(1)")
+    assert unity_build.smoke_start(build, trainer).errors[0].what.startswith(what)
+
+
+def test_cause_in_the_players_own_log(trainer, player):
+    program = "import sys\nopen(sys.argv[sys.argv.index('-logFile') + 1], 'w').write('Unable to open display')"
+    report = unity_build.smoke_start(player(program), trainer)
+    assert report.errors[0].what == "The player found no display (Unable to open display)."
+
+
+def test_crash_is_named(trainer, player):
+    build = player("import os, signal\nprint('last words', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)")
+    (finding,) = unity_build.smoke_start(build, trainer).errors
+    assert finding.what == "The player crashed (SIGSEGV)." and "last words" in finding.todo
+
+
+def lives(process):
+    """Whether a process runs; one that is dead but not yet collected by its parent does not."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_player_that_never_connects_leaves_nothing_behind(trainer, player, tmp_path):
+    """It starts a child in a session of its own, whose parent ends; both must be gone."""
+    pids = tmp_path / "pids"
+    program = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork(): os._exit(0)\n"
+        f"open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+        "time.sleep(600)\n"
+    )
+    (finding,) = unity_build.smoke_start(player(program), trainer, timeout=2).errors
+    assert finding.what == "The player ran, but did not connect within 2 s."
+    started = [int(line) for line in pids.read_text().split()]
+    assert len(started) == 2
+    assert not any(lives(process) for process in started)
+
+
+WRONG_VERSION = """
+import sys, grpc
+from mlagents.envs.communicator_objects.unity_message_pb2 import UnityMessageProto
+from mlagents.envs.communicator_objects.unity_to_external_pb2_grpc import UnityToExternalProtoStub
+message = UnityMessageProto()
+message.header.status = 200
+message.unity_output.rl_initialization_output.name = "Academy"
+message.unity_output.rl_initialization_output.version = "API-12"
+channel = grpc.insecure_channel("localhost:" + sys.argv[sys.argv.index("--port") + 1])
+UnityToExternalProtoStub(channel).Exchange(message, wait_for_ready=True)
+UnityToExternalProtoStub(channel).Exchange(UnityMessageProto())
+"""
+
+
+def test_wrong_protocol_version(trainer, player):
+    (finding,) = unity_build.smoke_start(player(WRONG_VERSION), trainer).errors
+    assert finding.what == "The player speaks API-12, the trainer API-11."
+
+
+def test_no_trainer_environment(player, tmp_path):
+    build = player("")
+    (finding,) = unity_build.smoke_start(build, tmp_path / "python").errors
+    assert finding.what.startswith("The trainer environment can't be started.") and "make setup" in finding.todo
+
+
+def test_environment_without_mlagents(player):
+    (finding,) = unity_build.smoke_start(player(""), Path(sys.executable)).errors
+    assert finding.what.startswith("The trainer environment failed.") and "make setup" in finding.todo

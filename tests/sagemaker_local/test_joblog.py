@@ -1,0 +1,288 @@
+"""A job's log and metrics: whole, whatever else starts at the same time, and whatever fails."""
+
+import ast
+import errno
+import gc
+import json
+import os
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec, module_from_spec
+from itertools import chain
+
+import pytest
+from botocore.exceptions import ClientError
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.logs.exceptions import InvalidParameterException
+from moto.logs.models import LogEvent, LogGroup, logs_backends
+
+from common import ROOT
+from sagemaker_local import joblog
+from sagemaker_local.record import Record, load
+
+LINES = ["Reward: 1.5", "something else", "Reward: 2.5"]
+
+
+def test_sixteen_jobs_that_start_at_once_have_all_their_metrics(own):
+    aws = own.start(EMBEDDED_MAX_JOBS="16")
+    patterns = {f"metric-{number}": rf"m{number}=([0-9.]+)" for number in range(3)}
+    say = ";".join(f"say m{number}={number}.5" for number in range(3))
+    requests = [aws.request(say, AlgorithmSpecification=aws.metrics(**patterns)) for _ in range(16)]
+    sagemaker, together = aws.sm, threading.Barrier(len(requests))
+
+    def create(request):
+        together.wait()
+        sagemaker.create_training_job(**request)
+
+    threads = [threading.Thread(target=create, args=(request,)) for request in requests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    logs, group = aws.client("logs"), joblog.GROUP
+    for request in requests:
+        told = aws.ended(request["TrainingJobName"])
+        found = {metric["MetricName"]: metric["Value"] for metric in told["FinalMetricDataList"]}
+        assert found == {"metric-0": 0.5, "metric-1": 1.5, "metric-2": 2.5}
+        assert told["SecondaryStatusTransitions"][-1]["StatusMessage"] == "Training job completed"
+        [stream] = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{told['TrainingJobName']}/")[
+            "logStreams"
+        ]
+        events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+        assert [event["message"] for event in events] == ["m0=0.5", "m1=1.5", "m2=2.5"]
+
+
+class Logs:
+    """CloudWatch Logs that refuses one call."""
+
+    def __init__(self, refused=""):
+        self.refused, self.said = refused, []
+
+    def __getattr__(self, call):
+        def answer(**request):
+            if call == self.refused:
+                raise ClientError({"Error": {"Code": "ServiceUnavailableException", "Message": "no"}}, call)
+            self.said += [event["message"] for event in request.get("logEvents", ())]
+
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("fails", "missing"),
+    [
+        ("", ""),
+        ("create_log_group", "3 from CloudWatch Logs"),
+        ("create_log_stream", "3 from CloudWatch Logs"),
+        ("put_log_events", "3 from CloudWatch Logs"),
+        ("_write", "3 from log.txt"),
+        ("_keep", "3 from events.jsonl"),
+        ("measure", "2 from the metric reward"),
+    ],
+)
+def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog, fails, missing):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    definitions = [{"Name": "reward", "Regex": "Reward: ([0-9.]+)"}]
+    request = {"TrainingJobName": "job", "AlgorithmSpecification": {"MetricDefinitions": definitions}}
+    record = Record(request, "arn:aws:sagemaker:us-east-1:1:training-job/job", tmp_path, 0.0)
+    if fails in ("_write", "_keep"):
+        monkeypatch.setattr(joblog.JobLog, fails, full)
+    elif fails == "measure":
+        monkeypatch.setattr(record, "measure", full)
+    logs = Logs(fails)
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as pipe:
+        pipe.write("".join(f"{line}\n" for line in LINES))
+    with os.fdopen(reader, "rb") as output:
+        joblog.JobLog(record, output, logs).follow()
+    record.move("Completed", "Training job completed", "Completed")
+
+    note = [f"Lines of its log are missing: {missing}"] if missing else []
+    assert record.metrics.get("reward", {}).get("Value") == (None if fails == "measure" else 2.5)
+    assert logs.said == ([] if "CloudWatch" in missing else LINES + note)
+    if fails == "_write":
+        assert not (tmp_path / "log.txt").exists()
+    else:
+        assert (tmp_path / "log.txt").read_text() == "".join(f"{line}\n" for line in LINES + note)
+    kept = (
+        [json.loads(line) for line in (tmp_path / joblog.EVENTS).read_text().splitlines()] if fails != "_keep" else []
+    )
+    assert [event["message"] for batch in kept for event in batch["logEvents"]] == (LINES + note) * (fails != "_keep")
+    assert ("Traceback" in caplog.text) == bool(fails)
+    message = ". ".join(["Training job completed", *note])
+    assert load(tmp_path).transitions[-1]["StatusMessage"] == message
+
+
+def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
+    looked = []
+    monkeypatch.setattr(joblog, "SCANNED", 100_000)
+    real = joblog.EventMessageFilter.matches
+    monkeypatch.setattr(
+        joblog.EventMessageFilter, "matches", lambda self, text: looked.append(text) or real(self, text)
+    )
+    group = LogGroup("123456789012", "us-east-1", joblog.GROUP)
+    for name in ("b", "a"):
+        group.create_log_stream(name)
+        group.streams[name].events = [
+            LogEvent(0, {"timestamp": number // 100, "message": f"{name} {number}"}) for number in range(150_000)
+        ]
+
+    def ask(**more):
+        wanted = {"log_stream_names": [], "start_time": 0, "end_time": 0, "limit": None, "next_token": None}
+        wanted |= {"filter_pattern": "", "interleaved": False, **more}
+        looked.clear()
+        page, token, _ = group.filter_log_events(joblog.GROUP, **wanted)
+        return [event["message"] for event in page], token, len(looked)
+
+    assert ask(filter_pattern="nothing") == ([], "a@100000", 100_000)
+    assert ask(filter_pattern="nothing", next_token="a@100000") == ([], "b@50000", 100_000)
+    assert ask(filter_pattern="nothing", next_token="b@50000") == ([], None, 100_000)
+    assert ask(limit=2) == (["a 0", "a 1"], "a@2", 2)
+    assert ask(limit=2, next_token="a@149999") == (["a 149999", "b 0"], "b@1", 2)
+    assert ask(start_time=1499, end_time=1499, limit=101, next_token="") == (
+        [*(f"a {149_900 + number}" for number in range(100)), "b 149900"],
+        "b@149901",
+        101,
+    )
+    assert ask(start_time=1499, log_stream_names=["b"])[1:] == (None, 100)
+
+
+class MotoLogs:
+    """CloudWatch Logs in this process, with what PutLogEvents leaves in moto."""
+
+    def __init__(self, region):
+        self.backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
+
+    def create_log_group(self, **request):
+        joblog._group(self.backend.region_name)
+
+    def create_log_stream(self, **request):
+        self.backend.create_log_stream(request["logGroupName"], request["logStreamName"])
+
+    def put_log_events(self, **request):
+        self.backend.put_log_events(request["logGroupName"], request["logStreamName"], request["logEvents"])
+
+
+@pytest.fixture
+def logged(tmp_path, monkeypatch, request):
+    """Return the record of a job that has said 40,000 lines, the group with its log, and the stream's name."""
+    region = "eu-west-3"
+    monkeypatch.setattr(joblog, "HELD", request.param)
+    asked = {"TrainingJobName": "job", "AlgorithmSpecification": {}}
+    record = Record(asked, f"arn:aws:sagemaker:{region}:1:training-job/job", tmp_path, 0.0)
+    (tmp_path / "said").write_text("".join(f"line {number}\n" for number in range(40_000)))
+    with (tmp_path / "said").open("rb") as output:
+        log = joblog.JobLog(record, output, MotoLogs(region))
+        log.end()
+        for chunk in iter(lambda: output.read(65_536), b""):
+            log._take(chunk)
+        log._finish()
+    yield record, joblog._group(region), log.stream
+    logs_backends[DEFAULT_ACCOUNT_ID][region].groups.pop(joblog.GROUP)
+
+
+def read(group, stream):
+    """Read the log as a client does: all pages of FilterLogEvents, and those of GetLogEvents in both directions."""
+    filtered, token = [], None
+    while filtered == [] or token:
+        page, token, _ = group.filter_log_events(joblog.GROUP, [], 0, 0, None, token, "", False)
+        filtered += page
+    assert len({event["eventId"] for event in filtered}) == len(filtered)
+    pages = {}
+    for head, place in ((True, 2), (False, 1)):
+        asked, token, before = [], None, ""
+        while token != before:
+            before = token
+            answer = group.get_log_events(stream, None, None, 7_000, token, head)
+            asked.append([event["message"] for event in answer[0]])
+            token = answer[place]
+        pages[head] = asked if head else asked[::-1]
+    return [event["message"] for event in filtered], *(list(chain(*asked)) for asked in pages.values())
+
+
+@pytest.mark.parametrize(("logged", "held"), [(50_000, 40_000), (12_000, 10_000)], indirect=["logged"])
+def test_the_log_of_a_job_that_has_ended_is_read_from_disk_and_nobody_misses_a_line(logged, held):
+    record, group, stream = logged
+    expected = ([f"line {number}" for number in range(40_000)],) * 3
+    described = group.streams[stream].to_describe_dict()
+    assert len(group.streams[stream].events.state[2]) == held
+    assert read(group, stream) == expected
+    event, begun, over = weakref.ref(group.streams[stream].events[-1]), threading.Barrier(3), threading.Event()
+
+    def follow():
+        found = [read(group, stream)]
+        begun.wait()
+        while not over.is_set() or len(found) < 3:
+            found.append(read(group, stream))
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(follow) for _ in range(2)]
+        begun.wait()
+        joblog.release(record)
+        over.set()
+        assert all(found == expected for reader in readers for found in reader.result())
+    joblog._read.cache_clear()
+    gc.collect()
+    assert event() is None
+    assert [item for item in gc.get_objects() if isinstance(item, LogEvent) and item.message == "line 39999"] == []
+    assert group.streams[stream].to_describe_dict() == described
+    assert read(group, stream) == expected
+    assert joblog._read.cache_info().currsize <= 4
+
+    (record.folder / joblog.STREAMS).unlink()  # as a server leaves it that is killed
+    group.streams.clear()
+    joblog.show(record)
+    assert read(group, stream) == expected
+    times = ("firstEventTimestamp", "lastEventTimestamp", "storedBytes", "uploadSequenceToken")
+    again = group.streams[stream].to_describe_dict()
+    assert {name: again[name] for name in times} == {name: described[name] for name in times}
+
+
+@pytest.mark.parametrize("start", [0, 3, 7, 99])
+@pytest.mark.parametrize("end", [0, 3, 6, 99])
+def test_pages_of_get_log_events_hold_what_those_of_moto_hold(start, end):
+    unchanged = module_from_spec(spec := find_spec("moto.logs.models"))
+    spec.loader.exec_module(unchanged)
+    get_log_events = unchanged.LogStream.get_log_events
+    group = LogGroup("123456789012", "us-east-1", "/mine")
+    group.create_log_stream("stream")
+    group.streams["stream"].events = [
+        LogEvent(0, {"timestamp": time, "message": f"{number}"}) for number, time in enumerate([5, 2, 3, 3, 9, 7, 7])
+    ]
+    for head in (True, False):
+        for limit in (1, 2, 3, 10):
+            ours, theirs = None, None
+            for _ in range(9):
+                mine = group.get_log_events("stream", start, end, limit, ours, head)
+                real = get_log_events(group.streams["stream"], start, end, limit, theirs, head)
+                assert mine[0] == real[0]
+                ours, theirs = (mine[2], real[2]) if head else (mine[1], real[1])
+    with pytest.raises(InvalidParameterException):
+        group.get_log_events("stream", start, end, 1, "x/1", True)
+
+
+def find_lazy_classes(source):
+    """Find `client.exceptions.Name`."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "exceptions"
+        and not (isinstance(node.value.value, ast.Name) and node.value.value.id in ("botocore", "optuna"))
+    ]
+
+
+def test_nobody_catches_a_class_that_botocore_makes_on_first_use():
+    assert find_lazy_classes("self.logs.exceptions.ResourceNotFoundException") == [1]
+    sources = {}
+    for room in ("helpers", "packages", "tests", "tools"):
+        sources |= {path: path.read_text() for path in (ROOT / room).rglob("*.py")}
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        sources[path] = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert len(sources) > 200
+    assert {path: lines for path, source in sources.items() if (lines := find_lazy_classes(source))} == {}

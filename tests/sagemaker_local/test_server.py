@@ -1,0 +1,301 @@
+"""The server process: one at a time, found again, stopped, killed."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+import sagemaker_local as embedded
+from common import aws_session
+from helpers import aws
+from sagemaker_local import record
+from sagemaker_local import server as server_process
+from sagemaker_local.joblog import GROUP
+
+FIND = "import sagemaker_local as embedded; server = embedded.start(); print(server.url, server.pid)"
+
+
+def has_ended(pid):
+    """Say whether a process has ended, collected by its parent or not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def command(*arguments):
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+def test_connections_are_bounded_and_make_room_when_they_end(monkeypatch):
+    monkeypatch.setattr(server_process, "MOST_CONNECTIONS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = server_process.Server(listening.fileno(), listening.getsockname()[1])
+    serving.app = lambda environ, start: (start("200 OK", [("Content-Length", "2")]), [b"ok"])[1]
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    with contextlib.ExitStack() as held:
+        first, second, third = (
+            held.enter_context(socket.create_connection(serving.server_address, 20)) for _ in range(3)
+        )
+        assert third.recv(1) == b""  # closed at once
+        second.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert second.makefile("rb").read().endswith(b"ok")
+        while True:  # the thread that answered ends a moment later
+            fourth = held.enter_context(socket.create_connection(serving.server_address, 20))
+            with contextlib.suppress(ConnectionError):
+                fourth.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                if fourth.makefile("rb").read().endswith(b"ok"):
+                    break
+        first.close()
+    serving.shutdown()
+    serving.server_close()
+
+
+def test_one_server_from_its_first_start_to_its_stop(own):
+    with ThreadPoolExecutor(2) as pool:
+        (code, one, _), (_, two, _) = pool.map(lambda _: command("-c", FIND), range(2))
+    assert code == 0
+    assert one == two  # two starters at once, one server
+    found = embedded.find()
+    assert f"{found.url} {found.pid}" == one
+    assert found.url.startswith("http://127.0.0.1:")
+    assert found.sdk_config.read_text().endswith("TelemetryOptOut: true\n")
+    assert command("-m", "sagemaker_local", "status") == (
+        0,
+        f"Embedded AWS at {found.url} (process {found.pid}), files in {own.home}",
+        "",
+    )
+
+    aws = own.start()
+    running = aws.create("term;player;wait")
+    aws.logged(running)
+    player = int(aws.log(running).split()[1])
+    assert command("-m", "sagemaker_local", "stop") == (0, "Embedded AWS stopped.", "")
+    assert embedded.find() is None
+    own.wait_for(lambda: has_ended(found.pid))
+    assert has_ended(player)
+    assert embedded.stop() is False
+    stopped = record.load(aws.folder(running))
+    assert (stopped.status, stopped.secondary) == ("Stopped", "Stopped")
+    assert (aws.folder(running) / "model/note.txt").read_text() == "stopped by SIGTERM"
+
+    aws = own.start()
+    assert aws.server.url == found.url  # a notebook that knew the old one goes on
+    assert aws.describe(running)["TrainingJobStatus"] == "Stopped"
+    assert aws.archive(f"out/{running}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
+
+
+@pytest.mark.parametrize("noted", ["taken", "no number", "99999"])
+def test_a_port_that_cannot_be_had_again_is_replaced(own, noted):
+    own.home.mkdir()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = str(other.getsockname()[1])
+        (own.home / "port").write_text(taken if noted == "taken" else noted)
+        aws = own.start()
+        assert aws.server.url == f"http://127.0.0.1:{(own.home / 'port').read_text()}"
+        assert not aws.server.url.endswith(f":{taken}")
+        assert aws.s3.list_buckets()["Buckets"] != []
+
+
+def test_a_server_that_cannot_start_says_why(own):
+    own.home.mkdir()
+    (own.home / "s3").write_text("a file where a folder should be")
+    with pytest.raises(embedded.EmbeddedError, match=r"(?s)Expected the embedded AWS to start .*FileExistsError"):
+        embedded.start()
+    assert embedded.find() is None
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_home_that_can_be_no_folder(tmp_path, monkeypatch, below):
+    (tmp_path / "file").touch()
+    home = tmp_path / "file" / below
+    monkeypatch.setenv("EMBEDDED_HOME", str(home))
+    with pytest.raises(embedded.EmbeddedError, match=f"^Expected {home} to be a folder for .* Set EMBEDDED_HOME to"):
+        embedded.start()
+    with pytest.raises(aws_session.ConnectError, match="Set EMBEDDED_HOME to another folder"):
+        aws.connect("embedded")
+    assert embedded.find() is None and not embedded.stop()
+
+
+def snapshot(aws):
+    """Give all that S3 says of every object, and the tags."""
+    objects = {}
+    for item in aws.s3.list_objects_v2(Bucket=aws.bucket)["Contents"]:
+        key = item["Key"]
+        head = aws.s3.head_object(Bucket=aws.bucket, Key=key, ChecksumMode="ENABLED")
+        del head["ResponseMetadata"]
+        objects[key] = (item, head, hashlib.sha256(aws.get(key)).hexdigest())
+    tags = aws.s3.get_object_tagging(Bucket=aws.bucket, Key="twice")["TagSet"]
+    return objects, tags, aws.s3.get_bucket_tagging(Bucket=aws.bucket)["TagSet"]
+
+
+def fill(aws, tmp_path):
+    """Do to S3 all that the store has to remember."""
+    s3, bucket = aws.s3, aws.bucket
+    tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
+    parts = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
+    for key in ("deleted", "deleted too", "twice"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    s3.put_object(
+        Bucket=bucket,
+        Key="odd ä/+?&%.txt",
+        Body=b"text",
+        ChecksumAlgorithm="SHA256",
+        Metadata={"under_score": "1", "da-sh": "2"},
+        ContentType="text/plain",
+    )
+    s3.put_object(Bucket=bucket, Key="twice", Body=b"22")
+    s3.put_object_tagging(Bucket=bucket, Key="twice", Tagging=tags)
+    s3.put_bucket_tagging(Bucket=bucket, Tagging=tags)
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "odd ä/+?&%.txt"})
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(6 << 20))
+    s3.upload_file(str(big), bucket, "big", ExtraArgs={"ChecksumAlgorithm": "SHA256"}, Config=parts)
+    s3.copy({"Bucket": bucket, "Key": "big"}, bucket, "big copy", Config=parts)
+    s3.delete_object(Bucket=bucket, Key="deleted")
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "deleted too"}]})
+    s3.create_multipart_upload(Bucket=bucket, Key="never finished")
+
+
+def describe_logs(aws):
+    """Give what CloudWatch Logs says of its groups and streams, and all that was logged."""
+    logs, group = aws.client("logs"), GROUP
+    groups = logs.describe_log_groups()["logGroups"]
+    streams = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True)["logStreams"]
+    events = logs.filter_log_events(logGroupName=group)["events"]
+    return groups, streams, [(event["logStreamName"], event["timestamp"], event["message"]) for event in events]
+
+
+def test_logs_and_roles_are_the_same_after_a_restart(own):
+    aws = own.start()
+    logs, iam = aws.client("logs"), aws.client("iam")
+    assert aws.run("say first")["TrainingJobStatus"] == "Completed"
+    for number in range(3):
+        aws.run(f"say number {number};say ü", TrainingJobName=f"logged-{2 - number}")
+    logs.put_retention_policy(logGroupName=GROUP, retentionInDays=14)
+    logs.create_log_group(logGroupName="/mine", tags={"a": "b"})
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName="training", PolicyName="all", PolicyDocument=json.dumps(everything))
+    iam.create_role(RoleName="gone", AssumeRolePolicyDocument="{}")
+    iam.delete_role(RoleName="gone")
+    before = describe_logs(aws)
+    assert [group["logGroupName"] for group in before[0]] == [GROUP, "/mine"]
+    assert before[0][0]["retentionInDays"] == 14
+    names = [stream["logStreamName"].partition("/")[0] for stream in before[1]]
+    assert names[:3] == ["logged-0", "logged-1", "logged-2"]  # the last first
+    for _ in range(2):
+        assert embedded.stop()
+        aws = own.start()
+        assert describe_logs(aws)[:2] == before[:2]
+        assert sorted(describe_logs(aws)[2]) == sorted(before[2])
+        assert describe_logs(aws)[:2] == before[:2]
+        assert aws.client("logs").list_tags_log_group(logGroupName="/mine")["tags"] == {"a": "b"}
+        assert aws.client("iam").list_role_policies(RoleName="training")["PolicyNames"] == ["all"]
+        assert [role["RoleName"] for role in aws.client("iam").list_roles()["Roles"]] == ["training"]
+
+
+def test_killed_and_started_again(own, tmp_path):
+    aws = own.start(EMBEDDED_MAX_JOBS="1", EMBEDDED_SYNC_SECONDS="600")
+    done = aws.create("say Reward: 7.5;model weights", AlgorithmSpecification=aws.metrics(r="Reward: ([0-9.]+)"))
+    finished = aws.ended(done)
+    fill(aws, tmp_path)
+    checkpoints = {"CheckpointConfig": {"S3Uri": f"s3://{aws.bucket}/kept"}}
+    running = aws.create("deaf;player;count;wait", **checkpoints)
+    waiting = aws.create("say my turn")
+    aws.logged(running)
+    before = snapshot(aws)
+    assert set(before[0]) == {
+        "odd ä/+?&%.txt",
+        "twice",
+        "copy",
+        "big",
+        "big copy",
+        f"out/{done}/output/model.tar.gz",
+    }
+    player = int(aws.log(running).split()[1])
+    program = psutil.Process(player).ppid()
+
+    os.kill(aws.server.pid, signal.SIGKILL)
+    own.wait_for(lambda: has_ended(player) and has_ended(program))  # at once, not at the next start
+    assert embedded.find() is None
+
+    again = own.start()
+    assert again.server.pid != aws.server.pid
+    told = again.describe(running)
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Failed", "Failed")
+    assert told["FailureReason"].startswith(
+        "InternalServerError: the embedded AWS ended without stopping this job (it was killed, or the machine went "
+        "down) while the job was Training. The last sign of it was at "
+    )
+    assert told["TrainingEndTime"] >= told["TrainingStartTime"]
+    assert again.get("kept/count") == b"1"  # saved since the last upload, and not lost
+    again.s3.delete_object(Bucket=again.bucket, Key="kept/count")
+
+    assert again.describe(done) == finished
+    logs, group = again.client("logs"), "/aws/sagemaker/TrainingJobs"
+    [stream] = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{done}/")["logStreams"]
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+    assert [event["message"] for event in events] == ["Reward: 7.5"]
+
+    assert again.ended(waiting)["TrainingJobStatus"] == "Completed"
+    for key in again.keys(f"out/{waiting}/"):
+        again.s3.delete_object(Bucket=again.bucket, Key=key)
+    after = snapshot(again)
+    assert after == before
+    request = again.request(TrainingJobName=done)
+    with pytest.raises(ClientError, match="ResourceInUse"):
+        again.sm.create_training_job(**request)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Make the home of `own` a disk of 12 MB."""
+    home = tmp_path / "home"
+    home.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs", str(home)]
+    if sys.platform != "linux" or os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield
+    subprocess.run(["umount", "--lazy", str(home)], check=True)
+
+
+def test_a_disk_that_is_full_takes_nothing_more_until_something_is_deleted(small_disk, own):
+    aws = own.start()
+    kept, sizes = [], [1 << 20, 1 << 16, 1 << 12]
+    for number in itertools.count():
+        key = f"fill/{number:04d}"
+        try:
+            aws.s3.put_object(Bucket=aws.bucket, Key=key, Body=b"x" * sizes[0])
+        except ClientError as error:
+            assert "No space left on device" in error.response["Error"]["Message"]
+            with pytest.raises(ClientError, match="404"):
+                aws.s3.head_object(Bucket=aws.bucket, Key=key)
+            sizes.pop(0)
+            if not sizes:
+                break
+        else:
+            kept.append(key)
+    assert aws.keys("fill/") == kept
+    assert aws.get(kept[0]) == b"x" * (1 << 20)
+    aws.s3.delete_object(Bucket=aws.bucket, Key=kept.pop(0))
+    aws.s3.put_object(Bucket=aws.bucket, Key="fill/again", Body=b"y" * (1 << 19))
+    os.kill(aws.server.pid, signal.SIGKILL)
+    own.wait_for(lambda: has_ended(aws.server.pid))
+    aws = own.start()
+    assert aws.keys("fill/") == [*kept, "fill/again"]
+    assert aws.get("fill/again") == b"y" * (1 << 19)

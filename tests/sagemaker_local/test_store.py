@@ -1,0 +1,391 @@
+"""What S3 keeps on disk, and what happens when that is damaged. (Whole, it is seen in test_server.)"""
+
+import contextlib
+import errno
+import logging
+import os
+import random
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import pytest
+import requests
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto.s3.models import s3_backends
+from moto.server import create_backend_app
+from werkzeug.serving import make_server
+from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from sagemaker_local import store
+from sagemaker_local.store import SIGNED, Store
+
+TAGS = b"<Tagging><TagSet><Tag><Key>colour</Key><Value>blue</Value></Tag></TagSet></Tagging>"
+
+
+def send(app, method, path, body=b"", headers=None):
+    headers = {"Authorization": SIGNED, **(headers or {})}
+    builder = EnvironBuilder(method=method, path=path, headers=headers, data=body)
+    answer, status, _ = run_wsgi_app(app, builder.get_environ(), buffered=True)
+    return int(status.split()[0]), b"".join(answer)
+
+
+def test_damage_costs_no_more_than_what_is_damaged(tmp_path, caplog):
+    app = Store(tmp_path, create_backend_app("s3"))
+    assert send(app, "PUT", "/damaged-bucket")[0] == 200
+    for key in ("a", "b", "c"):
+        assert send(app, "PUT", f"/damaged-bucket/{key}", key.encode())[0] == 200
+    assert send(app, "PUT", "/no-such-bucket/key", b"x")[0] == 404
+    objects = tmp_path / "damaged-bucket" / "objects"
+    files = {file.read_bytes()[-1:]: file for file in objects.iterdir()}
+    assert set(files) == {b"a", b"b", b"c"}
+    assert not (tmp_path / "no-such-bucket").exists()
+
+    files[b"a"].write_bytes(b'{"method": "PU')
+    half = objects / "half.new"
+    half.write_bytes(b"half written when the server was killed")
+    for key in "abc":
+        send(app.moto, "DELETE", f"/damaged-bucket/{key}")
+    with caplog.at_level(logging.ERROR):
+        assert Store(tmp_path, create_backend_app("s3")).restore() == 2
+    assert f"S3: {files[b'a']} can't be restored" in caplog.text
+    assert send(app, "GET", "/damaged-bucket/b") == (200, b"b")
+    assert send(app, "GET", "/damaged-bucket/a")[0] == 404
+    assert not half.exists()
+
+
+def test_a_deleted_bucket_stays_deleted(tmp_path):
+    app = Store(tmp_path, create_backend_app("s3"))
+    send(app, "PUT", "/short-lived")
+    send(app, "PUT", "/short-lived/key", b"x")
+    assert send(app, "DELETE", "/short-lived")[0] == 409  # not empty: nothing happens
+    assert (tmp_path / "short-lived" / "bucket" / "create").exists()
+    assert send(app, "DELETE", "/short-lived/key")[0] == 204
+    assert send(app, "DELETE", "/short-lived")[0] == 204
+    assert not (tmp_path / "short-lived").exists()
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """Give the store of a server that finds three objects of an earlier one, none of them restored yet."""
+    before = Store(tmp_path, create_backend_app("s3"))
+    send(before, "PUT", "/early-bucket")
+    for key in ("a", "b", "c"):
+        send(before, "PUT", f"/early-bucket/{key}", key.encode())
+    send(before, "PUT", "/early-bucket/b?tagging", TAGS)
+    for key in ("a", "b", "c"):
+        send(before.moto, "DELETE", f"/early-bucket/{key}")
+    found = Store(tmp_path, create_backend_app("s3"))
+    assert found.restore_buckets() == 3
+    yield found
+    for key in ("a", "b", "c", "d"):
+        send(found, "DELETE", f"/early-bucket/{key}")
+    assert send(found, "DELETE", "/early-bucket")[0] == 204
+
+
+def test_an_object_is_restored_when_it_is_asked_for(earlier):
+    assert send(earlier, "HEAD", "/early-bucket")[0] == 200
+    assert len(earlier.left) == 3
+    assert send(earlier, "GET", "/early-bucket/b") == (200, b"b")
+    assert len(earlier.left) == 2
+    assert b"<Value>blue</Value>" in send(earlier, "GET", "/early-bucket/b?tagging")[1]
+    assert send(earlier, "GET", "/early-bucket/d")[0] == 404
+    assert send(earlier, "GET", "/early-bucket/c") == (200, b"c")
+    assert len(earlier.left) == 1
+
+
+def test_a_listing_shows_all_objects_and_restores_none(earlier, monkeypatch):
+    sent = []
+    moto = earlier.moto
+    monkeypatch.setattr(
+        earlier, "moto", lambda environ, start: sent.append(environ["PATH_INFO"]) or moto(environ, start)
+    )
+    for _ in range(2):
+        status, listed = send(earlier, "GET", "/early-bucket?list-type=2")
+        assert status == 200
+        assert re.findall(rb"<Key>(.)</Key>", listed) == [b"a", b"b", b"c"]
+        assert re.findall(rb"<Size>(.)</Size>", listed) == [b"1"] * 3
+    assert sent == []
+    assert len(earlier.left) == 3
+    assert send(earlier, "GET", "/early-bucket/b") == (200, b"b")
+
+
+def test_what_was_deleted_or_replaced_meanwhile_does_not_come_back(earlier):
+    assert send(earlier, "DELETE", "/early-bucket/a")[0] == 204
+    assert send(earlier, "PUT", "/early-bucket/b", b"new")[0] == 200
+    assert len(earlier.left) == 1
+    assert send(earlier, "GET", "/early-bucket/a")[0] == 404
+    assert send(earlier, "GET", "/early-bucket/b") == (200, b"new")
+
+
+def test_the_source_of_a_copy_is_restored(earlier):
+    assert send(earlier, "PUT", "/early-bucket/d", headers={"x-amz-copy-source": "/early-bucket/c"})[0] == 200
+    assert len(earlier.left) == 2
+    assert send(earlier, "GET", "/early-bucket/d") == (200, b"c")
+
+
+def test_a_bucket_with_objects_to_restore_is_not_empty(earlier):
+    assert send(earlier, "DELETE", "/early-bucket")[0] == 409
+
+
+def test_an_object_that_is_being_restored_is_waited_for(earlier, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+    replay = earlier._replay
+
+    def slow(file):
+        begun.set()
+        assert go_on.wait(10)
+        replay(file)
+
+    monkeypatch.setattr(earlier, "_replay", slow)
+    background = threading.Thread(target=earlier.restore_all)
+    background.start()
+    assert begun.wait(10)
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(send, earlier, "GET", f"/early-bucket/{key}") for key in "abc"]
+        assert not any(answer.done() for answer in asked)
+        go_on.set()
+        assert [answer.result(10) for answer in asked] == [(200, b"a"), (200, b"b"), (200, b"c")]
+    background.join(10)
+
+
+class Served:
+    """A store behind a port, with a client; `restart` forgets all that is in memory."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.server = make_server("127.0.0.1", 0, app=None, threaded=True)
+        self.restart()
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{self.server.port}"
+        config = Config(retries={"max_attempts": 1}, max_pool_connections=32)
+        keys = {"aws_access_key_id": "TESTING", "aws_secret_access_key": "testing"}
+        self.s3 = boto3.client("s3", "us-east-1", endpoint_url=url, config=config, **keys)
+
+    def restart(self):
+        s3_backends["123456789012"]["aws"].reset()
+        self.store = Store(self.folder, create_backend_app("s3"))
+        self.store.restore_buckets()
+        self.server.app = self.store
+
+    def look(self):
+        """Give all that S3 says: the listings before anything else."""
+        buckets = self.s3.list_buckets()["Buckets"]
+        found = {}
+        for bucket in (item["Name"] for item in buckets):
+            listed = self.s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+            for item in listed:
+                named = {"Bucket": bucket, "Key": item["Key"]}
+                head = self.s3.head_object(**named, ChecksumMode="ENABLED")
+                body = self.s3.get_object(**named)["Body"].read()
+                tags = self.s3.get_object_tagging(**named)["TagSet"]
+                del head["ResponseMetadata"]
+                assert (head["ETag"], head["ContentLength"]) == (item["ETag"], item["Size"] or len(body))
+                found[bucket, item["Key"]] = (item, head, body, tags)
+        return buckets, found
+
+
+@pytest.fixture
+def served(tmp_path):
+    made = Served(tmp_path / "s3")
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    s3_backends["123456789012"]["aws"].reset()
+
+
+NAMES = ("a", "b", "c", "/", "//", " ", "+", "%41", "&", "<", "ä", "\N{PILE OF POO}", ".x", "-")
+
+
+def pages(served, app, asked):
+    """List page by page through one application; return what botocore makes of it."""
+    found, served.server.app = [], app
+    while not found or found[-1]["IsTruncated"]:
+        told = served.s3.list_objects_v2(**asked)
+        del told["ResponseMetadata"]
+        asked = {**asked, "ContinuationToken": told.pop("NextContinuationToken", "")}
+        if "ContinuationToken" in told:
+            assert told.pop("ContinuationToken")
+        found.append(told)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_listings_are_those_of_moto(served, monkeypatch, seed):
+    chance = random.Random(seed)
+    served.s3.create_bucket(Bucket="list-bucket")
+    for number in range(30):
+        key = "".join(chance.choices(NAMES, k=chance.randint(1, 5)))
+        more = [{}, {"ChecksumAlgorithm": "SHA256"}, {"StorageClass": "STANDARD_IA"}]
+        served.s3.put_object(Bucket="list-bucket", Key=f"k{key}", Body=b"x" * number, **chance.choice(more))
+    served.s3.delete_object(
+        Bucket="list-bucket", Key=served.s3.list_objects_v2(Bucket="list-bucket")["Contents"][0]["Key"]
+    )
+    moto, asked_of_moto = served.store.moto, []
+    monkeypatch.setattr(served.store, "moto", lambda *request: asked_of_moto.append(request) or moto(*request))
+    for _ in range(25):
+        asked = {"Bucket": "list-bucket", "MaxKeys": chance.choice([3, 7, 50, 1000])}
+        given = {
+            "Prefix": "k" + "".join(chance.choices(NAMES, k=chance.randint(0, 2))),
+            "Delimiter": chance.choice(["/", "//", "a", "k"]),
+            "StartAfter": "k" + "".join(chance.choices(["a", "b", "/", "ä"], k=2)),  # moto does not encode it
+            "FetchOwner": True,
+        }
+        asked |= {name: value for name, value in given.items() if chance.random() < 0.5}
+        assert pages(served, served.store, asked) == pages(served, moto, asked), asked
+    assert asked_of_moto == []
+    served.server.app = served.store
+    for error, asked in {"NoSuchBucket": {}, "InvalidArgument": {"ContinuationToken": "none"}}.items():
+        with pytest.raises(ClientError, match=error):
+            served.s3.list_objects_v2(Bucket="list-bucket" if asked else "no-bucket", **asked)
+
+
+KEYS = ("a", "b/c", "ä ?&+%", "d//e", "f.tagging")
+SET = {"TagSet": [{"Key": "set", "Value": "later"}]}
+
+
+def act(s3, chance, bucket):
+    """Do one thing to S3, or try to."""
+    key, other = chance.choice(KEYS), chance.choice(KEYS)
+    named, body = {"Bucket": bucket, "Key": key}, chance.randbytes(chance.choice([0, 1, 3000]))
+    copied = {"CopySource": {"Bucket": bucket, "Key": other}}
+    single = (
+        "put put put copy replace delete several parts abort tag untag form presigned bucket unbucket label version"
+    )
+    what = chance.choice(single.split())
+    if what == "put":
+        more = [{}, {"Metadata": {"a_b": "1"}}, {"ContentType": "text/x"}, {"Tagging": "put=1"}]
+        more += [{"ChecksumAlgorithm": "SHA256"}, {"StorageClass": "STANDARD_IA"}, {"CacheControl": "no-store"}]
+        s3.put_object(**named, Body=body, **chance.choice(more))
+    elif what == "copy":
+        s3.copy_object(**named, **copied)
+    elif what == "replace":
+        s3.copy_object(**named, **copied, MetadataDirective="REPLACE", Metadata={"new": str(len(body))})
+    elif what == "delete":
+        s3.delete_object(**named)
+    elif what == "several":
+        s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}, {"Key": other}]})
+    elif what in ("parts", "abort"):
+        upload = s3.create_multipart_upload(**named, Metadata={"parts": "2"})["UploadId"]
+        parts = [s3.upload_part(**named, UploadId=upload, PartNumber=1, Body=b"p" * (5 << 20))]
+        if s3.list_objects_v2(Bucket=bucket, Prefix=other).get("Contents"):
+            parts.append(s3.upload_part_copy(**named, **copied, UploadId=upload, PartNumber=2)["CopyPartResult"])
+        made = {"Parts": [{"ETag": part["ETag"], "PartNumber": number} for number, part in enumerate(parts, 1)]}
+        if what == "abort":
+            s3.abort_multipart_upload(**named, UploadId=upload)
+        else:
+            s3.complete_multipart_upload(**named, UploadId=upload, MultipartUpload=made)
+    elif what == "tag":
+        s3.put_object_tagging(**named, Tagging=SET)
+    elif what == "untag":
+        s3.delete_object_tagging(**named)
+    elif what == "form":
+        form = s3.generate_presigned_post(bucket, "form-${filename}", Fields={"x-amz-meta-by": "form"})
+        requests.post(form["url"], form["fields"], files={"file": (f"{len(body)}.txt", body)}, timeout=10)
+    elif what == "presigned":
+        url = s3.generate_presigned_url("put_object", {**named, "ContentType": "text/signed"}, ExpiresIn=1)
+        requests.put(url, body, headers={"Content-Type": "text/signed"}, timeout=10)
+    elif what == "bucket":
+        s3.create_bucket(Bucket=f"{bucket}-2")
+    elif what == "unbucket":
+        s3.delete_bucket(Bucket=chance.choice([bucket, f"{bucket}-2"]))
+    elif what == "label":
+        s3.put_bucket_tagging(Bucket=bucket, Tagging=SET)
+    elif what == "version" and chance.random() < 0.2:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return what
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_any_sequence_a_restart_shows_the_same(served, seed):
+    chance = random.Random(seed)
+    done = []
+    for _ in range(4):
+        served.s3.create_bucket(Bucket="any-bucket")
+        for _ in range(25):
+            with contextlib.suppress(ClientError):  # such as a copy of nothing
+                done.append(act(served.s3, chance, "any-bucket"))
+        before = served.look()
+        served.restart()
+        assert served.look() == before, done
+    assert len(set(done)) > 10
+
+
+def test_a_copy_has_the_tags_of_its_source_alone(served):
+    s3, bucket = served.s3, {"Bucket": "tags-bucket"}
+    s3.create_bucket(**bucket)
+    s3.put_object(**bucket, Key="none", Body=b"x")
+    s3.put_object(**bucket, Key="key", Body=b"y", Tagging="of=before")
+    s3.copy_object(**bucket, Key="key", CopySource="tags-bucket/none")
+    for _ in range(2):
+        assert s3.get_object_tagging(**bucket, Key="key")["TagSet"] == []
+        served.restart()
+
+
+def test_deletes_and_puts_that_race_leave_the_same_on_disk_and_in_memory(served):
+    served.s3.create_bucket(Bucket="race-bucket")
+    several = {"Objects": [{"Key": f"{number}"} for number in range(20)]}
+
+    def race(number):
+        if number % 4 == 0:
+            served.s3.delete_objects(Bucket="race-bucket", Delete=several)
+        elif number % 4 == 1:
+            with contextlib.suppress(ClientError):
+                served.s3.copy_object(
+                    Bucket="race-bucket", Key=f"{number % 20}", CopySource=f"race-bucket/{(number + 1) % 20}"
+                )
+        else:
+            served.s3.put_object(Bucket="race-bucket", Key=f"{number % 20}", Body=b"%d" % number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(race, range(400)))
+    before = served.look()
+    served.restart()
+    assert served.look() == before
+
+
+@pytest.mark.parametrize("fails", ["open", "write", "replace"])
+@pytest.mark.parametrize("what", ["new", "over", "tag", "copy", "parts", "bucket", "bucket tags"])
+def test_what_cannot_be_written_is_refused_and_not_there(served, monkeypatch, caplog, what, fails):
+    s3, named = served.s3, {"Bucket": "full-bucket", "Key": "key"}
+    s3.create_bucket(Bucket="full-bucket")
+    s3.put_object(**named, Body=b"before", Metadata={"of": "before"}, Tagging="of=before")
+    upload = s3.create_multipart_upload(**named)["UploadId"]
+    part = s3.upload_part(**named, UploadId=upload, PartNumber=1, Body=b"part")
+    made = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
+    for file in served.store.folder.glob("full-bucket/uploads/*/*"):
+        os.utime(file, (0, 0))  # the time of a part is not that of the object
+    before = served.look()
+    calls = {
+        "new": lambda: s3.put_object(Bucket="full-bucket", Key="new", Body=b"x"),
+        "over": lambda: s3.put_object(**named, Body=b"after"),
+        "tag": lambda: s3.put_object_tagging(**named, Tagging=SET),
+        "copy": lambda: s3.copy_object(Bucket="full-bucket", Key="new", CopySource="full-bucket/key"),
+        "parts": lambda: s3.complete_multipart_upload(**named, UploadId=upload, MultipartUpload=made),
+        "bucket": lambda: s3.create_bucket(Bucket="new-bucket"),
+        "bucket tags": lambda: s3.put_bucket_tagging(Bucket="full-bucket", Tagging=SET),
+    }
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        if fails == "write":
+            patch.setattr(
+                store, "_write", lambda file, entries: (file.parent.mkdir(parents=True, exist_ok=True), full())
+            )
+        else:
+            real = getattr(Path, fails)
+            patch.setattr(Path, fails, lambda path, *more: full() if path.suffix == ".new" else real(path, *more))
+        with pytest.raises(ClientError, match="InternalError.*No space left on device.*Free some space"):
+            calls[what]()
+    assert served.look() == before
+    if what == "parts":
+        calls[what]()
+        before = served.look()
+        assert before[1]["full-bucket", "key"][2] == b"part"
+    served.restart()
+    assert served.look() == before

@@ -1,0 +1,49 @@
+"""The measurements that need a server: small, but with the real embedded AWS and the real moto."""
+
+import os
+
+import pytest
+
+import sagemaker_local as embedded
+from tools.benchmarks import growth, upload
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(growth, "JOBS", (12,))
+    monkeypatch.setattr(growth, "OBJECTS", (3,))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path / "the readers own"))
+    before = variables()
+    yield
+    assert variables() == before
+    assert embedded.find() is None
+    assert not (tmp_path / "the readers own").exists()
+
+
+def variables():
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+def test_jobs_of_earlier_are_described_and_listed():
+    taken = growth.in_embedded(1)
+    assert set(taken) == {"start 12", "describe 12", "page 12", "all 12"}
+    assert min(taken.values()) > 0
+
+
+def test_moto_alone_is_asked_the_same():
+    assert set(growth.in_moto(1)) == {"describe 12", "page 12", "all 12"}
+
+
+def test_objects_of_earlier_are_there_after_a_start():
+    taken = growth.start_embedded(1)
+    assert set(taken) == {"3", "all 3"}
+    assert taken["3"] < taken["all 3"]
+
+
+def test_an_upload_is_measured_first_and_repeated():
+    taken = upload.measure(upload.upload, 3, 3000)
+    assert set(taken) == {"first", "again"}

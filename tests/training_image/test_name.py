@@ -1,0 +1,138 @@
+"""The image's name: what it is the hash of, and what the registry says of it."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docker.utils.build import exclude_paths
+
+import training_image as image
+from common import ROOT
+from common.aws_session import Connection
+from training_image import name
+
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+DIGEST = "sha256:" + "ab" * 32
+
+
+def hash_of(*lines):
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()[:16]
+
+
+def hash_folder(folder, **variant):
+    return name.content_hash(name.read_files(folder), **variant)
+
+
+def lines_of(folder, *names):
+    return [f"{hashlib.sha256((folder / part).read_bytes()).hexdigest()}  {part}" for part in names]
+
+
+def test_the_tag_is_the_hash_of_what_the_image_is_made_of(folder):
+    assert hash_folder(folder) == hash_of(*lines_of(folder, "Dockerfile", "paths.py", "train"))
+
+
+def test_variant_and_base_have_tags_of_their_own(folder, monkeypatch):
+    lines = lines_of(folder, "Dockerfile", "paths.py", "train")
+    assert hash_folder(folder, graphics=True) == hash_of(*lines, "graphics")
+    monkeypatch.setenv("TRAINING_BASE_IMAGE", "mine:1")
+    assert hash_folder(folder) == hash_of(*lines, "base mine:1")
+    assert name.base_image(name.read_files(folder)) == "mine:1"
+
+
+@pytest.mark.parametrize("part", ["compat.lock", "__pycache__/paths.pyc", ".DS_Store"])
+def test_what_stays_out_of_the_image_does_not_change_its_name(folder, part):
+    before = hash_folder(folder)
+    (folder / part).write_text("changed")
+    assert hash_folder(folder) == before
+
+
+def test_modes_and_times_do_not_change_the_name(folder):
+    before = hash_folder(folder)
+    (folder / "train").chmod(0o755)
+    (folder / "train").touch()
+    assert hash_folder(folder) == before
+
+
+def test_dockerignore_is_read_as_docker_reads_it():
+    """The project's own: what is hashed is what `docker build container/` would send, but for Docker's own two files."""
+    container = ROOT / "container"
+    patterns = [line for line in (container / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    sent = {path for path in exclude_paths(str(container), patterns) if (container / path).is_file()}
+    assert {path.relative_to(container).as_posix() for path in name.list_files(container)} == sent - {".dockerignore"}
+    assert not {"compat.lock", "compat.in", "tf1_compat.py", "overrides.txt", "requirements.in"} & sent
+    assert {"Dockerfile", "train", "requirements.lock", "trainer_config.yaml", "levers/__init__.py"} <= sent
+
+
+def test_a_module_of_a_package_is_named_with_its_folder(folder):
+    before = hash_folder(folder)
+    (folder / "levers").mkdir()
+    (folder / "levers/notes.py").write_text("")
+    assert hash_folder(folder) == before  # no package
+    (folder / "levers/__init__.py").write_text("")
+    (folder / "levers/notes.pyc").write_text("left out")
+    listed = [path.relative_to(folder).as_posix() for path in name.list_files(folder)]
+    assert listed[-2:] == ["levers/__init__.py", "levers/notes.py"]
+    packed = hash_folder(folder)
+    assert packed != before
+    (folder / "levers/notes.py").rename(folder / "levers/other.py")
+    assert hash_folder(folder) not in (before, packed)
+
+
+def test_naming_needs_no_docker():
+    code = "import sys; from helpers import image; image.read, image.locate; sys.exit('docker' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_an_image_that_was_never_pushed_is_named_by_its_tag(connection, answers, folder):
+    answers.absent()
+    read = image.read(connection, folder)
+    assert read.uri == f"{REGISTRY}/mlagents-0.11.0:{hash_folder(folder)}"
+    assert (read.digest, read.size) == ("", 0)
+
+
+def test_an_image_in_the_registry_is_named_by_its_digest(connection, answers, folder):
+    answers.present(DIGEST)
+    assert image.locate(connection, folder).uri == f"{REGISTRY}/mlagents-0.11.0@{DIGEST}"
+
+
+def test_china_has_addresses_of_its_own(answers, folder):
+    answers.refuse("describe_images", "RepositoryNotFoundException")
+    connection = Connection("aws", answers, "123456789012", "cn-north-1", "bucket", "role")
+    assert image.read(connection, folder).registry == "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
+
+
+def test_a_job_on_aws_needs_the_image_there(connection, answers, folder):
+    answers.absent()
+    with pytest.raises(image.ImageError) as failed:
+        image.locate(connection, folder)
+    assert str(failed.value) == (
+        f"Expected the image {REGISTRY}/mlagents-0.11.0:{hash_folder(folder)} in ECR, found none. Run notebook 03, which "
+        f"builds and pushes it. If you did, one of what the tag is the hash of has changed since: {folder}, the choice of "
+        "graphics, TRAINING_BASE_IMAGE."
+    )
+
+
+def test_a_right_that_is_missing_is_named(connection, answers, folder):
+    answers.refuse("describe_images", "AccessDeniedException", "not authorized")
+    with pytest.raises(image.ImageError, match=r"not authorized.* ecr:DescribeImages"):
+        image.read(connection, folder)
+
+
+@pytest.mark.parametrize("part", ["Dockerfile", "train"])
+def test_a_folder_without_what_it_takes_is_refused(connection, folder, part):
+    (folder / part).unlink()
+    with pytest.raises(image.ImageError, match=f"Expected .*{part}, found none"):
+        image.read(connection, folder)
+
+
+def test_a_folder_that_is_not_there_is_refused(connection):
+    with pytest.raises(image.ImageError, match="found none"):
+        image.read(connection, Path("/nowhere"))
+
+
+def test_a_dockerfile_without_a_base_is_refused(folder):
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    with pytest.raises(image.ImageError, match="ARG BASE_IMAGE"):
+        name.base_image(name.read_files(folder))

@@ -1,0 +1,380 @@
+"""Pushing: repository, login, layers, the digest that comes back, and each way it fails."""
+
+import base64
+import hashlib
+import json
+import logging
+import re
+from dataclasses import replace
+
+import pytest
+from docker.errors import APIError
+
+import training_image as image
+from training_image import pushing
+from training_image.name import Image
+
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+DIGEST = "sha256:" + "ab" * 32
+TOKEN = base64.b64encode(b"AWS:first-secret").decode()
+NEW_TOKEN = base64.b64encode(b"AWS:second-secret").decode()
+MADE = Image(REGISTRY, "0123456789abcdef")
+BUILT = image.Build(MADE, "built", "", 1.0)
+LAYERS = [
+    {"status": "The push refers to repository"},
+    {"id": "a", "status": "Preparing", "progressDetail": {}},
+    {"id": "a", "status": "Layer already exists"},
+    {"id": "b", "status": "Pushing", "progressDetail": {"current": 512, "total": 1024}},
+    {"id": "b", "status": "Pushing", "progressDetail": {"current": 1100, "total": 1024}},
+    {"id": "b", "status": "Pushed"},
+    {"id": "c", "status": "Mounted from other"},
+    {"status": "tag: digest: sha256 size: 5"},
+    {"progressDetail": {}, "aux": {"Tag": "t", "Digest": DIGEST, "Size": 5}},
+]
+
+
+@pytest.fixture
+def built(docker):
+    docker.built.tags.clear()
+    docker.held[MADE.local] = docker.built
+    return docker
+
+
+def test_a_push_says_what_was_sent_and_by_which_digest(connection, answers, built, capsys):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(DIGEST)
+    built.push_events = [LAYERS]
+    pushed = image.push(connection, BUILT)
+    assert (pushed.sent, pushed.kept, pushed.reason) == (1, 2, "")
+    assert pushed.image.uri == f"{REGISTRY}/mlagents-0.11.0@{DIGEST}"
+    assert pushed.image.size == 200_000_000
+    assert built.held[MADE.local].tags == [f"{REGISTRY}/mlagents-0.11.0:{MADE.tag}"]
+    assert built.pushes == [(f"{REGISTRY}/mlagents-0.11.0", MADE.tag, {"username": "AWS", "password": "first-secret"})]
+    assert "layer b: 100%" in capsys.readouterr().out
+    assert str(replace(pushed, seconds=0.26)) == (
+        f"{pushed.image.uri}\n1 layers sent, 2 there already, in 0.3 s; the registry keeps 200 MB"
+    )
+
+
+def test_what_the_registry_holds_is_not_pushed(connection, answers, docker):
+    answers.present(DIGEST)
+    pushed = image.push(connection, BUILT)
+    assert (pushed.sent, pushed.kept, docker.pushes) == (0, 0, [])
+    assert pushed.image.digest == DIGEST
+    assert str(replace(pushed, seconds=0.12)) == (
+        f"{pushed.image.uri}\nnothing pushed: the registry holds this very content already (0.1 s)"
+    )
+
+
+def test_the_repository_is_made_with_its_rules(answers, connection):
+    asked = {}
+    answers.repository()
+    answers.ecr.meta.events.register(
+        "provide-client-params.ecr", lambda params, model, **_: asked.update({model.name: dict(params)})
+    )
+    assert pushing.make_repository(connection, "mlagents-0.11.0") == REGISTRY
+    assert asked["CreateRepository"]["imageTagMutability"] == "IMMUTABLE"
+    assert asked["CreateRepository"]["imageScanningConfiguration"] == {"scanOnPush": True}
+    [rule] = json.loads(asked["PutLifecyclePolicy"]["lifecyclePolicyText"])["rules"]
+    assert rule["selection"] == {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}
+    assert rule["action"] == {"type": "expire"}
+
+
+def test_a_repository_that_is_there_keeps_the_readers_own_rules(answers, connection):
+    uri = f"{REGISTRY}/mlagents-0.11.0"
+    answers.refuse("create_repository", "RepositoryAlreadyExistsException")
+    answers.stubber.add_response("describe_repositories", {"repositories": [{"repositoryUri": uri}]})
+    answers.stubber.add_response("get_lifecycle_policy", {"lifecyclePolicyText": json.dumps(pushing.LIFECYCLE)})
+    assert pushing.make_repository(connection, "mlagents-0.11.0") == REGISTRY
+
+
+@pytest.mark.parametrize("before", [[], ["absent"], ["absent", "repository"]])
+def test_credentials_that_expire_while_it_is_pushed(connection, answers, built, before):
+    for each in before:
+        getattr(answers, each)()
+    answers.refuse(("describe_images", "create_repository", "get_authorization_token")[len(before)], "ExpiredToken")
+    with pytest.raises(
+        image.ImageError, match=r"credentials have expired.*aws sso login.*Layers that were pushed stay"
+    ):
+        image.push(connection, BUILT)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "denied: Your authorization token has expired. Reauthenticate and try again.",
+        "no basic auth credentials",
+        "unauthorized: authentication required",
+    ],
+)
+def test_an_expired_token_is_renewed(connection, answers, built, said):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.token(NEW_TOKEN)
+    answers.present(DIGEST)
+    built.push_events = [[{"error": said}], LAYERS]
+    assert image.push(connection, BUILT).image.digest == DIGEST
+    assert [login["password"] for *_, login in built.pushes] == ["first-secret", "second-secret"]
+
+
+def test_a_token_is_renewed_once_only(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.token(NEW_TOKEN)
+    built.push_events = [[{"error": "no basic auth credentials"}], [{"error": "no basic auth credentials"}]]
+    with pytest.raises(image.ImageError, match="Nothing counts as pushed"):
+        image.push(connection, BUILT)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [{"id": "b", "status": "Pushing", "progressDetail": {"current": 1}}, {"error": "denied: not authorized"}],
+        [{"error": "write tcp 10.0.0.1: connection reset by peer"}],
+        APIError("500 Server Error: dial tcp 127.0.0.1:1: connection refused"),
+    ],
+)
+def test_a_registry_that_refuses_or_breaks_off(connection, answers, built, events):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    built.push_events = [events]
+    with pytest.raises(image.ImageError) as failed:
+        image.push(connection, BUILT)
+    assert f"Pushing to {REGISTRY} failed" in str(failed.value)
+    assert "running this again goes on" in str(failed.value)
+    assert "secret" not in str(failed.value)
+
+
+def test_an_embedded_registry_that_fails_says_where_to_look(connection, answers, built, tmp_path, monkeypatch):
+    """What the engine says when the registry's disk is full; the registry's own words are in its log alone."""
+    monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path))
+    answers.token(TOKEN)
+    built.push_events = [[{"error": "received unexpected HTTP status: 500 Internal Server Error"}]]
+    with pytest.raises(image.ImageError) as failed:
+        pushing.push_once_more(replace(connection, target="embedded"), built, MADE)
+    assert str(failed.value) == (
+        f"Pushing to {REGISTRY} failed: received unexpected HTTP status: 500 Internal Server Error. What failed there "
+        f"is in {tmp_path}/server.log; most often its disk is full (`df {tmp_path}`). Nothing counts as pushed. Layers "
+        "that arrived stay there, so running this again goes on."
+    )
+
+
+def test_a_tag_that_somebody_else_was_quicker_to_push(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(DIGEST)
+    built.push_events = [[{"error": "tag invalid: The image tag 't' cannot be overwritten because it is immutable."}]]
+    assert image.push(connection, BUILT).image.digest == DIGEST
+
+
+@pytest.mark.parametrize("held", [None, "sha256:" + "cd" * 32])
+def test_a_push_is_done_only_if_the_registry_says_so(connection, answers, built, held):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(held) if held else answers.absent()
+    built.push_events = [LAYERS]
+    with pytest.raises(image.ImageError) as failed:
+        image.push(connection, BUILT)
+    assert f"to be {DIGEST} in the registry after the push, found {held or 'nothing'}" in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        LAYERS[:-1],
+        [{"error": "tag invalid: The image tag 't' cannot be overwritten because it is immutable."}],
+    ],
+)
+def test_a_push_that_tells_no_digest_is_done_only_if_the_registry_holds_it(connection, answers, built, events):
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.absent()
+    built.push_events = [events]
+    with pytest.raises(image.ImageError) as failed:
+        image.push(connection, BUILT)
+    assert str(failed.value) == (
+        f"Expected {REGISTRY}/mlagents-0.11.0:{MADE.tag} in the registry after the push, found nothing. Run this "
+        "again; somebody else may have pushed at the same time."
+    )
+
+
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
+OCI, INDEX = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
+OCI_LAYER, DOCKER_LAYER = (
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+)
+
+
+def part(kind, letter, size, **more):
+    return {"mediaType": kind, "size": size, "digest": f"sha256:{letter * 64}", **more}
+
+
+def digest_of(text):
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def oci(*layers, config="application/vnd.oci.image.config.v1+json"):
+    layers = layers or (OCI_LAYER, DOCKER_LAYER)  # as of a base that was pulled with Docker's manifest
+    told = {
+        "schemaVersion": 2,
+        "mediaType": OCI,
+        "config": part(config, "c", 7),
+        "layers": [part(kind, "ab"[number], 10 + number) for number, kind in enumerate(layers)],
+        "annotations": {"org.opencontainers.image.created": "2026-01-01T00:00:00Z"},
+    }
+    return json.dumps(told)
+
+
+CONVERTED = {
+    "schemaVersion": 2,
+    "mediaType": DOCKER,
+    "config": part("application/vnd.docker.container.image.v1+json", "c", 7),
+    "layers": [part(DOCKER_LAYER, "a", 10), part(DOCKER_LAYER, "b", 11)],
+}
+
+
+def index(*platforms):
+    attestation = {"vnd.docker.reference.type": "attestation-manifest"}
+    manifests = [
+        {"digest": digest, "platform": dict(zip(("os", "architecture"), platform.split("/"), strict=True))}
+        for digest, platform in platforms
+    ]
+    manifests.append(part(OCI, "f", 5, annotations=attestation, platform={"os": "unknown", "architecture": "unknown"}))
+    return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})
+
+
+@pytest.mark.parametrize("kind", [OCI, INDEX])
+@pytest.mark.parametrize("when", ["pushed now", "held from before"])
+def test_an_oci_image_is_given_the_manifest_that_sagemaker_takes(connection, answers, built, kind, when):
+    image_digest = digest_of(oci())
+    text = oci() if kind == OCI else index((image_digest, "linux/amd64"))
+    digest = digest_of(text)
+    if when == "pushed now":
+        answers.absent()
+        answers.repository()
+        answers.token(TOKEN)
+        built.push_events = [[{"aux": {"Digest": digest}}]]
+    answers.present(digest, kind)
+    answers.manifest(text)
+    if kind == INDEX:
+        answers.manifest(oci())
+    written = json.dumps(CONVERTED, indent=3)
+    converted = digest_of(written)
+    name = {"repositoryName": "mlagents-0.11.0"}
+    put = {**name, "imageManifest": written, "imageManifestMediaType": DOCKER, "imageDigest": converted}
+    answers.stubber.add_response("put_image", {}, put)
+    answers.stubber.add_response("batch_delete_image", {}, {**name, "imageIds": [{"imageTag": MADE.tag}]})
+    answers.stubber.add_response("put_image", {}, {**put, "imageTag": MADE.tag})
+    answers.present(converted)
+    pushed = image.push(connection, BUILT)
+    assert pushed.image.uri == f"{REGISTRY}/mlagents-0.11.0@{converted}"
+    assert pushed.image.kind == DOCKER
+    answers.stubber.assert_no_pending_responses()
+
+
+def test_a_conversion_that_was_cut_off_goes_on(connection, answers):
+    digest = digest_of(oci())
+    answers.present(digest, OCI)
+    answers.manifest(oci())
+    answers.refuse("put_image", "ImageAlreadyExistsException")
+    answers.stubber.add_response("batch_delete_image", {})
+    answers.stubber.add_response("put_image", {})
+    converted = digest_of(json.dumps(CONVERTED, indent=3))
+    answers.present(converted)
+    assert image.push(connection, BUILT).image.digest == converted
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (oci("application/vnd.oci.image.layer.v1.tar+zstd"), "packed with gzip, found the layer sha256:aaaa.*zstd"),
+        (oci("application/vnd.oci.image.layer.v1.tar"), "packed with gzip, found the layer sha256:aaaa.*v1.tar\\."),
+        (oci(config="application/vnd.cncf.helm.config.v1+json"), "found the configuration sha256:cccc.*helm"),
+        (json.dumps({"mediaType": OCI, "config": {}}), "the manifest of an image, found one without 'layers'"),
+        (index(), "one image for linux/amd64, found an index of none"),
+        (index((DIGEST, "linux/arm64")), "one image for linux/amd64, found an index of linux/arm64"),
+        (index((DIGEST, "linux/amd64"), (DIGEST, "linux/arm64")), "an index of linux/amd64, linux/arm64"),
+        (json.dumps({"mediaType": INDEX, "manifests": [3]}), "Expected an index of images, found one without"),
+    ],
+)
+def test_what_cannot_be_written_so_is_refused(connection, answers, text, told):
+    answers.present(digest_of(text), json.loads(text)["mediaType"])
+    answers.manifest(text)
+    with pytest.raises(image.ImageError, match=f"{told}.*aws ecr batch-delete-image --repository-name mlagents-0.11.0"):
+        image.push(connection, BUILT)
+
+
+def test_another_manifest_than_the_digests_is_refused(connection, answers):
+    answers.present(DIGEST, OCI)
+    answers.manifest(oci(), DIGEST)
+    with pytest.raises(image.ImageError, match=f"Expected the manifest {DIGEST} of .* in ECR, found another one"):
+        image.push(connection, BUILT)
+
+
+@pytest.mark.parametrize("kind", [OCI, INDEX])
+def test_no_job_is_given_another_manifest(connection, answers, folder, kind):
+    answers.present(DIGEST, kind)
+    with pytest.raises(image.ImageError, match=f"single Docker image, found {re.escape(kind)}, which.*Run notebook 03"):
+        image.locate(connection, folder)
+
+
+def test_an_image_of_the_wrong_platform_is_not_pushed(connection, answers, built):
+    built.held[MADE.local] = built.built.of("arm64")
+    answers.absent()
+    answers.repository()
+    with pytest.raises(image.ImageError, match="for linux/amd64 in the Docker engine, found none"):
+        image.push(connection, BUILT)
+    assert built.pushes == []
+
+
+def test_ecr_that_refuses_to_make_the_repository(connection, answers, docker):
+    answers.absent()
+    answers.refuse("create_repository", "AccessDeniedException", "not authorized to perform: ecr:CreateRepository")
+    with pytest.raises(image.ImageError) as failed:
+        image.push(connection, BUILT)
+    assert str(failed.value).endswith(
+        "Ask for the policy AmazonEC2ContainerRegistryPowerUser with ecr:BatchDeleteImage, ecr:CreateRepository, "
+        "ecr:TagResource and ecr:PutLifecyclePolicy."
+    )
+
+
+def test_a_login_that_fails_leaves_no_tag_in_the_engine(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.refuse("get_authorization_token", "AccessDeniedException", "not authorized")
+    with pytest.raises(image.ImageError, match="Expected to log in, ECR refuses"):
+        image.push(connection, BUILT)
+    assert (built.held[MADE.local].tags, built.pushes) == ([], [])
+
+
+def test_an_embedded_aws_without_a_registry_says_how_to_get_one(connection, answers, built):
+    answers.absent()
+    answers.repository()
+    answers.refuse("get_authorization_token", "RegistryUnavailableException", "install docker-registry")
+    embedded = type(connection)("embedded", answers, "123456789012", "us-east-1", "bucket", "role")
+    pushed = image.push(embedded, BUILT)
+    assert (pushed.image.digest, pushed.reason) == ("", "install docker-registry")
+
+
+def test_credentials_reach_no_log(connection, answers, built, caplog, capsys):
+    caplog.set_level(logging.DEBUG)
+    answers.absent()
+    answers.repository()
+    answers.token(TOKEN)
+    answers.present(DIGEST)
+    built.push_events = [LAYERS]
+    print(image.push(connection, BUILT))
+    shown = capsys.readouterr()
+    # botocore's own debug log holds answers whole; nobody but who asks for it sees it.
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith(("botocore", "boto3"))]
+    assert "secret" not in shown.out + shown.err + "".join(ours)
+    assert TOKEN not in shown.out + shown.err + "".join(ours)

@@ -1,0 +1,636 @@
+"""Jobs: launched through the real SDK, found, followed, stopped and fetched."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import botocore.session
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError, UnauthorizedSSOTokenError
+from botocore.validate import ParamValidator
+
+from helpers import training
+from many_runs import tuning
+from training_image import Image
+from training_jobs import following, launching, patience
+
+IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
+SUMMARY = "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: 1.5 s Mean Reward: {}. Std of Reward: 0.250. Training."
+
+
+@pytest.fixture
+def volume(connection):
+    connection.client("s3").put_object(Bucket=connection.bucket, Key="unity-volume/abc/3DBall.x86_64", Body=b"player")
+    return f"s3://{connection.bucket}/unity-volume/abc/"
+
+
+def launch(connection, volume, do, beginning=None, **hyperparameters):
+    hyperparameters = {"do": do, **hyperparameters}
+    return training.launch(
+        connection, volume=volume, image=IMAGE, hyperparameters=hyperparameters, max_minutes=2, **(beginning or {})
+    )
+
+
+def create(connection, volume, do, name="", **more):
+    """Make a job as `launch` makes it, without the seconds that the SDK takes and without checkpoints."""
+    name = name or f"mlagents-{uuid.uuid4().hex[:12]}"
+    connection.client("sagemaker").create_training_job(
+        TrainingJobName=name,
+        RoleArn=connection.role,
+        HyperParameters={"do": do},
+        AlgorithmSpecification={"TrainingImage": IMAGE.uri, "TrainingInputMode": "File"},
+        InputDataConfig=[
+            {
+                "ChannelName": "unity-volume",
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": volume}},
+            }
+        ],
+        OutputDataConfig={"S3OutputPath": f"s3://{connection.bucket}/training"},
+        ResourceConfig={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+        StoppingCondition={"MaxRuntimeInSeconds": 120},
+        **more,
+    )
+    return name
+
+
+def put_checkpoint(connection, job):
+    """Put the file that tells a checkpoint of ML-Agents beside what the job itself has kept."""
+    bucket, _, key = job.checkpoints.removeprefix("s3://").partition("/")
+    key += "models/run-0/3DBall/model-20.cptk.index"
+    connection.client("s3").put_object(Bucket=bucket, Key=key, Body=b"saved")
+
+
+def wait_until_it_waits(connection, name):
+    end = time.monotonic() + 30
+    while "waiting" not in read_log(connection, name):
+        assert time.monotonic() < end
+        time.sleep(0.1)  # the log has no event to wait for
+
+
+def read_log(connection, name):
+    log = training.Log(connection, name)
+    log.read()
+    return log.lines
+
+
+def follow(connection, name):
+    return training.follow(connection, name, poll_seconds=0.1)
+
+
+def test_a_job_is_what_was_asked_for(connection, volume):
+    do = f"say {SUMMARY.format(1000, '-0.953')};model trained"
+    name = launch(connection, volume, do, max_steps=1000, **{"no-graphics": True})
+    assert name.startswith("mlagents-")
+    told = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert told["HyperParameters"] == {"do": do, "max_steps": "1000", "no-graphics": "true"}
+    assert told["AlgorithmSpecification"]["TrainingImage"] == IMAGE.uri
+    assert told["EnableNetworkIsolation"] is True
+    assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120}
+    assert told["EnableManagedSpotTraining"] is False
+    assert told["TensorBoardOutputConfig"]["S3OutputPath"] == f"s3://{connection.bucket}/training"
+    assert told.get("Environment", {}) == {}
+    assert told["ResourceConfig"]["InstanceType"] == "ml.c5.xlarge"
+    assert [channel["ChannelName"] for channel in told["InputDataConfig"]] == ["unity-volume"]
+    tags = connection.client("sagemaker").list_tags(ResourceArn=told["TrainingJobArn"])["Tags"]
+    assert {"Key": "project", "Value": "mlagents"} in tags
+    job = follow(connection, name)
+    assert job.status == "Completed"
+    assert job.failure == ""
+    assert job.metrics == {"mean_reward": pytest.approx(-0.953), "std_reward": 0.25, "step": 1000.0}
+    assert (job.volume, job.image) == (volume, IMAGE.uri)
+    assert (job.max_seconds, job.max_wait_seconds) == (120, 0)
+    assert re.fullmatch(rf"s3://{connection.bucket}/checkpoints/\d{{8}}-\d{{6}}-[0-9a-f]{{4}}/", job.checkpoints)
+    assert (job.spot, job.interruptions, job.goes_on_from) == (False, 0, "")
+    assert job.tensorboard == f"s3://{connection.bucket}/training/{name}/tensorboard-output"
+    assert [phase.name for phase in job.phases] == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+
+
+def test_the_newest_job_is_found_without_a_name(connection, volume):
+    name = create(connection, volume, "say newest")
+    assert training.find(connection).name == name
+    follow(connection, name)
+
+
+def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, capsys):
+    name = create(connection, volume, "term;wait")
+    assert launch(connection, volume, "term;wait") == name
+    assert "No second job is launched" in capsys.readouterr().out
+    other = launch(connection, volume, "say other")
+    assert other != name
+    training.stop(connection, name)
+    assert follow(connection, name).status == "Stopped"
+
+
+def test_only_jobs_of_this_project_are_looked_at(connection, volume):
+    others = [create(connection, volume, "term;wait", name=name) for name in ("team-mlagents-1", "mlagents2-1")]
+    denied = {"Error": {"Code": "AccessDeniedException", "Message": "not yours"}}
+
+    def deny(params, **_):
+        if '"mlagents-' not in str(params["body"]):
+            raise ClientError(denied, "DescribeTrainingJob")
+
+    emitter = connection.session.events
+    emitter.register("before-call.sagemaker.DescribeTrainingJob", deny, unique_id="deny")
+    try:
+        name = launch(connection, volume, "say mine")
+        assert training.list_newest(connection.client("sagemaker"), 1000).count(name) == 1
+        assert not set(others) & set(training.list_newest(connection.client("sagemaker"), 1000))
+        assert training.find(connection).name == name
+        with pytest.raises(training.TrainingError, match="whose names begin with mlagents-, found team-mlagents-1, wh"):
+            training.find(connection, "team-mlagents-1")
+    finally:
+        emitter.unregister("before-call.sagemaker.DescribeTrainingJob", unique_id="deny")
+    for other in [*others, name]:
+        training.stop(connection, other)
+        follow(connection, other)
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+VPC = {"Subnets": ["subnet-0a1b"], "SecurityGroupIds": ["sg-1", "sg-2"]}
+
+
+class KeptError(Exception):
+    """Keeps a request from AWS."""
+
+
+@pytest.mark.parametrize("kind", ["one", "many", "tuning"])
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("instance_type", ["ml.c5.xlarge", "ml.g4dn.xlarge"])
+def test_vpc_and_key_reach_the_job(connection, volume, monkeypatch, kind, given, instance_type):
+    """What is sent has the shape that AWS takes; a disk of the instance's own takes no key."""
+    call, asked = BaseClient._make_api_call, {}
+
+    def keep(client, operation, params):
+        if not operation.startswith("Create"):
+            return call(client, operation, params)
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        asked.update(params, wrong=ParamValidator().validate(params, shape).generate_report())
+        raise KeptError
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", keep)
+    place = {"subnets": tuple(VPC["Subnets"]), "security_groups": tuple(VPC["SecurityGroupIds"]), "kms_key": KEY}
+    there = replace(connection, **(place if given else {}))
+    wanted = {"volume": volume, "image": IMAGE, "hyperparameters": {}, "instance_type": instance_type}
+    with pytest.raises(KeptError):
+        if kind == "one":
+            training.launch(there, **wanted)
+        elif kind == "many":
+            training.launch_many(there, uuid.uuid4().hex, settings={"A": {}}, seeds=[1], **wanted)
+        else:
+            tuning.launch(there, ranges={"lambd": (0.9, 0.99)}, **wanted)
+    job = asked.get("TrainingJobDefinition", asked)
+    assert asked["wrong"] == ""
+    assert job["EnableNetworkIsolation"] is True
+    assert job.get("VpcConfig") == (VPC if given else None)
+    assert job["OutputDataConfig"].get("KmsKeyId") == (KEY if given else None)
+    encrypted = given and instance_type == "ml.c5.xlarge"
+    assert job["ResourceConfig"].get("VolumeKmsKeyId") == (KEY if encrypted else None)
+
+
+def test_which_instances_have_a_disk_of_their_own():
+    types = botocore.session.get_session().get_service_model("sagemaker").shape_for("TrainingInstanceType").enum
+    families = {each.split(".")[1] for each in types if launching.LOCAL_STORAGE.match(each)}
+    accelerated = "g4dn g5 g6 g6e g7 g7e p3dn p4d p4de p5 p5e p5en p6-b200 p6-b300 p6e-gb200 trn1 trn1n trn2"
+    assert families == {"r5d", *accelerated.split()}
+
+
+LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
+
+
+@pytest.mark.parametrize(
+    "event, answers, pauses",
+    [
+        ("before-call.sagemaker.ListTrainingJobs", [("ThrottlingException", 400)] * 3 + [None], [6.0, 12.0, 24.0]),
+        ("before-call.sagemaker.ListTrainingJobs", [("InternalFailure", 500), LOST, None], [3.0, 3.0]),
+        ("before-call.sagemaker.CreateTrainingJob", [("ThrottlingException", 400), LOST, None], [6.0, 6.0]),
+        # The job is made, and its answer is lost: asked again, SageMaker says that the name is in use.
+        ("after-call.sagemaker.CreateTrainingJob", [LOST, None], [3.0]),
+    ],
+)
+def test_launching_is_patient_and_launches_once(connection, volume, failing, monkeypatch, event, answers, pauses):
+    slept, run = [], {"run-id": uuid.uuid4().hex}
+    with monkeypatch.context() as patch, failing(event, *answers) as aws:
+        patch.setattr(patience.time, "sleep", slept.append)
+        name = launch(aws, volume, "say patient", **run)
+    assert slept == pauses
+    names = training.list_newest(connection.client("sagemaker"), 1000)
+    jobs = [training.find(connection, found) for found in names]
+    assert [job.name for job in jobs if job.hyperparameters == {"do": "say patient", **run}] == [name]
+    follow(connection, name)
+
+
+def test_a_name_that_another_job_has_is_no_launch(connection, volume, failing, monkeypatch):
+    taken = create(connection, volume, "say another")
+    monkeypatch.setattr(launching.places, "make_name", lambda: taken.removeprefix("mlagents-"))
+    with pytest.raises(training.TrainingError, match="SageMaker refused the job, nothing was started: .*ResourceInUse"):
+        launch(connection, volume, "say this")
+    follow(connection, taken)
+
+
+def test_the_lock_of_launching_is_the_readers_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with launching.alone():
+        (folder,) = tmp_path.iterdir()
+        (lock,) = folder.iterdir()
+        assert (folder.stat().st_mode & 0o777, lock.stat().st_mode & 0o777) == (0o700, 0o600)
+    lock.unlink()
+    lock.symlink_to(tmp_path / "elsewhere")
+    refused = pytest.raises(training.TrainingError, match=f"Expected to keep a lock in {folder}, .* Set XDG_CACHE_HOME")
+    with refused, launching.alone():
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_two_launches_at_once_are_one_job(connection, volume):
+    with ThreadPoolExecutor(2) as pool:
+        names = set(pool.map(lambda _: launch(connection, volume, "term;wait", max_steps=7), range(2)))
+    (name,) = names
+    training.stop(connection, name)
+    follow(connection, name)
+
+
+def test_a_kernel_that_is_killed_while_it_follows_leaves_the_job_running(connection, volume):
+    name = create(connection, volume, "term;wait")
+    code = "import sys; from helpers import aws, training; training.follow(aws.connect('embedded'), sys.argv[1])"
+    with subprocess.Popen([sys.executable, "-c", code, name], stdout=subprocess.PIPE) as kernel:
+        while b"waiting" not in kernel.stdout.readline():
+            assert kernel.poll() is None
+        kernel.kill()
+    assert training.find(connection, name).status == "InProgress"
+    training.stop(connection, name)
+    assert follow(connection, name).status == "Stopped"
+
+
+def test_a_named_run_goes_on_with_its_checkpoints(connection, volume):
+    run = {"checkpoints": f"balance-{uuid.uuid4().hex[:6]}"}
+    first = follow(connection, launch(connection, volume, "count", run))
+    assert first.checkpoints == f"s3://{connection.bucket}/checkpoints/{run['checkpoints']}/"
+    assert first.goes_on_from == f"run {run['checkpoints']}"
+    second = follow(connection, launch(connection, volume, "count", run, max_steps=200))
+    assert second.checkpoints == first.checkpoints
+    assert read_log(connection, first.name) == ["count 1"]
+    assert read_log(connection, second.name) == ["count 2"]
+    fresh = follow(connection, launch(connection, volume, "count"))
+    assert read_log(connection, fresh.name) == ["count 1"]
+
+
+def test_two_jobs_never_write_to_the_same_checkpoints(connection, volume, capsys):
+    run = {"checkpoints": f"balance-{uuid.uuid4().hex[:6]}"}
+    name = launch(connection, volume, "term;wait", run)
+    assert launch(connection, volume, "term;wait", run) == name
+    assert f"{name} is running with the same volume, image and hyperparameters" in capsys.readouterr().out
+    refused = rf"{name} is InProgress and keeps its checkpoints at s3://.*/{run['checkpoints']}/\. Wait for its end"
+    with pytest.raises(training.TrainingError, match=refused):
+        launch(connection, volume, "term;wait", run, max_steps=200)
+    new = launch(connection, volume, "term;wait")  # the same, but from the beginning
+    assert new != name
+    for job in (name, new):
+        training.stop(connection, job)
+        follow(connection, job)
+
+
+def test_a_job_starts_from_an_earlier_one(connection, volume, capsys):
+    first = follow(connection, launch(connection, volume, "count"))
+    put_checkpoint(connection, first)
+    name = launch(connection, volume, "count;term;wait", {"start_from": first})
+    assert launch(connection, volume, "count;term;wait", {"start_from": first.name}) == name
+    told = capsys.readouterr().out
+    assert told.count(f"Starting from {first.name}: 2 files copied to s3://{connection.bucket}/checkpoints/") == 1
+    wait_until_it_waits(connection, name)
+    training.stop(connection, name)
+    second = follow(connection, name)
+    assert second.goes_on_from == f"job {first.name}"
+    assert second.checkpoints != first.checkpoints
+    assert read_log(connection, name)[0] == "count 2"
+    third = follow(connection, launch(connection, volume, "count", {"start_from": first}))
+    assert read_log(connection, third.name) == ["count 2"]  # what the first one kept is as it was
+
+
+def test_nothing_to_start_from(connection, volume):
+    plain = follow(connection, create(connection, volume, "count"))
+    with pytest.raises(training.TrainingError, match=f"{plain.name} kept no checkpoints, so nothing can start from it"):
+        launch(connection, volume, "", {"start_from": plain})
+    empty = follow(connection, launch(connection, volume, "count"))
+    message = rf"{empty.name} \(Completed\) saved nothing to start from. Expected checkpoints at {empty.checkpoints}"
+    with pytest.raises(training.TrainingError, match=message):
+        launch(connection, volume, "", {"start_from": empty})
+    with pytest.raises(training.TrainingError, match="Expected a training job named mlagents-never, found none"):
+        launch(connection, volume, "", {"start_from": "mlagents-never"})
+    running = launch(connection, volume, "term;wait")
+    with pytest.raises(training.TrainingError, match=f"{running} is still InProgress. Wait for its end, or stop it"):
+        launch(connection, volume, "", {"start_from": running})
+    training.stop(connection, running)
+    follow(connection, running)
+
+
+@pytest.mark.parametrize(
+    "beginning, complaint",
+    [
+        ({"checkpoints": "a", "start_from": "b"}, "Expected checkpoints or start_from, found both. Leave start_from"),
+        ({"checkpoints": "a/b"}, "Expected a name of up to 63 letters, digits, dots, dashes and .*, found 'a/b'"),
+        ({"checkpoints": ".."}, "found '..'"),
+        ({"spot": True, "max_wait_minutes": 1}, r"Expected max_wait_minutes of max_minutes \(2\) or more, .* found 1"),
+        (
+            {"spot": "False", "checkpoints": 5},
+            r"^Expected spot to be True or False, found 'False'\.\nExpected checkpoints",
+        ),
+    ],
+)
+def test_a_beginning_that_cannot_be_is_refused(connection, volume, beginning, complaint):
+    before = training.list_newest(connection.client("sagemaker"), 1)
+    with pytest.raises(training.TrainingError, match=complaint):
+        launch(connection, volume, "", beginning)
+    assert training.list_newest(connection.client("sagemaker"), 1) == before
+
+
+def test_a_spot_job_is_interrupted_and_goes_on(connection, volume, capsys):
+    do = f"count;say {SUMMARY.format(20, '0.5')};wait 0.5;say {SUMMARY.format(40, '0.5')};until 2"
+    name = launch(connection, volume, do, {"spot": True})
+    told = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert told["EnableManagedSpotTraining"] is True
+    assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120, "MaxWaitTimeInSeconds": 240}
+    training.interrupt(connection, name, after_step=40, seconds=0.2, poll_seconds=0.05)
+    assert f"{name}: the instance was taken away after step 40. There is no other for 0.2 s." in capsys.readouterr().out
+    job = follow(connection, name)
+    assert (job.status, job.spot, job.interruptions) == ("Completed", True, 1)
+    assert job.saved_seconds == job.training_seconds - job.billable_seconds
+    assert job.saved_percent == pytest.approx(100 * (1 - job.billable_seconds / job.training_seconds))
+    assert f"spot saved {job.saved_percent:.0f} %), interrupted once" in str(job)
+    assert [line for line in read_log(connection, name) if line.startswith("count")] == ["count 1", "count 2"]
+
+
+def test_what_cannot_be_interrupted(connection, volume, capsys):
+    name = create(connection, volume, "say none;wait 0.1")
+    with pytest.raises(training.TrainingError, match="Completed after .*\nIt ended before it could be interrupted aft"):
+        training.interrupt(connection, name, after_step=40, poll_seconds=0.05)
+    name = create(connection, volume, "term;wait")
+    with pytest.raises(training.TrainingError, match="it was not created with EnableManagedSpotTraining"):
+        training.interrupt(connection, name, poll_seconds=0.05)
+    with pytest.raises(training.TrainingError, match="whole number of steps, 0 or more, found -1"):
+        training.interrupt(connection, name, after_step=-1)
+    training.stop(connection, name)
+    follow(connection, name)
+    capsys.readouterr()
+    training.interrupt(dataclasses.replace(connection, target="aws", endpoint=None), name)
+    assert capsys.readouterr().out == (
+        "AWS takes spot instances away by itself, when it needs them. It cannot be asked to.\n"
+    )
+
+
+def test_a_failed_job_says_why(connection, volume):
+    job = follow(connection, create(connection, volume, "failure The player crashed at step 5.;exit 1"))
+    assert job.status == "Failed"
+    assert "The player crashed at step 5." in job.failure
+    assert str(job).startswith(f"{job.name}: Failed after ")
+    assert str(job).endswith(job.failure)
+
+
+def test_a_completed_job_says_what_kept_it_from_learning(connection, volume):
+    reason = "Every brain reached its max_steps. No episode of Test ended."
+    job = follow(connection, create(connection, volume, f"say train: completed. {reason}"))
+    assert (job.status, job.reason) == ("Completed", reason)
+    assert (
+        str(job)
+        == f"{job.name}: Completed after {job.training_seconds} s of training, {job.billable_seconds} s billed\n{reason}"
+    )
+
+
+def test_an_unknown_job_names_the_newest(connection, volume):
+    name = create(connection, volume, "say hello")
+    follow(connection, name)
+    with pytest.raises(training.TrainingError) as error:
+        training.find(connection, "mlagents-nowhere")
+    assert str(error.value).startswith("Expected a training job named mlagents-nowhere, found none on embedded.")
+    assert name in str(error.value)
+
+
+def test_a_refused_job_is_an_error(connection, volume):
+    with pytest.raises(training.TrainingError) as error:
+        training.launch(connection, volume=volume, image=IMAGE, hyperparameters={"do": ""}, instance_type="ml.c5.xlarg")
+    assert str(error.value).startswith(
+        "SageMaker refused the job, nothing was started: it does not know the instance type ml.c5.xlarg. The nearest: "
+        "ml.c5.xlarge, "
+    )
+
+
+def test_no_name_stops_no_job(connection):
+    with pytest.raises(training.TrainingError, match="Expected the name of the job to stop, found none"):
+        training.stop(connection, "")
+
+
+def test_interrupting_leaves_the_job_running(connection, volume, monkeypatch, capsys):
+    name = create(connection, volume, "term;wait")
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(following.time, "sleep", interrupt)
+        job = training.follow(connection, name)
+    assert job.status == "InProgress"
+    told = capsys.readouterr().out
+    assert f'job_name = "{name}"' in told
+    assert f'training.stop(connection, "{name}")' in told
+    assert training.find(connection, name).status == "InProgress"
+    training.stop(connection, name)
+    follow(connection, name)
+
+
+def test_stopping_a_job_that_has_ended_changes_nothing(connection, volume, capsys):
+    name = create(connection, volume, "say done")
+    follow(connection, name)
+    training.stop(connection, name)
+    assert f"{name} has ended already: Completed." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "seen, told", [("InProgress", "has ended already: Completed."), ("Stopping", "is stopping already.")]
+)
+def test_stopping_twice(connection, volume, monkeypatch, capsys, seen, told):
+    name = create(connection, volume, "say done")
+    follow(connection, name)
+    ended = training.find(connection, name)
+    seen = iter([replace(ended, status=seen), ended])  # AWS refuses the stop of a job that has ended meanwhile
+    monkeypatch.setattr("training_jobs.job.describe", lambda *_: next(seen))
+    training.stop(connection, name)
+    assert capsys.readouterr().out.splitlines()[-1] == f"{name} {told}"
+
+
+def test_a_stop_that_is_refused_for_another_reason(connection, volume, monkeypatch):
+    name = create(connection, volume, "say done")
+    follow(connection, name)
+    running = replace(training.find(connection, name), status="InProgress")
+    monkeypatch.setattr("training_jobs.job.describe", lambda *_: running)
+    with pytest.raises(ClientError, match="ValidationException"):
+        training.stop(connection, name)
+
+
+def test_an_embedded_aws_that_has_gone(connection, volume, monkeypatch):
+    name = create(connection, volume, "say gone")
+    follow(connection, name)
+    find = training.find
+    answers = [find(connection, name)]
+
+    def once(connection, name):
+        if answers:
+            return answers.pop()
+        raise EndpointConnectionError(endpoint_url=connection.endpoint)
+
+    monkeypatch.setattr(following, "describe", once)
+    with pytest.raises(training.TrainingError, match=r"no longer answers.*Run the notebook again from its first cell"):
+        training.follow(connection, name)
+
+
+def test_throttled_it_asks_less_often_and_goes_on(connection, volume, monkeypatch):
+    name = create(connection, volume, "say throttled")
+    follow(connection, name)
+    find, pauses = training.find, []
+    throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
+    answers = iter([throttled, find(connection, name), throttled, throttled])
+
+    def answer(connection, name):
+        given = next(answers, None) or find(connection, name)
+        if isinstance(given, ClientError):
+            raise given
+        return replace(given, status="InProgress") if len(pauses) < 4 else given
+
+    monkeypatch.setattr(following, "describe", answer)
+    monkeypatch.setattr(following.time, "sleep", pauses.append)
+    job = training.follow(connection, name, poll_seconds=20.0)
+    assert job.status == "Completed"
+    assert pauses == [40.0, 40.0, 60.0, 20.0]
+
+
+def test_another_refusal_ends_the_following(connection, volume, monkeypatch):
+    name = create(connection, volume, "say refused")
+    answers = iter([training.find(connection, name)])
+    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Describe")
+
+    def answer(connection, name):
+        if given := next(answers, None):
+            return given
+        raise denied
+
+    monkeypatch.setattr(following, "describe", answer)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        training.follow(connection, name)
+
+
+EXPIRED = ("ExpiredTokenException", 400)
+
+
+@pytest.mark.parametrize("error", [EXPIRED, UnauthorizedSSOTokenError()])
+def test_credentials_that_expire_while_a_job_runs(connection, volume, failing, error):
+    name = create(connection, volume, "term;wait")
+    goes_on = re.escape(f'{name} goes on, and is billed meanwhile. To follow it again, set\n    job_name = "{name}"')
+    with (
+        failing("before-call.sagemaker.DescribeTrainingJob", None, error) as aws,
+        pytest.raises(training.TrainingError, match=f"Your AWS credentials have expired.*aws sso login.*{goes_on}"),
+    ):
+        training.follow(aws, name, poll_seconds=0.1)
+    with failing("before-call.sagemaker.DescribeTrainingJob", error) as aws:
+        for ask, told in (
+            (training.follow, f"{name} goes on, and is billed meanwhile"),
+            (training.find, f"{name} goes on while it runs, and is billed."),
+            (training.stop, f"{name} was not stopped. It goes on, and is billed until it ends."),
+        ):
+            with pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{told}"):
+                ask(aws, name)
+    assert training.find(connection, name).status == "InProgress"
+    training.stop(connection, name)
+    follow(connection, name)
+
+
+@pytest.mark.parametrize(
+    "call, told",
+    [
+        ("ListTrainingJobs", "Nothing was launched"),
+        ("CreateTrainingJob", r"Whether (mlagents-\S+) was launched is not known.*job_name = \"\1\""),
+    ],
+)
+def test_credentials_that_expire_before_a_launch(connection, volume, failing, call, told):
+    with (
+        failing(f"before-call.sagemaker.{call}", EXPIRED) as aws,
+        pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{told}"),
+    ):
+        launch(aws, volume, "say never", **{"run-id": call})
+
+
+def test_the_log_is_read_as_it_grows(connection, volume):
+    name = create(connection, volume, "say one;say two;model x")
+    follow(connection, name)
+    log = training.Log(connection, name)
+    log.read()
+    log.read()
+    assert [line for line in log.lines if line in ("one", "two")] == ["one", "two"]
+
+
+def test_a_long_log_is_read_whole(connection, volume):
+    name = create(connection, volume, "flood 25000")
+    follow(connection, name)
+    log = training.Log(connection, name)
+    log.read()
+    assert [line for line in log.lines if line.startswith("line ")] == [f"line {number}" for number in range(25000)]
+
+
+def test_fetch_brings_model_output_and_log(connection, volume, tmp_path):
+    job = follow(connection, create(connection, volume, "say hello;model trained;data summed"))
+    place = training.fetch(connection, job, tmp_path)
+    assert place == tmp_path / job.name
+    assert (place / "model.nn").read_text() == "trained"
+    assert (place / "summary.txt").read_text() == "summed"
+    assert "hello" in (place / "log.txt").read_text().splitlines()
+    assert [path.name for path in tmp_path.iterdir()] == [job.name]
+
+
+@pytest.mark.parametrize("event", ["logs.DescribeLogStreams", "s3.HeadObject"])
+def test_credentials_that_expire_while_it_is_fetched(connection, volume, tmp_path, failing, event):
+    job = follow(connection, create(connection, volume, "model trained"))
+    told = f"credentials have expired.*aws sso login.*{job.name} has ended and is not billed; fetch it again later"
+    with failing(f"before-call.{event}", EXPIRED) as aws, pytest.raises(training.TrainingError, match=told):
+        training.fetch(aws, job, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fetch_again_fetches_nothing(connection, volume, tmp_path):
+    job = follow(connection, create(connection, volume, "model trained"))
+    place = training.fetch(connection, job, tmp_path)
+    (place / "model.nn").write_text("mine")
+    training.fetch(connection, job, tmp_path)
+    assert (place / "model.nn").read_text() == "mine"
+
+
+def test_fetch_of_a_running_job(connection, volume, tmp_path):
+    name = create(connection, volume, "term;wait")
+    with pytest.raises(training.TrainingError, match="is still InProgress. Follow it to its end"):
+        training.fetch(connection, training.find(connection, name), tmp_path)
+    training.stop(connection, name)
+    follow(connection, name)
+
+
+def test_fetch_of_a_failed_job_brings_what_it_left(connection, volume, tmp_path):
+    job = follow(connection, create(connection, volume, "data summed;failure It broke.;exit 1"))
+    place = training.fetch(connection, job, tmp_path)
+    assert (place / "summary.txt").read_text() == "summed"
+
+
+def test_fetch_of_a_job_that_left_nothing(connection, volume, tmp_path):
+    job = follow(connection, create(connection, volume, "failure It broke.;exit 1"))
+    s3 = connection.client("s3")
+    for listed in s3.list_objects_v2(Bucket=connection.bucket, Prefix=job.output.split("/", 3)[3]).get("Contents", []):
+        s3.delete_object(Bucket=connection.bucket, Key=listed["Key"])
+    with pytest.raises(training.TrainingError, match=r"\(Failed\) left neither model nor output\. .*It broke\."):
+        training.fetch(connection, job, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("metric", "value"), [("mean_reward", "-0.953"), ("std_reward", "0.250"), ("step", "1000")])
+def test_the_metric_patterns_read_the_log_line(metric, value):
+    assert re.search(training.METRICS[metric], SUMMARY.format(1000, "-0.953"))[1] == value
+    assert len(training.METRICS[metric]) <= 500

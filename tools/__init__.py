@@ -1,0 +1,1 @@
+"""What `make` runs: the tutorial, its pages, the benchmarks."""
