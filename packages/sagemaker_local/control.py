@@ -8,6 +8,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +28,9 @@ from sagemaker_local.runner_choice import Program, write_program
 
 START_SECONDS = 120.0
 STOP_SECONDS = 180.0  # a job has 120 s to end, and its model is uploaded after that
+ANSWER_SECONDS = 5.0
+ENDING_SECONDS = 1.0
+"""How long a server that does not answer may hold its lock before it counts as busy rather than killed."""
 
 SDK_CONFIG = """\
 # Read by the SageMaker SDK where SAGEMAKER_USER_CONFIG_OVERRIDE names this file.
@@ -124,6 +128,9 @@ def find(home: Path | None = None) -> Server | None:
         state = json.loads((home / "server.json").read_text())
     except (OSError, ValueError):
         return None  # still starting, or stopping
+    # A server that was just killed keeps its lock until the last of its threads has gone, but it answers nobody.
+    if not _answers(state["url"]) and _wait_for_end(home, ENDING_SECONDS):
+        return None
     return Server(state["url"], state["pid"], home)
 
 
@@ -238,6 +245,17 @@ def _alive(home: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+
+
+def _answers(url: str) -> bool:
+    """Say whether a server answers requests; what it answers is not looked at."""
+    place = urllib.parse.urlsplit(url)
+    try:
+        with socket.create_connection((place.hostname, place.port), ANSWER_SECONDS) as connection:
+            connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            return bool(connection.recv(1))
+    except OSError:
+        return False
 
 
 def _wait_for_end(home: Path, seconds: float) -> bool:

@@ -1,6 +1,7 @@
 """The server process: one at a time, found again, stopped, killed."""
 
 import contextlib
+import fcntl
 import hashlib
 import itertools
 import json
@@ -20,7 +21,7 @@ from botocore.exceptions import ClientError
 import sagemaker_local as embedded
 from common import aws_session
 from helpers import aws
-from sagemaker_local import record
+from sagemaker_local import control, record
 from sagemaker_local import server as server_process
 from sagemaker_local.joblog import GROUP
 
@@ -110,6 +111,22 @@ def test_a_port_that_cannot_be_had_again_is_replaced(own, noted):
         assert aws.server.url == f"http://127.0.0.1:{(own.home / 'port').read_text()}"
         assert not aws.server.url.endswith(f":{taken}")
         assert aws.s3.list_buckets()["Buckets"] != []
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_server_that_was_just_killed_is_not_found(own, monkeypatch, busy):
+    monkeypatch.setattr(control, "ENDING_SECONDS", 0.1 if busy else 20)
+    own.home.mkdir(mode=0o700)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        (own.home / "server.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        with (own.home / "alive.lock").open("a") as held:  # by its last thread
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if not busy:
+                threading.Timer(0.2, fcntl.flock, (held, fcntl.LOCK_UN)).start()
+            assert embedded.find() == (embedded.Server(url, os.getpid(), own.home) if busy else None)
+            (own.home / "server.json").unlink()
 
 
 def test_a_server_that_cannot_start_says_why(own):
