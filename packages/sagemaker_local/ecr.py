@@ -21,9 +21,9 @@ from typing import Any
 from moto.core import DEFAULT_ACCOUNT_ID
 from werkzeug.test import run_wsgi_app
 
-from sagemaker_local.kept import Kept, WsgiApp
 from sagemaker_local.registry import Registry, RegistryError
-from sagemaker_local.registry_door import RefusedError
+from sagemaker_local.registry_proxy import RefusedError
+from sagemaker_local.request_journal import RequestJournal, WsgiApp
 from sagemaker_local.schema import AwsError
 
 TARGET = "AmazonEC2ContainerRegistry_V20150921."
@@ -49,7 +49,7 @@ class Ecr:
 
     def __init__(self, moto: WsgiApp, registry: Registry):
         self.moto, self.registry = moto, registry
-        self.kept = Kept("ecr", TARGET, registry.folder / "requests.jsonl", moto, CHANGES)
+        self.journal = RequestJournal("ecr", TARGET, registry.folder / "requests.jsonl", moto, CHANGES)
         self.sizes: dict[str, int] = {}  # by digest
         self.lock = threading.Lock()
         registry.admit = self.admit
@@ -67,7 +67,7 @@ class Ecr:
         environ["wsgi.input"] = io.BytesIO(body)
         request = json.loads(body or b"{}")
         with self.lock:
-            self.kept.restore()
+            self.journal.restore()
             before = self._prepare(call, request, region)
             if call == "PutImage" and "imageManifest" in request:
                 digest = "sha256:" + hashlib.sha256(request["imageManifest"].encode()).hexdigest()
@@ -85,7 +85,7 @@ class Ecr:
         if status.startswith("200"):
             content = self._rewrite(call, content)
             if call != "PutImage":
-                self.kept.keep(call, request, region)
+                self.journal.keep(call, request, region)
         headers["Content-Length"] = str(len(content))
         start_response(status, list(headers.items()))
         return [content]
@@ -171,7 +171,7 @@ class Ecr:
             With the registry protocol's code and ECR's sentence.
         """
         with self.lock:
-            self.kept.restore()
+            self.journal.restore()
         found = _find(repository)
         if found is None:
             message = f"The repository with name '{repository}' does not exist in the registry with id"

@@ -18,9 +18,9 @@ import regex
 from botocore.client import BaseClient
 
 from common.cores import jobs_here
-from sagemaker_local import guard, joblog, limits, paging, record, transfer
+from sagemaker_local import cloudwatch_logs, limits, paging, process_supervisor, record, transfer
 from sagemaker_local.home import REGION
-from sagemaker_local.life import CHECKPOINTS, OPT_ML, SPOT_SHARE, Training
+from sagemaker_local.job_thread import CHECKPOINTS, OPT_ML, SPOT_SHARE, JobThread
 from sagemaker_local.record import ENDED, Record, make_key
 from sagemaker_local.schema import AwsError, invalid, read_tags
 
@@ -48,7 +48,7 @@ class Jobs:
         self.records: dict[str, Record] = {}
         # Sorted as they come, so that a page costs no more with many jobs: (what it is sorted by, key of the job).
         self.orders: dict[str, list[tuple[Any, str]]] = {"Name": [], "CreationTime": []}
-        self.living: dict[str, Training] = {}
+        self.living: dict[str, JobThread] = {}
         self.running: set[str] = set()
         self.waiting: deque[str] = deque()
         self.earlier: set[str] = set()  # jobs of earlier servers
@@ -171,7 +171,7 @@ class Jobs:
             for by, value in (("Name", job.name), ("CreationTime", job.created)):
                 self.orders[by].remove((value, job.key))
         with self.log_lock:
-            joblog.remove(job.streams, job.region)
+            cloudwatch_logs.remove(job.streams, job.region)
             self.earlier.discard(job.key)
             (job.folder / "job.json").unlink(missing_ok=True)  # first: what is left without it is no job
             transfer.remove(job.folder)
@@ -228,7 +228,7 @@ class Jobs:
                 self.shown.add(region)
                 for job in map(self.records.get, list(self.earlier)):
                     if job and job.region == region:
-                        joblog.show(job)
+                        cloudwatch_logs.show(job)
 
     def list(self, query: dict[str, Any], region: str = REGION) -> dict[str, Any]:
         """Answer a checked ListTrainingJobs request.
@@ -261,7 +261,7 @@ class Jobs:
         """Let a job begin its life, at the end of the queue."""
         with self.lock:
             self._remember(job)
-            training = self.living[job.key] = Training(job, self.client, self._done)
+            training = self.living[job.key] = JobThread(job, self.client, self._done)
             self.waiting.append(job.key)
             training.start()
             self._let_go()
@@ -282,13 +282,13 @@ class Jobs:
             self._let_go()
             job = self.records[key]
         with self.log_lock:
-            joblog.release(job)
+            cloudwatch_logs.release(job)
         self.ended(job)
 
     def _bury(self, job: Record) -> None:
         """End a job whose server went without a word: no process stays, and its record says what happened."""
         was = job.secondary
-        guard.end_all(job.folder)
+        process_supervisor.end_all(job.folder)
         self._save_checkpoints(job)
         log = job.folder / "log.txt"
         seen = max(job.modified, log.stat().st_mtime if log.exists() else 0.0)

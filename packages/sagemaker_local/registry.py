@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import bcrypt
 
 from sagemaker_local.home import open_private
-from sagemaker_local.registry_door import Door
+from sagemaker_local.registry_proxy import RegistryProxy
 from sagemaker_local.runner import ProcessRun, ProcessRunner
 
 PROGRAMS = ("docker-registry", "registry")
@@ -78,7 +78,7 @@ class Program(Protocol):
 
 @dataclass(frozen=True)
 class Process:
-    """A registry that runs as a process, under the guard that ends it with this server."""
+    """A registry that runs as a process, under the supervisor that ends it with this server."""
 
     run: ProcessRun
     port: int
@@ -119,8 +119,8 @@ class Registry:
         self.password = password
         self.lock = threading.Lock()
         self.program: Program | None = None
-        self.door: Door | None = None
-        self.admit: Callable[[str, str, str], None] = lambda *_: None  # see `Door`
+        self.proxy: RegistryProxy | None = None
+        self.admit: Callable[[str, str, str], None] = lambda *_: None  # see `RegistryProxy`
 
     @property
     def users(self) -> Path:
@@ -135,7 +135,7 @@ class Registry:
     @property
     def address(self) -> str | None:
         """Host and port, or None while it does not run."""
-        public = self.door.server_port if self.door else self.program.port if self.program else None
+        public = self.proxy.server_port if self.proxy else self.program.port if self.program else None
         return f"{HOST}:{public}" if public else None
 
     def start(self) -> str:
@@ -160,17 +160,17 @@ class Registry:
                     self.program = self._start(last) or (self._start(0) if last else None)
                 if self.program is None:
                     raise RegistryError(f"Expected a registry on {HOST}, found that it ended. See server.log.")
-                if sys.platform == "linux" and self.door is None:
-                    self.door = self._open(last)
+                if sys.platform == "linux" and self.proxy is None:
+                    self.proxy = self._open(last)
                 noted.write_text(self.address.rpartition(":")[2])
                 logging.info("registry at %s", self.address)
             return self.address
 
-    def _open(self, port: int) -> Door:
+    def _open(self, port: int) -> RegistryProxy:
         """Let clients in, where they knew the last registry if that is free."""
         with contextlib.suppress(OSError):
-            return Door(port, self.find_program, lambda *asked: self.admit(*asked))
-        return Door(0, self.find_program, lambda *asked: self.admit(*asked))
+            return RegistryProxy(port, self.find_program, lambda *asked: self.admit(*asked))
+        return RegistryProxy(0, self.find_program, lambda *asked: self.admit(*asked))
 
     def find_program(self) -> int:
         """Return the program's port; start it if it has ended."""
@@ -180,9 +180,9 @@ class Registry:
     def stop(self) -> None:
         """End it if it runs."""
         with self.lock:
-            if self.door:
-                self.door.end()
-                self.door = None
+            if self.proxy:
+                self.proxy.end()
+                self.proxy = None
             if self.program:
                 self.program.end()
                 self.program = None

@@ -9,8 +9,8 @@ from sagemaker_local.jobs import Jobs
 from sagemaker_local.record import Record
 from sagemaker_local.schema import AwsError, check, invalid, read_tags
 from sagemaker_local.search import RECORDS, Found, find_limits, search, suggest
+from sagemaker_local.tuning.jobs import TuningJobs
 from sagemaker_local.tuning.record import Tuning
-from sagemaker_local.tuning.tunings import Tunings
 
 Answer = dict[str, Any] | None
 MOST_TAGS = 50
@@ -20,7 +20,7 @@ KINDS = (":training-job/", ":hyper-parameter-tuning-job/")
 class ResourceApi:
     """Answers the calls that are about both; `knows` says which those are."""
 
-    def __init__(self, jobs: Jobs, tunings: Tunings):
+    def __init__(self, jobs: Jobs, tunings: TuningJobs):
         self.jobs, self.tunings = jobs, tunings
         self.calls: dict[str, Callable[[dict[str, Any], str], Answer]] = {
             "AddTags": self._add_tags,

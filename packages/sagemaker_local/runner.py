@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from sagemaker_local import guard
+from sagemaker_local import process_supervisor
 from sagemaker_local.transfer import remove
 
 INHERITED = ("PATH", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -53,7 +53,7 @@ class RunnerError(Exception):
 
 @dataclass(frozen=True)
 class ProcessRun:
-    """A program under its guard."""
+    """A program under its process_supervisor."""
 
     process: subprocess.Popen
     base: Path
@@ -74,8 +74,8 @@ class ProcessRun:
     def wait(self) -> int:
         """Wait for the end and give the exit code."""
         code = self.process.wait()
-        if code < 0:  # somebody killed the guard itself, which could then not clean up
-            guard.end_all(self.base)
+        if code < 0:  # somebody killed the supervisor itself, which could then not clean up
+            process_supervisor.end_all(self.base)
             code = 128 - code
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -98,7 +98,7 @@ class ProcessRunner:
     def start(self, name: str, base: Path, environment: Mapping[str, str]) -> ProcessRun:
         """Start the program; see `Runner.start`."""
         process = subprocess.Popen(
-            [sys.executable, "-I", guard.__file__],
+            [sys.executable, "-I", process_supervisor.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

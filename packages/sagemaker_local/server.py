@@ -25,14 +25,14 @@ from botocore.config import Config
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import ThreadedWSGIServer
 
+from sagemaker_local.app import App
+from sagemaker_local.authentication import Authenticator
 from sagemaker_local.ecr import Ecr
-from sagemaker_local.front import Front
-from sagemaker_local.gate import Gate
 from sagemaker_local.home import REGION, Keys, new_keys, read_keys, write_config
 from sagemaker_local.jobs import Jobs
 from sagemaker_local.registry import Registry
-from sagemaker_local.store import Store
-from sagemaker_local.tuning.tunings import Tunings
+from sagemaker_local.s3_store import Store
+from sagemaker_local.tuning.jobs import TuningJobs
 
 HOST = "127.0.0.1"
 SILENT_SECONDS = 300
@@ -152,10 +152,10 @@ def serve(home: Path, ready: int) -> None:
     keys, own = read_keys(home) or new_keys(), new_keys()
     write_config(home, keys, url)
     jobs = Jobs(home / "jobs", Clients(url, own))
-    tunings = Tunings(home / "tuning", jobs)
+    tunings = TuningJobs(home / "tuning", jobs)
     registry = Registry(home / "registry", hmac.new(keys.secret.encode(), b"registry", "sha256").hexdigest())
-    server.app = Front(
-        Gate(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
+    server.app = App(
+        Authenticator(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
     )
     asked = await_signals()
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -21,7 +21,7 @@ import training_jobs as training
 from helpers import advice, aws, interruptions, volume
 from many_runs import experiment, tuning
 from policy_files import model
-from sagemaker_local.tuning import search
+from sagemaker_local.tuning import sampler
 from tools import gallery, tutorial
 
 pytestmark = pytest.mark.timeout(1500)  # the first test runs all notebooks, and so trains some twenty times
@@ -286,7 +286,7 @@ def test_8_searches_by_what_trainings_earned(road):
     connection = aws.connect("embedded")
     tuned = tuning.find(connection)
     assert str(tuned) in road[8]
-    assert tuned.done == tuned.most_trainings > search.FIRST_AT_RANDOM + 1
+    assert tuned.done == tuned.most_trainings > sampler.FIRST_AT_RANDOM + 1
 
 
 def test_8_counts_the_cost_of_everything(road, repeated):

@@ -81,7 +81,7 @@ for step in filter(None, steps.split(";")):
         os.chdir(base)
     elif verb == "fifo":
         os.mkfifo(base / rest)
-    elif verb == "lost":  # a child that the guard can't know of holds the output after the guard was killed
+    elif verb == "lost":  # a child that the supervisor can't know of holds the output after the supervisor was killed
         code = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={}).pid)"
         child = subprocess.run([sys.executable, "-c", code], start_new_session=True, stderr=2)
         os.kill(os.getppid(), signal.SIGKILL)

@@ -8,7 +8,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from sagemaker_local import record, schema
-from sagemaker_local.joblog import GROUP
+from sagemaker_local.cloudwatch_logs import GROUP
 from sagemaker_local.jobs import Jobs
 from sagemaker_local.schema import AwsError, check
 from tests.sagemaker_local.conftest import TRUST

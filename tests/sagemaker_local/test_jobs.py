@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import sagemaker_local as embedded
-from sagemaker_local import guard, transfer
+from sagemaker_local import process_supervisor, transfer
 from sagemaker_local.jobs import Jobs
 from sagemaker_local.record import Record, load
 from sagemaker_local.schema import AwsError
@@ -293,9 +293,9 @@ def test_a_process_that_cannot_be_killed_is_named_and_left(tmp_path, monkeypatch
             if refusal:
                 raise refusal
 
-    monkeypatch.setattr(guard, "processes_of", lambda base: [Deathless()])
-    monkeypatch.setattr(guard, "END_SECONDS", 0.05)
-    assert guard.end_all(tmp_path) == 1
+    monkeypatch.setattr(process_supervisor, "processes_of", lambda base: [Deathless()])
+    monkeypatch.setattr(process_supervisor, "END_SECONDS", 0.05)
+    assert process_supervisor.end_all(tmp_path) == 1
     assert caplog.messages == [
         f"Expected the processes of {tmp_path} to end when killed, but they live: 4711. End them."
     ]

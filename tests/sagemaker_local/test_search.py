@@ -1,105 +1,286 @@
-"""How a tuning job chooses hyperparameters: ranges, scales, strategies."""
+"""Search over training jobs and tuning jobs, and limits that are there when asked for."""
 
-import math
-from statistics import median
+from datetime import timedelta
 
 import pytest
-
-from sagemaker_local.tuning.search import Range, Tried, choose, combinations, read_ranges
-
-RATE = Range("rate", "Continuous", 1e-5, 1e-2, "Logarithmic")
-GAMMA = Range("gamma", "Continuous", 0.9, 0.9999, "ReverseLogarithmic")
+from botocore.exceptions import ClientError
 
 
-def draw(count, *ranges, strategy="Random", seed=0, maximise=True, score=lambda tuned: 0.0):
-    tried = []
-    for _ in range(count):
-        tuned = choose(strategy, ranges, tried, seed=seed, maximise=maximise)
-        tried.append(Tried(tuned, score(tuned)))
-    return [one.hyperparameters for one in tried]
+def names(page):
+    return [record["TrainingJob"]["TrainingJobName"] for record in page["Results"]]
+
+
+def search(aws, *filters, **more):
+    expression = {"Filters": [dict(zip(("Name", "Operator", "Value"), one, strict=False)) for one in filters]}
+    return aws.sm.search(Resource="TrainingJob", SearchExpression=expression, **more)
+
+
+@pytest.fixture(scope="module")
+def jobs(shared, monkeypatch_module):
+    monkeypatch_module.setenv("EMBEDDED_HOME", str(shared.server.home))
+    made = []
+    for number, group in enumerate(["one", "one", "two"]):
+        tags = [{"Key": "search", "Value": group}, {"Key": "number", "Value": str(number)}]
+        algorithm = shared.metrics(reward=r"reward=(-?[0-9.]+)")
+        for name in ("left", "right"):
+            shared.s3.put_object(Bucket=shared.bucket, Key=f"{name}-{number}/a", Body=b"a")
+        made.append(
+            shared.create(
+                TrainingJobName=f"searched-{number}",
+                Tags=tags,
+                AlgorithmSpecification=algorithm,
+                Environment={"PLACE": group},
+                InputDataConfig=[shared.channel(name, f"{name}-{number}") for name in ("left", "right")][: number + 1],
+                HyperParameters={
+                    "do": f"say reward={number}.5" + ";exit 3" * (number == 2),
+                    "rate": f"{number}.50",
+                    "brain.name": "ball" if number else "wall",
+                },
+            )
+        )
+        shared.ended(made[-1])
+    return made
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
 
 
 @pytest.mark.parametrize(
-    ("one", "scale"),
+    "filters, found",
     [
-        (Range("r", "Continuous", 1e-5, 1e-3), "Logarithmic"),
-        (Range("r", "Continuous", 1e-3, 5e-2), "Linear"),
-        (Range("r", "Continuous", 0.0, 1e-2), "Linear"),
-        (Range("r", "Continuous", 0.9, 0.9995), "ReverseLogarithmic"),
-        (Range("r", "Continuous", 0.9, 1.0), "Linear"),
-        (Range("r", "Integer", 10, 1000), "Logarithmic"),
-        (Range("r", "Integer", 10, 999), "Linear"),
-        (Range("r", "Integer", 10, 9999, "Linear"), "Linear"),
+        ([("Tags.search", "Equals", "one")], [0, 1]),
+        ([("Tags.search", "NotEquals", "one")], [2]),
+        ([("Tags.search", "Exists")], [0, 1, 2]),
+        ([("Tags.search", "In", "two,three")], [2]),
+        ([("Tags.search",)], None),
+        ([("Tags.search", "Equals", "one"), ("Tags.number", "Equals", "1")], [1]),
+        ([("TrainingJobName", "Contains", "searched-")], [0, 1, 2]),
+        ([("TrainingJobName", "Contains", "searched-"), ("TrainingJobStatus", "Equals", "Failed")], [2]),
+        ([("TrainingJobName", "Contains", "searched-"), ("FailureReason", "NotExists")], [0, 1]),
+        ([("TrainingJobName", "Contains", "searched-"), ("Metrics.reward", "GreaterThan", "0.5")], [1, 2]),
+        ([("Tags.search", "Exists"), ("HyperParameters.do", "Contains", "exit")], [2]),
+        ([("Tags.search", "Exists"), ("CreationTime", "GreaterThan", "2001-01-01T00:00:00")], [0, 1, 2]),
+        ([("Tags.search", "Exists"), ("CreationTime", "LessThan", "2001-01-01T00:00:00Z")], []),
+        ([("Tags.search", "Exists"), ("CreationTime", "Equals", "2001-01-01T00:00:00")], []),
+        ([("InputDataConfig.DataSource.S3DataSource.S3Uri", "Equals", "s3://embedded-tests/right-1")], [1]),
+        ([("InputDataConfig.DataSource.S3DataSource.S3Uri", "Contains", "tests/left-")], [0, 1, 2]),
+        ([("Tags.search", "Exists"), ("InputDataConfig.ChannelName", "NotEquals", "right")], [0]),
+        ([("Tags.search", "Exists"), ("Environment.PLACE", "Equals", "one")], [0, 1]),
+        ([("Tags.search", "Exists"), ("HyperParameters.brain.name", "Equals", "ball")], [1, 2]),
+        ([("Tags.search", "Exists"), ("HyperParameters.brain.name", "In", "wall,hall")], [0]),
+        ([("Tags.search", "Exists"), ("HyperParameters.rate", "Equals", "1.5")], [1]),
+        ([("Tags.search", "Exists"), ("HyperParameters.rate", "NotEquals", "1.5")], [0, 2]),
+        ([("Tags.search", "Exists"), ("HyperParameters.rate", "LessThanOrEqualTo", "1")], [0, 1]),  # 1.50 as an integer
+        ([("Tags.search", "Exists"), ("HyperParameters.rate", "LessThanOrEqualTo", "1.0")], [0]),
+        ([("Tags.search", "Exists"), ("HyperParameters.do", "GreaterThan", "1")], []),
+        ([("Metrics.reward", "Equals", "1.5"), ("Tags.search", "Exists")], [1]),
+        ([("Tags.search", "Exists"), ("FinalMetricDataList.Value", "LessThan", "1")], [0]),
+        ([("Tags.search", "Exists"), ("ResourceConfig.VolumeSizeInGB", "GreaterThanOrEqualTo", "6")], []),
+        ([("Tags.search", "Exists"), ("ResourceConfig.InstanceCount", "Equals", "1")], [0, 1, 2]),
+        ([("Tags.search", "Exists"), ("EnableManagedSpotTraining", "Equals", "false")], [0, 1, 2]),
+        ([("Tags.search", "Exists"), ("SecondaryStatusTransitions.Status", "Equals", "Failed")], [2]),
+        ([("Tags.search", "Exists"), ("CheckpointConfig", "Exists")], []),
     ],
 )
-def test_the_scale_that_auto_stands_for(one, scale):
-    assert one.used_scale == scale
+def test_filters(aws, jobs, filters, found):
+    if found is None:
+        with pytest.raises(ClientError, match="The operator Equals of Tags.search needs a Value"):
+            search(aws, *filters)
+        return
+    page = search(aws, *filters, SortBy="CreationTime", SortOrder="Ascending")
+    assert names(page) == [jobs[number] for number in found]
+    assert page["TotalHits"] == {"Value": len(found), "Relation": "EqualTo"}
 
 
-def test_each_scale_is_drawn_evenly():
-    wide = Range("flat", "Continuous", 1e-5, 1e-2, "Linear")
-    drawn = draw(200, RATE, GAMMA, wide, Range("size", "Integer", 1, 1000, "Logarithmic"))
-    half = [median(float(one[name]) for one in drawn) for name in ("rate", "gamma", "flat", "size")]
-    assert -4.0 < math.log10(half[0]) < -3.0  # the middle of the powers of ten is -3.5
-    assert -3.0 < math.log10(1 - half[1]) < -2.0  # that of the distances from 1 is -2.5
-    assert 0.004 < half[2] < 0.006
-    assert 15 < half[3] < 65  # 31.6
-    assert {one["size"] for one in drawn} > {"1", "2"}
+def test_a_record_is_the_description_with_the_tags(aws, jobs):
+    (record,) = search(aws, ("Tags.number", "Equals", "2"))["Results"]
+    told = record["TrainingJob"]
+    assert told.pop("Tags") == [{"Key": "search", "Value": "two"}, {"Key": "number", "Value": "2"}]
+    described = aws.describe(jobs[2])
+    assert told == {key: value for key, value in described.items() if key in told}
+    assert {*described} - {*told} <= {"RemoteDebugConfig", "InfraCheckConfig", "MlflowConfig"}
 
 
-@pytest.mark.parametrize("text", ["0.9", "0.9999", "0.95", "0.99990000000001"])
-def test_a_value_comes_back_as_it_was_drawn(text):
-    low, high = sorted((1 - 0.9, 1 - 0.9999))
-    assert low <= GAMMA.read(text) <= high
-    assert float(GAMMA.write(GAMMA.read(text))) == pytest.approx(min(float(text), 0.9999), abs=1e-15)
+def test_the_second_of_a_time(aws, jobs):
+    made = aws.describe(jobs[1])["CreationTime"]
+    for second, found in ((made, [jobs[1]]), (made - timedelta(days=1), [])):
+        wanted = second.astimezone().isoformat(timespec="seconds")
+        assert names(search(aws, ("TrainingJobName", "Equals", jobs[1]), ("CreationTime", "Equals", wanted))) == found
 
 
-def test_a_grid_has_every_combination_once():
-    ranges = (Range("a", "Categorical", values=("1", "2", "3")), Range("b", "Categorical", values=("true", "false")))
-    assert combinations(ranges) == 6
-    outcomes = iter([None, math.nan, 1.0, 2.0, None, 3.0])  # whatever became of them
-    drawn = draw(6, *ranges, strategy="Grid", score=lambda _: next(outcomes))
-    assert sorted((one["a"], one["b"]) for one in drawn) == [(a, b) for a in "123" for b in ("false", "true")]
+def test_and_or_and_within(aws, jobs):
+    two = {"Filters": [{"Name": "Tags.search", "Operator": "Equals", "Value": "two"}]}
+    zero = {"Filters": [{"Name": "Tags.number", "Operator": "Equals", "Value": "0"}]}
+    either = {"Operator": "Or", "SubExpressions": [two, zero]}
+    found = aws.sm.search(Resource="TrainingJob", SearchExpression=either)
+    assert sorted(names(found)) == [jobs[0], jobs[2]]
+    both = {"SubExpressions": [either], "Filters": zero["Filters"]}
+    assert names(aws.sm.search(Resource="TrainingJob", SearchExpression=both)) == [jobs[0]]
 
 
-def test_the_number_of_combinations():
-    assert combinations([Range("a", "Integer", 3, 5), Range("b", "Categorical", values=("x", "y"))]) == 6
-    assert combinations([Range("a", "Integer", 3, 5), RATE]) == math.inf
+def test_pages(aws, jobs):
+    everything = [("Tags.search", "Exists")]
+    first = search(aws, *everything, MaxResults=2)
+    second = search(aws, *everything, MaxResults=2, NextToken=first["NextToken"])
+    assert names(first) + names(second) == jobs[::-1]  # the last changed first, where nothing else is asked for
+    assert "NextToken" not in second
+    for token in (first["NextToken"], "no token"):
+        with pytest.raises(ClientError, match="Invalid NextToken"):
+            search(aws, ("Tags.search", "Equals", "one"), NextToken=token)
 
 
-@pytest.mark.parametrize("maximise", [True, False])
-def test_bayesian_search_comes_nearer_than_random(maximise):
-    sign = 1 if maximise else -1
+@pytest.mark.parametrize(
+    "one, told",
+    [
+        (("Colour", "Equals", "1"), "Unknown property name: Colour"),
+        (("InputDataConfig.Colour", "Exists"), "Unknown property name: InputDataConfig.Colour"),
+        (("TrainingJobName.x", "Exists"), "Unknown property name: TrainingJobName.x"),
+        (("InputDataConfig", "Equals", "1"), "not supported for the object property InputDataConfig"),
+        (("Metrics.reward", "Contains", "1"), "not supported for the number property Metrics.reward"),
+        (("Metrics.reward", "GreaterThan", "high"), "Invalid Value of Metrics.reward: high"),
+        (("EnableManagedSpotTraining", "Equals", "maybe"), "Invalid Value of EnableManagedSpotTraining: maybe"),
+        (("Tags.number", "GreaterThan", "1"), "not supported for the text property Tags.number"),
+        (("CreationTime", "GreaterThan", "yesterday"), "Invalid Value of CreationTime: yesterday"),
+        (("CreationTime", "Contains", "2001"), "not supported for the timestamp property CreationTime"),
+        (("Tags.x", "Like", "1"), "Member must satisfy enum value set"),
+    ],
+)
+def test_what_it_does_not_know(aws, one, told):
+    with pytest.raises(ClientError, match=told):
+        search(aws, one)
 
-    def score(tuned):  # best at a learning rate of 0.001
-        return -sign * abs(math.log10(float(tuned["rate"])) + 3)
 
-    def distance(strategy, seed):
-        drawn = draw(24, RATE, strategy=strategy, seed=seed, maximise=maximise, score=score)
-        return sum(abs(score(tuned)) for tuned in drawn[12:])
+def test_an_expression_of_nothing(aws):
+    with pytest.raises(ClientError, match="must have at least one"):
+        aws.sm.search(Resource="TrainingJob", SearchExpression={})
+    with pytest.raises(ClientError, match="Invalid SortBy: Color"):
+        search(aws, ("Tags.x", "Exists"), SortBy="Color")
 
-    seeds = range(5)
-    assert sum(distance("Bayesian", seed) for seed in seeds) < 0.7 * sum(distance("Random", seed) for seed in seeds)
-
-
-def test_a_running_training_is_not_drawn_again():
-    first = choose("Bayesian", [RATE], [], seed=1, maximise=True)
-    second = choose("Bayesian", [RATE], [Tried(first, None)], seed=1, maximise=True)
-    assert first != second
+    with pytest.raises(ClientError, match="Invalid SortBy: InputDataConfig"):
+        search(aws, ("Tags.x", "Exists"), SortBy="InputDataConfig")
 
 
-def test_ranges_are_read_from_a_request():
-    given = {
-        "IntegerParameterRanges": [{"Name": "size", "MinValue": "32", "MaxValue": "64"}],
-        "ContinuousParameterRanges": [
-            {"Name": "rate", "MinValue": "1.0E-5", "MaxValue": "0.01", "ScalingType": "Logarithmic"}
-        ],
-        "CategoricalParameterRanges": [{"Name": "normalize", "Values": ["true", "false"]}],
-    }
-    assert read_ranges(given) == [
-        Range("size", "Integer", 32, 64),
-        RATE,
-        Range("normalize", "Categorical", values=("true", "false")),
-    ]
-    with pytest.raises(ValueError, match="invalid literal"):
-        read_ranges({"IntegerParameterRanges": [{"Name": "size", "MinValue": "1.5", "MaxValue": "2"}]})
+@pytest.mark.parametrize(
+    "by, order",
+    [
+        ("HyperParameters.rate", [0, 1, 2]),
+        ("Metrics.reward", [0, 1, 2]),
+        ("Tags.number", [0, 1, 2]),
+        ("TrainingJobStatus", [0, 1, 2]),
+        ("HyperParameters.brain.name", [1, 2, 0]),
+        ("FailureReason", [0, 1, 2]),  # those without one come first
+        ("InputDataConfig.DataSource.S3DataSource.S3Uri", [0, 1, 2]),
+    ],
+)
+def test_sorted_by_any_property(aws, jobs, by, order):
+    wanted = [jobs[number] for number in order]
+    assert names(search(aws, ("Tags.search", "Exists"), SortBy=by, SortOrder="Ascending")) == wanted
+    assert names(search(aws, ("Tags.search", "Exists"), SortBy=by)) == wanted[::-1]
+
+
+def nested(*filters):
+    conditions = [dict(zip(("Name", "Operator", "Value"), one, strict=True)) for one in filters]
+    return {"NestedFilters": [{"NestedPropertyName": "InputDataConfig", "Filters": conditions}]}
+
+
+def test_nested_filters_hold_of_one_object(aws, jobs):
+    right = ("InputDataConfig.ChannelName", "Equals", "right")
+    uri = "InputDataConfig.DataSource.S3DataSource.S3Uri"
+    found = aws.sm.search(Resource="TrainingJob", SearchExpression=nested(right, (uri, "Contains", "right-1")))
+    assert names(found) == [jobs[1]]
+    assert (
+        aws.sm.search(Resource="TrainingJob", SearchExpression=nested(right, (uri, "Contains", "left-1")))["Results"]
+        == []
+    )
+    with pytest.raises(
+        ClientError, match=r"Unknown property name: ChannelName. It must be a property of InputDataConfig"
+    ):
+        aws.sm.search(Resource="TrainingJob", SearchExpression=nested(("ChannelName", "Equals", "right")))
+    other = {"NestedFilters": [{"NestedPropertyName": "RoleArn", "Filters": [{"Name": "RoleArn.x"}]}]}
+    with pytest.raises(ClientError, match="Invalid NestedPropertyName: RoleArn"):
+        aws.sm.search(Resource="TrainingJob", SearchExpression=other)
+
+
+def test_limits_of_aws_and_ours(aws, jobs):
+    with pytest.raises(ClientError, match=r"'CONTAINS' operator usage limit of 1 exceeded\."):
+        search(aws, ("TrainingJobName", "Contains", "a"), ("FailureReason", "Contains", "b"))
+    part = {"Filters": [{"Name": "Tags.x", "Operator": "Exists"}] * 16}
+    with pytest.raises(ClientError, match="50 SubExpressions, NestedFilters and Filters at most, this one has 51"):
+        aws.sm.search(Resource="TrainingJob", SearchExpression={"SubExpressions": [part] * 3})
+    with pytest.raises(ClientError, match="The embedded AWS has one account: .* CrossAccount is not emulated"):
+        aws.sm.search(Resource="TrainingJob", CrossAccountFilterOption="CrossAccount")
+
+
+def test_visibility_conditions(aws, jobs):
+    shown = [{"Key": "Tags.search", "Value": "one"}]
+    found = names(search(aws, ("TrainingJobName", "Contains", "searched-"), VisibilityConditions=shown))
+    assert found == [jobs[1], jobs[0]]
+    absent = [{"Key": "Tags.colour", "Value": "one"}]
+    assert len(names(search(aws, ("Tags.search", "Exists"), VisibilityConditions=absent))) == 3
+
+
+def test_suggestions(aws, jobs):
+    def suggest(hint):
+        query = {"PropertyNameQuery": {"PropertyNameHint": hint}}
+        told = aws.sm.get_search_suggestions(Resource="TrainingJob", SuggestionQuery=query)
+        return [one["PropertyName"] for one in told["PropertyNameSuggestions"]]
+
+    assert suggest("hyperparameters.br") == ["HyperParameters.brain.name"]
+    assert suggest("Metrics.rew") == ["Metrics.reward"]
+    assert suggest("Tags.sea") == ["Tags.search"]
+    assert suggest("TrainingJob") == ["TrainingJobArn", "TrainingJobName", "TrainingJobStatus"]
+    assert suggest("Nothing") == []
+
+
+def test_other_resources_are_motos(aws):
+    assert aws.sm.search(Resource="Pipeline")["Results"] == []
+    with pytest.raises(
+        ClientError, match="searches for TrainingJob and HyperParameterTuningJob alone with SortBy; for"
+    ):
+        aws.sm.search(Resource="Pipeline", SortBy="CreationTime")
+
+
+def test_calls_beyond_the_limit_are_refused(own):
+    aws = own.start(EMBEDDED_CALLS_A_SECOND="3")
+    for service, ask in (
+        (aws.client("sagemaker"), lambda client: client.list_training_jobs()),
+        (aws.client("logs"), lambda client: client.describe_log_groups()),
+    ):
+        with pytest.raises(ClientError) as caught:
+            for _ in range(100):
+                ask(service)
+        assert caught.value.response["Error"]["Code"] == "ThrottlingException"
+    assert len([aws.s3.list_buckets() for _ in range(20)]) == 20
+    name = own.wait_for(lambda: _try(aws.create, "say hello"))
+    assert "hello" in own.wait_for(lambda: aws.log(name))  # the server's own calls are not held to it
+
+
+def _try(call, *arguments):
+    try:
+        return call(*arguments)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "ThrottlingException"
+
+
+def test_jobs_beyond_the_quota_are_refused(own):
+    aws = own.start(EMBEDDED_JOBS_QUOTA="1")
+    name = aws.create("term;wait")
+    with pytest.raises(
+        ClientError, match="service limit 'ml.m5.large for training job usage' is 1 Instances"
+    ) as caught:
+        aws.create("say more")
+    assert caught.value.response["Error"]["Code"] == "ResourceLimitExceeded"
+    aws.logged(name)
+    aws.sm.stop_training_job(TrainingJobName=name)
+    aws.ended(name)
+    assert own.wait_for(lambda: _create_in_room(aws))
+
+
+def _create_in_room(aws):
+    try:
+        return aws.create("say more")
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "ResourceLimitExceeded"

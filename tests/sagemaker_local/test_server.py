@@ -23,7 +23,7 @@ from common import aws_session
 from helpers import aws
 from sagemaker_local import control, record
 from sagemaker_local import server as server_process
-from sagemaker_local.joblog import GROUP
+from sagemaker_local.cloudwatch_logs import GROUP
 
 FIND = "import sagemaker_local as embedded; server = embedded.start(); print(server.url, server.pid)"
 

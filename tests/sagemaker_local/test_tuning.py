@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import sagemaker_local as embedded
-from sagemaker_local.tuning import search, stopping
+from sagemaker_local.tuning import sampler, stopping
 
 ENDED = ("Completed", "Failed", "Stopped")
 DIGITS = {"CategoricalParameterRanges": [{"Name": "digit", "Values": ["3", "1", "2"]}]}
@@ -638,19 +638,19 @@ def test_sagemaker_sdk(tuner, aws):
 
 def test_a_bayesian_search_goes_by_what_was_earned_after_the_first_few():
     ranges = [
-        search.Range("rate", "Continuous", 1e-4, 1e-2, "Logarithmic"),
-        search.Range("size", "Categorical", values=("64", "128", "256")),
+        sampler.Range("rate", "Continuous", 1e-4, 1e-2, "Logarithmic"),
+        sampler.Range("size", "Categorical", values=("64", "128", "256")),
     ]
 
     def choose(rewards):
         """Choose the next after trainings that earned these; each of those was chosen without a reward."""
         tried = []
         for _ in rewards:
-            chosen = search.choose("Bayesian", ranges, tried, seed=1, maximise=True)
-            tried.append(search.Tried(chosen, 0.0))
-        tried = [search.Tried(one.hyperparameters, reward) for one, reward in zip(tried, rewards, strict=True)]
-        return search.choose("Bayesian", ranges, tried, seed=1, maximise=True)
+            chosen = sampler.choose("Bayesian", ranges, tried, seed=1, maximise=True)
+            tried.append(sampler.Tried(chosen, 0.0))
+        tried = [sampler.Tried(one.hyperparameters, reward) for one, reward in zip(tried, rewards, strict=True)]
+        return sampler.choose("Bayesian", ranges, tried, seed=1, maximise=True)
 
-    assert search.FIRST_AT_RANDOM == 3
+    assert sampler.FIRST_AT_RANDOM == 3
     assert choose([1.0, 2.0]) == choose([2.0, 1.0])
     assert choose([1.0, 2.0, 3.0]) != choose([3.0, 2.0, 1.0])

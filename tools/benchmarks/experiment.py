@@ -29,13 +29,13 @@ from helpers import aws
 from many_runs import experiment
 from many_runs.experiment import plan
 from many_runs.experiment.watch import Watch
-from sagemaker_local import joblog
-from sagemaker_local.front import Front
-from sagemaker_local.gate import Gate
+from sagemaker_local import cloudwatch_logs
+from sagemaker_local.app import App
+from sagemaker_local.authentication import Authenticator
 from sagemaker_local.home import Keys
 from sagemaker_local.jobs import Jobs
 from sagemaker_local.record import Record
-from sagemaker_local.tuning.tunings import Tunings
+from sagemaker_local.tuning.jobs import TuningJobs
 from tools.benchmarks.comparison import Comparison, Measurements, Row
 from tools.benchmarks.processes import served
 from tools.benchmarks.upload import own_embedded
@@ -169,7 +169,7 @@ def write_runs(home: Path, count: int, summaries: int) -> None:
         folder = home / "jobs" / run.name
         folder.mkdir(parents=True)
         record = make_record(run, folder, number, summaries)
-        (folder / joblog.EVENTS).write_text(json.dumps(make_log(run, record, summaries)) + "\n")
+        (folder / cloudwatch_logs.EVENTS).write_text(json.dumps(make_log(run, record, summaries)) + "\n")
         record.status = record.secondary = "Completed"
         record.ended = record.modified = record.created + summaries * SPACING
         record.training_seconds = record.billable_seconds = summaries * SPACING
@@ -238,7 +238,7 @@ def make_event(when: float, number: int, mean: float) -> dict[str, Any]:
 
 def list_streams(connection: aws_session.Connection) -> list[str]:
     """List the log streams of all runs."""
-    pages = connection.client("logs").get_paginator("describe_log_streams").paginate(logGroupName=joblog.GROUP)
+    pages = connection.client("logs").get_paginator("describe_log_streams").paginate(logGroupName=cloudwatch_logs.GROUP)
     return [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
 
 
@@ -247,7 +247,7 @@ def write_summaries(connection: aws_session.Connection, streams: list[str], numb
     logs = connection.client("logs")
     for stream in streams:
         event = make_event(time.time() + ahead, number, 50.0)
-        logs.put_log_events(logGroupName=joblog.GROUP, logStreamName=stream, logEvents=[event])
+        logs.put_log_events(logGroupName=cloudwatch_logs.GROUP, logStreamName=stream, logEvents=[event])
 
 
 def reward(run: int, summary: int) -> float:
@@ -267,17 +267,17 @@ def serve_running(tell: Any, folder: Path, count: int, summaries: int) -> None:
     url = f"http://127.0.0.1:{server.port}"
     logs = session().client("logs", endpoint_url=url)
     jobs = Jobs(folder / "jobs", lambda _: logs)
-    gate = Gate(f"127.0.0.1:{server.port}", KEYS, KEYS)
+    gate = Authenticator(f"127.0.0.1:{server.port}", KEYS, KEYS)
     moto = DomainDispatcherApplication(create_backend_app)
-    server.app = Front(gate, moto, None, None, jobs, Tunings(folder / "tunings", jobs))
+    server.app = App(gate, moto, None, None, jobs, TuningJobs(folder / "tunings", jobs))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for number, run in enumerate(planned(count)):
         record = make_record(run, folder / run.name, number, summaries)
         record.created += 3600  # still at it
         jobs._remember(record)
         batch = make_log(run, record, summaries)
-        joblog.make_stream(logs, batch["logStreamName"])
-        logs.put_log_events(logGroupName=joblog.GROUP, **batch)
+        cloudwatch_logs.make_stream(logs, batch["logStreamName"])
+        logs.put_log_events(logGroupName=cloudwatch_logs.GROUP, **batch)
     tell.send(url)
     threading.Event().wait()
 

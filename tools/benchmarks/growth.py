@@ -201,7 +201,7 @@ def objects_of_earlier(count: int) -> tempfile.TemporaryDirectory:
     from moto.server import create_backend_app
     from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-    from sagemaker_local.store import SIGNED, Store
+    from sagemaker_local.s3_store import SIGNED, Store
 
     folder = tempfile.TemporaryDirectory(prefix="bench-")
     app = Store(Path(folder.name), create_backend_app("s3"))

@@ -10,8 +10,8 @@ from sagemaker_local.paging import page
 from sagemaker_local.record import Record
 from sagemaker_local.schema import check
 from sagemaker_local.training_api import require_role
+from sagemaker_local.tuning.jobs import TuningJobs
 from sagemaker_local.tuning.record import objective
-from sagemaker_local.tuning.tunings import Tunings
 
 Answer = dict[str, Any] | None
 NAME = "HyperParameterTuningJobName"
@@ -20,7 +20,7 @@ NAME = "HyperParameterTuningJobName"
 class TuningApi:
     """Answers the calls about tuning jobs; `knows` says which those are."""
 
-    def __init__(self, tunings: Tunings):
+    def __init__(self, tunings: TuningJobs):
         self.tunings = tunings
         self.calls: dict[str, Callable[[dict[str, Any], str], Answer]] = {
             "CreateHyperParameterTuningJob": self._create,

@@ -136,16 +136,16 @@ def _impossible(request: dict[str, Any], config: dict[str, Any]) -> Iterator[str
 
 def _budget(config: dict[str, Any], definition: dict[str, Any]) -> dict[str, int]:
     """Check the ranges, and give the number of trainings that there will be."""
-    from sagemaker_local.tuning import search  # Optuna: here, so that the embedded AWS starts without it
+    from sagemaker_local.tuning import sampler  # Optuna: here, so that the embedded AWS starts without it
 
     given = config.get("ParameterRanges", {})
     try:
-        ranges = search.read_ranges(given)
+        ranges = sampler.read_ranges(given)
     except ValueError as error:
         raise invalid(f"The minimum and maximum of a parameter range must be numbers: {error}") from None
     if problems := list(_range_problems(ranges, definition.get("StaticHyperParameters", {}))):
         raise invalid("; ".join(problems))
-    most, asked = search.combinations(ranges), config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+    most, asked = sampler.combinations(ranges), config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
     if config["Strategy"] == "Grid":
         if any(one.kind != "Categorical" for one in ranges):
             raise invalid("Grid search takes CategoricalParameterRanges only. List the values that are to be tried.")

@@ -1,17 +1,12 @@
-"""A job's log: to ``log.txt`` and CloudWatch Logs while it is written, and read for metrics."""
+"""CloudWatch Logs of jobs, in moto: streams that are read from the jobs' folders, and pages that cost little."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import json
-import logging
-import math
-import os
 import re
-import select
 import threading
-import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,10 +14,9 @@ from datetime import datetime, timezone
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
-import regex
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -31,21 +25,14 @@ from moto.logs.models import LogEvent, LogGroup, LogStream, logs_backends
 from moto.logs.utils import EventMessageFilter
 
 from sagemaker_local.record import Record
-from sagemaker_local.transfer import open_inside, open_own
+from sagemaker_local.transfer import open_inside
 
 GROUP = "/aws/sagemaker/TrainingJobs"
-FLUSH_SECONDS = 0.5
-LEFT_SECONDS = 5
-"""How long the log is read on after its program has ended, while something else still writes to it."""
-# `re` can't be interrupted and holds up all threads; `regex`, which moto needs anyway, measures its own CPU time.
-METRIC_SECONDS, METRIC_CHARACTERS = 1.0, 10_000
 SCANNED = 50_000
 """Events that a page of FilterLogEvents looks at."""
 HELD = 20_000
 """Events of a log stream that are held in memory."""
-BATCH_EVENTS, BATCH_BYTES, EVENT_BYTES = 5_000, 900_000, 250_000  # CloudWatch: 10,000, 1,048,576 and 262,144
-
-
+BATCH_EVENTS = 5_000  # CloudWatch takes 10,000
 EVENTS, STREAMS = "events.jsonl", "streams.json"
 """In a job's folder: what was sent to CloudWatch Logs, and how it describes that, for the next server."""
 
@@ -172,7 +159,7 @@ LogEvent.instances_tracked = LogStream.instances_tracked = EndedStream.instances
 
 def show(job: Record) -> None:
     """Let CloudWatch Logs list and read the log streams of a job that an earlier server ran."""
-    group = _group(job.region)
+    group = get_group(job.region)
     for name, told in _describe_streams(job).items():
         if name not in group.streams:
             group.streams[name] = EndedStream(group, name, told, job.folder)
@@ -181,7 +168,7 @@ def show(job: Record) -> None:
 def release(job: Record) -> None:
     """Hold nothing in memory of the log of a job that has ended."""
     for name in job.streams:
-        if (stream := _group(job.region).streams.get(name)) and isinstance(stream.events, StoredEvents):
+        if (stream := get_group(job.region).streams.get(name)) and isinstance(stream.events, StoredEvents):
             stream.events.release()
     with contextlib.suppress(AttributeError, OSError):  # glibc alone keeps what is freed
         ctypes.CDLL(None).malloc_trim(0)
@@ -277,10 +264,10 @@ LogGroup.filter_log_events, LogStream.get_log_events, LogStream._update = filter
 def remove(names: Iterable[str], region: str) -> None:
     """Remove log streams from CloudWatch Logs."""
     for name in names:
-        _group(region).streams.pop(name, None)
+        get_group(region).streams.pop(name, None)
 
 
-def _group(region: str) -> LogGroup:
+def get_group(region: str) -> LogGroup:
     """Return moto's log group of jobs; its API has no way to say when a stream was made."""
     backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
     return backend.groups.get(GROUP) or backend.create_log_group(GROUP, {})
@@ -311,7 +298,8 @@ def _is_own(job: Record, name: str, told: dict[str, Any]) -> bool:
     return name.startswith(f"{job.name}/") and all(isinstance(number, int) for number in numbers)
 
 
-def _describe_batch(logStreamName: str, logEvents: list[dict[str, Any]]) -> Batch:  # noqa: N803  as in a request
+def describe_batch(logStreamName: str, logEvents: list[dict[str, Any]]) -> Batch:  # noqa: N803  as in a request
+    """Describe the events of a request, as a line of `EVENTS` begins."""
     characters = sum(len(event["message"]) for event in logEvents)
     return Batch(logStreamName, len(logEvents), logEvents[0]["timestamp"], logEvents[-1]["timestamp"], characters)
 
@@ -325,7 +313,7 @@ def _find_batches(folder: Path, place: int = 0) -> tuple[dict[str, list[Batch]],
             with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):  # cut short by the server's end
                 head, _, _ = line.partition(b', "logEvents": ')
                 told = list(json.loads(head + b"}").values())
-                batch = Batch(told[0], *map(int, told[1:])) if told[1:] else _describe_batch(**json.loads(line))
+                batch = Batch(told[0], *map(int, told[1:])) if told[1:] else describe_batch(**json.loads(line))
                 if line.endswith(b"\n") and 0 < batch.count <= BATCH_EVENTS:
                     found.setdefault(batch.logStreamName, []).append(batch._replace(place=place))
             place += len(line)
@@ -342,179 +330,3 @@ def set_creation(group: str, region: str, when: float) -> None:
     """Set the time at which a log group was made, which the API has no way to say."""
     made = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)  # as moto's own
     logs_backends[DEFAULT_ACCOUNT_ID][region].groups[group].creation_time = made
-
-
-class JobLog:
-    """Follows the output of one run of a job to its end.
-
-    Its metrics, ``log.txt``, and CloudWatch Logs each get every line, whatever becomes of the others. What one of them
-    could not take is counted in `lost`, and said in the server's log, the job's log, and the job's last status message.
-    """
-
-    def __init__(self, record: Record, output: BinaryIO, logs: BaseClient):
-        self.record, self.output, self.logs = record, output, logs
-        definitions = record.request["AlgorithmSpecification"].get("MetricDefinitions", ())
-        self.patterns = [(definition["Name"], regex.compile(definition["Regex"])) for definition in definitions]
-        self.stream = f"{record.name}/algo-1-{int(record.now())}"
-        self.made = False
-        self.events: list[dict] = []
-        self.size = 0
-        self.rest = b""
-        self.last = 0
-        self.lost: dict[str, int] = {}
-        self.lock = threading.RLock()
-        self.ending, self.ended = os.pipe()
-
-    def end(self) -> None:
-        """Say that the program has ended: what holds its output open from now on is not waited for."""
-        os.close(self.ended)
-
-    def say(self, text: str) -> None:
-        """Put a line of the service's own into the log."""
-        with self.lock:
-            self._attempt("log.txt", 1, self._write, f"{text}\n".encode())
-            self.last = max(self.last, int(self.record.now() * 1000))
-            self._add(text)
-            self.flush()
-
-    def follow(self) -> None:
-        """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later."""
-        due, given_up = None, math.inf
-        self._attempt("CloudWatch Logs", 0, self._open_stream)
-        sources = [self.output, self.ending]
-        while time.monotonic() < given_up:
-            wait = None if due is None else max(0.0, due - time.monotonic())
-            ready = select.select(sources, (), (), wait if self.ending in sources else 0)[0]
-            if self.ending in ready:
-                sources.remove(self.ending)
-                os.close(self.ending)
-                given_up = time.monotonic() + LEFT_SECONDS
-            elif not ready and self.ending not in sources:
-                break  # all is read that the program has said
-            if self.output in ready:
-                chunk = self.output.raw.read(65_536)
-                if not chunk:
-                    break
-                with self.lock:
-                    self._attempt("log.txt", chunk.count(b"\n") or 1, self._write, chunk)
-                    self._take(chunk)
-                if due is None and self.events:
-                    due = time.monotonic() + FLUSH_SECONDS
-            if due is not None and time.monotonic() >= due:
-                self.flush()
-                due = None
-        self._finish()
-
-    def _finish(self) -> None:
-        with self.lock:
-            if self.rest:
-                self._line(self.rest)
-            self.flush()
-        if missing := ", ".join(f"{lines} from {place}" for place, lines in self.lost.items() if lines):
-            note = f"Lines of its log are missing: {missing}"
-            logging.error("%s: %s", self.record.name, note)
-            self.say(note)
-            self.record.note(note)
-        self._attempt(STREAMS, 0, self._describe)
-
-    def flush(self) -> None:
-        """Send what has been gathered to CloudWatch Logs."""
-        with self.lock:
-            if not self.events:
-                return
-            batch = {"logStreamName": self.stream, "logEvents": self.events}
-            self.events, self.size = [], 0
-            self._attempt(EVENTS, len(batch["logEvents"]), self._keep, batch)
-            self._attempt("CloudWatch Logs", len(batch["logEvents"]), self._send, batch)
-
-    def _attempt(self, place: str, lines: int, act: Callable[..., None], *arguments: Any) -> None:
-        """Do something for a place that `lines` go to, and count them as lost where it fails."""
-        try:
-            act(*arguments)
-        except Exception:  # whatever it is: the program would stand still if nobody read its output any further
-            if place not in self.lost:
-                logging.exception("%s: lines of its log are missing from %s", self.record.name, place)
-            self.lost[place] = self.lost.get(place, 0) + lines
-
-    def _write(self, chunk: bytes) -> None:
-        with open(self.record.folder / "log.txt", "ab", buffering=0, opener=open_own) as file:
-            if (written := file.write(chunk)) < len(chunk):  # the disk is nearly full
-                file.write(chunk[written:])
-
-    def _keep(self, batch: dict[str, Any]) -> None:
-        line = {**_describe_batch(**batch)._asdict(), "logEvents": batch["logEvents"]}
-        del line["place"]
-        with open(self.record.folder / EVENTS, "a", opener=open_own) as file:
-            file.write(json.dumps(line) + "\n")
-
-    def _send(self, batch: dict[str, Any]) -> None:
-        self._open_stream()
-        self.logs.put_log_events(logGroupName=GROUP, **batch)
-
-    def _describe(self) -> None:
-        streams = _group(self.record.region).streams
-        told = {name: streams[name].to_describe_dict() for name in self.record.streams if name in streams}
-        with open(self.record.folder / STREAMS, "w", opener=open_own) as file:
-            json.dump(told, file)
-
-    def _open_stream(self) -> None:
-        if not self.made:
-            (self.record.folder / STREAMS).unlink(missing_ok=True)  # that of an attempt before lacks this stream
-            make_stream(self.logs, self.stream)
-            stream = _group(self.record.region).streams.get(self.stream)
-            if stream and not stream.events:
-                stream.events = StoredEvents(self.record.folder, self.stream)
-            self.made = True
-            with self.record.lock:
-                self.record.streams.append(self.stream)
-
-    def _take(self, chunk: bytes) -> None:
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
-        for line in lines:
-            self._line(line)
-        if len(self.rest) > EVENT_BYTES:
-            self._line(self.rest)
-            self.rest = b""
-
-    def _line(self, line: bytes) -> None:
-        text = line[:EVENT_BYTES].decode("utf-8", "replace").rstrip("\r")
-        now = self.record.now()
-        self.last = max(self.last, int(now * 1000))
-        for name, pattern in list(self.patterns):
-            try:
-                match = pattern.search(text, 0, METRIC_CHARACTERS, timeout=METRIC_SECONDS, concurrent=True)
-            except TimeoutError:
-                self.patterns.remove((name, pattern))
-                self._drop(name, pattern.pattern)
-                continue
-            if match:
-                try:
-                    value = float(match.group(1) if pattern.groups else match.group())
-                except (ValueError, TypeError):
-                    continue
-                self._attempt(f"the metric {name}", 1, self.record.measure, name, value, now)
-        if text:  # CloudWatch takes no empty message
-            self._add(text)
-
-    def _drop(self, name: str, pattern: str) -> None:
-        """Say that a metric is not measured any longer."""
-        note = f"The metric {name} is not measured from here on: {pattern} took more than {METRIC_SECONDS} s on a line"
-        self.record.note(note)
-        self.say(note)
-
-    def _add(self, text: str) -> None:
-        self.events.append({"timestamp": self.last, "message": text})
-        self.size += len(text.encode()) + 26
-        if len(self.events) >= BATCH_EVENTS or self.size >= BATCH_BYTES:
-            self.flush()
-
-
-def failure_reason(base: Path, code: int) -> str:
-    """Give the FailureReason of a job whose program ended with `code`: the head of ``output/failure``."""
-    try:
-        with open_inside(base, "output/failure") as file:
-            told = file.read(4096).decode("utf-8", "replace")[:1024].strip()
-    except OSError:
-        told = ""
-    head, tail = "AlgorithmError: ", f", exit code: {code}"
-    return head + told[: 1024 - len(head) - len(tail)] + tail

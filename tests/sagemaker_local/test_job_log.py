@@ -18,7 +18,7 @@ from moto.logs.exceptions import InvalidParameterException
 from moto.logs.models import LogEvent, LogGroup, logs_backends
 
 from common import ROOT
-from sagemaker_local import joblog
+from sagemaker_local import cloudwatch_logs, job_log
 from sagemaker_local.record import Record, load
 
 LINES = ["Reward: 1.5", "something else", "Reward: 2.5"]
@@ -40,7 +40,7 @@ def test_sixteen_jobs_that_start_at_once_have_all_their_metrics(own):
         thread.start()
     for thread in threads:
         thread.join()
-    logs, group = aws.client("logs"), joblog.GROUP
+    logs, group = aws.client("logs"), cloudwatch_logs.GROUP
     for request in requests:
         told = aws.ended(request["TrainingJobName"])
         found = {metric["MetricName"]: metric["Value"] for metric in told["FinalMetricDataList"]}
@@ -88,7 +88,7 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
     request = {"TrainingJobName": "job", "AlgorithmSpecification": {"MetricDefinitions": definitions}}
     record = Record(request, "arn:aws:sagemaker:us-east-1:1:training-job/job", tmp_path, 0.0)
     if fails in ("_write", "_keep"):
-        monkeypatch.setattr(joblog.JobLog, fails, full)
+        monkeypatch.setattr(job_log.JobLog, fails, full)
     elif fails == "measure":
         monkeypatch.setattr(record, "measure", full)
     logs = Logs(fails)
@@ -96,7 +96,7 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
     with os.fdopen(writer, "w") as pipe:
         pipe.write("".join(f"{line}\n" for line in LINES))
     with os.fdopen(reader, "rb") as output:
-        joblog.JobLog(record, output, logs).follow()
+        job_log.JobLog(record, output, logs).follow()
     record.move("Completed", "Training job completed", "Completed")
 
     note = [f"Lines of its log are missing: {missing}"] if missing else []
@@ -107,7 +107,7 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
     else:
         assert (tmp_path / "log.txt").read_text() == "".join(f"{line}\n" for line in LINES + note)
     kept = (
-        [json.loads(line) for line in (tmp_path / joblog.EVENTS).read_text().splitlines()] if fails != "_keep" else []
+        [json.loads(line) for line in (tmp_path / job_log.EVENTS).read_text().splitlines()] if fails != "_keep" else []
     )
     assert [event["message"] for batch in kept for event in batch["logEvents"]] == (LINES + note) * (fails != "_keep")
     assert ("Traceback" in caplog.text) == bool(fails)
@@ -117,12 +117,12 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
 
 def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
     looked = []
-    monkeypatch.setattr(joblog, "SCANNED", 100_000)
-    real = joblog.EventMessageFilter.matches
+    monkeypatch.setattr(cloudwatch_logs, "SCANNED", 100_000)
+    real = cloudwatch_logs.EventMessageFilter.matches
     monkeypatch.setattr(
-        joblog.EventMessageFilter, "matches", lambda self, text: looked.append(text) or real(self, text)
+        cloudwatch_logs.EventMessageFilter, "matches", lambda self, text: looked.append(text) or real(self, text)
     )
-    group = LogGroup("123456789012", "us-east-1", joblog.GROUP)
+    group = LogGroup("123456789012", "us-east-1", cloudwatch_logs.GROUP)
     for name in ("b", "a"):
         group.create_log_stream(name)
         group.streams[name].events = [
@@ -133,7 +133,7 @@ def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
         wanted = {"log_stream_names": [], "start_time": 0, "end_time": 0, "limit": None, "next_token": None}
         wanted |= {"filter_pattern": "", "interleaved": False, **more}
         looked.clear()
-        page, token, _ = group.filter_log_events(joblog.GROUP, **wanted)
+        page, token, _ = group.filter_log_events(cloudwatch_logs.GROUP, **wanted)
         return [event["message"] for event in page], token, len(looked)
 
     assert ask(filter_pattern="nothing") == ([], "a@100000", 100_000)
@@ -156,7 +156,7 @@ class MotoLogs:
         self.backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
 
     def create_log_group(self, **request):
-        joblog._group(self.backend.region_name)
+        cloudwatch_logs.get_group(self.backend.region_name)
 
     def create_log_stream(self, **request):
         self.backend.create_log_stream(request["logGroupName"], request["logStreamName"])
@@ -169,25 +169,25 @@ class MotoLogs:
 def logged(tmp_path, monkeypatch, request):
     """Return the record of a job that has said 40,000 lines, the group with its log, and the stream's name."""
     region = "eu-west-3"
-    monkeypatch.setattr(joblog, "HELD", request.param)
+    monkeypatch.setattr(cloudwatch_logs, "HELD", request.param)
     asked = {"TrainingJobName": "job", "AlgorithmSpecification": {}}
     record = Record(asked, f"arn:aws:sagemaker:{region}:1:training-job/job", tmp_path, 0.0)
     (tmp_path / "said").write_text("".join(f"line {number}\n" for number in range(40_000)))
     with (tmp_path / "said").open("rb") as output:
-        log = joblog.JobLog(record, output, MotoLogs(region))
+        log = job_log.JobLog(record, output, MotoLogs(region))
         log.end()
         for chunk in iter(lambda: output.read(65_536), b""):
             log._take(chunk)
         log._finish()
-    yield record, joblog._group(region), log.stream
-    logs_backends[DEFAULT_ACCOUNT_ID][region].groups.pop(joblog.GROUP)
+    yield record, cloudwatch_logs.get_group(region), log.stream
+    logs_backends[DEFAULT_ACCOUNT_ID][region].groups.pop(cloudwatch_logs.GROUP)
 
 
 def read(group, stream):
     """Read the log as a client does: all pages of FilterLogEvents, and those of GetLogEvents in both directions."""
     filtered, token = [], None
     while filtered == [] or token:
-        page, token, _ = group.filter_log_events(joblog.GROUP, [], 0, 0, None, token, "", False)
+        page, token, _ = group.filter_log_events(cloudwatch_logs.GROUP, [], 0, 0, None, token, "", False)
         filtered += page
     assert len({event["eventId"] for event in filtered}) == len(filtered)
     pages = {}
@@ -221,20 +221,20 @@ def test_the_log_of_a_job_that_has_ended_is_read_from_disk_and_nobody_misses_a_l
     with ThreadPoolExecutor(2) as pool:
         readers = [pool.submit(follow) for _ in range(2)]
         begun.wait()
-        joblog.release(record)
+        cloudwatch_logs.release(record)
         over.set()
         assert all(found == expected for reader in readers for found in reader.result())
-    joblog._read.cache_clear()
+    cloudwatch_logs._read.cache_clear()
     gc.collect()
     assert event() is None
     assert [item for item in gc.get_objects() if isinstance(item, LogEvent) and item.message == "line 39999"] == []
     assert group.streams[stream].to_describe_dict() == described
     assert read(group, stream) == expected
-    assert joblog._read.cache_info().currsize <= 4
+    assert cloudwatch_logs._read.cache_info().currsize <= 4
 
-    (record.folder / joblog.STREAMS).unlink()  # as a server leaves it that is killed
+    (record.folder / cloudwatch_logs.STREAMS).unlink()  # as a server leaves it that is killed
     group.streams.clear()
-    joblog.show(record)
+    cloudwatch_logs.show(record)
     assert read(group, stream) == expected
     times = ("firstEventTimestamp", "lastEventTimestamp", "storedBytes", "uploadSequenceToken")
     again = group.streams[stream].to_describe_dict()

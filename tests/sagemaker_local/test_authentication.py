@@ -23,9 +23,9 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import sagemaker_local as embedded
-from sagemaker_local import gate
+from sagemaker_local import authentication
 from sagemaker_local.home import CONFIG, Keys
-from sagemaker_local.registry_door import Door
+from sagemaker_local.registry_proxy import RegistryProxy
 from sagemaker_local.schema import AwsError
 
 NOBODY = 65534
@@ -298,8 +298,8 @@ TRAILER = (
 
 @pytest.fixture
 def of_2013(monkeypatch):
-    """Give a gate on the day of AWS's examples."""
-    monkeypatch.setattr(gate, "time", SimpleNamespace(time=lambda: 1369353600.0))
+    """Give an authenticator on the day of AWS's examples."""
+    monkeypatch.setattr(authentication, "time", SimpleNamespace(time=lambda: 1369353600.0))
     keys = Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
     def admit(method, url, body=b"", **headers):
@@ -307,7 +307,7 @@ def of_2013(monkeypatch):
         environ = {f"HTTP_{name.upper()}": value for name, value in headers.items() if name != "content_length"}
         environ |= {"REQUEST_METHOD": method, "RAW_URI": f"/{uri}", "PATH_INFO": unquote(f"/{uri}".partition("?")[0])}
         environ |= {"HTTP_HOST": host, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        return gate.Gate(host, keys, Keys("OWN", "own")).admit(environ)
+        return authentication.Authenticator(host, keys, Keys("OWN", "own")).admit(environ)
 
     return admit
 
@@ -353,7 +353,7 @@ def test_headers_and_urls_as_aws_documents_them(of_2013):
         "x_amz_date": "20130524T000000Z",
     }
     place = "examplebucket.s3.amazonaws.com/test.txt"
-    assert of_2013("GET", place, **headers) == gate.Caller("s3", "us-east-1", False)
+    assert of_2013("GET", place, **headers) == authentication.Caller("s3", "us-east-1", False)
     with pytest.raises(AwsError, match="does not match"):
         of_2013("GET", place, **{**headers, "range": "bytes=0-10"})
     url = (
@@ -453,13 +453,13 @@ def test_the_registry_reads_no_body_of_a_length_that_is_no_number(path):
     def refuse():
         raise AssertionError("Expected nothing to be passed to the program")
 
-    door = Door(0, refuse, lambda *_: None)
+    proxy = RegistryProxy(0, refuse, lambda *_: None)
     try:
-        with socket.create_connection(("127.0.0.1", door.server_port), timeout=20) as client:
+        with socket.create_connection(("127.0.0.1", proxy.server_port), timeout=20) as client:
             client.sendall(f"PUT {path} HTTP/1.1\r\nHost: here\r\nContent-Length: -5\r\n\r\nmuch".encode())
             response = client.makefile("rb").read()
     finally:
-        door.end()
+        proxy.end()
     status, _, body = response.partition(b"\r\n")[0], *response.rpartition(b"\r\n\r\n")[1:]
     assert status == b"HTTP/1.1 400 Bad Request"
     message = "Expected Content-Length to be a number, found '-5'."

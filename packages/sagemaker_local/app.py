@@ -16,18 +16,18 @@ from xml.sax.saxutils import escape
 from botocore import xform_name
 from werkzeug.test import run_wsgi_app
 
-from sagemaker_local import joblog, limits
+from sagemaker_local import cloudwatch_logs, limits
+from sagemaker_local.authentication import Authenticator, take_body
+from sagemaker_local.cloudwatch_metrics import JobMetrics
 from sagemaker_local.ecr import Ecr
-from sagemaker_local.gate import Gate, take_body
 from sagemaker_local.jobs import Jobs
-from sagemaker_local.kept import Kept, WsgiApp
-from sagemaker_local.metrics import JobMetrics
+from sagemaker_local.request_journal import RequestJournal, WsgiApp
 from sagemaker_local.resource_api import ResourceApi
+from sagemaker_local.s3_store import Store
 from sagemaker_local.schema import AwsError, check, invalid, not_emulated
-from sagemaker_local.store import Store
 from sagemaker_local.training_api import TrainingApi
 from sagemaker_local.tuning.api import TuningApi
-from sagemaker_local.tuning.tunings import Tunings
+from sagemaker_local.tuning.jobs import TuningJobs
 
 OWN = "/embedded/"
 """Paths of the embedded AWS's own: what a reader can do here and nowhere else."""
@@ -41,15 +41,17 @@ READS_LOGS = ("DescribeLog", "GetLogEvents", "FilterLogEvents", "StartQuery")
 S3_CONTROL = "/v20180820/"
 
 
-class Front:
-    """Passes S3 to the store, ECR and SageMaker's jobs to their own, policies to `simulate`, the rest to moto."""
+class App:
+    """Pass S3 to the store, ECR and SageMaker's jobs to their own classes, and everything else to moto."""
 
-    def __init__(self, gate: Gate, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: Tunings):
-        self.gate, self.moto, self.store, self.ecr, self.jobs = gate, moto, store, ecr, jobs
+    def __init__(
+        self, authenticator: Authenticator, moto: WsgiApp, store: Store, ecr: Ecr, jobs: Jobs, tunings: TuningJobs
+    ):
+        self.authenticator, self.moto, self.store, self.ecr, self.jobs = authenticator, moto, store, ecr, jobs
         home = jobs.folder.parent
-        self.kept = {
-            "iam": Kept("iam", "", home / "iam.jsonl", moto, IAM_CHANGES),
-            "logs": Kept("logs", "Logs_20140328.", home / "logs.jsonl", moto, LOGS_CHANGES, _age_group),
+        self.journals = {
+            "iam": RequestJournal("iam", "", home / "iam.jsonl", moto, IAM_CHANGES),
+            "logs": RequestJournal("logs", "Logs_20140328.", home / "logs.jsonl", moto, LOGS_CHANGES, _age_group),
         }
         self.sagemaker = (TrainingApi(jobs), TuningApi(tunings), ResourceApi(jobs, tunings))
         self.throttle = limits.read_throttle()
@@ -58,7 +60,7 @@ class Front:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         try:
-            caller = self.gate.admit(environ)
+            caller = self.authenticator.admit(environ)
         except AwsError as error:
             service = "" if "HTTP_X_AMZ_TARGET" in environ else "s3"  # as far as the form of a refusal goes
             return send_refusal(environ, start_response, service, error)
@@ -76,8 +78,8 @@ class Front:
             return self._ecr(environ, start_response, region)
         if service == "sagemaker":
             return self._sagemaker(environ, start_response, region)
-        if service in self.kept:
-            self.kept[service].restore()
+        if service in self.journals:
+            self.journals[service].restore()
         if service == "logs":
             try:
                 self._give_logs(environ, region)
@@ -98,10 +100,10 @@ class Front:
         try:
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             if not status.startswith("5"):
-                if service in self.kept and status.startswith("2"):
+                if service in self.journals and status.startswith("2"):
                     call = name_call(environ, body, service).rpartition(":")[2]
                     text = body.decode()
-                    self.kept[service].keep(call, text if is_form(environ) else json.loads(text), region)
+                    self.journals[service].keep(call, text if is_form(environ) else json.loads(text), region)
                 start_response(status, list(headers.items()))
                 return answer
             error = not_emulated(name_call(environ, body, service))
@@ -154,7 +156,9 @@ class Front:
                     if "logStreamNames" in asked:
                         message = "Both logStreamNames and logStreamNamePrefix can't be specified."
                         raise AwsError("InvalidParameterException", message)
-                    asked["logStreamNames"] = joblog.find_streams(region, asked["logGroupName"], prefix) or [prefix]
+                    asked["logStreamNames"] = cloudwatch_logs.find_streams(region, asked["logGroupName"], prefix) or [
+                        prefix
+                    ]
                     _put(environ, json.dumps(asked).encode())
 
     def _own(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
@@ -171,7 +175,7 @@ class Front:
 
 def _age_group(call: str, request: dict[str, Any], region: str, when: float) -> None:
     if call == "CreateLogGroup":
-        joblog.set_creation(request["logGroupName"], region, when)
+        cloudwatch_logs.set_creation(request["logGroupName"], region, when)
 
 
 def moto_knows(call: str) -> bool:

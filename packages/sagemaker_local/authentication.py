@@ -84,7 +84,7 @@ class Signature:
     scope: str
 
 
-class Gate:
+class Authenticator:
     """Lets requests in.
 
     Parameters

@@ -1,11 +1,11 @@
-"""Runs one training program and leaves nothing of it behind: ``python -I guard.py``.
+"""Runs one training program and leaves nothing of it behind: ``python -I process_supervisor.py``.
 
 The first line on stdin is JSON: ``base`` (the job's folder), ``program`` (argument list) and ``environment``.
 After it come single bytes: ``T`` passes SIGTERM on to the program, ``K`` kills everything. End of input means that
 the server has gone, however it went, and kills everything too. As in a container, the end of the program is the
 end of all that it started. The exit code is the program's own, or 128 + the signal that ended it.
 
-The guard takes part in no signal of the server's terminal, holds no state, and needs psutil only.
+The supervisor takes part in no signal of the server's terminal, holds no state, and needs psutil only.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def end_all(base: Path | str, family: psutil.Process | None = None) -> int:
     base
         The job's folder.
     family
-        A process whose descendants belong to the job too, whatever their environment says: the guard itself.
+        A process whose descendants belong to the job too, whatever their environment says: the supervisor itself.
 
     Returns
     -------

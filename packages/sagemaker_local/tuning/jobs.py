@@ -27,13 +27,13 @@ NO_OBJECTIVE = (
 )
 
 
-class Tunings:
+class TuningJobs:
     """The tuning jobs under `folder`, one folder each, whose trainings are among `jobs`."""
 
     def __init__(self, folder: Path, jobs: Jobs):
         self.folder, self.jobs = folder, jobs
         self.records: dict[str, Tuning] = {}
-        self.living: dict[str, Life] = {}  # by ARN
+        self.living: dict[str, TuningThread] = {}  # by ARN
         self.closed = False
         self.lock = threading.RLock()
         jobs.ended, jobs.deleted = self._training_ended, self._training_deleted
@@ -144,7 +144,7 @@ class Tunings:
             life.join()
 
     def _live(self, tuning: Tuning) -> None:
-        life = self.living[tuning.arn] = Life(tuning, self)
+        life = self.living[tuning.arn] = TuningThread(tuning, self)
         life.start()
 
     def _wake(self, arn: str) -> None:
@@ -172,10 +172,10 @@ def outcome(job: Record) -> float | None:
     return float("nan") if value is None else value
 
 
-class Life(threading.Thread):
+class TuningThread(threading.Thread):
     """Lives the life of one tuning job: looks at its trainings whenever one of them has news, and acts."""
 
-    def __init__(self, tuning: Tuning, tunings: Tunings):
+    def __init__(self, tuning: Tuning, tunings: TuningJobs):
         super().__init__(name=tuning.name, daemon=True)
         self.tuning, self.tunings, self.jobs = tuning, tunings, tunings.jobs
         self.wake = threading.Event()
@@ -253,16 +253,16 @@ class Life(threading.Thread):
 
     def _note(self) -> dict[str, Any]:
         """Choose hyperparameters and note them on disk, so that a server to come makes this training and no other."""
-        from sagemaker_local.tuning import search  # Optuna: here, so that the embedded AWS starts without it
+        from sagemaker_local.tuning import sampler  # Optuna: here, so that the embedded AWS starts without it
 
         config, tuning = self.tuning.config, self.tuning
         outcomes = {job.name: outcome(job) for job in self.tunings.trainings(tuning)}
         tried = [
-            search.Tried(one["hyperparameters"], outcomes.get(one["name"], one.get("outcome")))
+            sampler.Tried(one["hyperparameters"], outcomes.get(one["name"], one.get("outcome")))
             for one in tuning.trainings
         ]
-        ranges = search.read_ranges(config["ParameterRanges"])
-        tuned = search.choose(config["Strategy"], ranges, tried, seed=tuning.seed, maximise=tuning.maximise)
+        ranges = sampler.read_ranges(config["ParameterRanges"])
+        tuned = sampler.choose(config["Strategy"], ranges, tried, seed=tuning.seed, maximise=tuning.maximise)
         number = len(tried) + 1
         mark = hashlib.sha256(f"{tuning.arn} {tuning.created} {number}".encode()).hexdigest()[:8]
         noted = {"name": f"{tuning.name}-{number:03d}-{mark}", "hyperparameters": tuned}

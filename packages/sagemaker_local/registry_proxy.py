@@ -29,7 +29,7 @@ class RefusedError(Exception):
         self.status, self.code = status, code
 
 
-class Door(ThreadingHTTPServer):
+class RegistryProxy(ThreadingHTTPServer):
     """Passes requests to the registry program.
 
     Parameters
@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection of a client."""
 
     protocol_version = "HTTP/1.1"
-    server: Door
+    server: RegistryProxy
 
     def pass_on(self) -> None:
         """Answer one request."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from botocore.client import BaseClient
 
 from sagemaker_local import runner, runner_choice, transfer
-from sagemaker_local.joblog import EVENTS, STREAMS, JobLog, failure_reason
+from sagemaker_local.cloudwatch_logs import EVENTS, STREAMS
+from sagemaker_local.job_log import JobLog, failure_reason
 from sagemaker_local.record import Record
 
 OPT_ML = "/opt/ml"
@@ -35,7 +36,7 @@ FINAL = {  # why a program was ended -> status, secondary status, message
 }
 
 
-class Training(threading.Thread):
+class JobThread(threading.Thread):
     """Lives the life of one job. Words reach it through `tell`: ``go``, ``stop``, ``interrupt``, ``exited``.
 
     Parameters

@@ -20,8 +20,8 @@ from moto.server import create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from sagemaker_local import store
-from sagemaker_local.store import SIGNED, Store
+from sagemaker_local import s3_store
+from sagemaker_local.s3_store import SIGNED, Store
 
 TAGS = b"<Tagging><TagSet><Tag><Key>colour</Key><Value>blue</Value></Tag></TagSet></Tagging>"
 
@@ -375,7 +375,7 @@ def test_what_cannot_be_written_is_refused_and_not_there(served, monkeypatch, ca
     with monkeypatch.context() as patch:
         if fails == "write":
             patch.setattr(
-                store, "_write", lambda file, entries: (file.parent.mkdir(parents=True, exist_ok=True), full())
+                s3_store, "_write", lambda file, entries: (file.parent.mkdir(parents=True, exist_ok=True), full())
             )
         else:
             real = getattr(Path, fails)
