@@ -7,33 +7,39 @@ runs outside Docker.
 import os
 from urllib.parse import quote
 
-BASE = os.path.abspath(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+from contract import CONTRACT, FOLDER
 
-INPUT_CONFIG = os.path.join(BASE, "input", "config")
-HYPERPARAMETERS = os.path.join(INPUT_CONFIG, "hyperparameters.json")
-RESOURCES = os.path.join(INPUT_CONFIG, "resourceconfig.json")
-CHANNEL = os.path.join(BASE, "input", "data", "unity-volume")
+_PATHS, _FILES = CONTRACT["paths"], CONTRACT["files"]
+BASE = os.path.abspath(os.environ.get(CONTRACT["environment"]["base"], _PATHS["base"]))
 
-MODEL = os.path.join(BASE, "model")
-TRAINING_JSON = os.path.join(MODEL, "training.json")
-USED_TRAINER_CONFIG = os.path.join(MODEL, "trainer_config.yaml")
 
-OUTPUT_DATA = os.path.join(BASE, "output", "data")
-SUMMARIES = os.path.join(OUTPUT_DATA, "summaries")
-TIMERS = os.path.join(OUTPUT_DATA, "timers.json")
-PLAYER_LOGS = os.path.join(OUTPUT_DATA, "players")
+def _in_base(name):
+    return os.path.join(BASE, *_PATHS[name].split("/"))
+
+
+HYPERPARAMETERS = _in_base("hyperparameters")
+RESOURCES = _in_base("resources")
+CHANNEL = os.path.join(_in_base("channels"), CONTRACT["channel"])
+
+MODEL = _in_base("model")
+TRAINING_JSON = os.path.join(MODEL, _FILES["training_json"])
+USED_TRAINER_CONFIG = os.path.join(MODEL, _FILES["trainer_config"])
+
+OUTPUT_DATA = _in_base("output_data")
+SUMMARIES = os.path.join(OUTPUT_DATA, _FILES["summaries"])
+TIMERS = os.path.join(OUTPUT_DATA, _FILES["timers"])
+PLAYER_LOGS = os.path.join(OUTPUT_DATA, _FILES["player_logs"])
 # What SageMaker copies to S3 while the job runs, where it was launched with a TensorBoardOutputConfig.
-TENSORBOARD = os.path.join(BASE, "output", "tensorboard")
-FAILURE = os.path.join(BASE, "output", "failure")
+TENSORBOARD = _in_base("tensorboard")
+FAILURE = _in_base("failure")
 RESERVE = os.path.join(BASE, "output", ".reserve")
 
 # The learner's working directory: what it saves is a checkpoint, which SageMaker syncs to S3 while the job runs.
-CHECKPOINTS = os.path.join(BASE, "checkpoints")
+CHECKPOINTS = _in_base("checkpoints")
 LEARNER_SUMMARIES = os.path.join(CHECKPOINTS, "summaries")
 
-CONTAINER = os.path.dirname(os.path.abspath(__file__))
-SHIPPED_TRAINER_CONFIG = os.path.join(CONTAINER, "trainer_config.yaml")
-LEARNER = os.path.join(CONTAINER, "learner.py")
+SHIPPED_TRAINER_CONFIG = os.path.join(FOLDER, _FILES["trainer_config"])
+LEARNER = os.path.join(FOLDER, "learner.py")
 
 
 def channels():

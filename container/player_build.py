@@ -6,10 +6,11 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, Optional
 
+from contract import CONTRACT
 from refusal import RefusalError
 
-HASH = "VOLUME_HASH"  # environment variable: content hash of what the job was launched with
-SUMS = "SHA256SUMS"  # what that is the hash of: the list of all other files, as `sha256sum` writes it
+HASH = CONTRACT["environment"]["volume_hash"]  # environment variable: content hash of what the job was launched with
+SUMS = CONTRACT["list_of_hashes"]  # what that is the hash of: the list of all other files, as `sha256sum` writes it
 MOST_NAMED = 3
 
 SUFFIX = ".x86_64"

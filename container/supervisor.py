@@ -22,6 +22,7 @@ import memory
 import outputs
 import paths
 import process_tree
+from contract import CONTRACT
 from job_outcome import HELD_SUMMARIES, Brain, Outcome
 from learner_command import LearnerCommand
 
@@ -244,7 +245,7 @@ class Attempt:
         elif kind == "resumed":
             self.outcome.resumed_from.setdefault(event["brain"], event["step"])
             self.begun[event["brain"]] = event["step"]
-            say("brain %(brain)s goes on from step %(step)d" % event)
+            say(CONTRACT["log"]["says_resumed"] % event)
         elif kind == "torn":
             self.outcome.torn.append("%(brain)s, step %(step)d: %(message)s" % event)
             say(

@@ -4,16 +4,16 @@ import os
 import reprlib
 from typing import Any, Dict, Optional
 
+import contract
 import paths
 import yaml
 from refusal import RefusalError
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
-# As mlagents_check.trainer_config.document has it.
-MOST_CHARACTERS = 100000
-MOST_VALUES = 10000
-MOST_LEVELS = 40
+MOST_CHARACTERS, MOST_VALUES, MOST_LEVELS = (
+    contract.CONTRACT["yaml"][name] for name in ("most_characters", "most_values", "most_levels")
+)
 
 
 class BoundedLoader(yaml.SafeLoader):
@@ -64,7 +64,7 @@ def choose(channel: str, named: Optional[str]) -> str:
     """
     if named is not None:
         return in_channel(channel, named, "trainer-config")
-    own = os.path.join(channel, "trainer_config.yaml")
+    own = os.path.join(channel, contract.CONTRACT["files"]["trainer_config"])
     return own if os.path.isfile(own) else paths.SHIPPED_TRAINER_CONFIG
 
 

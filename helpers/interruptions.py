@@ -1,6 +1,5 @@
 """What became of a job that was interrupted: the steps it went on from, and both lines of it in one picture."""
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import reward_curves as rewards
+from common.contract import RESUMED
 from training_jobs import Job
 
-WENT_ON = re.compile(r"^train: brain (?P<brain>.+) goes on from step (?P<step>[0-9]{1,15})$")
 # Okabe and Ito's, as in reward_curves. What is not named here is waiting.
 COLOURS = {"Training": "#0072B2", "Downloading": "#56B4E9", "Uploading": "#56B4E9", "Interrupted": "#D55E00"}
 WAITING = "#BBBBBB"
@@ -29,7 +28,7 @@ def find_steps(lines: Iterable[str]) -> list[int]:
     """
     found: list[dict[str, int]] = []
     for line in lines:
-        if told := WENT_ON.match(line):
+        if told := RESUMED.match(line):
             if not found or told["brain"] in found[-1]:
                 found.append({})
             found[-1][told["brain"]] = int(told["step"])

@@ -3,11 +3,12 @@
 `launch_many`, `follow_many` and `stop_many` do so with many jobs at once; they are those of `many_runs.experiment`.
 """
 
+from common.contract import CHANNEL, METRICS
 from training_jobs.fetching import fetch
 from training_jobs.following import follow
 from training_jobs.interruption import interrupt
-from training_jobs.job import CHANNEL, JOB_PREFIX, Job, Phase, TrainingError, find, list_newest, stop
-from training_jobs.launching import METRICS, launch
+from training_jobs.job import JOB_PREFIX, Job, Phase, TrainingError, find, list_newest, stop
+from training_jobs.launching import launch
 from training_jobs.log import LOG_GROUP, Log
 from training_jobs.running_rewards import read_running
 

@@ -26,12 +26,10 @@ from s3transfer.subscribers import BaseSubscriber
 from tqdm import tqdm
 
 from common.aws_session import Connection, explained
+from common.contract import CHANNEL, LIST_OF_HASHES
 from common.local_paths import local_path
 from mlagents_check.unity_build.listing import is_left_out
-from training_jobs.volume_hash import PREFIX
 
-SUMS = "SHA256SUMS"
-"""Environment variable of a job: the content hash of the volume that it was launched with."""
 TRANSFER = TransferConfig(multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=16)
 
 STILL = 2 * 10**9  # ns
@@ -80,7 +78,9 @@ class Volume:
     def sums(self) -> VolumeFile:
         """The list of all names and hashes, `SHA256SUMS`."""
         text = "".join(f"{file.sha256.hex()}  {file.name}\n" for file in self.files).encode()
-        return VolumeFile(self.folder / SUMS, SUMS, len(text), 0, hashlib.sha256(text).digest(), text)
+        return VolumeFile(
+            self.folder / LIST_OF_HASHES, LIST_OF_HASHES, len(text), 0, hashlib.sha256(text).digest(), text
+        )
 
     @property
     def digest(self) -> str:
@@ -94,7 +94,7 @@ class Volume:
 
     def uri(self, bucket: str) -> str:
         """Return the place in `bucket` that belongs to this content."""
-        return f"s3://{bucket}/{PREFIX}/{self.digest}/"
+        return f"s3://{bucket}/{CHANNEL}/{self.digest}/"
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def upload(connection: Connection, folder: str | Path, *, progress: bool = True)
         missing, foreign = compare(connection, volume)
         s3 = connection.client("s3")
         for name in foreign:
-            s3.delete_object(Bucket=connection.bucket, Key=f"{PREFIX}/{volume.digest}/{name}")
+            s3.delete_object(Bucket=connection.bucket, Key=f"{CHANNEL}/{volume.digest}/{name}")
         sent = [file for file in missing if file.content is None]
         size = sum(file.size for file in sent)
         with tqdm(
@@ -246,9 +246,9 @@ def locate(connection: Connection, folder: str | Path) -> str:
         found = [f"{len(missing)} of them missing or different ({missing[0].name})"] if missing else []
         found += [f"{len(foreign)} that do not belong there ({foreign[0]})"] if foreign else []
         raise VolumeError(
-            f"Expected the {len(volume.files)} files of {folder} and {SUMS} at {volume.uri(connection.bucket)}, found "
-            f"{' and '.join(found)}. Run notebook 02, which uploads the folder as it is now and removes what does not "
-            "belong to it."
+            f"Expected the {len(volume.files)} files of {folder} and {LIST_OF_HASHES} at "
+            f"{volume.uri(connection.bucket)}, found {' and '.join(found)}. Run notebook 02, which uploads the folder "
+            "as it is now and removes what does not belong to it."
         )
     return volume.uri(connection.bucket)
 
@@ -267,7 +267,7 @@ def compare(connection: Connection, volume: Volume) -> tuple[list[VolumeFile], l
         Names of all else below the volume's place.
     """
     s3 = connection.client("s3")
-    prefix = f"{PREFIX}/{volume.digest}/"
+    prefix = f"{CHANNEL}/{volume.digest}/"
     there = {
         found["Key"].removeprefix(prefix): found
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=connection.bucket, Prefix=prefix)
@@ -346,7 +346,7 @@ def send(connection: Connection, volume: Volume, files: list[VolumeFile], bar: t
 
 def key(volume: Volume, file: VolumeFile) -> str:
     """Return a file's S3 key."""
-    return f"{PREFIX}/{volume.digest}/{file.name}"
+    return f"{CHANNEL}/{volume.digest}/{file.name}"
 
 
 def checksum(file: VolumeFile) -> dict[str, str]:

@@ -8,26 +8,11 @@ modules import ML-Agents and TensorFlow, so they are imported only where a lever
 import importlib
 from typing import Iterable, Tuple
 
+import contract
 from refusal import RefusalError
 
-VERSION = "0.11.0"
-
-# fmt: off
-MEANINGS = {
-    "threads": "a small network is computed by one thread",
-    "lookups": "the buffers of agents and fields are found by one look-up",
-    "sessions": "TensorFlow is asked by prepared calls",
-    "minibatches": "the update's buffer is shuffled and cut as arrays",
-    "experiences": "a step's experiences are added for all agents together",
-    "returns": "no value is estimated where an episode has ended; returns are summed as plain numbers",
-    "waiting": "the trainer sleeps until a player has answered",
-    "brains": "the player is asked for its brains when they may have changed",
-    "ahead": "a player computes its next step while the trainer stores the last one",
-    "columns": "a player's answer is read for all agents together",
-    "messages": "messages pass between a worker's threads as they are",
-}
-# fmt: on
-NAMES = tuple(MEANINGS)
+VERSION = contract.CONTRACT["mlagents"]
+NAMES = tuple(contract.CONTRACT["speedups"])
 
 _applied = set()
 

@@ -1,24 +1,12 @@
 """Curves from the log of `mlagents-learn` 0.11.0, on disk or as CloudWatch gives it."""
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
 
+from common.contract import BEFORE_NAMES, BEFORE_STEP, RESUMED, SUMMARY_NUMBERS
 from reward_curves.table import Curve, make
-
-NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|nan|inf)"
-BEGIN, STEP = (
-    "INFO:mlagents.trainers: ",
-    ": Step: ",
-)  # before them run and brain, behind them numbers; a step may read 600.0
-NUMBERS = re.compile(
-    r"(?P<step>[0-9]{1,15})(?:\.[0-9]*)?\. (?:No episode was completed since last summary\.|"
-    rf"Time Elapsed: (?P<elapsed>{NUMBER}) s Mean Reward: (?P<mean>{NUMBER})\. Std of Reward: (?P<std>{NUMBER})\.)"
-)
-# What container/train writes when it goes on from a checkpoint.
-RESUMED = re.compile(r"^train: brain (?P<brain>.+) goes on from step (?P<step>[0-9]{1,15})$")
 
 
 class Summary(NamedTuple):
@@ -36,8 +24,8 @@ def read_summary(line: str) -> Summary | None:
 
     Names may hold anything, so it is cut where they end: one pattern for all would try every colon with every other.
     """
-    names, _, numbers = line.partition(BEGIN)[2].rpartition(STEP)
-    brain, found = names.partition(": ")[2], NUMBERS.match(numbers)
+    names, _, numbers = line.partition(BEFORE_NAMES)[2].rpartition(BEFORE_STEP)
+    brain, found = names.partition(": ")[2], SUMMARY_NUMBERS.match(numbers)
     if not found or not brain:
         return None
     return Summary(brain, int(found["step"]), *(float(found[name] or "nan") for name in ("elapsed", "mean", "std")))

@@ -9,9 +9,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from common.aws_session import Connection, code, explained
+from common.contract import CHANNEL
 from common.findings import printable
 
-CHANNEL = "unity-volume"
 JOB_PREFIX = "mlagents"
 OURS = f"{JOB_PREFIX}-"  # what the names of all jobs of this project begin with
 ENDED = ("Completed", "Failed", "Stopped")

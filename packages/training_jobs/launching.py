@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from common.aws_session import Connection, code, explain_silence
+from common.contract import CHANNEL, METRICS
 from training_image import Image
 from training_jobs import checkpoints as places
 from training_jobs import job_request
-from training_jobs.job import CHANNEL, GOES_ON_FROM, JOB_PREFIX, Job, TrainingError, describe, list_with_status
+from training_jobs.job import GOES_ON_FROM, JOB_PREFIX, Job, TrainingError, describe, list_with_status
 from training_jobs.patience import POLL_SECONDS, Patience
 from training_jobs.volume_hash import job_environment
 
@@ -26,13 +27,6 @@ LOCAL_STORAGE = re.compile(r"ml\.(?:g[5-9]|p[5-9]|trn|[a-z]+\d+[a-z]*d)")  # as 
 if TYPE_CHECKING:
     from sagemaker.core.training.configs import InputData
     from sagemaker.train import ModelTrainer
-
-# Each reads the learner's log line. The sign belongs to the number: without it -0.95 would be read as 0.95.
-METRICS = {
-    "mean_reward": r"Mean Reward: (-?[0-9]+\.[0-9]+)",
-    "std_reward": r"Std of Reward: ([0-9]+\.[0-9]+)",
-    "step": r"Step: ([0-9]+(?:\.[0-9]+)?)\.",
-}
 
 
 def launch(

@@ -2,11 +2,10 @@
 
 import re
 
-PREFIX = "unity-volume"
-HASH = "VOLUME_HASH"
+from common.contract import CHANNEL, VOLUME_HASH
 
 
 def job_environment(uri: str) -> dict[str, str]:
     """Return what a job's environment holds of a volume: its content hash; nothing where its place is no such one."""
-    named = re.fullmatch(rf"s3://[^/]+/{PREFIX}/([0-9a-f]{{16}})/?", uri)
-    return {HASH: named[1]} if named else {}
+    named = re.fullmatch(rf"s3://[^/]+/{CHANNEL}/([0-9a-f]{{16}})/?", uri)
+    return {VOLUME_HASH: named[1]} if named else {}

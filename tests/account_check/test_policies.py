@@ -19,10 +19,11 @@ import training_image as image
 from account_check import policies, preflight
 from account_check.policies.__main__ import main
 from common import aws_session
+from common.contract import CHANNEL
 from helpers import aws, training, volume
 from many_runs import experiment, tuning
 from training_image import manifest, pushing
-from training_jobs import checkpoints, cost, volume_hash
+from training_jobs import checkpoints, cost
 
 # What IAM calls a call, where that is not the service's and the operation's own name.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
@@ -251,8 +252,8 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
 @pytest.mark.parametrize(
     "name, action, resource",
     [
-        ("user", "s3:PutObject", f"{BUCKET}/{volume_hash.PREFIX}/0123/3DBall.x86_64"),
-        ("user", "s3:GetObject", f"{BUCKET}/{volume_hash.PREFIX}/0123/3DBall.x86_64"),
+        ("user", "s3:PutObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
+        ("user", "s3:GetObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
         ("user", "s3:GetObject", f"{BUCKET}/training/job/output/model.tar.gz"),
         ("user", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
         ("user", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
@@ -263,7 +264,7 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
         ("user", "sagemaker:AddTags", TUNING_JOB),
         ("user", "logs:GetLogEvents", STREAM),
         ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
-        ("execution-role", "s3:GetObject", f"{BUCKET}/{volume_hash.PREFIX}/0123/3DBall.x86_64"),
+        ("execution-role", "s3:GetObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
         ("execution-role", "s3:PutObject", f"{BUCKET}/training/job/output/model.tar.gz"),
         ("execution-role", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
         ("execution-role", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
@@ -283,7 +284,7 @@ def test_resources_are_those_of_the_helpers(name, action, resource):
         ("user", "s3:DeleteObject", f"{BUCKET}/training/job/output/model.tar.gz"),
         ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/Administrator"),
         ("user", "sagemaker:CreateTrainingJob", "arn:aws:sagemaker:us-east-1:123456789012:training-job/other"),
-        ("execution-role", "s3:PutObject", f"{BUCKET}/{volume_hash.PREFIX}/0123/3DBall.x86_64"),
+        ("execution-role", "s3:PutObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
         ("execution-role", "s3:GetObject", "arn:aws:s3:::another-bucket/unity-volume/x"),
         ("execution-role", "ecr:PutImage", REPOSITORY),
         ("execution-role", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),

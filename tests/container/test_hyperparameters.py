@@ -183,7 +183,7 @@ def test_unknown_names_are_refused_with_the_nearest():
     assert told.startswith("Hyperparameter max-steps is not known (nor is turbo). The nearest names: max_steps, ")
     nearest = told.partition("names: ")[2].partition(". ")[0].split(", ")
     assert len(nearest) == 5 and set(nearest) <= set(hyperparameters.KNOWN)
-    assert f"There are {len(hyperparameters.KNOWN) - 5} others; container/hyperparameters.py lists all" in told
+    assert f"There are {len(hyperparameters.KNOWN) - 5} others: `docker run IMAGE` prints" in told
 
 
 def test_the_message_of_unknown_names_is_never_cut():
@@ -192,7 +192,7 @@ def test_the_message_of_unknown_names_is_never_cut():
     with pytest.raises(RefusalError) as refusal:
         hyperparameters.parse(names)
     told = str(refusal.value)
-    assert len(told) < 1024 and ", 94 more). The nearest names: " in told and told.endswith("with dashes.")
+    assert len(told) < 1024 and ", 94 more). The nearest names: " in told and told.endswith("lists the rest.")
 
 
 @pytest.mark.parametrize("name", sorted(hyperparameters.KNOWN))

@@ -13,8 +13,8 @@ import trainer_config
 from refusal import RefusalError
 
 from common import ROOT
+from common.contract import LIST_OF_HASHES, VOLUME_HASH
 from helpers import volume
-from training_jobs import volume_hash
 
 
 @pytest.fixture
@@ -28,22 +28,22 @@ def sums(tmp_path):
     (channel / "README.md").touch()
     found = volume.read(channel)
     (channel / "README.md").unlink()  # which stays behind
-    (channel / volume.SUMS).write_bytes(found.sums.content)
+    (channel / LIST_OF_HASHES).write_bytes(found.sums.content)
     (channel / "folders have no hash").mkdir()
     return channel, found.digest
 
 
 def test_both_sides_name_the_list_and_the_hash_alike(sums):
     channel, digest = sums
-    assert (player_build.SUMS, player_build.HASH) == (volume.SUMS, volume_hash.HASH)
+    assert (player_build.SUMS, player_build.HASH) == (LIST_OF_HASHES, VOLUME_HASH)
     assert player_build.check(str(channel), digest) == 4
-    (channel / volume.SUMS).unlink()
+    (channel / LIST_OF_HASHES).unlink()
     assert player_build.check(str(channel), digest) == 4  # the list only names what differs
 
 
 def rewrite(channel):
     (channel / "Ball_Data/level0").write_text("x")
-    (channel / volume.SUMS).write_bytes(volume.read(channel).sums.content)
+    (channel / LIST_OF_HASHES).write_bytes(volume.read(channel).sums.content)
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,7 @@ def test_settings_reach_the_packages_stage_alone():
     assert copies == [
         "COPY --from=packages /packages/installed /usr/local",
         "COPY levers/*.py /opt/mlagents/levers/",
-        "COPY train *.py trainer_config.yaml /opt/mlagents/",
+        "COPY train *.py *.json trainer_config.yaml /opt/mlagents/",
     ]
     assert json.loads(last[last.index("\nCMD ") + 5 :]) == ["python", "/opt/mlagents/usage.py"]
     assert "--require-hashes --no-deps" in dockerfile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlagents_check.trainer_config.hyperparameters import LEVERS
+from common.contract import SPEEDUPS
 from tools.benchmarks.comparison import Comparison, Row
 from tools.benchmarks.training import train
 from tools.benchmarks.training_process import Task, ours
@@ -13,7 +13,7 @@ TASK = Task(steps=1000)
 
 def comparisons(quick: bool = False) -> list[Comparison]:
     """Give the comparisons of this group."""
-    rows = {f"lever {name}": (name, f"steps per second with {name} alone") for name in LEVERS}
+    rows = {f"lever {name}": (name, f"steps per second with {name} alone") for name in SPEEDUPS}
     rows["levers all"] = ("all", "steps per second with all levers")
     sides = {side: train(ours, TASK, **{"num-envs": 1, "levers": levers}) for side, (levers, _) in rows.items()}
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import re
@@ -22,12 +23,12 @@ import psutil
 import yaml
 
 from common import ROOT, trainer_env
+from reward_curves.log import read_summary
 from sample_env import make_sample_build
 from tools.benchmarks import processes
 from tools.benchmarks.comparison import AbsentError
 
 CONFIG = Path(__file__).with_name("3dball.yaml")
-SUMMARY = re.compile(r"Step: (\d+)(?:\.\d*)?\. (?:.*?Mean Reward: (-?\d+\.\d+))?")
 FIRST = re.compile(r"^\d+ (\S+ \S+) INFO First decision$", re.MULTILINE)
 LATE = 1000
 """A mean reward is that of so many last steps: one summary alone holds few episodes once they are long."""
@@ -248,8 +249,8 @@ def follow(lines: queue.SimpleQueue, deadline: float):
         if line is None:
             raise TrainingFailedError("it ended early:\n" + "".join(told[-15:]))
         told.append(line)
-        if "mlagents.trainers" in line and (found := SUMMARY.search(line)):
-            yield at, int(found[1]), None if found[2] is None else float(found[2])
+        if summary := read_summary(line):
+            yield at, summary.step, None if math.isnan(summary.mean) else summary.mean
 
 
 def first_step_at(place: Path, logs: list[str]) -> float:

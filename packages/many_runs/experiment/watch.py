@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from botocore.exceptions import ClientError
 
 from common.aws_session import Connection
+from common.contract import SUMMARY_FILTER
 from many_runs.experiment.runs import PATIENT, Experiment, Run, find_all, gather, in_words, read_page
 from reward_curves.log import read_summary
 from training_jobs.log import LOG_GROUP
@@ -23,8 +24,6 @@ OVERLAP = timedelta(seconds=60)
 SWEEP = 20
 # How far back the first look reads the logs.
 HISTORY = timedelta(minutes=15)
-# With more streams than a hundred FilterLogEvents refuses their names, so it is asked for the lines of all jobs.
-PATTERN = '"Mean Reward: "'
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,8 @@ class Watch:
                 page = self._logs.filter_log_events(
                     logGroupName=LOG_GROUP,
                     startTime=int(self._read_from.timestamp() * 1000),
-                    filterPattern=PATTERN,
+                    # With more than a hundred streams it refuses their names: it is asked for the lines of all jobs.
+                    filterPattern=SUMMARY_FILTER,
                     **more,
                 )
             except ClientError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from common.findings import Finding, Level
@@ -322,7 +322,7 @@ def _signals(settings: Mapping[str, Any], trainer: str, finding: Callable, check
         path = ("reward_signals", str(name))
         if trainer == "sac" and not isinstance(values, dict):
             if name == keys.SAC_SIGNAL_SETTING:
-                if judged := keys.judge(str(name), values, keys.RULES[name]):
+                if judged := keys.judge(name, values, keys.RULES[f"reward_signals.{name}"]):
                     yield finding(*judged, *path)
             elif name in keys.OTHER_SIGNALS:
                 yield finding("warning", *keys.of_release(name, keys.OTHER_SIGNALS, "ignored"), *path)
@@ -367,8 +367,6 @@ def _pretraining(
             yield finding("error", what, todo, "pretraining")
 
 
-# In a group these are used as they are, where the trainer's own setting of that name is converted first.
-_GROUP_RULES = keys.RULES | {"learning_rate": keys.Rule("number", usual=(1e-9, 1))}
 # In pretraining, 0 and nothing stand for the trainer's own.
 _MAY_BE_EMPTY = {"batch_size", "num_epoch"}
 
@@ -382,8 +380,6 @@ def _group(
     check_demo: Callable,
 ) -> Generator[Finding, None, list[bool]]:
     name, ends = path[-1], []
-    # VAIL alone has an encoding.
-    vail = _GROUP_RULES["encoding_size"] if values.get("use_vail") else keys.Rule("int()", usual=(1, 4096))
     for key in sorted(required - values.keys()):
         close = keys.elsewhere(key, values, [keys.OTHER_GROUP_KEYS])
         yield finding("error", f"{name} lacks {key}.", f"mlagents-learn can't start without it.{close}", *path, key)
@@ -393,9 +389,12 @@ def _group(
         elif key not in required | optional:
             todo = f"mlagents-learn fails on it.{keys.nearest(key, required | optional)}"
             yield finding("error", f"{name} has no setting {key}.", todo, *path, str(key))
-        elif path == ("pretraining",) and key in _MAY_BE_EMPTY and not value:
+        if key not in required | optional or (path == ("pretraining",) and key in _MAY_BE_EMPTY and not value):
             continue
-        elif judged := keys.judge(key, value, vail if (name, key) == ("gail", "encoding_size") else _GROUP_RULES[key]):
+        rule = keys.RULES[".".join((*path, key))]
+        if key == "encoding_size" and values.get("use_vail"):  # without VAIL, GAIL has no encoding
+            rule = replace(rule, low=1)
+        if judged := keys.judge(key, value, rule):
             yield finding(*judged, *path, key)
         elif key == "demo_path":
             ends = yield from check_demo(value, *path, key)

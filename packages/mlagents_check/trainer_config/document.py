@@ -12,12 +12,13 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
+from common.contract import CONTRACT
 from common.findings import Finding
 
 _DEPTH = 4  # a config has no keys that lie deeper
-MOST_CHARACTERS = 100_000  # of a file; the largest public trainer config has 20,000
-MOST_VALUES = 10_000  # keys, values and what aliases stand for, counted each time
-MOST_LEVELS = 40  # of values inside values
+MOST_CHARACTERS: int = CONTRACT["yaml"]["most_characters"]  # of a file; the largest public trainer config has 20,000
+MOST_VALUES: int = CONTRACT["yaml"]["most_values"]  # keys, values and what aliases stand for, counted each time
+MOST_LEVELS: int = CONTRACT["yaml"]["most_levels"]  # of values inside values
 
 
 class BoundedLoader(yaml.SafeLoader):

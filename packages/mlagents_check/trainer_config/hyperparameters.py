@@ -1,6 +1,6 @@
 """A job's hyperparameters, judged before the job is paid for: names, types and ranges as the container takes them.
 
-A test holds this table against the container's own, which refuses at start what is wrong here.
+The container refuses at start what is an error here: both read `container/contract.json` and `trainer_keys.json`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from common import contract
+from common.contract import CONTRACT, SPEEDUPS
 from common.findings import Finding
 from mlagents_check.trainer_config import keys
 
-IGNORED_PREFIXES = ("sagemaker_", "_tuning_")
-LARGEST = 2**31 - 1
-MOST_OF_RUN_ID = 60
+_LIMITS = CONTRACT["hyperparameters"]
+IGNORED_PREFIXES = tuple(_LIMITS["ignored_prefixes"])
+LARGEST: int = _LIMITS["largest_whole_number"]
+MOST_OF_RUN_ID: int = _LIMITS["longest_run_id"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Option:
 
 
 def _text(text: str) -> str:
-    if not text or "\0" in text or len(text) > 400:
+    if not text or "\0" in text or len(text) > _LIMITS["longest_text"]:
         raise ValueError
     return text
 
@@ -82,95 +85,36 @@ def _goal(text: str) -> float:
     return _finite(text.rpartition("=")[2])
 
 
-LEVERS = (
-    *("threads", "lookups", "sessions", "minibatches", "experiences", "returns"),
-    *("waiting", "brains", "ahead", "columns", "messages"),
-)
-"""What the container can make the trainer faster with."""
-
-
 def _levers(text: str) -> str:
-    if text not in ("all", "none") and not {name.strip() for name in text.split(",")} <= set(LEVERS):
+    if text not in ("all", "none") and not {name.strip() for name in text.split(",")} <= set(SPEEDUPS):
         raise ValueError
     return text
 
 
-OPTIONS: Mapping[str, Option] = {
-    "env": Option(_text),
-    "run-id": Option(_text),
-    "trainer-config": Option(_text),
-    "curriculum": Option(_text),
-    "sampler": Option(_text),
-    "lesson": Option(_whole, 0),
-    "num-envs": Option(_count_or_auto, 1, 512),
-    "seed": Option(_whole, -1, 2**31 - 1),
-    "save-freq": Option(_whole, 1),
-    "keep-checkpoints": Option(_whole, 2),
-    "base-port": Option(_count_or_auto, 1024, 65000),
-    "no-graphics": Option(_switch),
-    "slow": Option(_switch),
-    "env-args": Option(_words),
-    "debug": Option(_switch),
-    "levers": Option(_levers),
-    "stop-at-reward": Option(_goal),
-    "stall-timeout": Option(_finite, 1),
-    "max-restarts": Option(_whole, 0),
+_READERS = {
+    "text": _text,
+    "whole number": _whole,
+    "number": _finite,
+    "switch": _switch,
+    "whole number or auto": _count_or_auto,
+    "words": _words,
+    "speed-ups": _levers,
+    "reward goal": _goal,
 }
 
+
+def _options(table: Mapping[str, Any]) -> dict[str, Option]:
+    return {
+        name: Option(_READERS[row["type"]], row.get("least", -math.inf), row.get("most", math.inf))
+        for name, row in table.items()
+    }
+
+
+OPTIONS: Mapping[str, Option] = _options(_LIMITS["options"])
 # Trainer keys that a job may override. Stricter than the config itself, where text may stand for a number.
-_KEYS: Mapping[str, Option] = {
-    "trainer": Option(_text),
-    "max_steps": Option(_whole, 1),
-    "batch_size": Option(_whole, 1),
-    "buffer_size": Option(_whole, 1),
-    "learning_rate": Option(_finite, 1e-12, 1),
-    "learning_rate_schedule": Option(_text),
-    "beta": Option(_finite, 0),
-    "epsilon": Option(_finite, 0),
-    "lambd": Option(_finite, 0, 1),
-    "num_epoch": Option(_whole, 1),
-    "hidden_units": Option(_whole, 1),
-    "num_layers": Option(_whole, 0),
-    "normalize": Option(_switch),
-    "time_horizon": Option(_whole, 1),
-    "summary_freq": Option(_whole, 1),
-    "use_recurrent": Option(_switch),
-    "memory_size": Option(_whole, 4),
-    "sequence_length": Option(_whole, 1),
-    "vis_encode_type": Option(_text),
-    "buffer_init_steps": Option(_whole, 0),
-    "init_entcoef": Option(_finite, 0),
-    "num_update": Option(_whole, 1),
-    "train_interval": Option(_whole, 1),
-    "tau": Option(_finite, 0, 1),
-    "save_replay_buffer": Option(_switch),
-    "batches_per_epoch": Option(_whole, 1),
-    "demo_path": Option(_text),
-    "pretraining.strength": Option(_finite, 0),
-    "pretraining.demo_path": Option(_text),
-    "pretraining.steps": Option(_whole, 0),
-    "pretraining.batch_size": Option(_whole, 1),
-    "pretraining.num_epoch": Option(_whole, 1),
-    "pretraining.samples_per_update": Option(_whole, 0),
-    "reward_signals.reward_signal_num_update": Option(_whole, 1),
-}
-_SIGNAL_KEYS: Mapping[str, Option] = {
-    "strength": Option(_finite, 0),
-    "gamma": Option(_finite, 0, 1),
-    "encoding_size": Option(_whole, 1),
-    "learning_rate": Option(_finite, 1e-12, 1),
-    "demo_path": Option(_text),
-    "use_actions": Option(_switch),
-    "use_vail": Option(_switch),
-}
-TRAINER_KEYS: Mapping[str, Option] = {
-    **_KEYS,
-    **{
-        f"reward_signals.{signal}.{key}": _SIGNAL_KEYS[key]
-        for signal, (required, optional) in keys.REWARD_SIGNALS.items()
-        for key in sorted(required | optional)
-    },
-}
+TRAINER_KEYS: Mapping[str, Option] = _options(
+    {name: row for name, row in contract.TRAINER_KEYS.items() if "type" in row}
+)
 
 _EXPECTED = {
     _text: "a name",
@@ -179,7 +123,7 @@ _EXPECTED = {
     _count_or_auto: "a whole number or auto",
     _switch: "true or false",
     _finite: "a number",
-    _levers: f"all, none or some of {', '.join(LEVERS)}, with commas between",
+    _levers: f"all, none or some of {', '.join(SPEEDUPS)}, with commas between",
     _goal: "a reward such as 80, or 3DBall=80",
 }
 

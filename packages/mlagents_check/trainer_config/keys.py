@@ -1,6 +1,6 @@
 """What each key of a trainer config must be, as ML-Agents 0.11.0 reads it.
 
-A test holds these tables against the source of the installed wheel, so that they can't drift from it.
+The table itself is `container/trainer_keys.json`. A test holds it against the source of the installed wheel.
 """
 
 from __future__ import annotations
@@ -15,53 +15,42 @@ from typing import Any, Literal
 
 import yaml
 
+from common.contract import TRAINER_KEYS
 from mlagents_check.trainer_config.document import LOADER
 
-TRAINERS = ("ppo", "sac", "offline_bc")
+TRAINERS: tuple[str, ...] = tuple(TRAINER_KEYS["trainer"]["choices"])
 
-_COMMON_RL = ("batch_size", "buffer_size", "hidden_units", "learning_rate", "max_steps", "normalize", "num_layers")
-_COMMON_RL += ("time_horizon", "sequence_length", "summary_freq", "use_recurrent", "memory_size", "reward_signals")
 
-# What the trainers refuse to start without.
-REQUIRED: Mapping[str, frozenset[str]] = {
-    "ppo": frozenset((*_COMMON_RL, "beta", "epsilon", "lambd", "num_epoch")),
-    "sac": frozenset((*_COMMON_RL, "buffer_init_steps", "init_entcoef", "num_update", "tau", "vis_encode_type")),
-    "offline_bc": frozenset(
-        ("batch_size", "summary_freq", "max_steps", "batches_per_epoch", "use_recurrent", "hidden_units")
-    ).union(("learning_rate", "num_layers", "sequence_length", "memory_size", "demo_path")),
-}
+def _read_by(trainer: str, how: str, group: str = "") -> frozenset[str]:
+    """Names of the keys of a group that a trainer requires, or reads where they are there."""
+    start = f"{group}." if group else ""
+    names = [
+        name.removeprefix(start)
+        for name, row in TRAINER_KEYS.items()
+        if name.startswith(start) and trainer in row.get(how, ())
+    ]
+    return frozenset(name for name in names if "." not in name)
 
-# What they read if it is there.
-OPTIONAL: Mapping[str, frozenset[str]] = {
-    "ppo": frozenset(("learning_rate_schedule", "vis_encode_type", "pretraining")),
-    "sac": frozenset(("learning_rate_schedule", "pretraining", "train_interval", "save_replay_buffer")),
-    "offline_bc": frozenset(("normalize",)),
-}
+
+# What the trainers refuse to start without, and what they read if it is there.
+REQUIRED: Mapping[str, frozenset[str]] = {trainer: _read_by(trainer, "required") for trainer in TRAINERS}
+OPTIONAL: Mapping[str, frozenset[str]] = {trainer: _read_by(trainer, "optional") for trainer in TRAINERS}
 
 # Set by mlagents-learn itself; in a section they would move its files.
 RESERVED = frozenset(("summary_path", "model_path", "keep_checkpoints"))
 
-KNOWN = frozenset({"trainer"}.union(*REQUIRED.values(), *OPTIONAL.values()))
+KNOWN = frozenset(name for name in TRAINER_KEYS if "." not in name)
 
-REWARD_SIGNALS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {  # name: (required, optional)
-    "extrinsic": (frozenset(("strength", "gamma")), frozenset()),
-    "curiosity": (frozenset(("strength", "gamma", "encoding_size")), frozenset(("learning_rate",))),
-    "gail": (
-        frozenset(("strength", "gamma", "demo_path")),
-        frozenset(("encoding_size", "learning_rate", "use_actions", "use_vail")),
-    ),
+# Of a reward signal and of pretraining: what it requires, and what it reads if it is there.
+REWARD_SIGNALS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    name: (_read_by("ppo", "required", f"reward_signals.{name}"), _read_by("ppo", "optional", f"reward_signals.{name}"))
+    for name in ("extrinsic", "curiosity", "gail")
 }
 SAC_SIGNAL_SETTING = "reward_signal_num_update"  # stands among the signals, and SAC alone knows it
-
-PRETRAINING = (
-    frozenset(("strength", "demo_path", "steps")),
-    frozenset(("batch_size", "num_epoch", "samples_per_update")),
-)
+PRETRAINING = (_read_by("ppo", "required", "pretraining"), _read_by("ppo", "optional", "pretraining"))
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "trainer": TRAINERS,
-    "learning_rate_schedule": ("linear", "constant"),
-    "vis_encode_type": ("simple", "nature_cnn", "resnet"),
+    name: tuple(row["choices"]) for name, row in TRAINER_KEYS.items() if "choices" in row
 }
 
 
@@ -230,45 +219,13 @@ class Rule:
     usual: tuple[float, float] = (-math.inf, math.inf)
 
 
-RULES: Mapping[str, Rule] = {
-    "trainer": Rule("choice"),
-    "batch_size": Rule("whole", usual=(1, 100_000)),
-    "batches_per_epoch": Rule("whole", low=1),
-    "beta": Rule("float()", usual=(0, 1)),
-    "buffer_init_steps": Rule("number", usual=(0, math.inf)),
-    "buffer_size": Rule("number", usual=(1, 10_000_000)),
-    "demo_path": Rule("path"),
-    "encoding_size": Rule("int()", low=1, usual=(1, 4096)),
-    "epsilon": Rule("float()", usual=(0, 1)),
-    "gamma": Rule("number", usual=(0, 1)),
-    "hidden_units": Rule("int()", low=1, usual=(1, 4096)),
-    "init_entcoef": Rule("float()", low=1e-9, usual=(1e-9, 100)),
-    "lambd": Rule("number", usual=(0, 1)),
-    "learning_rate": Rule("float()", low=1e-12, usual=(1e-9, 1)),
-    "learning_rate_schedule": Rule("choice"),
-    "max_steps": Rule("float()", low=1),
-    "memory_size": Rule("whole"),
-    "normalize": Rule("truth"),
-    "num_epoch": Rule("whole", low=1, usual=(1, 100)),
-    "num_layers": Rule("int()", usual=(1, 10)),
-    "num_update": Rule("whole", low=1, usual=(1, 100)),
-    "pretraining": Rule("mapping"),
-    "reward_signal_num_update": Rule("whole", usual=(1, 100)),
-    "reward_signals": Rule("mapping"),
-    "samples_per_update": Rule("whole"),
-    "save_replay_buffer": Rule("truth"),
-    "sequence_length": Rule("whole"),
-    "steps": Rule("number", usual=(0, math.inf)),
-    "strength": Rule("number", usual=(0, math.inf)),
-    "summary_freq": Rule("number"),
-    "tau": Rule("float()", usual=(0, 1)),
-    "time_horizon": Rule("number", usual=(1, math.inf)),
-    "train_interval": Rule("number", usual=(1, math.inf)),
-    "use_actions": Rule("truth"),
-    "use_recurrent": Rule("truth"),
-    "use_vail": Rule("truth"),
-    "vis_encode_type": Rule("choice"),
-}
+def _rule(read_as: Kind, low: float | None = None, usual: tuple[float | None, float | None] = (None, None)) -> Rule:
+    least, most = usual
+    return Rule(read_as, low, (-math.inf if least is None else least, math.inf if most is None else most))
+
+
+RULES: Mapping[str, Rule] = {name: _rule(**row["in_config"]) for name, row in TRAINER_KEYS.items()}
+"""Of each key by its dotted name."""
 
 
 def nearest(name: Any, known: Any) -> str:

@@ -1,13 +1,11 @@
 """The tables of keys say what the installed wheel and the container really read."""
 
 import ast
-import json
-import subprocess
 
 import pytest
 
-from common import ROOT
-from mlagents_check.trainer_config import hyperparameters, keys, lessons
+from common import contract
+from mlagents_check.trainer_config import keys, lessons
 
 
 @pytest.fixture(scope="module")
@@ -143,34 +141,16 @@ def test_samplers(wheel):
         assert arguments(path, cls) == (set(lessons.SAMPLERS[name]), {"seed"})
 
 
-def test_every_known_key_has_a_rule():
-    groups = [keys.PRETRAINING, *keys.REWARD_SIGNALS.values()]
-    assert keys.RULES.keys() == keys.KNOWN.union(
-        *(part for group in groups for part in group), {keys.SAC_SIGNAL_SETTING}
-    )
+def test_the_contract_names_the_installed_version(wheel):
+    (found,) = wheel.parent.glob("mlagents-*.dist-info")
+    assert found.name == f"mlagents-{contract.CONTRACT['mlagents']}.dist-info"
 
 
-CONTAINER_TABLE = """
-import hyperparameters as h, json
-table = {e.name: [e.read.__name__, e.least, e.most] for e in h.KNOWN.values()}
-print(json.dumps([table, h.IGNORED_PREFIXES, [h.LARGEST, h.MOST_OF_RUN_ID], h.levers.NAMES]))
-"""
-# The container's readers by the names of the helpers' own.
-READERS = {"_whole": "whole", "_finite": "number", "_switch": "switch", "_count_or_auto": "count_or_auto"}
-READERS |= {"_goal": "reward_goal", "_text": "text", "_words": "words", "_levers": "read_levers"}
+def test_every_name_of_the_table_is_of_a_known_group():
+    groups = {"pretraining", "reward_signals", *(f"reward_signals.{name}" for name in keys.REWARD_SIGNALS)}
+    assert {name.rpartition(".")[0] for name in contract.TRAINER_KEYS} == {"", *groups}
 
 
-def test_hyperparameters_are_the_containers(trainer):
-    done = subprocess.run(
-        [trainer.python, "-c", CONTAINER_TABLE], cwd=ROOT / "container", capture_output=True, text=True, check=True
-    )
-    table, ignored, limits, levers = json.loads(done.stdout)
-    infinity = float("inf")
-    every = {**hyperparameters.OPTIONS, **hyperparameters.TRAINER_KEYS}
-    assert {name: [READERS[option.read.__name__], option.least, option.most] for name, option in every.items()} == {
-        name: [reader, -infinity if least is None else least, infinity if most is None else most]
-        for name, (reader, least, most) in table.items()
-    }
-    assert tuple(ignored) == hyperparameters.IGNORED_PREFIXES
-    assert tuple(levers) == hyperparameters.LEVERS
-    assert limits == [hyperparameters.LARGEST, hyperparameters.MOST_OF_RUN_ID]
+def test_the_containers_line_is_read_by_the_contracts_pattern():
+    line = "train: " + contract.CONTRACT["log"]["says_resumed"] % {"brain": "Big Ball", "step": 120}
+    assert contract.RESUMED.search(line).groupdict() == {"brain": "Big Ball", "step": "120"}

@@ -176,7 +176,7 @@ def edges():
     groups.append(("sac", CURIOSITY, ("reward_signals",), {keys.SAC_SIGNAL_SETTING}, "number"))
     for label, base, path, members, numbers in groups:
         for key in sorted(members):
-            kind = keys.RULES[key].kind
+            kind = keys.RULES[".".join((*path, key))].kind
             for value in (*EDGES.get(kind, EDGES[numbers]), *keys.CHOICES.get(key, ())):
                 changes = copy.deepcopy(base)
                 inner = changes

@@ -1,0 +1,21 @@
+"""What this container and the programs that start it agree on: names, paths, log lines, hyperparameters.
+
+Both sides read `contract.json` and, for the keys of the trainer configuration, `trainer_keys.json`. A row there holds
+the key's meaning, its type and bounds as a hyperparameter, the trainers that require it and those that read it where
+it is there, and under `in_config` how ML-Agents reads it from the file: below `low` nothing is learned, and a value
+outside of `usual` is allowed but rarely intended.
+"""
+
+import json
+import os
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def _load(name):
+    with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
+        return json.load(file)
+
+
+CONTRACT = _load("contract.json")
+TRAINER_KEYS = _load("trainer_keys.json")
