@@ -132,7 +132,8 @@ class Connection:
         ConnectError
             If the embedded AWS that this connection led to is no longer there.
         """
-        self.check_alive(self)
+        if self.endpoint:
+            self.check_alive(self)
         return self.session.client(service, config=config)
 
     @contextlib.contextmanager

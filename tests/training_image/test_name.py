@@ -81,7 +81,7 @@ def test_a_module_of_a_package_is_named_with_its_folder(folder):
 
 
 def test_naming_needs_no_docker():
-    code = "import sys; from helpers import image; image.read, image.locate; sys.exit('docker' in sys.modules)"
+    code = "import sys; import training_image as image; image.read, image.locate; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -12,7 +12,7 @@ import sagemaker_local as embedded
 from helpers import aws, training
 from training_image import Image
 
-PROGRAM = Path(__file__).parents[1] / "sagemaker_local" / "program.py"
+PROGRAM = Path(__file__).parents[2] / "sagemaker_local" / "program.py"
 IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
 SUMMARY = (
     "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: {} s Mean Reward: {}. Std of Reward: 0.250. Training."
