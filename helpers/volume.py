@@ -11,30 +11,24 @@ import base64
 import hashlib
 import io
 import math
-import os
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from s3transfer.subscribers import BaseSubscriber
 from tqdm import tqdm
 
+from common import bar, file_hashes
 from common.aws_session import Connection, explained
 from common.contract import CHANNEL, LIST_OF_HASHES
 from common.local_paths import local_path
-from mlagents_check.unity_build.listing import is_left_out
+from mlagents_check.unity_build.listing import walk
 
 TRANSFER = TransferConfig(multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=16)
-
-STILL = 2 * 10**9  # ns
-HASHED: dict[tuple[str, int, int, int, int, int], bytes] = {}  # path and state of a file -> its SHA-256
-ETAGS: dict[bytes, str] = {}  # SHA-256 of a content -> its ETag
 
 
 class VolumeError(RuntimeError):
@@ -43,9 +37,9 @@ class VolumeError(RuntimeError):
 
 @dataclass(frozen=True)
 class VolumeFile:
-    """One file: where it is, its name below the folder, size in bytes, time of change in ns, and SHA-256.
+    """One file: its path, name below the folder, size in bytes, time of change in ns, and SHA-256.
 
-    `content` is set for one that is made here, and lies in no folder.
+    `content` is set for `SHA256SUMS`, which exists in memory alone.
     """
 
     path: Path
@@ -78,9 +72,8 @@ class Volume:
     def sums(self) -> VolumeFile:
         """The list of all names and hashes, `SHA256SUMS`."""
         text = "".join(f"{file.sha256.hex()}  {file.name}\n" for file in self.files).encode()
-        return VolumeFile(
-            self.folder / LIST_OF_HASHES, LIST_OF_HASHES, len(text), 0, hashlib.sha256(text).digest(), text
-        )
+        name, sha256 = LIST_OF_HASHES, hashlib.sha256(text).digest()
+        return VolumeFile(self.folder / name, name, len(text), 0, sha256, text)
 
     @property
     def digest(self) -> str:
@@ -92,14 +85,32 @@ class Volume:
         """Bytes in all files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def prefix(self) -> str:
+        """What the S3 keys of this content begin with."""
+        return f"{CHANNEL}/{self.digest}/"
+
     def uri(self, bucket: str) -> str:
-        """Return the place in `bucket` that belongs to this content."""
-        return f"s3://{bucket}/{CHANNEL}/{self.digest}/"
+        """Return the place of this content in a bucket."""
+        return f"s3://{bucket}/{self.prefix}"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What an upload did: the place, how many files and bytes were sent or were there already, and what was removed."""
+    """What an upload did.
+
+    Attributes
+    ----------
+    uri : str
+        The place, such as ``"s3://bucket/unity-volume/0123456789abcdef/"``.
+    files, size : int
+        The folder's files, and their bytes.
+    sent_files, sent_size : int
+        Those that were not in S3 before.
+    seconds : float
+    removed : tuple of str
+        Names of objects that were there and are not in the folder.
+    """
 
     uri: str
     files: int
@@ -109,92 +120,78 @@ class Upload:
     seconds: float
     removed: tuple[str, ...] = ()
 
+    @property
+    def prefix(self) -> str:
+        """What the keys of all its objects begin with."""
+        return self.uri.split("/", 3)[3]
+
     def __str__(self) -> str:
-        kept = self.files - self.sent_files
-        removed = f"\nremoved there, for it is not in the folder: {', '.join(self.removed)}" if self.removed else ""
+        files = "1 file" if self.sent_files == 1 else f"{self.sent_files} files"
+        removed = f"\nremoved from S3, because not in the folder: {', '.join(self.removed)}" if self.removed else ""
         return (
-            f"{self.uri}\n{self.sent_files} files ({self.sent_size / 1e6:.1f} MB) sent, "
-            f"{kept} there already, in {self.seconds:.1f} s{removed}"
+            f"{self.uri}\n{files} ({self.sent_size / 1e6:.1f} MB) sent, "
+            f"{self.files - self.sent_files} there already, in {self.seconds:.1f} s{removed}"
         )
 
 
 def read(folder: str | Path) -> Volume:
-    """Read the folder and hash its files.
+    """Read the folder and hash its files; a file that has not changed since is not read again.
 
     Parameters
     ----------
     folder : str or Path
-        Such as ``"unity-volume"``. READMEs at its top, macOS's and Git's files and Unity's
-        ``*_BackUpThisFolder_*`` do not count.
+        Such as ``"unity-volume"``. READMEs at its top, files of macOS and Git, and Unity's ``*_BackUpThisFolder_*`` do
+        not count.
 
     Raises
     ------
     VolumeError
-        If there is no such folder, nothing in it, a link in place of a file, or a name that S3 or a job could not take.
+        If there is no such folder, it is empty, or it holds a link, a file that can't be read, or a name that S3 or a
+        job could not take.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise VolumeError(f"Expected the folder {folder}, found none. Check its name and run notebook 01.")
-    paths = sorted(list_files(folder), key=lambda path: path.relative_to(folder).as_posix())
-    if not paths:
-        raise VolumeError(f"Expected a Unity build in {folder}, found no file to upload. Run notebook 01.")
-    with ThreadPoolExecutor() as pool:
-        return Volume(folder, tuple(pool.map(lambda path: read_file(folder, path), paths)))
+        raise VolumeError(f"Expected the folder {folder}, found none. Check its name and run notebook 1.")
+    listing = walk(folder)
+    for entry in listing.entries:
+        if entry.kind == "link":
+            raise VolumeError(
+                f"Expected files and folders in {folder}, found the symbolic link {entry.path}. S3 keeps no links: put "
+                "the file or folder itself there."
+            )
+        if entry.kind != "file":
+            raise VolumeError(
+                f"Expected files that can be read in {folder}, found that {entry.path} is {entry.kind}. Remove it, or "
+                "change its permissions."
+            )
+    for name in (*listing.folders, *listing.files):
+        try:
+            local_path(name)
+        except ValueError as error:
+            raise VolumeError(f"Expected names that S3 takes in {folder}, found {name!r}: {error}.") from error
+    if not listing.files:
+        raise VolumeError(f"Expected a Unity build in {folder}, found no file to upload. Run notebook 1.")
+    hashed = file_hashes.hash_files(folder / name for name in listing.files)
+    return Volume(
+        folder,
+        tuple(
+            VolumeFile(folder / name, name, state.st_size, state.st_mtime_ns, sha256)
+            for name, (state, sha256) in zip(listing.files, hashed, strict=True)
+        ),
+    )
 
 
-def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that belong to the volume. Raises as `read` does."""
-    for place, folders, names in os.walk(folder):
-        at_top = Path(place) == folder
-        folders[:] = [name for name in folders if not is_left_out(name, at_top)]
-        for name in folders + [name for name in names if not is_left_out(name, at_top)]:
-            path = Path(place, name)
-            if path.is_symlink():
-                raise VolumeError(
-                    f"Expected files and folders in {folder}, found the symbolic link "
-                    f"{path.relative_to(folder)}. S3 keeps no links: put the file or folder itself there."
-                )
-            try:
-                local_path(path.relative_to(folder).as_posix())
-            except ValueError as error:
-                raise VolumeError(f"Expected names that S3 takes in {folder}, found {str(path)!r}: {error}.") from error
-            if name in names:
-                yield path
-
-
-def read_file(folder: Path, path: Path) -> VolumeFile:
-    """Hash one file, unless this process did so and it has not changed since."""
-    before = path.stat()
-    state = (str(path.absolute()), before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns)
-    sha256 = HASHED.get(state)
-    if sha256 is None:
-        with path.open("rb") as file:
-            sha256 = hash_stream(file).digest()
-        # A change within the clock's resolution would not show: only what has been still for a while is remembered.
-        if max(before.st_mtime_ns, before.st_ctime_ns) < time.time_ns() - STILL:
-            HASHED[state] = sha256
-    return VolumeFile(path, path.relative_to(folder).as_posix(), before.st_size, before.st_mtime_ns, sha256)
-
-
-def hash_stream(stream: BinaryIO, kind: str = "sha256", size: float = math.inf) -> "hashlib._Hash":
-    """Hash a stream to its end, or so many bytes of it."""
-    digest = hashlib.new(kind, usedforsecurity=False)
-    while size > 0 and (block := stream.read(int(min(2**20, size)))):
-        digest.update(block)
-        size -= len(block)
-    return digest
-
-
-def upload(connection: Connection, folder: str | Path, *, progress: bool = True) -> Upload:
+def upload(s3: Any, bucket: str, folder: str | Path, *, progress: bool = True) -> Upload:
     """Upload the folder to the place that its content names.
 
-    S3 checks each file, or each 16 MiB part of a larger one, against a SHA-256 made here. What is there already
-    with its content is not sent again, so an upload that was cut off goes on where it was. To know what is there takes
-    one listing (of 1,000 files a page). What does not belong there is removed.
+    S3 checks each file, or each 16 MiB part of a larger one, against its SHA-256. A file that is there already
+    with the same content is not sent again, so an upload that was cut off continues where it was. Finding out takes one
+    listing (of 1,000 files a page). Objects that do not belong there are deleted.
 
     Parameters
     ----------
-    connection : Connection
+    s3 : boto3 client of S3
+    bucket : str
     folder : str or Path
     progress : bool
         Show a progress bar in bytes.
@@ -202,25 +199,26 @@ def upload(connection: Connection, folder: str | Path, *, progress: bool = True)
     Raises
     ------
     VolumeError
-        As `read` does, and if a file changed while it was uploaded.
+        As `read` does, and if a file changed during the upload.
     botocore.exceptions.ClientError
         If S3 refuses.
     """
     start = time.monotonic()
     volume = read(folder)
-    with explained(connection, VolumeError, "What has arrived stays there; the same cell then sends the rest."):
-        missing, foreign = compare(connection, volume)
-        s3 = connection.client("s3")
+    with explained(s3, VolumeError, "What has arrived stays there; the same cell then sends the rest."):
+        missing, foreign = compare(s3, bucket, volume)
         for name in foreign:
-            s3.delete_object(Bucket=connection.bucket, Key=f"{CHANNEL}/{volume.digest}/{name}")
+            s3.delete_object(Bucket=bucket, Key=volume.prefix + name)
         sent = [file for file in missing if file.content is None]
         size = sum(file.size for file in sent)
-        with tqdm(
-            total=size, unit="B", unit_scale=True, desc="upload", disable=not (progress and sent), file=sys.stdout
-        ) as bar:
-            send(connection, volume, missing, bar)
+        shown = bar.make(total=size, unit="B", unit_scale=True, desc="upload") if progress and sent else None
+        try:
+            send(s3, bucket, volume, missing, shown)
+        finally:
+            if shown is not None:
+                shown.close()
     return Upload(
-        uri=volume.uri(connection.bucket),
+        uri=volume.uri(bucket),
         files=len(volume.files),
         size=volume.size,
         sent_files=len(sent),
@@ -231,7 +229,7 @@ def upload(connection: Connection, folder: str | Path, *, progress: bool = True)
 
 
 def locate(connection: Connection, folder: str | Path) -> str:
-    """Return the S3 URI of the folder's content, and make sure that this and nothing else is there.
+    """Return the S3 URI of the folder's content, after checking that its objects are there, and no others.
 
     Raises
     ------
@@ -241,36 +239,34 @@ def locate(connection: Connection, folder: str | Path) -> str:
     """
     volume = read(folder)
     with explained(connection, VolumeError, "Nothing was launched."):
-        missing, foreign = compare(connection, volume)
+        missing, foreign = compare(connection.client("s3"), connection.bucket, volume)
     if missing or foreign:
         found = [f"{len(missing)} of them missing or different ({missing[0].name})"] if missing else []
         found += [f"{len(foreign)} that do not belong there ({foreign[0]})"] if foreign else []
         raise VolumeError(
             f"Expected the {len(volume.files)} files of {folder} and {LIST_OF_HASHES} at "
-            f"{volume.uri(connection.bucket)}, found {' and '.join(found)}. Run notebook 02, which uploads the folder "
+            f"{volume.uri(connection.bucket)}, found {' and '.join(found)}. Run notebook 2, which uploads the folder "
             "as it is now and removes what does not belong to it."
         )
     return volume.uri(connection.bucket)
 
 
-def compare(connection: Connection, volume: Volume) -> tuple[list[VolumeFile], list[str]]:
+def compare(s3: Any, bucket: str, volume: Volume) -> tuple[list[VolumeFile], list[str]]:
     """Compare what S3 holds with the volume.
 
-    One listing tells size and ETag of all objects. Where S3 encrypts with its own keys, as it does by default, an ETag
-    is made of the content's MD5. An object whose ETag is another one (as under a KMS key) is asked for its SHA-256.
+    One listing gives size and ETag of all objects. Where S3 encrypts with its own keys, as it does by default, an ETag
+    is made of the content's MD5. Where the ETag differs (as under a KMS key), S3 is asked for the object's SHA-256.
 
     Returns
     -------
     missing : list of VolumeFile
         Those that are not there with their content; `SHA256SUMS` comes last.
     foreign : list of str
-        Names of all else below the volume's place.
+        Names of all other objects with the volume's prefix.
     """
-    s3 = connection.client("s3")
-    prefix = f"{CHANNEL}/{volume.digest}/"
     there = {
-        found["Key"].removeprefix(prefix): found
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=connection.bucket, Prefix=prefix)
+        found["Key"].removeprefix(volume.prefix): found
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=volume.prefix)
         for found in page.get("Contents", [])
         if found["Size"] or not found["Key"].endswith("/")  # the S3 console's mark of a folder
     }
@@ -281,7 +277,7 @@ def compare(connection: Connection, volume: Volume) -> tuple[list[VolumeFile], l
             return False
         if found["ETag"].strip('"') == etag(file):
             return True
-        head = s3.head_object(Bucket=connection.bucket, Key=found["Key"], ChecksumMode="ENABLED")
+        head = s3.head_object(Bucket=bucket, Key=found["Key"], ChecksumMode="ENABLED")
         held, _, _ = head.get("ChecksumSHA256", "").partition("-")  # what follows is the number of parts
         return base64.b64decode(held) == hash_parts(file, "sha256")[0]
 
@@ -292,45 +288,55 @@ def compare(connection: Connection, volume: Volume) -> tuple[list[VolumeFile], l
 
 
 def etag(file: VolumeFile) -> str:
-    """Return a file's ETag as S3 makes it of content that it does not encrypt with a key of ours."""
-    if file.sha256 not in ETAGS:
+    """Return a file's ETag as S3 makes it where it encrypts with its own keys; remembered by content."""
+    key = f"etag {file.sha256.hex()} {TRANSFER.multipart_threshold} {TRANSFER.multipart_chunksize}"
+    if not (known := file_hashes.recall([key])):
         digest, parts = hash_parts(file, "md5")
-        ETAGS[file.sha256] = digest.hex() + parts
-    return ETAGS[file.sha256]
+        known = {key: (digest.hex() + parts).encode()}
+        file_hashes.remember(known)
+    return known[key].decode()
 
 
 def hash_parts(file: VolumeFile, kind: str) -> tuple[bytes, str]:
     """Hash a file as S3 hashes one that `send` sent: the hash, and ``-<number of parts>`` where it went in parts."""
     with file.open() as stream:
         if file.size < TRANSFER.multipart_threshold:
-            return hash_stream(stream, kind).digest(), ""
+            return hash_stream(stream, kind), ""
         size = TRANSFER.multipart_chunksize
-        parts = [hash_stream(stream, kind, size).digest() for _ in range(0, file.size, size)]
-    return hash_stream(io.BytesIO(b"".join(parts)), kind).digest(), f"-{len(parts)}"
+        parts = [hash_stream(stream, kind, size) for _ in range(0, file.size, size)]
+    return hash_stream(io.BytesIO(b"".join(parts)), kind), f"-{len(parts)}"
+
+
+def hash_stream(stream: BinaryIO, kind: str, size: float = math.inf) -> bytes:
+    """Hash a stream to its end, or at most `size` bytes of it."""
+    digest = hashlib.new(kind, usedforsecurity=False)
+    while size > 0 and (block := stream.read(int(min(2**20, size)))):
+        digest.update(block)
+        size -= len(block)
+    return digest.digest()
 
 
 class ShowProgress(BaseSubscriber):
     """Passes the bytes that s3transfer sends on to a progress bar."""
 
-    def __init__(self, bar: tqdm):
-        self.bar = bar
+    def __init__(self, shown: tqdm):
+        self.shown = shown
 
     def on_progress(self, future, bytes_transferred, **kwargs):
         """Count the bytes of one block; negative where a block is sent again."""
-        self.bar.update(bytes_transferred)
+        self.shown.update(bytes_transferred)
 
 
-def send(connection: Connection, volume: Volume, files: list[VolumeFile], bar: tqdm) -> None:
+def send(s3: Any, bucket: str, volume: Volume, files: list[VolumeFile], shown: tqdm | None) -> None:
     """Send files in parallel. Raises as `upload` does."""
-    s3 = connection.client("s3")
     with create_transfer_manager(s3, TRANSFER) as manager:
         futures = [
             manager.upload(
                 str(file.path) if file.content is None else file.open(),
-                connection.bucket,
-                key(volume, file),
+                bucket,
+                volume.prefix + file.name,
                 extra_args=checksum(file),
-                subscribers=[ShowProgress(bar)] if file.content is None else [],
+                subscribers=[ShowProgress(shown)] if shown is not None and file.content is None else [],
             )
             for file in files
         ]
@@ -340,17 +346,12 @@ def send(connection: Connection, volume: Volume, files: list[VolumeFile], bar: t
         now = file.path.stat() if file.content is None else None
         if now and (now.st_size, now.st_mtime_ns) != (file.size, file.changed):
             # What lies in S3 now may not be what the hash names.
-            s3.delete_object(Bucket=connection.bucket, Key=key(volume, file))
+            s3.delete_object(Bucket=bucket, Key=volume.prefix + file.name)
             raise VolumeError(f"{file.name} changed while it was uploaded. Run the cell again.")
 
 
-def key(volume: Volume, file: VolumeFile) -> str:
-    """Return a file's S3 key."""
-    return f"{CHANNEL}/{volume.digest}/{file.name}"
-
-
 def checksum(file: VolumeFile) -> dict[str, str]:
-    """Return the arguments by which S3 checks a file: the known hash, or one for each part of a large file."""
+    """Return the arguments that make S3 check a file: its known hash, or one for each part of a large file."""
     arguments = {"ChecksumAlgorithm": "SHA256"}
     if file.size < TRANSFER.multipart_threshold:
         arguments["ChecksumSHA256"] = base64.b64encode(file.sha256).decode()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
+from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.credentials import Credentials
@@ -229,12 +230,17 @@ class BoundSession(botocore.session.Session):
         return ConfiguredEndpointProvider(self.full_config, self.get_scoped_config(), service, self.environ).provide()
 
 
-def require_elsewhere(endpoint: str | None) -> None:
-    """Refuse an address of this machine as one of AWS. Raises `ConnectError`."""
+def is_this_machine(endpoint: str | None) -> bool:
+    """Return whether an address is a loopback address."""
     host = urlsplit(endpoint or "").hostname or ""
     with contextlib.suppress(ValueError):
-        host = "localhost" if ipaddress.ip_address(host).is_loopback else host
-    if host == "localhost":
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def require_elsewhere(endpoint: str | None) -> None:
+    """Refuse an address of this machine as one of AWS. Raises `ConnectError`."""
+    if is_this_machine(endpoint):
         raise ConnectError(
             f'Expected target "aws" to be AWS, found the address {endpoint} of this machine in your settings. Unset '
             "AWS_ENDPOINT_URL and the like, and AWS_CONFIG_FILE if it names a file of the embedded AWS, or take "
@@ -318,44 +324,64 @@ def is_throttled(error: Exception) -> bool:
     return isinstance(error, ClientError) and code(error) in THROTTLED
 
 
-def explain_silence(connection: Connection, error: Exception) -> str:
-    """Say why a request has no answer that holds, and what to do; empty where AWS answered, be it with a refusal."""
-    told = f"{str(error).rstrip('.')}."
-    if has_expired(error) and not connection.endpoint:
+def find_embedded(place: Any) -> str:
+    """Return the embedded AWS's address where a connection or a boto3 client leads there; empty for AWS."""
+    if isinstance(place, BaseClient):
+        return place.meta.endpoint_url if is_this_machine(place.meta.endpoint_url) else ""
+    return place.endpoint or ""
+
+
+def explain_silence(place: Any, error: Exception) -> str:
+    """Say why a request failed for a reason that has nothing to do with what was asked, and what to do.
+
+    Parameters
+    ----------
+    place : Connection or boto3 client
+        What made the request.
+    error : Exception
+
+    Returns
+    -------
+    str
+        Empty where the service did respond, be it with a refusal.
+    """
+    endpoint = find_embedded(place)
+    words = f"{str(error).rstrip('.')}."
+    if has_expired(error) and not endpoint:
         return (
-            f"Your AWS credentials have expired, or are not valid any more: {told} Get new ones (`aws sso login`, or "
+            f"Your AWS credentials have expired, or are no longer valid: {words} Get new ones (`aws sso login`, or "
             "new access keys where you set them), then run the notebook again from its first cell."
         )
     if isinstance(error, (ConnectionError, HTTPClientError)):
-        if connection.endpoint:
+        if endpoint:
             return (
-                f"The embedded AWS at {connection.endpoint} no longer answers: it was stopped, and what ran there with "
-                "it. Run the notebook again from its first cell: that starts a new one, which knows what had ended."
+                f"The embedded AWS at {endpoint} no longer answers: it was stopped, and what ran there with it. "
+                "Run the notebook again from its first cell: that starts a new one, which knows what had ended."
             )
-        return f"AWS cannot be reached: {told} Run this again later."
+        return f"AWS cannot be reached: {words} Run this again later."
     if is_throttled(error):
-        return f"AWS wants to be asked less often, and others ask it, too: {told} Wait a minute and run this again."
-    answer = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
-    if answer.get("HTTPStatusCode", 0) >= 500 and not connection.endpoint:
-        return f"AWS has a fault of its own: {told} Run this again later."
+        return f"AWS limits the rate of requests, yours and others': {words} Wait a minute and run this again."
+    response = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
+    if response.get("HTTPStatusCode", 0) >= 500 and not endpoint:
+        return f"AWS has an internal error: {words} Run this again later."
     return ""
 
 
 @contextlib.contextmanager
-def explained(connection: Connection, error_type: type[Exception], more: str) -> Iterator[None]:
-    """Say in words that there is no answer, and why.
+def explained(place: Any, error_type: type[Exception], more: str) -> Iterator[None]:
+    """Turn botocore's errors about a missing response into one that says why.
 
     Parameters
     ----------
-    connection : Connection
+    place : Connection or boto3 client
     error_type : type
-        Of what is raised instead of botocore's error.
+        The class to raise.
     more : str
-        What that means for what was asked, such as whether something goes on and is billed. Only said of AWS.
+        What that means for the work at hand, such as whether something continues and is billed. Added for AWS only.
     """
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        if not (why := explain_silence(connection, error)):
+        if not (why := explain_silence(place, error)):
             raise
-        raise error_type(why if connection.endpoint else f"{why} {more}") from error
+        raise error_type(why if find_embedded(place) else f"{why} {more}") from error

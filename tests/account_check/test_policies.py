@@ -134,7 +134,7 @@ def go_down_the_road(folder):
     build.mkdir()
     (build / "3DBall.x86_64").write_bytes(b"player")
     (build / "large").write_bytes(bytes(volume.TRANSFER.multipart_threshold))
-    volume.upload(connection, build, progress=False)
+    volume.upload(connection.client("s3"), connection.bucket, build, progress=False)
     image.read(connection)
     pushing.make_repository(connection, "mlagents-0.11.0")
     pushing.make_repository(connection, "mlagents-0.11.0")

@@ -171,4 +171,4 @@ def sample(connection, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("unity-volume")
     make_sample_build(folder)
-    return volume.upload(connection, folder, progress=False).uri
+    return volume.upload(connection.client("s3"), connection.bucket, folder, progress=False).uri

@@ -441,8 +441,8 @@ def refusal(code, call="ListObjectsV2", status=400):
         (LoginRefreshRequired(), "have expired"),
         (NoCredentialsError(), "have expired"),
         (EndpointConnectionError(endpoint_url="https://s3"), "AWS cannot be reached: Could not connect"),
-        (refusal("SlowDown", status=503), "AWS wants to be asked less often"),
-        (refusal("InternalError", status=500), "AWS has a fault of its own"),
+        (refusal("SlowDown", status=503), "AWS limits the rate of requests"),
+        (refusal("InternalError", status=500), "AWS has an internal error"),
         (refusal("AccessDenied", status=403), ""),
         (refusal("400"), ""),
         (ParamValidationError(report="wrong"), ""),
@@ -454,7 +454,7 @@ def test_why_there_is_no_answer(connection, error, why):
     assert aws_session.has_expired(error) == (why == "have expired")
     assert "`aws sso login`" in told or why != "have expired"
     # The embedded AWS knows no such keys, and its own faults are errors of this project.
-    kept = isinstance(error, EndpointConnectionError) or "less often" in why
+    kept = isinstance(error, EndpointConnectionError) or "limits" in why
     assert bool(aws_session.explain_silence(connection, error)) == kept
 
 

@@ -24,7 +24,7 @@ HEAVY = (
 )
 USED = {
     "01": set(),
-    "02": {"boto3", "docker", "requests"},  # preflight looks for a Docker engine
+    "02": {"boto3", "docker", "pandas", "requests"},  # preflight looks for a Docker engine
     "03": {"boto3"},  # Docker's client is loaded by the cell that builds
     "04": {"boto3", "matplotlib", "pandas"},  # the curve that grows; the SDK is loaded by the cell that launches
     "05": {"boto3", "matplotlib", "pandas"},

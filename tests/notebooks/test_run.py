@@ -18,11 +18,16 @@ import evaluation
 import reward_curves as rewards
 import training_image as image
 import training_jobs as training
+from common import ROOT
 from helpers import advice, aws, interruptions, volume
 from many_runs import experiment, tuning
 from policy_files import model
 from sagemaker_local.tuning import sampler
 from tools import gallery, tutorial
+
+SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
+SHORT_SOLUTIONS = {}
+"""Number of a lesson -> parameters with which its solution takes seconds, as `road` has them for the lessons."""
 
 pytestmark = pytest.mark.timeout(1500)  # the first test runs all notebooks, and so trains some twenty times
 
@@ -332,6 +337,13 @@ def test_8_shows_what_a_stopped_search_left_and_names_what_is_not_compared(road,
     assert "<th>in all</th>" in told
 
 
+@pytest.mark.parametrize("solution", [path.name for path in SOLUTIONS])
+def test_a_solution_runs_after_its_lesson(road, project, solution):
+    """What a task is to show, the solution asserts."""
+    settings = SHORT_SOLUTIONS.get(int(solution[:2]), {})
+    tutorial.execute(project / "notebooks/solutions" / solution, settings, project / "solutions")
+
+
 def test_a_second_upload_sends_nothing(road, run):
     assert re.search(r"^0 files \(0\.0 MB\) sent, \d+ there already", run(2, "again"), re.MULTILINE)
 
@@ -363,7 +375,7 @@ def test_4_of_a_job_that_failed_says_why(road, run, result):
 
 def test_4_before_2_says_so(project, run, tmp_path):
     (tmp_path / "3DBall.x86_64").write_bytes(b"never uploaded")
-    with pytest.raises(tutorial.TutorialError, match=r"VolumeError: Expected the 1 files .* Run notebook 02"):
+    with pytest.raises(tutorial.TutorialError, match=r"VolumeError: Expected the 1 files .* Run notebook 2"):
         run(4, "failed", unity_volume=str(tmp_path))
 
 

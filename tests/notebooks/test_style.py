@@ -1,6 +1,7 @@
 """Every notebook is written the same way: card, one parameters cell, short cells, no outputs, no shell, no `def`."""
 
 import ast
+import importlib.util
 import re
 
 import nbformat
@@ -11,11 +12,28 @@ from common import ROOT
 from tools import tutorial
 
 NOTEBOOKS = tutorial.list_notebooks()
-CARD_ROWS = ["**You will**", "**You need**", "**Time**", "**Cost**"]
+SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
+CARD_ROWS = ["**You will**", "**You will learn**", "**You need**", "**Time**", "**Cost**"]
+TEACHES = {
+    2: "boto3",
+}
+"""Number of a lesson -> the SDK that it teaches, and so imports."""
+OURS = {"helpers", "tools", *(path.name for path in (ROOT / "packages").iterdir())}
+MOST_NAMES = 8
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def path(request):
+    return request.param
+
+
+@pytest.fixture(params=[path for path in NOTEBOOKS if int(path.stem[:2]) in TEACHES], ids=lambda path: path.stem)
+def lesson(request):
+    return request.param
+
+
+@pytest.fixture(params=SOLUTIONS, ids=lambda path: path.stem)
+def solution(request):
     return request.param
 
 
@@ -43,7 +61,7 @@ def test_it_begins_with_a_card(notebook, path):
     assert first.cell_type == "markdown"
     assert re.match(rf"# {int(path.stem[:2])} · [A-Z]", first.source)
     rows = [line.split("|")[1].strip() for line in first.source.splitlines() if line.startswith("| **")]
-    assert rows == CARD_ROWS
+    assert rows == CARD_ROWS if int(path.stem[:2]) in TEACHES else set(rows) <= set(CARD_ROWS)
 
 
 def test_it_ends_with_what_one_has_now_and_where_to_go(notebook):
@@ -51,6 +69,68 @@ def test_it_ends_with_what_one_has_now_and_where_to_go(notebook):
     assert last.cell_type == "markdown"
     assert "## What you have now" in last.source
     assert ".ipynb)" in last.source
+
+
+def find_imports(path):
+    """Return what a notebook imports, by the name that it has there."""
+    found = {}
+    for cell in code(nbformat.read(path, as_version=4)):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Import):
+                found |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def is_module(name):
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent is a module, and no package
+        return False
+
+
+def find_names_of_ours(path):
+    """Return what a notebook takes from this project's packages: functions and classes, by their full names."""
+    ours = {name: full for name, full in find_imports(path).items() if full.split(".")[0] in OURS}
+    modules = {name for name, full in ours.items() if is_module(full)}
+    used = {ours[name] for name in ours.keys() - modules}
+    for cell in code(nbformat.read(path, as_version=4)):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+                used.add(f"{ours[node.value.id]}.{node.attr}")
+    return used
+
+
+def test_it_imports_the_sdk_that_it_teaches(lesson):
+    imported = {full.split(".")[0] for full in find_imports(lesson).values()}
+    assert TEACHES[int(lesson.stem[:2])] in imported
+
+
+def test_it_takes_few_names_of_ours(lesson):
+    assert len(find_names_of_ours(lesson)) in range(1, MOST_NAMES + 1), sorted(find_names_of_ours(lesson))
+
+
+def test_its_last_cell_gives_two_or_three_tasks_and_what_to_expect(lesson):
+    tasks = nbformat.read(lesson, as_version=4).cells[-1].source.partition("## On your own\n")[2]
+    listed = re.findall(r"^\d\. .+(?:\n   .+)*", tasks, re.MULTILINE)
+    assert len(listed) in (2, 3)
+    assert all("Expect" in task for task in listed)
+
+
+def test_a_solution_is_a_small_notebook_of_its_lesson(solution):
+    notebook = nbformat.read(solution, as_version=4)
+    nbformat.validate(notebook)
+    lesson = solution.parents[1] / solution.name
+    assert f"](solutions/{solution.name})" in nbformat.read(lesson, as_version=4).cells[-1].source
+    assert notebook.cells[0].source.startswith(f"# Solution {int(solution.stem[:2])} · ")
+    assert f"](../{solution.name})" in notebook.cells[0].source
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code(notebook))
+    # A path of a parameter leads to the same place as in the lesson, which lies one folder higher.
+    of_lesson = papermill.inspect_notebook(str(lesson))
+    for name, parameter in papermill.inspect_notebook(str(solution)).items():
+        assert of_lesson[name]["default"] == parameter["default"].replace("../../", "../")
+    assert any("assert " in cell.source for cell in code(notebook))
 
 
 def test_links_lead_somewhere(notebook, path):

@@ -21,7 +21,7 @@ def test_tuning_the_sample_environment(own, monkeypatch, tmp_path):
     own.start(EMBEDDED_GRACE_SECONDS="120", EMBEDDED_MAX_JOBS="2")
     connection = connecting.connect("embedded")
     make_sample_build(tmp_path / "unity-volume")
-    volume.upload(connection, tmp_path / "unity-volume", progress=False)
+    volume.upload(connection.client("s3"), connection.bucket, tmp_path / "unity-volume", progress=False)
     name = tuning.launch(
         connection,
         volume=volume.locate(connection, tmp_path / "unity-volume"),

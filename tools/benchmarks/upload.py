@@ -89,7 +89,7 @@ def own_embedded(home: Path) -> Iterator[None]:
 def upload(connection: aws_session.Connection, folder: Path) -> float:
     """Upload with this project; give the seconds."""
     start = time.monotonic()
-    volume.upload(connection, folder, progress=False)
+    volume.upload(connection.client("s3"), connection.bucket, folder, progress=False)
     return time.monotonic() - start
 
 

@@ -264,7 +264,7 @@ def test_a_network_that_is_gone_for_a_while_is_borne_with(connection, launch, ma
         ),
         (
             ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Search"),
-            "AWS wants to be asked less often, and others ask it, too: .*Rate exceeded. Wait a minute and run this again.",
+            "AWS limits the rate of requests, yours and others': .*Rate exceeded. Wait a minute and run this again.",
         ),
     ],
 )
@@ -306,7 +306,7 @@ def test_credentials_that_expire_while_runs_train(connection, launch, many, erro
             do(name, {"A": {"do": "term;wait"}}, [1, 2], on=aws) if do is launch else do(aws, name)
         emitter.unregister(event, unique_id="fail")
         left = " 1 are not launched yet: run this cell again to go on with them." if do is launch else ""
-        assert str(caught.value).startswith(f"Your AWS credentials have expired, or are not valid any more: {error}")
+        assert str(caught.value).startswith(f"Your AWS credentials have expired, or are no longer valid: {error}")
         assert f"1 runs of {name} go on, and are billed meanwhile.{left} To follow them again:\n" in str(caught.value)
         assert f'training.follow_many(connection, "{name}")' in str(caught.value)
     training.stop_many(connection, name)
