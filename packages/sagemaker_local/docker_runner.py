@@ -23,7 +23,7 @@ from common import docker_engine as engine
 from common.errors import UnavailableError
 from sagemaker_local.runner import RunnerError
 
-LABEL = "mlagents.embedded"
+LABEL = "sagemaker-local.folder"
 """A container's label: the folder that it serves in the embedded AWS's home, a job's or the registry's."""
 KILLED = 128 + 9
 LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost):\d+/")

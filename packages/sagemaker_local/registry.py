@@ -271,7 +271,7 @@ class Registry:
             client = engine.connect()
         except UnavailableError as error:
             raise RegistryError(HOW_TO_GET_ONE) from error
-        name = f"mlagents-registry-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
+        name = f"sagemaker-local-registry-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
         with contextlib.suppress(APIError):  # one that a server left that was killed
             client.containers.get(name).remove(force=True)
         options = {

@@ -28,7 +28,7 @@ class Program:
     command : tuple of str
         The program and its arguments. It finds its `/opt/ml` at ``SAGEMAKER_BASE_DIR``. Empty: there is none.
     description : str
-        What it runs in, such as ``"in the trainer environment (exact)"``; without a command, why and what to do.
+        What it runs in, such as ``"in the virtual environment of the trainer"``; without a command, why and what to do.
     """
 
     command: tuple[str, ...] = ()

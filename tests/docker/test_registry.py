@@ -70,4 +70,4 @@ def test_a_container_serves_where_no_program_is_installed(client, registry_image
     finally:
         one.stop()
         again.stop()
-    assert client.containers.list(all=True, filters={"name": "mlagents-registry-"}) == []
+    assert client.containers.list(all=True, filters={"name": "sagemaker-local-registry-"}) == []

@@ -81,7 +81,7 @@ class Aws:
     @staticmethod
     def metrics(**regexes):
         definitions = [{"Name": name, "Regex": regex} for name, regex in regexes.items()]
-        return {"TrainingImage": "mlagents:test", "TrainingInputMode": "File", "MetricDefinitions": definitions}
+        return {"TrainingImage": "trainer:test", "TrainingInputMode": "File", "MetricDefinitions": definitions}
 
     def archive(self, key):
         """Unpack an archive in S3: a dict of names and texts."""
@@ -115,7 +115,7 @@ class Aws:
         wanted = {
             "TrainingJobName": f"job-{self.count}",
             "RoleArn": ROLE,
-            "AlgorithmSpecification": {"TrainingImage": "mlagents:test", "TrainingInputMode": "File"},
+            "AlgorithmSpecification": {"TrainingImage": "trainer:test", "TrainingInputMode": "File"},
             "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/out"},
             "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
             "StoppingCondition": {"MaxRuntimeInSeconds": 60},

@@ -19,7 +19,7 @@ from sagemaker.estimator import Estimator  # noqa: E402
 from sagemaker.parameter import CategoricalParameter  # noqa: E402
 from sagemaker.tuner import HyperparameterTuner, InstanceConfig  # noqa: E402
 
-IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents:test"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/trainer:test"
 
 
 def make(role, do, **more):
@@ -31,7 +31,7 @@ def make(role, do, **more):
         max_run=60,
         hyperparameters={"do": do},
         sagemaker_session=Session(),  # which finds a bucket by itself
-        tags=[{"Key": "project", "Value": "mlagents"}],
+        tags=[{"Key": "project", "Value": "walking"}],
         metric_definitions=[{"Name": "reward", "Regex": "Reward: (-?[0-9.]+)"}],
         **more,
     )
@@ -44,7 +44,7 @@ def read(name):
 
 def estimator(role, uri):
     trained = make(role, "say Reward: -0.5;say Reward: 0;model weights")
-    trained.fit({"unity-volume": uri}, logs=True)
+    trained.fit({"dataset": uri}, logs=True)
     name = trained.latest_training_job.name
     attached = Estimator.attach(name, sagemaker_session=Session())
     about = {

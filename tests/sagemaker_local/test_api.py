@@ -148,12 +148,12 @@ def test_several_complaints_come_in_one_answer():
 
 
 def test_tags(aws):
-    name = aws.create(Tags=[{"Key": "project", "Value": "mlagents"}, {"Key": "Größe 1", "Value": ""}])
+    name = aws.create(Tags=[{"Key": "project", "Value": "walking"}, {"Key": "Größe 1", "Value": ""}])
     arn = aws.describe(name)["TrainingJobArn"]
-    aws.sm.add_tags(ResourceArn=arn, Tags=[{"Key": "project", "Value": "3DBall"}, {"Key": "b", "Value": "2"}])
+    aws.sm.add_tags(ResourceArn=arn, Tags=[{"Key": "project", "Value": "running"}, {"Key": "b", "Value": "2"}])
     aws.sm.delete_tags(ResourceArn=arn, TagKeys=["Größe 1", "never"])
     assert aws.sm.list_tags(ResourceArn=arn)["Tags"] == [
-        {"Key": "project", "Value": "3DBall"},
+        {"Key": "project", "Value": "running"},
         {"Key": "b", "Value": "2"},
     ]
     assert refusal(aws.sm.list_tags, ResourceArn=arn + "x") == ("ValidationException", "Requested resource not found.")
@@ -362,7 +362,7 @@ def test_everything_else_is_motos(aws):
     assert aws.client("sts").get_caller_identity()["Account"] == "123456789012"
     aws.client("iam").create_role(RoleName="trainer", AssumeRolePolicyDocument="{}")
     assert aws.client("iam").get_role(RoleName="trainer")["Role"]["Arn"].endswith(":role/trainer")
-    aws.client("ecr").create_repository(repositoryName="mlagents")
+    aws.client("ecr").create_repository(repositoryName="walking")
 
 
 @pytest.fixture

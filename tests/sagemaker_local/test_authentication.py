@@ -64,7 +64,7 @@ def sign(aws, method, path, service="s3", headers=(), body=b"", keys=None, **mor
 @pytest.fixture
 def unchanged(aws):
     """Compare all that a stranger could want to change with what it was before."""
-    aws.s3.put_object(Bucket=aws.bucket, Key="build/3DBall.x86_64", Body=b"build")
+    aws.s3.put_object(Bucket=aws.bucket, Key="build/data.bin", Body=b"build")
 
     def look():
         objects = aws.s3.list_objects_v2(Bucket=aws.bucket)["Contents"]
@@ -87,9 +87,9 @@ def unchanged(aws):
         # Another user's program.
         ("POST", "/", CREATE, '{"Environment": {"PYTHONPATH": "/tmp/evil"}}', 403, "UnrecognizedClientException"),
         ("GET", "/", {}, "", 403, "AccessDenied"),
-        ("GET", "/{bucket}/build/3DBall.x86_64", {}, "", 403, "AccessDenied"),
+        ("GET", "/{bucket}/build/data.bin", {}, "", 403, "AccessDenied"),
         ("PUT", "/{bucket}/build/evil.so", {}, "evil", 403, "AccessDenied"),
-        ("DELETE", "/{bucket}/build/3DBall.x86_64", {}, "", 403, "AccessDenied"),
+        ("DELETE", "/{bucket}/build/data.bin", {}, "", 403, "AccessDenied"),
         ("DELETE", "/%2e%2e", {}, "", 403, "AccessDenied"),
         ("DELETE", "/x", {"Host": "%2e%2e.s3.amazonaws.com"}, "", 403, "AccessDenied"),
         ("POST", "/moto-api/reset", {}, "", 403, "AccessDenied"),

@@ -20,7 +20,7 @@ from sagemaker.train.configs import Compute, InputData, OutputDataConfig, Stoppi
 from sagemaker.core.training.configs import MetricDefinition
 bucket, role = sys.argv[1:]
 trainer = ModelTrainer(
-    training_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents:test",
+    training_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/trainer:test",
     role=role,
     base_job_name="by-sdk",
     sagemaker_session=Session(),
@@ -29,9 +29,9 @@ trainer = ModelTrainer(
     output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/sdk"),
     hyperparameters={"do": "say Reward: -0.5;model weights;ls"},
     environment={"A": "b"},
-    tags=[Tag(key="project", value="mlagents")],
+    tags=[Tag(key="project", value="walking")],
 ).with_metric_definitions([MetricDefinition(name="reward", regex="Reward: (-?[0-9.]+)")])
-trainer.train(input_data_config=[InputData(channel_name="unity-volume", data_source=f"s3://{bucket}/sdk-in")])
+trainer.train(input_data_config=[InputData(channel_name="dataset", data_source=f"s3://{bucket}/sdk-in")])
 job = trainer._latest_training_job
 from sagemaker.core.analytics import TrainingJobAnalytics
 frame = TrainingJobAnalytics(job.training_job_name, sagemaker_session=Session()).dataframe()
@@ -48,17 +48,15 @@ def cli(aws, *arguments):
 
 def test_aws_cli(aws, tmp_path):
     (tmp_path / "build").mkdir()
-    (tmp_path / "build" / "3DBall.x86_64").write_bytes(b"build")
+    (tmp_path / "build" / "data.bin").write_bytes(b"build")
     cli(aws, "s3", "sync", "--quiet", str(tmp_path / "build"), f"s3://{aws.bucket}/cli/")
-    request = aws.request(
-        "model weights", TrainingJobName="by-cli", InputDataConfig=[aws.channel("unity-volume", "cli")]
-    )
+    request = aws.request("model weights", TrainingJobName="by-cli", InputDataConfig=[aws.channel("dataset", "cli")])
     made = cli(aws, "sagemaker", "create-training-job", "--cli-input-json", json.dumps(request))
     assert made["TrainingJobArn"].endswith(":training-job/by-cli")
     aws.ended("by-cli")
     told = cli(aws, "sagemaker", "describe-training-job", "--training-job-name", "by-cli")
     assert told["TrainingJobStatus"] == "Completed"
-    assert aws.get("cli/3DBall.x86_64") == b"build"
+    assert aws.get("cli/data.bin") == b"build"
     assert aws.archive(told["ModelArtifacts"]["S3ModelArtifacts"].partition(aws.bucket + "/")[2]) == {
         "model.nn": "weights"
     }
@@ -77,7 +75,7 @@ def test_aws_cli_reads_the_logs_of_one_job(aws):
 
 
 def test_sagemaker_sdk(aws):
-    aws.s3.put_object(Bucket=aws.bucket, Key="sdk-in/3DBall.x86_64", Body=b"build")
+    aws.s3.put_object(Bucket=aws.bucket, Key="sdk-in/data.bin", Body=b"build")
     done = subprocess.run(
         [sys.executable, "-c", TRAINER, aws.bucket, aws.role],
         env=aws.server.environment,
@@ -90,5 +88,5 @@ def test_sagemaker_sdk(aws):
     name, status, reward = done.stdout.splitlines()[-1].split()
     assert (name[:7], status, reward) == ("by-sdk-", "Completed", "-0.5")
     assert aws.archive(f"sdk/{name}/output/model.tar.gz") == {"model.nn": "weights"}
-    assert "input/data/unity-volume/3DBall.x86_64" in aws.log(name)
+    assert "input/data/dataset/data.bin" in aws.log(name)
     assert "TelemetryOptOut" not in done.stderr  # the SDK's notice that it reports its use

@@ -25,20 +25,20 @@ input/config/checkpointconfig.json 0o644
 input/config/hyperparameters.json 0o644
 input/config/inputdataconfig.json 0o644
 input/config/resourceconfig.json 0o644
-input/data/unity-volume/3DBall.x86_64 0o644
-input/data/unity-volume/3DBall_Data/level0 0o644
+input/data/dataset/data.bin 0o644
+input/data/dataset/data/level0 0o644
 """
 
 
 def test_completed_job(aws):
-    aws.s3.put_object(Bucket=aws.bucket, Key="whole/3DBall.x86_64", Body=b"build")
-    aws.s3.put_object(Bucket=aws.bucket, Key="whole/3DBall_Data/level0", Body=b"level")
+    aws.s3.put_object(Bucket=aws.bucket, Key="whole/data.bin", Body=b"build")
+    aws.s3.put_object(Bucket=aws.bucket, Key="whole/data/level0", Body=b"level")
     before = time.time()
     request = aws.request(
         "say Mean Reward: -2.621. Std;say Mean Reward: -0.953. Std;ls;model weights;data events",
         TrainingJobName="whole-job",
         AlgorithmSpecification=aws.metrics(reward=r"Mean Reward: (-?[0-9]+\.[0-9]+)", never="x(y)"),
-        InputDataConfig=[aws.channel("unity-volume", "whole")],
+        InputDataConfig=[aws.channel("dataset", "whole")],
         CheckpointConfig={"S3Uri": f"s3://{aws.bucket}/whole-checkpoints"},
         Environment={"A": "b"},
         RetryStrategy={"MaximumRetryAttempts": 3},
@@ -91,7 +91,7 @@ def test_configuration_files_and_environment(aws):
     aws.s3.put_object(Bucket=aws.bucket, Key="small/a", Body=b"a")
     name = aws.create(
         ";".join(steps),
-        InputDataConfig=[aws.channel("unity-volume", "small/", InputMode="FastFile")],
+        InputDataConfig=[aws.channel("dataset", "small/", InputMode="FastFile")],
         Environment={"MINE": "1"},
     )
     assert aws.ended(name)["TrainingJobStatus"] == "Completed"
@@ -99,7 +99,7 @@ def test_configuration_files_and_environment(aws):
     decoder = json.JSONDecoder()
     channels, end = decoder.raw_decode(log)
     assert channels == {
-        "unity-volume": {
+        "dataset": {
             "TrainingInputMode": "FastFile",
             "S3DistributionType": "FullyReplicated",
             "RecordWrapperType": "None",
@@ -119,7 +119,7 @@ def test_configuration_files_and_environment(aws):
         "XDG_CACHE_HOME None",
     ]
     assert not {path.name for path in aws.folder(name).iterdir()} & {"home", "tmp"}  # nothing is left of them
-    assert (aws.folder(name) / "input/data/unity-volume/a").stat().st_mode & 0o777 == 0o444
+    assert (aws.folder(name) / "input/data/dataset/a").stat().st_mode & 0o777 == 0o444
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_maximum_runtime(aws):
 
 
 def test_no_data_no_bucket(aws):
-    told = aws.run(InputDataConfig=[aws.channel("unity-volume", "nothing-here")])
+    told = aws.run(InputDataConfig=[aws.channel("dataset", "nothing-here")])
     assert told["TrainingJobStatus"] == "Failed"
     assert told["FailureReason"] == (
         f'ClientError: Data download failed: No S3 objects found under S3 URL "s3://{aws.bucket}/nothing-here" given '
@@ -209,7 +209,7 @@ def test_no_data_no_bucket(aws):
 
 def test_a_key_that_leads_out_of_its_channel(aws):
     aws.s3.put_object(Bucket=aws.bucket, Key="sly//tmp/escaped", Body=b"x")
-    told = aws.run(InputDataConfig=[aws.channel("unity-volume", "sly")])
+    told = aws.run(InputDataConfig=[aws.channel("dataset", "sly")])
     assert told["FailureReason"] == (
         'ClientError: Data download failed: the key "sly//tmp/escaped" leads out of its channel.'
     )

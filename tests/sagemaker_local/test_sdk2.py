@@ -26,7 +26,7 @@ def sdk2(aws, *arguments):
 
 
 def test_estimator_and_attach(aws):
-    aws.s3.put_object(Bucket=aws.bucket, Key="sdk2-in/3DBall.x86_64", Body=b"build")
+    aws.s3.put_object(Bucket=aws.bucket, Key="sdk2-in/data.bin", Body=b"build")
     told = sdk2(aws, "estimator", aws.role, f"s3://{aws.bucket}/sdk2-in")
     job = aws.describe(told["name"])
     assert job["TrainingJobStatus"] == "Completed"
@@ -36,7 +36,7 @@ def test_estimator_and_attach(aws):
         "hyperparameters": job["HyperParameters"],
         "instance_type": "ml.m5.large",
         "output_kms_key": "",
-        "tags": [{"Key": "project", "Value": "mlagents"}],
+        "tags": [{"Key": "project", "Value": "walking"}],
         "model": f"s3://sagemaker-us-east-1-123456789012/{told['name']}/output/model.tar.gz",
     }
     assert told["analytics"] == [["reward", -0.25]]  # the mean of what one minute had: -0.5 and 0

@@ -34,7 +34,7 @@ def jobs(shared, monkeypatch_module):
                 HyperParameters={
                     "do": f"say reward={number}.5" + ";exit 3" * (number == 2),
                     "rate": f"{number}.50",
-                    "brain.name": "ball" if number else "wall",
+                    "net.kind": "ball" if number else "wall",
                 },
             )
         )
@@ -69,8 +69,8 @@ def monkeypatch_module():
         ([("InputDataConfig.DataSource.S3DataSource.S3Uri", "Contains", "tests/left-")], [0, 1, 2]),
         ([("Tags.search", "Exists"), ("InputDataConfig.ChannelName", "NotEquals", "right")], [0]),
         ([("Tags.search", "Exists"), ("Environment.PLACE", "Equals", "one")], [0, 1]),
-        ([("Tags.search", "Exists"), ("HyperParameters.brain.name", "Equals", "ball")], [1, 2]),
-        ([("Tags.search", "Exists"), ("HyperParameters.brain.name", "In", "wall,hall")], [0]),
+        ([("Tags.search", "Exists"), ("HyperParameters.net.kind", "Equals", "ball")], [1, 2]),
+        ([("Tags.search", "Exists"), ("HyperParameters.net.kind", "In", "wall,hall")], [0]),
         ([("Tags.search", "Exists"), ("HyperParameters.rate", "Equals", "1.5")], [1]),
         ([("Tags.search", "Exists"), ("HyperParameters.rate", "NotEquals", "1.5")], [0, 2]),
         ([("Tags.search", "Exists"), ("HyperParameters.rate", "LessThanOrEqualTo", "1")], [0, 1]),  # 1.50 as an integer
@@ -170,7 +170,7 @@ def test_an_expression_of_nothing(aws):
         ("Metrics.reward", [0, 1, 2]),
         ("Tags.number", [0, 1, 2]),
         ("TrainingJobStatus", [0, 1, 2]),
-        ("HyperParameters.brain.name", [1, 2, 0]),
+        ("HyperParameters.net.kind", [1, 2, 0]),
         ("FailureReason", [0, 1, 2]),  # those without one come first
         ("InputDataConfig.DataSource.S3DataSource.S3Uri", [0, 1, 2]),
     ],
@@ -228,7 +228,7 @@ def test_suggestions(aws, jobs):
         told = aws.sm.get_search_suggestions(Resource="TrainingJob", SuggestionQuery=query)
         return [one["PropertyName"] for one in told["PropertyNameSuggestions"]]
 
-    assert suggest("hyperparameters.br") == ["HyperParameters.brain.name"]
+    assert suggest("hyperparameters.ne") == ["HyperParameters.net.kind"]
     assert suggest("Metrics.rew") == ["Metrics.reward"]
     assert suggest("Tags.sea") == ["Tags.search"]
     assert suggest("TrainingJob") == ["TrainingJobArn", "TrainingJobName", "TrainingJobStatus"]

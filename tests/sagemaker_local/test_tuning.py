@@ -112,7 +112,7 @@ def test_a_tuning_job_from_end_to_end(tuner, aws):
         "cat input/config/hyperparameters.json;say Reward: 0.5;tell digit;model weights",
         definition={"Environment": {"A": "b"}, "EnableNetworkIsolation": True},
     )
-    request["Tags"] = [{"Key": "project", "Value": "mlagents"}]
+    request["Tags"] = [{"Key": "project", "Value": "walking"}]
     name = request["HyperParameterTuningJobName"]
     arn = tuner.sm.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"]
     assert arn == f"arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/{name}"
@@ -174,10 +174,10 @@ def test_a_tuning_job_from_end_to_end(tuner, aws):
 
 def test_tags_search_and_deletion(tuner, aws):
     request = tuner.request("tell digit;if digit 2;term;wait", parallel=2, RandomSeed=3)
-    request["Tags"] = [{"Key": "project", "Value": "mlagents"}]
+    request["Tags"] = [{"Key": "project", "Value": "walking"}]
     arn = tuner.sm.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"]
     name = request["HyperParameterTuningJobName"]
-    tags = [{"Key": "project", "Value": "3DBall"}, {"Key": "tuned", "Value": name}]
+    tags = [{"Key": "project", "Value": "running"}, {"Key": "tuned", "Value": name}]
     assert tuner.sm.add_tags(ResourceArn=arn, Tags=tags)["Tags"] == tags
     tuner.sm.delete_tags(ResourceArn=arn, TagKeys=["project"])
     assert tuner.sm.list_tags(ResourceArn=arn)["Tags"] == tags[1:]
@@ -589,7 +589,7 @@ from sagemaker.train.configs import Compute, InputData, OutputDataConfig, Stoppi
 from sagemaker.train.tuner import HyperparameterTuner
 bucket, role = sys.argv[1:]
 trainer = ModelTrainer(
-    training_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents:test",
+    training_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/trainer:test",
     role=role,
     sagemaker_session=Session(default_bucket=bucket),
     compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=5),
@@ -612,13 +612,13 @@ tuner = HyperparameterTuner(
     early_stopping_type="Auto",
     random_seed=7,
 )
-tuner.tune([InputData(channel_name="unity-volume", data_source=f"s3://{bucket}/tune-in")], job_name="by-sdk")
+tuner.tune([InputData(channel_name="dataset", data_source=f"s3://{bucket}/tune-in")], job_name="by-sdk")
 print(len(tuner.analytics().dataframe()), tuner.describe().hyper_parameter_tuning_job_status, tuner.best_training_job())
 """
 
 
 def test_sagemaker_sdk(tuner, aws):
-    aws.s3.put_object(Bucket=aws.bucket, Key="tune-in/3DBall.x86_64", Body=b"build")
+    aws.s3.put_object(Bucket=aws.bucket, Key="tune-in/data.bin", Body=b"build")
     done = subprocess.run(
         [sys.executable, "-c", TUNER, aws.bucket, aws.role],
         env=aws.server.environment,
