@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.processes import kill_marked
 from evaluation import frames
 from mlagents_check.unity_build import UnityBuild, smoke
 
@@ -173,7 +174,7 @@ def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[st
             finally:
                 process.kill()
                 process.wait()
-                smoke.end_all(mark)
+                kill_marked(smoke.MARK, mark)
                 process.stdout.close()
                 with contextlib.suppress(OSError):
                     process.stdin.close()

@@ -118,7 +118,7 @@ class App:
             request = json.loads(take_body(environ) or b"{}")
             for api in self.sagemaker:
                 if isinstance(request, dict) and api.knows(call, request):
-                    return _send_json(start_response, 200, api.answer(call, request, region))
+                    return _send_json(start_response, 200, api.calls[call](check(call, request), region))
             if call and not moto_knows(call):
                 raise not_emulated(f"sagemaker:{call}")
             if call:

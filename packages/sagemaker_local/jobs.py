@@ -18,6 +18,7 @@ import regex
 from botocore.client import BaseClient
 
 from common.cores import jobs_here
+from common.processes import kill_marked
 from sagemaker_local import cloudwatch_logs, limits, paging, process_supervisor, record, transfer
 from sagemaker_local.home import REGION
 from sagemaker_local.job_thread import CHECKPOINTS, OPT_ML, SPOT_SHARE, JobThread
@@ -288,7 +289,7 @@ class Jobs:
     def _bury(self, job: Record) -> None:
         """End a job whose server went without a word: no process stays, and its record says what happened."""
         was = job.secondary
-        process_supervisor.end_all(job.folder)
+        kill_marked(process_supervisor.MARK, str(job.folder))
         self._save_checkpoints(job)
         log = job.folder / "log.txt"
         seen = max(job.modified, log.stat().st_mtime if log.exists() else 0.0)

@@ -18,7 +18,7 @@ KINDS = (":training-job/", ":hyper-parameter-tuning-job/")
 
 
 class ResourceApi:
-    """Answers the calls that are about both; `knows` says which those are."""
+    """The calls that are about both; see `TrainingApi`."""
 
     def __init__(self, jobs: Jobs, tunings: TuningJobs):
         self.jobs, self.tunings = jobs, tunings
@@ -46,16 +46,6 @@ class ResourceApi:
                 f"{request['Resource']} it knows Filters that must all hold."
             )
         return call in self.calls and ours
-
-    def answer(self, call: str, request: dict[str, Any], region: str) -> Answer:
-        """Check a request against botocore's model and answer it.
-
-        Raises
-        ------
-        AwsError
-            With the code and sentence of the real service.
-        """
-        return self.calls[call](check(call, request), region)
 
     def _by_arn(self, arn: str, region: str) -> Record | Tuning:
         records = self.jobs.records if KINDS[0] in arn else self.tunings.records

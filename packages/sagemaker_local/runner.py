@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from common.processes import kill_marked
 from sagemaker_local import process_supervisor
 from sagemaker_local.transfer import remove
 
@@ -75,7 +76,7 @@ class ProcessRun:
         """Wait for the end and give the exit code."""
         code = self.process.wait()
         if code < 0:  # somebody killed the supervisor itself, which could then not clean up
-            process_supervisor.end_all(self.base)
+            kill_marked(process_supervisor.MARK, str(self.base))
             code = 128 - code
         with contextlib.suppress(OSError):
             self.process.stdin.close()

@@ -9,14 +9,14 @@ from typing import Any
 
 from sagemaker_local.jobs import ACCOUNT, Jobs, require_in_progress
 from sagemaker_local.record import Record
-from sagemaker_local.schema import check, invalid
+from sagemaker_local.schema import invalid
 
 Answer = dict[str, Any] | None
 PRINCIPAL = "sagemaker.amazonaws.com"
 
 
 class TrainingApi:
-    """Answers the calls about training jobs; `knows` says which those are."""
+    """The calls about training jobs: a checked request and the caller's region go in, the response comes out."""
 
     def __init__(self, jobs: Jobs):
         self.jobs = jobs
@@ -32,16 +32,6 @@ class TrainingApi:
     def knows(self, call: str, _: dict[str, Any]) -> bool:
         """Say whether a call is one about training jobs."""
         return call in self.calls
-
-    def answer(self, call: str, request: dict[str, Any], region: str) -> Answer:
-        """Check a request against botocore's model and answer it.
-
-        Raises
-        ------
-        AwsError
-            With the code and sentence of the real service.
-        """
-        return self.calls[call](check(call, request), region)
 
     def _create(self, request: dict[str, Any], region: str) -> Answer:
         require_role(request["RoleArn"])

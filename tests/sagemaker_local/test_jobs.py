@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import sagemaker_local as embedded
-from sagemaker_local import process_supervisor, transfer
+from sagemaker_local import transfer
 from sagemaker_local.jobs import Jobs
 from sagemaker_local.record import Record, load
 from sagemaker_local.schema import AwsError
@@ -26,13 +26,13 @@ input/config/hyperparameters.json 0o644
 input/config/inputdataconfig.json 0o644
 input/config/resourceconfig.json 0o644
 input/data/dataset/data.bin 0o644
-input/data/dataset/data/level0 0o644
+input/data/dataset/data_more/level0 0o644
 """
 
 
 def test_completed_job(aws):
     aws.s3.put_object(Bucket=aws.bucket, Key="whole/data.bin", Body=b"build")
-    aws.s3.put_object(Bucket=aws.bucket, Key="whole/data/level0", Body=b"level")
+    aws.s3.put_object(Bucket=aws.bucket, Key="whole/data_more/level0", Body=b"level")
     before = time.time()
     request = aws.request(
         "say Mean Reward: -2.621. Std;say Mean Reward: -0.953. Std;ls;model weights;data events",
@@ -284,24 +284,7 @@ def test_jobs_wait_for_their_turn(tmp_path, monkeypatch):
         create("late", "say never")
 
 
-@pytest.mark.parametrize("refusal", [None, psutil.AccessDenied(4711), PermissionError()])
-def test_a_process_that_cannot_be_killed_is_named_and_left(tmp_path, monkeypatch, caplog, refusal):
-    class Deathless:
-        pid = 4711
-
-        def kill(self):
-            if refusal:
-                raise refusal
-
-    monkeypatch.setattr(process_supervisor, "processes_of", lambda base: [Deathless()])
-    monkeypatch.setattr(process_supervisor, "END_SECONDS", 0.05)
-    assert process_supervisor.end_all(tmp_path) == 1
-    assert caplog.messages == [
-        f"Expected the processes of {tmp_path} to end when killed, but they live: 4711. End them."
-    ]
-
-
-def test_a_guard_that_is_killed_takes_its_job_along(aws):
+def test_a_supervisor_that_is_killed_takes_its_job_along(aws):
     name = aws.create("player;wait")
     aws.logged(name)
     player = psutil.Process(int(aws.log(name).split()[1]))

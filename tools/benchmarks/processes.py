@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from common.processes import find_marked, kill_marked
+
 MARK = "BENCHMARK_PROCESS"
 
 
@@ -20,12 +22,7 @@ def new_mark() -> dict[str, str]:
 
 def find(mark: dict[str, str]) -> list[psutil.Process]:
     """Find the processes that bear a mark. Players are in sessions of their own, so no group has them all."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get(MARK) == mark[MARK]:
-                found.append(process)
-    return found
+    return find_marked(MARK, mark[MARK])
 
 
 @contextlib.contextmanager
@@ -34,11 +31,7 @@ def none_left(mark: dict[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        while left := find(mark):
-            for process in left:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            psutil.wait_procs(left, timeout=10)
+        kill_marked(MARK, mark[MARK])
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from common.findings import CheckError, Finding, Report, ordered
+from common.processes import kill_marked
 from mlagents_check.unity_build.causes import explain
 from mlagents_check.unity_build.report import UnityBuild, UnityBuildError
 
@@ -237,7 +237,7 @@ def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
         finally:
             asker.kill()
             asker.wait()
-            end_all(mark)
+            kill_marked(MARK, mark)
     return _read_answer(folder, ended=asker.returncode not in (None, -signal.SIGKILL))
 
 
@@ -254,28 +254,3 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         return listener.getsockname()[1]
-
-
-def end_all(mark: str, patience: float = 10) -> None:
-    """Kill every process that inherited the mark, however it was started, and wait until it is gone."""
-    give_up = time.monotonic() + patience
-    while (left := _marked(mark)) and time.monotonic() < give_up:
-        for process in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(0.01)
-
-
-def _marked(mark: str) -> list[int]:
-    wanted = f"{MARK}={mark}"
-    if not Path("/proc/self/environ").exists():
-        # macOS: ps shows the environment of one's own processes.
-        table = subprocess.run(["ps", "-Axwwe", "-o", "pid=,command="], capture_output=True, text=True, check=False)
-        return [int(line.split()[0]) for line in table.stdout.splitlines() if wanted in line]
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                if wanted.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append(int(folder.name))
-    return found

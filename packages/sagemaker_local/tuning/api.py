@@ -8,7 +8,6 @@ from typing import Any
 
 from sagemaker_local.paging import page
 from sagemaker_local.record import Record
-from sagemaker_local.schema import check
 from sagemaker_local.training_api import require_role
 from sagemaker_local.tuning.jobs import TuningJobs
 from sagemaker_local.tuning.record import objective
@@ -18,7 +17,7 @@ NAME = "HyperParameterTuningJobName"
 
 
 class TuningApi:
-    """Answers the calls about tuning jobs; `knows` says which those are."""
+    """The calls about tuning jobs; see `TrainingApi`."""
 
     def __init__(self, tunings: TuningJobs):
         self.tunings = tunings
@@ -34,16 +33,6 @@ class TuningApi:
     def knows(self, call: str, _: dict[str, Any]) -> bool:
         """Say whether a call is one about tuning jobs."""
         return call in self.calls
-
-    def answer(self, call: str, request: dict[str, Any], region: str) -> Answer:
-        """Check a request against botocore's model and answer it.
-
-        Raises
-        ------
-        AwsError
-            With the code and sentence of the real service.
-        """
-        return self.calls[call](check(call, request), region)
 
     def _create(self, request: dict[str, Any], region: str) -> Answer:
         if definition := request.get("TrainingJobDefinition"):  # one without is refused for that
