@@ -70,7 +70,7 @@ class Finding:
 
     def __str__(self) -> str:
         text = f"{self.what} {self.todo}".rstrip()
-        return f"{self.place}: {text}" if self.place else text
+        return printable(f"{self.place}: {text}" if self.place else text)
 
 
 class CheckError(ValueError):

@@ -4,6 +4,6 @@
 where it logs) speaks the protocol of ML-Agents 0.11.0, so that stock `mlagents-learn` trains it like any other.
 """
 
-from .build import SampleEnvError, make_sample_build
+from .build import SampleEnvError, make_sample_build, record_demonstrations
 
-__all__ = ["SampleEnvError", "make_sample_build"]
+__all__ = ["SampleEnvError", "make_sample_build", "record_demonstrations"]

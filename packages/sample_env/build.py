@@ -1,6 +1,8 @@
 """Writes the sample environment as a build."""
 
 import json
+import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -67,6 +69,39 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
         (new / data.name).rename(data)
         (new / executable.name).rename(executable)
     return executable
+
+
+def record_demonstrations(folder: Path | str, python: Path | str, steps: int = 3000) -> list[Path]:
+    """Let the sample build in a folder record what its hand-written controllers do, as Unity's recorder does.
+
+    Parameters
+    ----------
+    folder
+        With the sample build; `<brain>.demo` goes there for each of its brains, in the place of an older one.
+    python
+        The trainer's Python, on which the player runs.
+    steps
+        Of each demonstration.
+
+    Raises
+    ------
+    SampleEnvError
+        When the folder holds no sample build, or the recording fails.
+    """
+    folder = Path(folder)
+    executables = [path for path in folder.glob("*.x86_64") if is_part_of_sample(path, path.stem)]
+    if not executables:
+        raise SampleEnvError(
+            f"Expected a sample build in {folder}, found none. Record a build of your own in the Unity Editor, with a "
+            "Demonstration Recorder on the agent."
+        )
+    environment = {**os.environ, "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [executables[0].absolute(), "--record", folder.absolute(), "--steps", str(steps)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise SampleEnvError(f"{executables[0].name} could not record a demonstration: {reason}")
+    return [folder / Path(line).name for line in done.stdout.splitlines()]
 
 
 def refuse_other_build(folder: Path, scene: str) -> None:

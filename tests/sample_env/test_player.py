@@ -198,7 +198,7 @@ def test_it_says_so_when_there_is_no_trainer(lonely):
         (["--port", "9", "--agent", "3"], "unrecognized arguments: --agent 3"),
         (["--port", "9", "--agents", "0"], "argument --agents: expected 1 or more, got 0"),
         (["--port", "9", "--agents", "few"], "argument --agents: invalid"),
-        ([], "the following arguments are required: --port"),
+        ([], "one of the arguments --port --record is required"),
         (["--port", "9", "-logFile", "/dev/null/Player.log"], "cannot write the log: "),
     ],
 )

@@ -205,6 +205,9 @@ def _together(
     if good("summary_freq") and settings["summary_freq"] == 0:
         what = "summary_freq is 0, which mlagents-learn divides by."
         yield finding("error", what, "It must be above 0.", "summary_freq")
+    elif good("summary_freq", "max_steps") and settings["summary_freq"] > float(settings["max_steps"]):
+        what = f"summary_freq {settings['summary_freq']} is more than max_steps {settings['max_steps']}."
+        yield finding("warning", what, "The training would have no reward curve. Lower summary_freq.", "summary_freq")
     if good("batch_size", "buffer_size") and trainer != "offline_bc":
         batch, buffer = settings["batch_size"], settings["buffer_size"]
         if math.isinf(buffer):

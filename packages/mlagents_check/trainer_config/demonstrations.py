@@ -252,7 +252,9 @@ def check_demonstration(
         if not files:
             yield Finding("error", f"{named}/ holds no .demo file.", f"{_RECORD}.", path, line)
     elif kind is None:
-        near = sorted(found.relative_to(folder).as_posix() for found in folder.rglob("*.demo"))[:3]
+        # No deeper: a build holds thousands of files.
+        near = [found.relative_to(folder).as_posix() for deep in ("*.demo", "*/*.demo") for found in folder.glob(deep)]
+        near = sorted(near)[:3]
         hint = f" Found: {', '.join(near)}." if near else f" {_RECORD}."
         todo = f"A demo_path is read from {folder}/.{hint}"
         yield Finding("error", f"The demonstration {named} is missing.", todo, path, line)

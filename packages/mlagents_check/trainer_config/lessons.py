@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -235,20 +236,32 @@ def _sampler(name: Any, values: Any, shown: str, line: Any) -> Iterator[Finding]
             )
     for key, value in values.items():
         place = (shown, line(name, key))
-        if key != "sampler-type" and key not in wanted:
+        if key == "seed":
+            what = f"The {kind} sampler of {name} has a seed."
+            yield Finding("warning", what, "mlagents-learn replaces it by the run's. Delete it.", *place)
+        elif key != "sampler-type" and key not in wanted:
             todo = f"mlagents-learn fails on it.{nearest(key, wanted)}"
             yield Finding("error", f"The {kind} sampler has no setting {key}.", todo, *place)
         elif key == "intervals":
             if not (isinstance(value, list) and value and all(_is_interval(item) for item in value)):
                 yield Finding("error", f"intervals of {name} is no list of pairs.", "Write [[1, 2], [5, 6]].", *place)
-            elif all(low == high for low, high in value):
-                yield Finding(
-                    "error", f"The intervals of {name} have no width.", "mlagents-learn divides by it.", *place
-                )
+            elif not 0 < (width := sum(_width(low, high) for low, high in value)) < math.inf:
+                what = f"The intervals of {name} have {'a width too large to compute' if width else 'no width'}."
+                yield Finding("error", what, "mlagents-learn divides by it.", *place)
         elif key in wanted and not _is_number(value):
             yield Finding("error", f"{key} of {name} is {written(value)}.", "It must be a number.", *place)
         elif key == "st_dev" and value < 0:
             yield Finding("error", f"st_dev of {name} is {written(value)}.", "It must be 0 or more.", *place)
+
+    ends = [values.get(key) for key in wanted]
+    if kind == "uniform" and all(map(_is_number, ends)) and math.isinf(_width(*ends)):
+        what = f"min_value and max_value of {name} are further apart than a number can tell."
+        yield Finding("error", what, "mlagents-learn fails on the first draw.", shown, line(name))
+
+
+def _width(low: float, high: float) -> float:
+    """Return the width of an interval as NumPy computes it: infinite where a float can't hold it."""
+    return abs(float(high) - float(low))
 
 
 def _is_number(value: Any) -> bool:

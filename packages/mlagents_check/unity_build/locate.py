@@ -129,6 +129,8 @@ def _other_system(listing: Listing) -> tuple[str, str, str] | None:
     for path in folders:
         if path.lower().endswith(".app"):
             return f"the macOS build {path}", f"Training runs on Linux. {rebuild}", path
+    if found := next((path for path in folders if f"/{path}".endswith("/Contents/MacOS")), None):
+        return f"a macOS build without its .app folder, with {found}", f"Training runs on Linux. {rebuild}", found
     if found := next((path for path in files if _OF_WINDOWS.search(path)), None):
         todo = "Its .exe is missing, perhaps because git ignores it, but it would not help: training runs on Linux."
         return f"a Windows build without its .exe, with {found}", f"{todo} {rebuild}", found

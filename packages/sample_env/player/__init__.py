@@ -11,6 +11,9 @@ Options, after `--env-args` of mlagents-learn:
     Which of the scene's brains take part; all of them by default.
 `--seed N`
     In place of the seed that the trainer sends.
+`--record FOLDER`, `--steps N`
+    Write `<brain>.demo` for each brain into a folder, N steps (3,000 by default) of one agent that its heuristic
+    drives, as the Demonstration Recorder in Unity does. There is no trainer then.
 `-logFile FILE`
     Where the log goes; `-` is standard output. By default it is where Unity's Linux players write theirs,
     `~/.config/unity3d/DefaultCompany/<scene>/Player.log`. Players append, and begin each line with their port,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 import numpy as np
@@ -112,19 +113,7 @@ class Communicator:
             if with_brains:
                 introduction = message.unity_output.rl_initialization_output
                 introduction.brain_parameters.add().CopyFrom(brain_parameters(group.behaviour))
-            agents = message.unity_output.rl_output.agentInfos[group.behaviour.name].value
-            # Python's own numbers go into messages several times as fast as NumPy's.
-            observations, actions, rewards = group.observe().tolist(), group.actions.tolist(), group.rewards.tolist()
-            done, max_step_reached = group.done.tolist(), group.max_step_reached.tolist()
-            for agent in range(group.agents):
-                agents.add(
-                    stacked_vector_observation=observations[agent],
-                    stored_vector_actions=actions[agent],
-                    reward=rewards[agent],
-                    done=done[agent],
-                    max_step_reached=max_step_reached[agent],
-                    id=agent,
-                )
+            add_agents(message.unity_output.rl_output.agentInfos[group.behaviour.name].value, group)
         return self._send(message).unity_input.rl_input
 
     def fail(self, reason: str) -> None:
@@ -144,6 +133,22 @@ class Communicator:
         if answer.header.status != 200:
             raise TrainerGoneError(f"the trainer closed the connection (status {answer.header.status})")
         return answer
+
+
+def add_agents(infos: Any, group: Group) -> None:
+    """Add what each agent of a group sees and got, to a list of messages."""
+    # Python's own numbers go into messages several times as fast as NumPy's.
+    observations, actions, rewards = group.observe().tolist(), group.actions.tolist(), group.rewards.tolist()
+    done, max_step_reached = group.done.tolist(), group.max_step_reached.tolist()
+    for agent in range(group.agents):
+        infos.add(
+            stacked_vector_observation=observations[agent],
+            stored_vector_actions=actions[agent],
+            reward=rewards[agent],
+            done=done[agent],
+            max_step_reached=max_step_reached[agent],
+            id=agent,
+        )
 
 
 def brain_parameters(behaviour: Behaviour) -> BrainParametersProto:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import trainer_watch
+from . import recorder, trainer_watch
 from .communicator import QUIT, RESET, Communicator, NoTrainerError, TrainerGoneError, wanted_actions
 from .scene import Group, Scene
 from .scenes import SCENES
@@ -31,6 +31,10 @@ def main(scene_name: str, arguments: list[str]) -> int:
     """
     parser = command_line(scene_name)
     options = parser.parse_args(arguments)
+    if options.record:
+        for kind in options.brains:
+            print(recorder.record(kind, options.record, options.steps, options.seed or 0))
+        return 0
     try:
         log_path = start_log(options.logFile or default_log(scene_name), options.port)
     except OSError as error:
@@ -62,8 +66,11 @@ def command_line(scene_name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         f"{scene_name}.x86_64", allow_abbrev=False, description="Sample player for ML-Agents 0.11.0."
     )
-    parser.add_argument("--port", type=int, required=True, help="where the trainer listens; mlagents-learn gives it")
-    parser.add_argument("--agents", type=at_least_one, default=12, help="how many of each brain act at once (12)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--port", type=int, help="where the trainer listens; mlagents-learn gives it")
+    what.add_argument("--record", type=Path, metavar="FOLDER", help="write demonstrations there, without a trainer")
+    parser.add_argument("--steps", type=at_least(2), default=3000, help="of each demonstration (3000)")
+    parser.add_argument("--agents", type=at_least(1), default=12, help="how many of each brain act at once (12)")
     names = [kind.behaviour.name for kind in SCENES[scene_name]]
     parser.add_argument(
         "--brains",
@@ -79,11 +86,15 @@ def command_line(scene_name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def at_least_one(text: str) -> int:
-    """Read a whole number above 0."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
-    return int(text)
+def at_least(least: int) -> Callable[[str], int]:
+    """Give a reader of whole numbers from this one on."""
+
+    def read(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected {least} or more, got {text}")
+        return int(text)
+
+    return read
 
 
 def brains_of(scene_name: str) -> Callable[[str], tuple[type[Group], ...]]:

@@ -126,6 +126,10 @@ class Group:
         """Give what the agents see now, shape (agents, observations)."""
         raise NotImplementedError
 
+    def heuristic(self) -> np.ndarray:
+        """Give the actions of a controller written by hand, shape (agents, action values)."""
+        raise NotImplementedError
+
 
 class Scene:
     """All groups of a scene together.

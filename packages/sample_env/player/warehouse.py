@@ -47,8 +47,9 @@ FARTHEST = 2 * (SIZE - 1)
 STEP_REWARD = -0.01
 VAIN_GRIP_REWARD = -0.01
 PARCEL_REWARD = 0.5
+STAY, LEFT, RIGHT, DOWN, UP = range(5)
 MOVES = np.array([[0, -1, 1, 0, 0], [0, 0, 0, -1, 1]])
-"""In x and y: stay, left, right, down, up."""
+"""In x and y, of each move."""
 PLACES = np.stack(np.divmod(np.arange(SIZE * SIZE), SIZE))[::-1]
 """The x and y of all cells."""
 
@@ -109,6 +110,11 @@ class Robots(Group):
         """Give how far places are off from the robots, as observed."""
         return (places - self.place) / (SIZE - 1)
 
+    def towards(self, places: np.ndarray) -> np.ndarray:
+        """Give the moves that lead to these places, first in x, then in y, shape (agents,)."""
+        x, y = np.sign(places - self.place)
+        return np.where(x, np.where(x < 0, LEFT, RIGHT), np.where(y, np.where(y < 0, DOWN, UP), STAY))
+
     def seen_place(self) -> np.ndarray:
         """Give where the robots are, as observed."""
         return self.place * (2 / (SIZE - 1)) - 1
@@ -147,6 +153,10 @@ class Seeker(Robots):
     def observe(self) -> np.ndarray:
         """Give what the robots see, shape (agents, 4)."""
         return np.concatenate((self.seen_place(), self.off(self.goal))).T
+
+    def heuristic(self) -> np.ndarray:
+        """Drive to the lit cell by the shortest way."""
+        return self.towards(self.goal)[:, np.newaxis]
 
 
 class Carrier(Robots):
@@ -194,3 +204,9 @@ class Carrier(Robots):
         return np.concatenate(
             (self.seen_place(), self.off(self.parcel), self.off(self.gate), self.carries[np.newaxis])
         ).T
+
+    def heuristic(self) -> np.ndarray:
+        """Drive to the parcel, then to the gate, by the shortest way, and grip in the decision that arrives there."""
+        target = np.where(self.carries, self.gate, self.parcel)
+        arrives = np.abs(target - self.place).sum(0) <= 1
+        return np.stack([self.towards(target), arrives], axis=1)

@@ -163,6 +163,7 @@ def test_merge_keys_are_followed(write, parts):
         (("lambd", 2), "warning", "lambd is 2."),
         (("max_steps", 0), "error", "max_steps is 0."),
         (("summary_freq", 0), "error", "summary_freq is 0, which mlagents-learn divides by."),
+        (("summary_freq", 1001), "warning", "summary_freq 1001 is more than max_steps 1000."),
         (("trainer", "PPO"), "error", "trainer is 'PPO'."),
         (("trainer", "offline-bc"), "error", "trainer is 'offline-bc'."),
         (("vis_encode_type", "resnett"), "error", "vis_encode_type is 'resnett'."),
@@ -280,6 +281,13 @@ def test_a_key_of_another_release_is_named_with_what_to_write(write, parts, key)
         [True] if row.counts_each_agent else []
     )
     assert row.key in {"", *(name.rpartition(".")[2] for name in keys.RULES)} and key not in keys.KNOWN
+
+
+def test_a_finding_as_text_holds_nothing_that_a_terminal_obeys(write, parts):
+    report = check(write, {"default": parts.PPO, "Ball": {"\x1b[2Jkey": 1}})
+    assert [str(finding).partition(": ")[2] for finding in report.warnings] == [
+        "\\x1b[2Jkey is not known. mlagents-learn ignores it."
+    ]
 
 
 def test_steps_counted_by_agents_are_told_from_0_14_on():

@@ -172,6 +172,13 @@ def test_good_sampler(write, found):
         ("gravity.intervals", [], "intervals of gravity is no list of pairs."),
         ("gravity.intervals", [[1, 2, 3]], "intervals of gravity is no list of pairs."),
         ("gravity.intervals", [[1, 1]], "The intervals of gravity have no width."),
+        ("gravity.intervals", [[-1.7e308, 1.7e308]], "The intervals of gravity have a width too large to compute."),
+        ("gravity.intervals", [[0, 1e308], [0, 1e308]], "The intervals of gravity have a width too large to compute."),
+        (
+            "mass",
+            {"sampler-type": "uniform", "min_value": -1.7e308, "max_value": 1.7e308},
+            "min_value and max_value of mass are further apart than a number can tell.",
+        ),
         ("scale.st_dev", -1, "st_dev of scale is -1."),
         ("wind", {"sampler-type": "gaussian", "mean": 1, "st_dev": 1}, "The environment has no reset parameter wind."),
     ],
@@ -186,6 +193,12 @@ def test_wrong_sampler(write, found, path, value, what):
         inner[last] = value
     write(data, "sampler.yaml")
     assert [said for said, _ in found(sampler="sampler.yaml")] == [what]
+
+
+def test_a_seed_of_a_sampler_is_replaced(write, found):
+    write({**SAMPLER, "mass": {**SAMPLER["mass"], "seed": 7}}, "sampler.yaml")
+    assert found(sampler="sampler.yaml") == []
+    assert [said for said, _ in found("warning", sampler="sampler.yaml")] == ["The uniform sampler of mass has a seed."]
 
 
 def test_unreadable_sampler(write, found):
@@ -208,6 +221,13 @@ def test_good_demonstration(write, parts, found):
         assert ("demos/Ball.demo: 30 steps of brain Ball.", "trainer_config.yaml:13") in found(
             "note", settings=settings
         )
+
+
+def test_a_missing_demonstration_is_looked_for_near_by(write, parts):
+    for place in ("Ball.demo", "demos/B.demo", "Ball_Data/deep/C.demo"):
+        write(parts.demo(), place)
+    (finding,) = trainer_config.check(write({"default": with_demo(parts, "absent.demo"), "Ball": {}})).errors
+    assert finding.todo.endswith("Found: Ball.demo, demos/B.demo.")
 
 
 def test_demonstrations_of_gail_and_pretraining(write, parts, found):

@@ -168,6 +168,11 @@ def test_something_else_in_place_of_a_build(build, rename, said):
         ),
         (["Game.apk"], "found a build for the web or a phone, Game.apk.", "Training runs on Linux."),
         (["mac/Game.app/Contents/x"], "found the macOS build mac/Game.app.", "Training runs on Linux."),
+        (
+            ["Contents/MacOS/Game", "Contents/Info.plist"],
+            "found a macOS build without its .app folder, with Contents/MacOS.",
+            "Training runs on Linux.",
+        ),
         (["old/Game.x86", "old/Game_Data/x"], "found the 32-bit old/Game.x86.", "The trainer needs 64 bits."),
         (["Game.tar.gz"], "found the archive Game.tar.gz.", "If the build is in it, unpack it there"),
         (["Game.x86_64/x"], "found Game.x86_64/, a folder.", "The executable is a file."),
