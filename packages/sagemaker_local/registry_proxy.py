@@ -13,11 +13,16 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import BinaryIO
+from urllib.parse import unquote
 
 HOST = "127.0.0.1"
+SILENT_SECONDS = 300
+"""How long a client may neither send nor take a byte before its connection is closed."""
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "expect", "upgrade", "te", "trailer")
 PIECE = 1 << 18
+POLL_SECONDS = 0.05
 MOST_MANIFEST = 4 << 20  # bytes; ECR's
+PATH = re.compile(r"(/[A-Za-z0-9._:@+=~-]+)+/?")
 PLACE = re.compile(r"/v2/(?P<repository>.+)/(?:manifests/(?P<reference>[^/]+)|blobs/.*|tags/list)")
 
 
@@ -48,7 +53,7 @@ class RegistryProxy(ThreadingHTTPServer):
     def __init__(self, port: int, find_program: Callable[[], int], admit: Callable[[str, str, str], None]):
         super().__init__((HOST, port), Handler)
         self.find_program, self.admit = find_program, admit
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
     def end(self) -> None:
         """Listen no more."""
@@ -60,6 +65,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection of a client."""
 
     protocol_version = "HTTP/1.1"
+    timeout = SILENT_SECONDS
     server: RegistryProxy
 
     def pass_on(self) -> None:
@@ -76,6 +82,9 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(told)
             return
+        except TimeoutError:  # in the middle of a manifest
+            self.close_connection = True
+            return
         program = http.client.HTTPConnection(HOST, self.server.find_program(), timeout=600)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
@@ -83,6 +92,8 @@ class Handler(BaseHTTPRequestHandler):
             headers |= {"Transfer-Encoding": "chunked"} if chunked else {}
             program.request(self.command, self.path, body, headers, encode_chunked=chunked)
             self._give_back(program.getresponse())
+        except TimeoutError:
+            self.close_connection = True
         finally:
             program.close()
 
@@ -90,7 +101,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _admit(self) -> bytes | Iterator[bytes] | None:
         """Return the body of a request that may pass."""
-        place = PLACE.fullmatch(self.path.partition("?")[0])
+        path, mark, query = self.path.partition("?")
+        path = unquote(path)  # what is compared with the rules is what the program gets
+        if not PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+            raise RefusedError(400, "NAME_INVALID", f"Expected the path of a repository, found {path[:200]!r}.")
+        self.path = path + mark + query
+        place = PLACE.fullmatch(path)
         if self.command in ("GET", "HEAD") or not place:
             return self._read_body()
         if self.command == "DELETE" and place["reference"]:

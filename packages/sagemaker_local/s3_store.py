@@ -22,7 +22,7 @@ import shutil
 import threading
 import uuid
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
@@ -67,6 +67,7 @@ LISTED |= {"fetch-owner"}
 """Parameters of ListObjectsV2."""
 OWNER_ID = "75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a"
 """moto's."""
+XML = {"Content-Type": "application/xml"}
 STRIPES = 64
 
 
@@ -90,7 +91,17 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one S3 request."""
+        """Answer one S3 request; refuse one that moto can't answer with S3's own error, which no client retries."""
+        try:
+            status, headers, content = self._answer(environ)
+        except Exception:
+            logging.exception("S3: moto can't answer %s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            text = f"The embedded AWS does not emulate s3:{environ['REQUEST_METHOD']} in the form that was sent."
+            status, headers, content = "501 Error", XML, _refuse("NotImplemented", text)
+        start_response(status, [*headers.items(), ("Content-Length", str(len(content)))])
+        return [content]
+
+    def _answer(self, environ: dict[str, Any]) -> tuple[str, Mapping[str, str], bytes]:
         bucket, _, key = _path(environ).lstrip("/").partition("/")
         body = _body(environ)
         keys = _keys(environ, bucket, key, body)
@@ -104,20 +115,20 @@ class Store:
             for stripe in self._stripes(environ, bucket, key):
                 held.enter_context(self.locks[stripe])
             if listed := _list_objects(environ, bucket, key):
-                status, content = listed
-                start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))])
-                return [content]
+                return listed[0], XML, listed[1]
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             content = b"".join(answer)
+            if status.startswith("500"):
+                raise NotImplementedError(content.decode(errors="replace")[:500])
             if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE") and status[0] in "23" and bucket:
                 try:
                     self._keep(environ, bucket, key, keys, body, content)
                 except (OSError, ValueError) as error:
                     logging.exception("S3: %s %s can't be kept", environ["REQUEST_METHOD"], environ["PATH_INFO"])
                     self._undo(environ, bucket, keys)
-                    status, headers, content = "500 Error", {"Content-Type": "application/xml"}, _refusal(error)
-        start_response(status, list(headers.items()))
-        return [content]
+                    text = f"The embedded AWS could not keep this on disk: {error}. Free some space, and send it again."
+                    return "500 Error", XML, _refuse("InternalError", text)
+        return status, {name: value for name, value in headers.items() if name != "Content-Length"}, content
 
     def _stripes(self, environ: dict[str, Any], bucket: str, key: str) -> list[int]:
         """Give the locks of a request, in one order for all: those of its objects, or all if it is about a bucket."""
@@ -410,7 +421,7 @@ def _list_objects(environ: dict[str, Any], bucket: str, key: str) -> tuple[str, 
         after = asked.get("start-after", "") if token is None else bytes.fromhex(token).decode()
     except ValueError:
         text = "The continuation token provided is incorrect"
-        return "400 Error", f"<Error><Code>InvalidArgument</Code><Message>{text}</Message></Error>".encode()
+        return "400 Error", _refuse("InvalidArgument", text)
     if token == "" or asked.get("encoding-type", "url") != "url":
         return None
     prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter", "")
@@ -511,9 +522,8 @@ def _part_of_bucket(query: dict[str, str]) -> str:
     return quote(f"{part} {query['id']}" if "id" in query else part, safe="").replace("%20", "=")
 
 
-def _refusal(error: Exception) -> bytes:
-    text = f"The embedded AWS could not keep this on disk: {error}. Free some space, and send it again."
-    return f"<Error><Code>InternalError</Code><Message>{escape(text)}</Message></Error>".encode()
+def _refuse(code: str, text: str) -> bytes:
+    return f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>".encode()
 
 
 def _time(file: Path) -> datetime:

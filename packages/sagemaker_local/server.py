@@ -37,6 +37,8 @@ from sagemaker_local.tuning.jobs import TuningJobs
 HOST = "127.0.0.1"
 SILENT_SECONDS = 300
 """How long a connection may say nothing before it is closed."""
+POLL_SECONDS = 0.05
+"""How often the server looks whether it is to end."""
 MOST_CONNECTIONS = 1_000
 """At a time: each takes a thread, and with some thousands Python does nothing but switch between them."""
 
@@ -158,7 +160,7 @@ def serve(home: Path, ready: int) -> None:
         Authenticator(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
     )
     asked = await_signals()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
     jobs.load()
     tunings.load()
 

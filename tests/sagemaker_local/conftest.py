@@ -91,7 +91,7 @@ class Aws:
     def client(self, service, region_name="us-east-1", **config):
         key = (service, region_name, *config)
         if key not in self.made:
-            options = Config(retries={"max_attempts": 1}, **config)
+            options = Config(retries={"total_max_attempts": 1}, **config)
             self.made[key] = boto3.client(
                 service,
                 endpoint_url=self.server.url,

@@ -23,9 +23,9 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import sagemaker_local as embedded
-from sagemaker_local import authentication
+from sagemaker_local import authentication, registry_proxy
 from sagemaker_local.home import CONFIG, Keys
-from sagemaker_local.registry_proxy import RegistryProxy
+from sagemaker_local.registry_proxy import RefusedError
 from sagemaker_local.schema import AwsError
 
 NOBODY = 65534
@@ -217,6 +217,14 @@ def test_names_that_lead_elsewhere(aws, unchanged, method, path, headers, status
     headers = {name: value.format(bucket=aws.bucket) for name, value in headers.items()}
     told = send(aws, method, path, sign(aws, method, path, headers=headers))
     assert told[0] == status and code in told[1]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [("POST", "/{bucket}", b"a=b"), ("POST", "/{bucket}/key", b"")])
+def test_a_signed_request_that_s3_does_not_have(aws, unchanged, method, path, body):
+    path = path.format(bucket=aws.bucket)
+    status, text = send(aws, method, path, sign(aws, method, path, body=body), body)
+    message = "The embedded AWS does not emulate s3:POST in the form that was sent."
+    assert (status, text) == (501, f"<Error><Code>NotImplemented</Code><Message>{message}</Message></Error>")
 
 
 @pytest.mark.parametrize("owner", ["123456789012", "999999999999", "me"])
@@ -448,19 +456,55 @@ def test_another_user(aws, unchanged):
     }
 
 
-@pytest.mark.parametrize("path", ["/v2/any/manifests/tag", "/v2/any/blobs/uploads/"])
-def test_the_registry_reads_no_body_of_a_length_that_is_no_number(path):
-    def refuse():
+SIZE = ("SIZE_INVALID", "Expected Content-Length to be a number, found '-5'.")
+MOVED = ("TAG_INVALID", "x tag")
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "refusal"),
+    [
+        ("/v2/any/manifests/tag", -5, SIZE),
+        ("/v2/any/blobs/uploads/", -5, SIZE),
+        ("/v2/x/manifests/tag", 2, MOVED),
+        ("/v2/x/%6danifests/t%61g", 2, MOVED),
+        ("/v2/x%2fmanifests%2ftag", 2, MOVED),
+        (
+            "/v2/x/%256danifests/tag",
+            2,
+            ("NAME_INVALID", "Expected the path of a repository, found '/v2/x/%6danifests/tag'."),
+        ),
+        (
+            "/v2/x/./manifests/tag",
+            2,
+            ("NAME_INVALID", "Expected the path of a repository, found '/v2/x/./manifests/tag'."),
+        ),
+        (
+            "/v2/x//manifests/tag",
+            2,
+            ("NAME_INVALID", "Expected the path of a repository, found '/v2/x//manifests/tag'."),
+        ),
+        ("/v2/x/manifests/tag", 3, None),  # says no more: the connection is closed without a response
+    ],
+)
+def test_what_the_registry_must_not_see_is_not_passed_on(monkeypatch, path, length, refusal):
+    def pass_on():
         raise AssertionError("Expected nothing to be passed to the program")
 
-    proxy = RegistryProxy(0, refuse, lambda *_: None)
+    def admit(repository, reference, digest):
+        if repository != "any":
+            raise RefusedError(400, "TAG_INVALID", f"{repository} {reference}")
+
+    monkeypatch.setattr(registry_proxy.Handler, "timeout", 20 if refusal else 0.1)
+    proxy = registry_proxy.RegistryProxy(0, pass_on, admit)
     try:
         with socket.create_connection(("127.0.0.1", proxy.server_port), timeout=20) as client:
-            client.sendall(f"PUT {path} HTTP/1.1\r\nHost: here\r\nContent-Length: -5\r\n\r\nmuch".encode())
+            client.sendall(f"PUT {path} HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n{{}}".encode())
             response = client.makefile("rb").read()
     finally:
         proxy.end()
+    if refusal is None:
+        assert response == b""
+        return
     status, _, body = response.partition(b"\r\n")[0], *response.rpartition(b"\r\n\r\n")[1:]
     assert status == b"HTTP/1.1 400 Bad Request"
-    message = "Expected Content-Length to be a number, found '-5'."
-    assert json.loads(body) == {"errors": [{"code": "SIZE_INVALID", "message": message}]}
+    assert json.loads(body) == {"errors": [dict(zip(("code", "message"), refusal, strict=True))]}

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 import sagemaker_local as embedded
 from common import aws_session
@@ -277,6 +278,100 @@ def test_killed_and_started_again(own, tmp_path):
     request = again.request(TrainingJobName=done)
     with pytest.raises(ClientError, match="ResourceInUse"):
         again.sm.create_training_job(**request)
+
+
+class Writer:
+    """One who changes objects of his own, and knows what each must be: as it was acknowledged, or as he asked last.
+
+    Objects are described by content, metadata, tags and ETag; None is no object.
+    """
+
+    def __init__(self, number):
+        self.chance, self.name = random.Random(number), f"writer-{number}"
+        self.known = dict.fromkeys(f"{self.name}/{key}" for key in "abc")
+        self.asked = {}  # key -> what it may be instead, after a request without a response
+
+    def write(self, aws, acknowledged):
+        """Change objects until the server is gone."""
+        with contextlib.suppress(BotoCoreError):
+            while True:
+                key, after, call = self.choose(aws)
+                self.asked = {key: after}
+                etag = call().get("ETag")
+                self.known[key] = after and (*after[:3], etag or after[3])
+                self.asked = {}
+                acknowledged.release()
+
+    def choose(self, aws):
+        key, other = self.chance.sample(sorted(self.known), 2)
+        named, before, source = {"Bucket": aws.bucket, "Key": key}, self.known[key], self.known[other]
+        body, label = self.chance.randbytes(self.chance.choice([0, 10, 200_000])), f"{self.chance.random()}"
+        content, about = hashlib.md5(body), {"Metadata": {"label": label}, "Tagging": f"tag={label}"}
+        what = self.chance.choice(["put", "parts", "copy", "tag", "delete"])
+        if what == "copy" and source:
+            return (
+                key,
+                source,
+                lambda: aws.s3.copy_object(**named, CopySource={"Bucket": aws.bucket, "Key": other})[
+                    "CopyObjectResult"
+                ],
+            )
+        if what == "tag" and before:
+            tags = {"TagSet": [{"Key": "tag", "Value": label}]}
+            return key, (*before[:2], label, before[3]), lambda: aws.s3.put_object_tagging(**named, Tagging=tags)
+        if what == "delete":
+            return key, None, lambda: aws.s3.delete_object(**named)
+        if what == "parts":
+            etag = f'"{hashlib.md5(content.digest()).hexdigest()}-1"'
+            return key, (body, label, label, etag), lambda: self.upload(aws, named, body, about)
+        return (
+            key,
+            (body, label, label, f'"{content.hexdigest()}"'),
+            lambda: aws.s3.put_object(**named, Body=body, **about),
+        )
+
+    @staticmethod
+    def upload(aws, named, body, about):
+        upload = {**named, "UploadId": aws.s3.create_multipart_upload(**named, **about)["UploadId"]}
+        part = aws.s3.upload_part(**upload, PartNumber=1, Body=body)
+        return aws.s3.complete_multipart_upload(
+            **upload, MultipartUpload={"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
+        )
+
+    def compare(self, aws):
+        """Compare what is there with what must be, and go on from it."""
+        listed = aws.s3.list_objects_v2(Bucket=aws.bucket, Prefix=f"{self.name}/").get("Contents", ())
+        listed = {item["Key"]: (item["ETag"], item["Size"]) for item in listed}
+        for key, before in self.known.items():
+            found = None
+            if key in listed:
+                got = aws.s3.get_object(Bucket=aws.bucket, Key=key)
+                tags = aws.s3.get_object_tagging(Bucket=aws.bucket, Key=key)["TagSet"]
+                found = (got["Body"].read(), got["Metadata"]["label"], tags[0]["Value"], got["ETag"])
+                assert listed[key] == (got["ETag"], len(found[0]))
+            possible = [before, self.asked.get(key, before)]
+            assert found in possible, (key, found and found[1:], [one and one[1:] for one in possible])
+            self.known[key] = found
+        self.asked = {}
+        return len(listed)
+
+
+def test_a_storm_of_kills_costs_no_object_that_was_acknowledged_and_halves_none(own):
+    aws, writers, seen = own.start(), [Writer(number) for number in range(3)], 0
+    for _ in range(8):
+        acknowledged = threading.Semaphore(0)
+        with ThreadPoolExecutor(3) as pool:
+            writing = [pool.submit(writer.write, aws, acknowledged) for writer in writers]
+            for _ in range(12):
+                assert acknowledged.acquire(timeout=20)
+            os.kill(aws.server.pid, signal.SIGKILL)
+        for one in writing:
+            one.result()
+        aws = own.start()
+        seen += sum(writer.compare(aws) for writer in writers)
+        assert aws.s3.list_multipart_uploads(Bucket=aws.bucket).get("Uploads", []) == []
+    assert seen > 30
+    assert not list(own.home.glob("s3/*/objects/*.new")) and not list(own.home.glob("s3/*/uploads/*"))
 
 
 @pytest.fixture
