@@ -6,6 +6,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from common import trainer_env
+
 from .player.scenes import API_VERSION, SCENES
 
 PLAYER = Path(__file__).parent / "player"
@@ -71,7 +73,7 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
     return executable
 
 
-def record_demonstrations(folder: Path | str, python: Path | str, steps: int = 3000) -> list[Path]:
+def record_demonstrations(folder: Path | str, python: Path | str | None = None, *, steps: int = 3000) -> list[Path]:
     """Let the sample build in a folder record what its hand-written controllers do, as Unity's recorder does.
 
     Parameters
@@ -79,7 +81,7 @@ def record_demonstrations(folder: Path | str, python: Path | str, steps: int = 3
     folder
         With the sample build; `<brain>.demo` goes there for each of its brains, in the place of an older one.
     python
-        The trainer's Python, on which the player runs.
+        The trainer's Python, on which the player runs; by default that of this project's trainer environment.
     steps
         Of each demonstration.
 
@@ -95,7 +97,8 @@ def record_demonstrations(folder: Path | str, python: Path | str, steps: int = 3
             f"Expected a sample build in {folder}, found none. Record a build of your own in the Unity Editor, with a "
             "Demonstration Recorder on the agent."
         )
-    environment = {**os.environ, "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"}
+    python = Path(python or trainer_env.find().python)
+    environment = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     command = [executables[0].absolute(), "--record", folder.absolute(), "--steps", str(steps)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:

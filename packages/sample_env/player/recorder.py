@@ -18,6 +18,8 @@ from .communicator import add_agents, brain_parameters
 from .scene import Group
 
 META_DATA_BYTES = 32
+LONGEST_EPISODE = 50
+"""Decisions after which an episode ends here, so that a demonstration holds many starts: they show most."""
 LONGEST_NAME = 16
 """Characters of a demonstration's name, which must fit into the meta data."""
 
@@ -37,6 +39,7 @@ def record(kind: type[Group], folder: Path, steps: int, seed: int) -> Path:
         Of the starts of the episodes.
     """
     group = kind(1, seed)
+    group.decisions_per_episode = min(group.decisions_per_episode, LONGEST_EPISODE)
     name = group.behaviour.name
     infos = UnityRLOutputProto().agentInfos[name].value
     episodes, reward = 1, 0.0  # Unity counts the last episode, ended or not
