@@ -1,6 +1,6 @@
 """The files that steer a training: trainer config, curricula, samplers, demonstrations and a job's hyperparameters.
 
->>> from helpers import trainer_config
+>>> from mlagents_check import trainer_config
 >>> report = trainer_config.check("unity-volume/trainer_config.yaml", brains=["3DBall"])  # doctest: +SKIP
 >>> report.brains[0].settings["max_steps"]  # doctest: +SKIP
 50000

@@ -1,6 +1,6 @@
 """A Unity Linux build on disk: is it one that ML-Agents 0.11.0 can train, and what is in it.
 
->>> from helpers import unity_build
+>>> from mlagents_check import unity_build
 >>> report = unity_build.check("unity-volume")
 >>> report.ok, report.verdict  # doctest: +SKIP
 (True, 'The build is ready to train.')
