@@ -91,6 +91,7 @@ lint: .venv/stamp  ## check style and format, notebooks too, and that imports go
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/cfn-lint packages/account_setup/stack.yaml
 	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint container/Dockerfile; else echo "hadolint: not on this platform"; fi
 
 .PHONY: stop

@@ -18,9 +18,11 @@ from werkzeug.test import run_wsgi_app
 
 from sagemaker_local import cloudwatch_logs, limits
 from sagemaker_local.authentication import Authenticator, take_body
+from sagemaker_local.cloudformation import CloudFormation
 from sagemaker_local.cloudwatch_metrics import JobMetrics
 from sagemaker_local.ecr import Ecr
 from sagemaker_local.jobs import Jobs
+from sagemaker_local.notifications import Notifier
 from sagemaker_local.request_journal import RequestJournal, WsgiApp
 from sagemaker_local.resource_api import ResourceApi
 from sagemaker_local.s3_store import Store
@@ -37,6 +39,8 @@ MOST_DRAINED = 1 << 20
 IAM_CHANGES = ("Create", "Delete", "Put", "Attach", "Detach", "Update", "Add", "Remove", "Tag", "Untag", "Set")
 LOGS_CHANGES = ("CreateLogGroup", "DeleteLogGroup", "PutRetention", "DeleteRetention", "TagLog", "UntagLog", "TagRes")
 LOGS_CHANGES += ("UntagRes",)
+EVENTS_CHANGES = ("PutRule", "DeleteRule", "PutTargets", "RemoveTargets", "EnableRule", "DisableRule", "Tag", "Untag")
+SNS_CHANGES = ("CreateTopic", "DeleteTopic", "Subscribe", "Unsubscribe", "SetTopicAttributes", "Tag", "Untag")
 READS_LOGS = ("DescribeLog", "GetLogEvents", "FilterLogEvents", "StartQuery")
 S3_CONTROL = "/v20180820/"
 
@@ -52,7 +56,14 @@ class App:
         self.journals = {
             "iam": RequestJournal("iam", "", home / "iam.jsonl", moto, IAM_CHANGES),
             "logs": RequestJournal("logs", "Logs_20140328.", home / "logs.jsonl", moto, LOGS_CHANGES, _age_group),
+            "budgets": RequestJournal(
+                "budgets", "AWSBudgetServiceGateway.", home / "budgets.jsonl", moto, ("Create", "Delete")
+            ),
+            "events": RequestJournal("events", "AWSEvents.", home / "events.jsonl", moto, EVENTS_CHANGES),
+            "sns": RequestJournal("sns", "", home / "sns.jsonl", moto, SNS_CHANGES),
         }
+        self.cloudformation = CloudFormation(home / "cloudformation", jobs.client)
+        jobs.notify = Notifier(home / "mail", self.journals["events"].file, jobs.client).notify
         self.sagemaker = (TrainingApi(jobs), TuningApi(tunings), ResourceApi(jobs, tunings))
         self.throttle = limits.read_throttle()
         JobMetrics.jobs = jobs
@@ -78,6 +89,8 @@ class App:
             return self._ecr(environ, start_response, region)
         if service == "sagemaker":
             return self._sagemaker(environ, start_response, region)
+        if service == "cloudformation":
+            return self._cloudformation(environ, start_response, region)
         if service in self.journals:
             self.journals[service].restore()
         if service == "logs":
@@ -85,6 +98,11 @@ class App:
                 self._give_logs(environ, region)
             except AwsError as error:
                 return _send_error(start_response, error)
+        if service == "sns":
+            form = parse_qs(take_body(environ).decode("utf-8", "replace"))
+            if form.get("Action") == ["Subscribe"] and form.get("Protocol") != ["email"]:  # moto would call a URL
+                error = AwsError("InvalidParameter", "Invalid parameter: Protocol: the embedded AWS takes email alone")
+                return send_refusal(environ, start_response, service, error)
         if service == "monitoring":
             JobMetrics.ask_for(take_body(environ))
         if service == "iam":
@@ -131,6 +149,13 @@ class App:
         except Exception as error:
             logging.exception("could not answer %s", call)
             return _send_error(start_response, AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+
+    def _cloudformation(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
+        form = dict(parse_qsl(take_body(environ).decode("utf-8", "replace"), keep_blank_values=True))
+        try:
+            return _send(start_response, 200, self.cloudformation.answer(form, region).encode(), "text/xml")
+        except AwsError as error:
+            return send_refusal(environ, start_response, "cloudformation", error)
 
     def _ecr(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
         try:

@@ -57,6 +57,7 @@ class Jobs:
         self.log_lock = threading.Lock()
         self.closed = False
         self.ended: Callable[[Record], None] = lambda job: None  # called after the end of each job
+        self.notify: Callable[[Record], None] = lambda job: None  # called then, too
         self.deleted: Callable[[Record], None] = lambda job: None  # called before a job is forgotten
         self.lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -285,6 +286,7 @@ class Jobs:
         with self.log_lock:
             cloudwatch_logs.release(job)
         self.ended(job)
+        self.notify(job)
 
     def _bury(self, job: Record) -> None:
         """End a job whose server went without a word: no process stays, and its record says what happened."""

@@ -182,7 +182,7 @@ def test_services_that_are_not_served(aws, unchanged, service, path):
 
 
 def test_a_client_of_such_a_service_sees_the_reason(aws):
-    with pytest.raises(ClientError, match="AccessDenied.*does not serve batch. It serves ecr, iam, "):
+    with pytest.raises(ClientError, match="AccessDenied.*does not serve batch. It serves budgets, cloudformation, "):
         aws.client("batch").describe_job_queues()
 
 

@@ -1,0 +1,392 @@
+"""The stack: the change set that makes or changes it, what happens to it, and what a failure means in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pandas as pd
+from botocore.exceptions import BotoCoreError, ClientError
+
+from account_check import policies
+from account_setup.settings import Settings, SetUpError
+from account_setup.template import TEMPLATE
+from common.aws_session import code, explain_silence
+from common.bar import make as make_bar
+
+STACK = "mlagents"
+TAGS = [{"Key": "project", "Value": "mlagents"}]
+UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
+NOTHING = re.compile(r"didn't contain changes|No updates are to be performed")
+DENIED = re.compile(r"not authorized to perform:? (?:the action )?`?([a-z0-9-]+:[A-Za-z]+)")
+TAKEN = re.compile(r"already exists|BucketAlreadyExists|BucketAlreadyOwnedByYou|EntityAlreadyExists", re.IGNORECASE)
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """What executing a change set would do.
+
+    Attributes
+    ----------
+    name : str
+        Its ARN.
+    stack : str
+    table : pandas.DataFrame
+        A row for each resource: ``action`` (Add, Modify, Remove), ``resource`` (its name in the template), ``type``,
+        ``replacement`` (whether a Modify makes it anew). Empty if nothing would change.
+    """
+
+    name: str
+    stack: str
+    table: pd.DataFrame
+
+    @property
+    def empty(self) -> bool:
+        """Whether the account is as the template wants it already."""
+        return self.table.empty
+
+    def __str__(self) -> str:
+        if self.empty:
+            return f"Nothing to change: the stack {self.stack} is as the template and your settings want it."
+        counts = self.table["action"].value_counts()
+        return f"{self.stack}: " + ", ".join(f"{count} to {action.lower()}" for action, count in counts.items())
+
+
+def make_request(session: boto3.Session, settings: Settings, stack: str = STACK) -> dict[str, Any]:
+    """Return the arguments of ``create_change_set`` for what is there now.
+
+    Bucket, repository and role that are there already and that no stack owns stay as they are.
+
+    Parameters
+    ----------
+    session : boto3.Session
+        With the credentials of somebody who may make roles and policies.
+    settings : Settings
+    stack : str
+        Name of the stack.
+
+    Raises
+    ------
+    SetUpError
+        If a name is invalid or taken, a resource belongs to another stack, or the stack cannot be changed now.
+    """
+    cloudformation = session.client("cloudformation")
+    with explained(cloudformation):
+        identity = session.client("sts").get_caller_identity()
+        account, region = identity["Account"], session.region_name
+        bucket = settings.bucket or f"mlagents-{region}-{account}"
+        user = settings.user or identity["Arn"].replace(f":sts::{account}:user/", f":iam::{account}:user/")
+        if user.endswith(":root"):
+            raise SetUpError(
+                f"Expected the ARN of a user or a role that is to use the notebooks, found {user}, the root user of "
+                "the account. AWS advises to use it for nothing but its own settings: name another with user=."
+            )
+        try:
+            names = policies.Names(account, region, bucket, settings.role, user, settings.kms_key, settings.vpc)
+        except policies.PolicyError as error:
+            raise SetUpError(str(error)) from error
+        kind = _choose_type(cloudformation, stack)
+        there = {
+            "Bucket": _has_bucket(session, bucket),
+            "Repository": _has(session.client("ecr").describe_repositories, repositoryNames=["mlagents-0.11.0"]),
+            "Role": _has(session.client("iam").get_role, RoleName=settings.role),
+        }
+        ids = {"Bucket": bucket, "Repository": "mlagents-0.11.0", "Role": settings.role}
+        make = {name: not found or _is_ours(cloudformation, ids[name], stack) for name, found in there.items()}
+        policy = f"arn:{policies.partition(region)}:iam::{account}:policy/{settings.policy}"
+        if _has(session.client("iam").get_policy, PolicyArn=policy) and not _is_ours(cloudformation, policy, stack):
+            raise SetUpError(
+                f"Expected no policy {settings.policy}, found one that no stack owns. Choose another name with "
+                "policy=, or delete it if nobody uses it."
+            )
+    parameters = {
+        "BucketName": bucket,
+        "RoleName": settings.role,
+        "PolicyName": settings.policy,
+        "UserArn": names.principal,
+        "UserIsRole": ":role/" in names.principal,
+        "KeyArn": settings.kms_key,
+        "Vpc": settings.vpc,
+        "KeepDays": settings.keep_days,
+        "Mail": settings.mail,
+        "BudgetUsd": settings.budget_usd,
+        "BudgetMail": (settings.budget_mail or settings.mail) if settings.budget_usd else "",
+        **{f"Make{name}": wanted for name, wanted in make.items()},
+    }
+    return {
+        "StackName": stack,
+        "ChangeSetName": f"{stack}-{time.strftime('%Y%m%d-%H%M%S')}",
+        "ChangeSetType": kind,
+        "TemplateBody": TEMPLATE.read_text(),
+        "Parameters": [{"ParameterKey": name, "ParameterValue": _text(value)} for name, value in parameters.items()],
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],
+        "Tags": TAGS,
+    }
+
+
+def _text(value: object) -> str:
+    """Return a parameter's value as CloudFormation takes it."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _choose_type(cloudformation: Any, stack: str) -> str:
+    """Return CREATE or UPDATE. Raises `SetUpError` if neither is possible."""
+    found = find_stack(cloudformation, stack)
+    status = found["StackStatus"] if found else "REVIEW_IN_PROGRESS"
+    if status == "REVIEW_IN_PROGRESS":  # a change set that was never executed
+        return "CREATE"
+    if status in UPDATABLE:
+        return "UPDATE"
+    if status.endswith("_IN_PROGRESS"):
+        raise SetUpError(f"Expected the stack {stack} at rest, found it {status}. Wait until that has ended.")
+    left = _list_resources(cloudformation, stack)
+    raise SetUpError(
+        f"Expected the stack {stack} to be one that can be changed, found it {status}: AWS changes no stack whose "
+        f"making failed. {_tell_left(left)} Delete it with account_setup.delete_stack(…), then run this again."
+    )
+
+
+def find_stack(cloudformation: Any, stack: str) -> dict[str, Any] | None:
+    """Return what DescribeStacks says of a stack; None if there is none."""
+    try:
+        return cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return None
+        raise
+
+
+def _has_bucket(session: boto3.Session, bucket: str) -> bool:
+    account = session.client("sts").get_caller_identity()["Account"]
+    try:
+        found = session.client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+    except ClientError as error:
+        if code(error) in ("404", "NoSuchBucket"):
+            return False
+        if code(error) in ("403", "AccessDenied"):
+            raise SetUpError(
+                f"Expected the bucket {bucket} to be free or yours, found that S3 refuses it. All accounts share the "
+                "names of buckets, and somebody else has this one, or you may not look at it (s3:ListBucket). Choose "
+                "another with bucket=."
+            ) from error
+        raise
+    region = found.get("BucketRegion", session.region_name)
+    if region != session.region_name:
+        raise SetUpError(
+            f"Expected the bucket {bucket} to be in {session.region_name}, found it in {region}. A training job reads "
+            "from its own region alone: choose another with bucket=."
+        )
+    return True
+
+
+def _has(look: Callable[..., Any], **names: Any) -> bool:
+    try:
+        look(**names)
+    except ClientError as error:
+        if code(error) in ("NoSuchEntity", "RepositoryNotFoundException"):
+            return False
+        raise
+    return True
+
+
+def _is_ours(cloudformation: Any, resource: str, stack: str) -> bool:
+    """Return whether a resource is of this stack, and not of none. Raises `SetUpError` if it is of another."""
+    try:
+        found = cloudformation.describe_stack_resources(PhysicalResourceId=resource)["StackResources"]
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return False
+        raise
+    owner = next((each["StackName"] for each in found if each["PhysicalResourceId"] == resource), "")
+    if owner and owner != stack:
+        raise SetUpError(
+            f"Expected {resource} to belong to the stack {stack} or to none, found that the stack {owner} owns it. "
+            f"Choose another name, or work with {owner}."
+        )
+    return bool(owner)
+
+
+def wait_for_change_set(cloudformation: Any, name: str, poll_seconds: float = POLL_SECONDS) -> ChangeSet:
+    """Wait until CloudFormation has worked out a change set, and return it.
+
+    A change set that would change nothing is deleted, and comes back empty.
+
+    Parameters
+    ----------
+    cloudformation
+        boto3's client.
+    name : str
+        ARN of the change set.
+    poll_seconds : float
+
+    Raises
+    ------
+    SetUpError
+        If CloudFormation refuses the template or the settings.
+    """
+    with explained(cloudformation):
+        while (found := cloudformation.describe_change_set(ChangeSetName=name))["Status"] in (
+            "CREATE_PENDING",
+            "CREATE_IN_PROGRESS",
+        ):
+            time.sleep(poll_seconds)
+        reason = found.get("StatusReason", "")
+        if found["Status"] == "FAILED" and NOTHING.search(reason):
+            cloudformation.delete_change_set(ChangeSetName=name)
+            pages = []
+        elif found["Status"] == "FAILED":
+            raise SetUpError(f"Expected a change set, found that CloudFormation refuses it: {explain_reason(reason)}")
+        else:
+            pages = list(cloudformation.get_paginator("describe_change_set").paginate(ChangeSetName=name))
+    rows = [each["ResourceChange"] for page in pages for each in page["Changes"]]
+    table = pd.DataFrame(
+        {
+            "action": [row["Action"] for row in rows],
+            "resource": [row["LogicalResourceId"] for row in rows],
+            "type": [row["ResourceType"] for row in rows],
+            "replacement": [row.get("Replacement", "") for row in rows],
+        }
+    )
+    return ChangeSet(name, found["StackName"], table)
+
+
+def follow(cloudformation: Any, stack: str = STACK, poll_seconds: float = POLL_SECONDS) -> pd.DataFrame:
+    """Follow a stack until it is at rest, with a bar that counts resources, and return them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``resource``, ``type``, ``name`` and ``status`` of each.
+
+    Raises
+    ------
+    SetUpError
+        If it failed: why, in a sentence, and what is left.
+    """
+    with explained(cloudformation):
+        with contextlib.closing(make_bar(desc=f"stack {stack}", unit="resource")) as bar:
+            while (found := find_stack(cloudformation, stack)) and found["StackStatus"].endswith("_IN_PROGRESS"):
+                resources = _list_resources(cloudformation, stack)
+                bar.total = len(resources)
+                bar.update(int((resources["status"].str.endswith("_COMPLETE")).sum()) - bar.n)
+                time.sleep(poll_seconds)
+            resources = _list_resources(cloudformation, stack)
+            bar.total = len(resources)
+            bar.update(int((resources["status"].str.endswith("_COMPLETE")).sum()) - bar.n)
+        if found is None:
+            raise SetUpError(f"Expected the stack {stack}, found none.")
+        status = found["StackStatus"]
+        if "ROLLBACK" in status or "FAILED" in status:
+            raise SetUpError(
+                f"Expected the stack {stack} to be made, found it {status}: {_find_failure(cloudformation, found)} "
+                f"{_tell_left(resources)} Delete the stack with account_setup.delete_stack(…), then run this again."
+            )
+    return resources
+
+
+def delete_stack(cloudformation: Any, stack: str = STACK, poll_seconds: float = POLL_SECONDS) -> None:
+    """Delete a stack and what is in it; done already where there is none.
+
+    Raises
+    ------
+    SetUpError
+        If a resource could not be deleted: why, and what is left. Running this again goes on.
+    """
+    with explained(cloudformation):
+        if (found := find_stack(cloudformation, stack)) is None:
+            return
+        if not found["StackStatus"].endswith("DELETE_IN_PROGRESS"):
+            cloudformation.delete_stack(StackName=stack)
+        name = found["StackId"]
+        while (found := find_stack(cloudformation, name)) and found["StackStatus"] not in (
+            "DELETE_COMPLETE",
+            "DELETE_FAILED",
+        ):
+            time.sleep(poll_seconds)
+        if found and found["StackStatus"] == "DELETE_FAILED":
+            raise SetUpError(
+                f"Expected the stack {stack} to be deleted, found it DELETE_FAILED: "
+                f"{_find_failure(cloudformation, found)} {_tell_left(_list_resources(cloudformation, stack))} "
+                "Run this again once that is fixed: it goes on."
+            )
+
+
+def _list_resources(cloudformation: Any, stack: str) -> pd.DataFrame:
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+    rows = [each for page in pages for each in page["StackResourceSummaries"]]
+    return pd.DataFrame(
+        {
+            "resource": [row["LogicalResourceId"] for row in rows],
+            "type": [row["ResourceType"] for row in rows],
+            "name": [row.get("PhysicalResourceId", "") for row in rows],
+            "status": [row["ResourceStatus"] for row in rows],
+        },
+        dtype=object,
+    )
+
+
+def _find_failure(cloudformation: Any, stack: dict[str, Any]) -> str:
+    """Return why the last operation on a stack failed, as the first event of a failure says."""
+    why = stack.get("StackStatusReason", "")
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
+    for page in pages:
+        for event in page["StackEvents"]:  # newest first
+            reason = event.get("ResourceStatusReason", "")
+            if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in reason:
+                why = f"{event['LogicalResourceId']}: {explain_reason(reason)}"
+            if (
+                event.get("PhysicalResourceId") == stack["StackId"]
+                and event.get("ResourceStatusReason") == "User Initiated"
+            ):
+                return why or "CloudFormation says no reason."
+    return why or "CloudFormation says no reason."
+
+
+def _tell_left(resources: pd.DataFrame) -> str:
+    left = resources[~resources["status"].isin(["DELETE_COMPLETE", "CREATE_FAILED"]) & (resources["name"] != "")]
+    if left.empty:
+        return "Nothing that it made is left."
+    names = ", ".join(left["type"] + " " + left["name"])
+    return f"Of what it made is left: {names}."
+
+
+def explain_reason(reason: str) -> str:
+    """Return CloudFormation's reason in one sentence that says what to do."""
+    short = " ".join(reason.split()).rstrip(".")
+    if found := DENIED.search(reason):
+        command = "`python -m account_check.policies setup`"
+        return f"You lack the permission {found[1]}; {command} prints all it takes ({short})."
+    if "bucket" in reason.lower() and TAKEN.search(reason):
+        return f"The bucket's name is taken, perhaps by somebody else: choose another with bucket= ({short})."
+    if TAKEN.search(reason):
+        return f"Something of that name is there already: choose another name, or delete it ({short})."
+    if re.search(r"Email address|Invalid parameter: Endpoint|email", reason):
+        return f"The address is invalid: correct mail= or budget_mail= ({short})."
+    return f"{short}."
+
+
+def explain(place: Any, error: Exception) -> str:
+    """Return what an error of botocore's means in one sentence."""
+    if why := explain_silence(place, error):
+        return why
+    if isinstance(error, ClientError) and (
+        DENIED.search(str(error)) or code(error) in ("AccessDenied", "AccessDeniedException")
+    ):
+        wanted = f"Expected to be allowed to call {error.operation_name}, found that AWS refuses."
+        return f"{wanted} {explain_reason(str(error))}"
+    return f"AWS refuses: {explain_reason(str(error))}"
+
+
+@contextlib.contextmanager
+def explained(place: Any) -> Iterator[None]:
+    """Turn botocore's errors into a `SetUpError` of one sentence."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise SetUpError(explain(place, error)) from error

@@ -1,0 +1,845 @@
+"""CloudFormation: stacks and change sets of the few kinds of resources that training takes.
+
+moto has a CloudFormation of its own. It makes resources past everything that keeps them here, leaves out most of
+their settings (a bucket's lifecycle, a repository's rules, budgets) and rolls nothing back. This one makes each
+resource by the requests that a reader would make, sent to this very server. Stacks are kept in
+``<home>/cloudformation/``.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import yaml
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from moto.core import DEFAULT_ACCOUNT_ID
+
+from sagemaker_local.schema import AwsError
+
+XMLNS = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
+NO_VALUE = object()
+AT_REST = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
+Properties = dict[str, Any]
+Clients = Callable[[str, str], BaseClient]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML with CloudFormation's short forms, such as ``!Ref``."""
+
+
+def _short_form(loader: yaml.Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def invalid(message: str) -> AwsError:
+    """Return CloudFormation's ValidationError."""
+    return AwsError("ValidationError", message)
+
+
+class Template:
+    """A template with its parameters' values.
+
+    Parameters
+    ----------
+    text
+        YAML or JSON.
+    given
+        Values of parameters.
+    region
+        What ``AWS::Region`` is.
+    """
+
+    def __init__(self, text: str, given: dict[str, str], region: str):
+        try:
+            content = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
+            self.resources: dict[str, Any] = content["Resources"]
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise invalid(f"Template format error: {error}") from error
+        self.conditions, self.outputs = content.get("Conditions", {}), content.get("Outputs", {})
+        declared = content.get("Parameters", {})
+        if unknown := sorted(given.keys() - declared.keys()):
+            raise invalid(f"Parameters: {unknown} do not exist in the template")
+        values = {name: given.get(name, str(each.get("Default", NO_VALUE))) for name, each in declared.items()}
+        if missing := [name for name, each in declared.items() if name not in given and "Default" not in each]:
+            raise invalid(f"Parameters: {missing} must have values")
+        for name, each in declared.items():
+            _check_parameter(name, values[name], each)
+        self.values = values | {
+            "AWS::AccountId": DEFAULT_ACCOUNT_ID,
+            "AWS::Partition": "aws",
+            "AWS::Region": region,
+            "AWS::NoValue": NO_VALUE,
+        }
+        self.made: dict[str, dict[str, Any]] = {}  # logical name -> its resource, whose `id` Ref gives
+
+    def wanted(self) -> dict[str, Any]:
+        """Return the resources whose conditions hold, those first that others refer to."""
+        named = {
+            name: each
+            for name, each in self.resources.items()
+            if "Condition" not in each or self.holds(each["Condition"])
+        }
+        order: dict[str, Any] = {}
+
+        def add(name: str) -> None:
+            if name in named and name not in order:
+                after = named[name].get("DependsOn", [])
+                for other in [*([after] if isinstance(after, str) else after), *_find_references(named[name])]:
+                    if other != name:
+                        add(other)
+                order[name] = named[name]
+
+        for name in named:
+            add(name)
+        return order
+
+    def holds(self, name: str) -> bool:
+        """Evaluate a condition."""
+        return bool(self.resolve(self.conditions[name]))
+
+    def resolve(self, value: Any) -> Any:
+        """Replace CloudFormation's functions by what they give."""
+        if isinstance(value, list):
+            return [found for each in value if (found := self.resolve(each)) is not NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            ((name, argument),) = value.items()
+            if name == "Ref":
+                return self._refer(argument)
+            if name == "Condition" and isinstance(argument, str) and argument in self.conditions:
+                return self.holds(argument)
+            if name.startswith("Fn::"):
+                return self._call(name, argument)
+        found = {name: self.resolve(each) for name, each in value.items()}
+        return {name: each for name, each in found.items() if each is not NO_VALUE}
+
+    def _refer(self, name: str) -> Any:
+        if name in self.values:
+            return self.values[name]
+        if name in self.made:
+            return self.made[name]["id"]
+        if name in self.resources:
+            return name  # not made yet: what will be there has no name
+        raise invalid(f"Template format error: Unresolved resource dependencies [{name}] in the template")
+
+    def _call(self, name: str, argument: Any) -> Any:
+        if name == "Fn::If":
+            return self.resolve(argument[1] if self.holds(argument[0]) else argument[2])
+        if name == "Fn::Sub" and isinstance(argument, str):
+            return re.sub(r"\$\{([^}!]+)\}", lambda found: str(self._refer(found[1])), argument)
+        if name == "Fn::GetAtt":
+            made = self.made.get(argument[0], {})
+            return made.get("attributes", {}).get(argument[1], ".".join(argument))
+        given = self.resolve(argument)
+        if name == "Fn::Equals":
+            return str(given[0]) == str(given[1])
+        if name == "Fn::Not":
+            return not given[0]
+        if name in ("Fn::And", "Fn::Or"):
+            return (all if name == "Fn::And" else any)(given)
+        if name == "Fn::Join":
+            return given[0].join(map(str, given[1]))
+        raise invalid(f"Template error: the embedded AWS does not know {name}")
+
+
+def _check_parameter(name: str, value: str, declared: dict[str, Any]) -> None:
+    allowed = declared.get("AllowedValues")
+    if allowed and value not in map(str, allowed):
+        raise invalid(f"Parameter '{name}' must be one of AllowedValues")
+    pattern = declared.get("AllowedPattern")
+    if pattern and not re.fullmatch(pattern, value):
+        raise invalid(f"Parameter '{name}' must match pattern {pattern}")
+    if declared["Type"] == "Number":
+        try:
+            number = float(value)
+        except ValueError:
+            raise invalid(f"Parameter '{name}' must be a number.") from None
+        if number < declared.get("MinValue", number):
+            raise invalid(f"Parameter '{name}' must be a number not less than {declared['MinValue']}")
+
+
+def _find_references(value: Any) -> set[str]:
+    """Return the names that ``Ref``, ``Fn::GetAtt`` and ``Fn::Sub`` of a value name."""
+    if isinstance(value, list):
+        return set().union(*map(_find_references, value))
+    if not isinstance(value, dict):
+        return set()
+    found = set().union(*(_find_references(each) for each in value.values()))
+    if isinstance(value.get("Ref"), str):
+        found.add(value["Ref"])
+    if isinstance(value.get("Fn::GetAtt"), list):
+        found.add(value["Fn::GetAtt"][0])
+    if isinstance(value.get("Fn::Sub"), str):
+        found |= set(re.findall(r"\$\{([^}!.]+)", value["Fn::Sub"]))
+    return found
+
+
+class Resource:
+    """A kind of resource: how it is made, changed and deleted by the calls of its service.
+
+    Parameters
+    ----------
+    clients
+        Gives the client of a service in a region.
+    region
+    """
+
+    name_property = ""
+
+    def __init__(self, clients: Clients, region: str):
+        self.clients, self.region = clients, region
+
+    def client(self, service: str) -> BaseClient:
+        """Return a client of a service."""
+        return self.clients(service, self.region)
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it; return what ``Ref`` gives, and its attributes."""
+        raise NotImplementedError
+
+    def update(self, name: str, given: Properties) -> None:
+        """Change one whose name stays."""
+        raise NotImplementedError
+
+    def delete(self, name: str) -> None:
+        """Delete it."""
+        raise NotImplementedError
+
+
+class Bucket(Resource):
+    """AWS::S3::Bucket."""
+
+    name_property = "BucketName"
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it."""
+        s3, name = self.client("s3"), given["BucketName"]
+        try:
+            s3.head_bucket(Bucket=name)
+        except ClientError:
+            place = {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+            s3.create_bucket(Bucket=name, **({} if self.region == "us-east-1" else place))
+        else:
+            raise AwsError("AlreadyExists", f"{name} already exists in the account")
+        try:
+            self.update(name, given)
+        except ClientError:
+            s3.delete_bucket(Bucket=name)
+            raise
+        return name, {"Arn": f"arn:aws:s3:::{name}"}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Put all of its settings."""
+        s3 = self.client("s3")
+        if block := given.get("PublicAccessBlockConfiguration"):
+            s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=block)
+        if encryption := given.get("BucketEncryption"):
+            rules = [
+                {
+                    ("ApplyServerSideEncryptionByDefault" if key == "ServerSideEncryptionByDefault" else key): value
+                    for key, value in rule.items()
+                }
+                for rule in encryption["ServerSideEncryptionConfiguration"]
+            ]
+            s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
+        rules = [_lifecycle_rule(rule) for rule in given.get("LifecycleConfiguration", {}).get("Rules", ())]
+        if rules:
+            s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
+        if tags := given.get("Tags"):
+            s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
+
+    def delete(self, name: str) -> None:
+        """Delete it; S3 refuses where it holds objects."""
+        self.client("s3").delete_bucket(Bucket=name)
+
+
+def _lifecycle_rule(rule: Properties) -> Properties:
+    """Return a rule as PutBucketLifecycleConfiguration takes it."""
+    made = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
+    if "ExpirationInDays" in rule:
+        made["Expiration"] = {"Days": int(rule["ExpirationInDays"])}
+    if "AbortIncompleteMultipartUpload" in rule:
+        made["AbortIncompleteMultipartUpload"] = rule["AbortIncompleteMultipartUpload"]
+    return made
+
+
+class Repository(Resource):
+    """AWS::ECR::Repository."""
+
+    name_property = "RepositoryName"
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it."""
+        name, scan = given["RepositoryName"], given.get("ImageScanningConfiguration", {}).get("ScanOnPush", False)
+        self.client("ecr").create_repository(
+            repositoryName=name,
+            imageTagMutability=given.get("ImageTagMutability", "MUTABLE"),
+            imageScanningConfiguration={"scanOnPush": scan},
+            tags=given.get("Tags", []),
+        )
+        if "LifecyclePolicy" in given:
+            self.update(name, given)
+        return name, {"Arn": f"arn:aws:ecr:{self.region}:{DEFAULT_ACCOUNT_ID}:repository/{name}"}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Put its lifecycle policy."""
+        text = given["LifecyclePolicy"]["LifecyclePolicyText"]
+        self.client("ecr").put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=text)
+
+    def delete(self, name: str) -> None:
+        """Delete it; ECR refuses where it holds images."""
+        self.client("ecr").delete_repository(repositoryName=name)
+
+
+class Role(Resource):
+    """AWS::IAM::Role."""
+
+    name_property = "RoleName"
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it."""
+        made = self.client("iam").create_role(
+            RoleName=given["RoleName"],
+            Description=given.get("Description", ""),
+            AssumeRolePolicyDocument=json.dumps(given["AssumeRolePolicyDocument"]),
+            Tags=given.get("Tags", []),
+        )
+        self.update(given["RoleName"], given)
+        return given["RoleName"], {"Arn": made["Role"]["Arn"]}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Put trust and policies."""
+        iam = self.client("iam")
+        trust = json.dumps(given["AssumeRolePolicyDocument"])
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
+        for policy in given.get("Policies", ()):
+            text = json.dumps(policy["PolicyDocument"])
+            iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=text)
+
+    def delete(self, name: str) -> None:
+        """Delete it with its own policies; IAM refuses where another is attached."""
+        iam = self.client("iam")
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        iam.delete_role(RoleName=name)
+
+
+class ManagedPolicy(Resource):
+    """AWS::IAM::ManagedPolicy, whose ``Ref`` is its ARN."""
+
+    name_property = "ManagedPolicyName"
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it."""
+        made = self.client("iam").create_policy(
+            PolicyName=given["ManagedPolicyName"],
+            Description=given.get("Description", ""),
+            PolicyDocument=json.dumps(given["PolicyDocument"]),
+        )
+        return made["Policy"]["Arn"], {}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Make a new version the default, and delete the others: five are all that IAM keeps."""
+        iam = self.client("iam")
+        old = iam.list_policy_versions(PolicyArn=name)["Versions"]
+        iam.create_policy_version(PolicyArn=name, PolicyDocument=json.dumps(given["PolicyDocument"]), SetAsDefault=True)
+        for version in old:
+            iam.delete_policy_version(PolicyArn=name, VersionId=version["VersionId"])
+
+    def delete(self, name: str) -> None:
+        """Delete it; IAM refuses where it is attached."""
+        self.client("iam").delete_policy(PolicyArn=name)
+
+
+class Topic(Resource):
+    """AWS::SNS::Topic, whose ``Ref`` is its ARN."""
+
+    name_property = "TopicName"
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it with its subscriptions."""
+        sns = self.client("sns")
+        topic = sns.create_topic(Name=given["TopicName"], Tags=given.get("Tags", []))["TopicArn"]
+        self.update(topic, given)
+        return topic, {"TopicName": given["TopicName"]}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Subscribe those who are not, and nobody else."""
+        sns = self.client("sns")
+        wanted = {(each["Protocol"], each["Endpoint"]) for each in given.get("Subscription", ())}
+        for each in sns.list_subscriptions_by_topic(TopicArn=name)["Subscriptions"]:
+            if (each["Protocol"], each["Endpoint"]) not in wanted:
+                sns.unsubscribe(SubscriptionArn=each["SubscriptionArn"])
+            wanted.discard((each["Protocol"], each["Endpoint"]))
+        for protocol, endpoint in sorted(wanted):
+            sns.subscribe(TopicArn=name, Protocol=protocol, Endpoint=endpoint)
+
+    def delete(self, name: str) -> None:
+        """Delete it."""
+        self.client("sns").delete_topic(TopicArn=name)
+
+
+class TopicPolicy(Resource):
+    """AWS::SNS::TopicPolicy."""
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Put it on its topics."""
+        self.update("", given)
+        return f"policy-{uuid.uuid4().hex[:12]}", {}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Put it on its topics."""
+        for topic in given["Topics"]:
+            text = json.dumps(given["PolicyDocument"])
+            self.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
+
+    def delete(self, name: str) -> None:
+        """Do nothing: it goes with its topic."""
+
+
+class Rule(Resource):
+    """AWS::Events::Rule."""
+
+    name_property = "Name"
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it with its targets."""
+        self.update(given["Name"], given)
+        return given["Name"], {}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Put it and its targets."""
+        events = self.client("events")
+        events.put_rule(
+            Name=name,
+            Description=given.get("Description", ""),
+            EventPattern=json.dumps(given["EventPattern"]),
+            State=given.get("State", "ENABLED"),
+        )
+        events.put_targets(Rule=name, Targets=given["Targets"])
+
+    def delete(self, name: str) -> None:
+        """Delete it and its targets."""
+        events = self.client("events")
+        if targets := [each["Id"] for each in events.list_targets_by_rule(Rule=name)["Targets"]]:
+            events.remove_targets(Rule=name, Ids=targets)
+        events.delete_rule(Name=name)
+
+
+class Budget(Resource):
+    """AWS::Budgets::Budget."""
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it with its notifications."""
+        budget = json.loads(json.dumps(given["Budget"]))
+        budget["BudgetLimit"]["Amount"] = str(budget["BudgetLimit"]["Amount"])
+        self.client("budgets").create_budget(
+            AccountId=DEFAULT_ACCOUNT_ID,
+            Budget=budget,
+            NotificationsWithSubscribers=given.get("NotificationsWithSubscribers", []),
+        )
+        return budget["BudgetName"], {}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Make it anew: moto has no UpdateBudget."""
+        self.delete(name)
+        self.create(given)
+
+    def delete(self, name: str) -> None:
+        """Delete it."""
+        self.client("budgets").delete_budget(AccountId=DEFAULT_ACCOUNT_ID, BudgetName=name)
+
+
+KINDS: dict[str, type[Resource]] = {
+    "AWS::S3::Bucket": Bucket,
+    "AWS::ECR::Repository": Repository,
+    "AWS::IAM::Role": Role,
+    "AWS::IAM::ManagedPolicy": ManagedPolicy,
+    "AWS::SNS::Topic": Topic,
+    "AWS::SNS::TopicPolicy": TopicPolicy,
+    "AWS::Events::Rule": Rule,
+    "AWS::Budgets::Budget": Budget,
+}
+
+
+class CloudFormation:
+    """Answers CloudFormation's calls; what one asks for has been done when it is answered.
+
+    Parameters
+    ----------
+    folder
+        ``<home>/cloudformation``: a file for each stack.
+    clients
+        Gives the boto3 client of a service in a region, of this very server.
+    """
+
+    def __init__(self, folder: Path, clients: Clients):
+        self.folder, self.clients, self.lock = folder, clients, threading.Lock()
+
+    def answer(self, form: dict[str, str], region: str) -> str:
+        """Answer a request, given as its form's fields, in XML.
+
+        Raises
+        ------
+        AwsError
+        """
+        call = form.get("Action", "")
+        method = getattr(self, f"_{re.sub('(?<!^)(?=[A-Z])', '_', call).lower()}", None)
+        if method is None:
+            raise AwsError("UnknownOperationException", f"The embedded AWS does not emulate cloudformation:{call}.")
+        with self.lock:
+            result = _xml(method(read_form(form), region))
+        return (
+            f'<{call}Response xmlns="{XMLNS}"><{call}Result>{result}</{call}Result>'
+            f"<ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId></ResponseMetadata></{call}Response>"
+        )
+
+    def _file(self, stack: str, region: str) -> Path:
+        return self.folder / region / f"{stack}.json"
+
+    def _stacks(self, region: str) -> list[dict[str, Any]]:
+        return [json.loads(file.read_text()) for file in sorted((self.folder / region).glob("*.json"))]
+
+    def _save(self, stack: dict[str, Any], region: str) -> None:
+        file = self._file(stack["name"] if stack["status"] != "DELETE_COMPLETE" else stack["id"].split("/")[2], region)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(stack, indent=1))
+        new.replace(file)
+
+    def _find(self, name: str, region: str) -> dict[str, Any]:
+        for stack in self._stacks(region):
+            if stack["id"] == name or (stack["name"] == name and stack["status"] != "DELETE_COMPLETE"):
+                return stack
+        raise invalid(f"Stack with id {name} does not exist")
+
+    def _find_change_set(self, given: Properties, region: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        name = given["ChangeSetName"]
+        for stack in self._stacks(region):
+            for change_set in stack["change_sets"]:
+                if name == change_set["id"] or (name, given.get("StackName")) == (change_set["name"], stack["name"]):
+                    return stack, change_set
+        raise AwsError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
+
+    def _create_change_set(self, given: Properties, region: str) -> Properties:
+        name, kind = given["StackName"], given.get("ChangeSetType", "UPDATE")
+        if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,127}", name):
+            raise invalid(f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint")
+        values = {each["ParameterKey"]: each.get("ParameterValue", "") for each in given.get("Parameters", ())}
+        template = Template(given["TemplateBody"], values, region)
+        if unknown := sorted({each["Type"] for each in template.wanted().values()} - KINDS.keys()):
+            raise invalid(f"The embedded AWS makes no {', '.join(unknown)}.")
+        named = any(each["Type"].startswith("AWS::IAM::") for each in template.wanted().values())
+        if named and "CAPABILITY_NAMED_IAM" not in given.get("Capabilities", ()):
+            raise AwsError("InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_NAMED_IAM]")
+        try:
+            stack = self._find(name, region)
+        except AwsError:
+            if kind == "UPDATE":
+                raise
+            made = f"arn:aws:cloudformation:{region}:{DEFAULT_ACCOUNT_ID}:stack/{name}/{uuid.uuid4()}"
+            stack = {"name": name, "id": made, "status": "REVIEW_IN_PROGRESS", "reason": "", "created": time.time()}
+            stack |= {"resources": {}, "events": [], "change_sets": [], "parameters": {}, "outputs": {}, "tags": []}
+        if kind == "CREATE" and stack["status"] != "REVIEW_IN_PROGRESS":
+            raise AwsError(
+                "AlreadyExistsException",
+                f"Stack [{name}] already exists and cannot be created again with the changeSet",
+            )
+        if kind == "UPDATE" and stack["status"] not in AT_REST:
+            raise invalid(f"Stack:{stack['id']} is in {stack['status']} state and can not be updated.")
+        changes = self._compare(stack, template)
+        arn = f"arn:aws:cloudformation:{region}:{DEFAULT_ACCOUNT_ID}:changeSet/{given['ChangeSetName']}/{uuid.uuid4()}"
+        change_set = {"id": arn, "name": given["ChangeSetName"], "kind": kind, "changes": changes, "values": values}
+        change_set |= {"template": given["TemplateBody"], "tags": given.get("Tags", [])}
+        stack["change_sets"].append(change_set)
+        self._save(stack, region)
+        return {"Id": arn, "StackId": stack["id"]}
+
+    def _compare(self, stack: dict[str, Any], template: Template) -> list[dict[str, Any]]:
+        """Return what of a stack a template would change, in order."""
+        template.made = dict(stack["resources"])
+        changes = []
+        for name, each in template.wanted().items():
+            known = stack["resources"].get(name)
+            given = template.resolve(each.get("Properties", {}))
+            if known is None:
+                changes.append({"Action": "Add", "LogicalResourceId": name, "ResourceType": each["Type"]})
+            elif known["properties"] != given:
+                named = KINDS[each["Type"]].name_property
+                anew = bool(named) and known["properties"][named] != given[named]
+                changes.append(
+                    {
+                        "Action": "Modify",
+                        "LogicalResourceId": name,
+                        "PhysicalResourceId": known["id"],
+                        "ResourceType": each["Type"],
+                        "Replacement": "True" if anew else "False",
+                    }
+                )
+        changes += [
+            {
+                "Action": "Remove",
+                "LogicalResourceId": name,
+                "PhysicalResourceId": known["id"],
+                "ResourceType": known["type"],
+            }
+            for name, known in reversed(stack["resources"].items())
+            if name not in template.wanted()
+        ]
+        return changes
+
+    def _describe_change_set(self, given: Properties, region: str) -> Properties:
+        stack, change_set = self._find_change_set(given, region)
+        nothing = not change_set["changes"]
+        return {
+            "ChangeSetName": change_set["name"],
+            "ChangeSetId": change_set["id"],
+            "StackId": stack["id"],
+            "StackName": stack["name"],
+            "Status": "FAILED" if nothing else "CREATE_COMPLETE",
+            "ExecutionStatus": "UNAVAILABLE" if nothing else "AVAILABLE",
+            "StatusReason": (
+                "The submitted information didn't contain changes. Submit different information to create a change set."
+                if nothing
+                else ""
+            ),
+            "Changes": [{"Type": "Resource", "ResourceChange": each} for each in change_set["changes"]],
+        }
+
+    def _delete_change_set(self, given: Properties, region: str) -> Properties:
+        stack, change_set = self._find_change_set(given, region)
+        stack["change_sets"].remove(change_set)
+        self._save(stack, region)
+        return {}
+
+    def _execute_change_set(self, given: Properties, region: str) -> Properties:
+        stack, change_set = self._find_change_set(given, region)
+        if not change_set["changes"]:
+            raise AwsError("InvalidChangeSetStatus", f"ChangeSet [{change_set['id']}] cannot be executed")
+        word = change_set["kind"]
+        stack["change_sets"] = []
+        self._move(stack, region, f"{word}_IN_PROGRESS", "User Initiated")
+        template = Template(change_set["template"], change_set["values"], region)
+        template.made = stack["resources"]
+        new: list[str] = []
+        before = copy.deepcopy(stack["resources"])
+        try:
+            for name, each in template.wanted().items():
+                self._settle(stack, region, name, each["Type"], template.resolve(each.get("Properties", {})), new)
+            for name in reversed([name for name in stack["resources"] if name not in template.wanted()]):
+                self._remove(stack, region, name)
+        except (ClientError, AwsError) as error:
+            failed = "ROLLBACK" if word == "CREATE" else "UPDATE_ROLLBACK"
+            self._move(stack, region, f"{failed}_IN_PROGRESS", str(error))
+            done = self._roll_back(stack, region, new, before)
+            self._move(stack, region, f"{failed}_{'COMPLETE' if done else 'FAILED'}")
+            return {}
+        stack["parameters"], stack["tags"] = change_set["values"], change_set["tags"]
+        stack["outputs"] = {
+            name: template.resolve(each["Value"])
+            for name, each in template.outputs.items()
+            if "Condition" not in each or template.holds(each["Condition"])
+        }
+        self._move(stack, region, f"{word}_COMPLETE")
+        return {}
+
+    def _roll_back(self, stack: dict[str, Any], region: str, new: list[str], before: dict[str, Any]) -> bool:
+        """Delete what is new and change back what was changed; say whether all of it could be."""
+        done = True
+        for name, known in before.items():
+            if name not in new and stack["resources"].get(name, known)["properties"] != known["properties"]:
+                KINDS[known["type"]](self.clients, region).update(known["id"], known["properties"])
+                stack["resources"][name] = known
+        for name in reversed(new):
+            try:
+                self._remove(stack, region, name)
+            except ClientError:
+                done = False
+        return done
+
+    def _settle(
+        self, stack: dict[str, Any], region: str, name: str, kind: str, given: Properties, new: list[str]
+    ) -> None:
+        """Make a resource, or change it, and keep that in the stack. Raises what its service raises."""
+        known, resource = stack["resources"].get(name), KINDS[kind](self.clients, region)
+        if known and known["properties"] == given:
+            return
+        word = "UPDATE" if known else "CREATE"
+        try:
+            named = resource.name_property
+            if known and (not named or known["properties"][named] == given[named]):
+                resource.update(known["id"], given)
+                known["properties"] = given
+            else:
+                made, attributes = resource.create(given)
+                if known:
+                    resource.delete(known["id"])
+                known = {"type": kind, "id": made, "attributes": attributes}
+                stack["resources"][name] = known | {"properties": given}
+                new.append(name)
+        except (ClientError, AwsError) as error:
+            self._tell(stack, name, kind, known["id"] if known else "", f"{word}_FAILED", str(error))
+            raise
+        stack["resources"][name]["status"] = f"{word}_COMPLETE"
+        self._tell(stack, name, kind, known["id"], f"{word}_COMPLETE")
+        self._save(stack, region)
+
+    def _remove(self, stack: dict[str, Any], region: str, name: str) -> None:
+        known = stack["resources"][name]
+        try:
+            KINDS[known["type"]](self.clients, region).delete(known["id"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in GONE:
+                known["status"] = "DELETE_FAILED"
+                self._tell(stack, name, known["type"], known["id"], "DELETE_FAILED", str(error))
+                raise
+        del stack["resources"][name]
+        self._tell(stack, name, known["type"], known["id"], "DELETE_COMPLETE")
+        self._save(stack, region)
+
+    def _delete_stack(self, given: Properties, region: str) -> Properties:
+        try:
+            stack = self._find(given["StackName"], region)
+        except AwsError:
+            return {}
+        self._move(stack, region, "DELETE_IN_PROGRESS", "User Initiated")
+        failed = []
+        for name in list(reversed(stack["resources"])):
+            try:
+                self._remove(stack, region, name)
+            except ClientError:
+                failed.append(name)
+        if failed:
+            reason = f"The following resource(s) failed to delete: [{', '.join(failed)}]. "
+            self._move(stack, region, "DELETE_FAILED", reason)
+        else:
+            self._move(stack, region, "DELETE_COMPLETE")
+            self._file(stack["name"], region).unlink()
+        return {}
+
+    def _move(self, stack: dict[str, Any], region: str, status: str, reason: str = "") -> None:
+        stack["status"], stack["reason"] = status, reason
+        self._tell(stack, stack["name"], "AWS::CloudFormation::Stack", stack["id"], status, reason)
+        self._save(stack, region)
+
+    def _tell(self, stack: dict[str, Any], name: str, kind: str, made: str, status: str, reason: str = "") -> None:
+        event = {"EventId": str(uuid.uuid4()), "StackId": stack["id"], "StackName": stack["name"]}
+        event |= {"LogicalResourceId": name, "PhysicalResourceId": made, "ResourceType": kind, "Timestamp": _now()}
+        stack["events"].append(event | {"ResourceStatus": status, "ResourceStatusReason": reason})
+
+    def _describe_stacks(self, given: Properties, region: str) -> Properties:
+        found = [self._find(given["StackName"], region)] if "StackName" in given else self._stacks(region)
+        return {
+            "Stacks": [
+                {
+                    "StackId": stack["id"],
+                    "StackName": stack["name"],
+                    "CreationTime": _now(stack["created"]),
+                    "StackStatus": stack["status"],
+                    "StackStatusReason": stack["reason"],
+                    "Parameters": [
+                        {"ParameterKey": key, "ParameterValue": value} for key, value in stack["parameters"].items()
+                    ],
+                    "Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in stack["outputs"].items()],
+                    "Tags": stack["tags"],
+                }
+                for stack in found
+                if "StackName" in given or stack["status"] != "DELETE_COMPLETE"
+            ]
+        }
+
+    def _describe_stack_events(self, given: Properties, region: str) -> Properties:
+        return {"StackEvents": self._find(given["StackName"], region)["events"][::-1]}
+
+    def _list_stack_resources(self, given: Properties, region: str) -> Properties:
+        stack = self._find(given["StackName"], region)
+        return {"StackResourceSummaries": _resources(stack)}
+
+    def _describe_stack_resources(self, given: Properties, region: str) -> Properties:
+        if made := given.get("PhysicalResourceId"):
+            for stack in self._stacks(region):
+                if any(each["id"] == made for each in stack["resources"].values()):
+                    return {"StackResources": _resources(stack)}
+            raise invalid(f"Stack for {made} does not exist")
+        return {"StackResources": _resources(self._find(given["StackName"], region))}
+
+    def _validate_template(self, given: Properties, region: str) -> Properties:
+        content = yaml.load(given["TemplateBody"], _Loader)  # noqa: S506  a SafeLoader
+        return {"Description": content.get("Description", "")}
+
+
+GONE = ("NoSuchBucket", "404", "RepositoryNotFoundException", "NoSuchEntity", "NotFound", "NotFoundException")
+GONE += ("ResourceNotFoundException",)
+"""Codes of resources that are gone already, which CloudFormation counts as deleted."""
+
+
+def _resources(stack: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "StackId": stack["id"],
+            "StackName": stack["name"],
+            "LogicalResourceId": name,
+            "PhysicalResourceId": each["id"],
+            "ResourceType": each["type"],
+            "ResourceStatus": each["status"],
+            "Timestamp": _now(),
+            "LastUpdatedTimestamp": _now(),
+        }
+        for name, each in stack["resources"].items()
+    ]
+
+
+def _now(seconds: float | None = None) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def read_form(form: dict[str, str]) -> dict[str, Any]:
+    """Return a form's fields as structure: ``Tags.member.1.Key`` is the key of the first of the tags.
+
+    >>> read_form({"StackName": "x", "Tags.member.1.Key": "a", "Tags.member.1.Value": "b"})
+    {'StackName': 'x', 'Tags': [{'Key': 'a', 'Value': 'b'}]}
+    """
+    found: dict[str, Any] = {}
+    for name, value in form.items():
+        place, parts = found, name.replace(".member.", ".").split(".")
+        for part in parts[:-1]:
+            place = place.setdefault(part, {})
+        place[parts[-1]] = value
+    return {name: _listed(value) for name, value in found.items() if name not in ("Action", "Version")}
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    value = {name: _listed(each) for name, each in value.items()}
+    return [value[name] for name in sorted(value, key=int)] if all(name.isdigit() for name in value) else value
+
+
+def _xml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(f"<{name}>{_xml(each)}</{name}>" for name, each in value.items() if each != "")
+    if isinstance(value, list):
+        return "".join(f"<member>{_xml(each)}</member>" for each in value)
+    return escape(str(value))

@@ -1,0 +1,106 @@
+"""Events of jobs that ended, as EventBridge sends them, and the mails that come of them.
+
+Nothing here sends mail: what AWS would send is written to ``<home>/mail/``, a file for each.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from botocore.client import BaseClient
+
+from sagemaker_local.record import Record
+
+
+class Notifier:
+    """Sends the event of each job that ended where the rules of its region want it.
+
+    Parameters
+    ----------
+    folder
+        ``<home>/mail``.
+    rules
+        The journal of EventBridge's requests: without it there are no rules, and nothing is asked.
+    client
+        Gives the boto3 client of a service in a region, of this very server.
+    """
+
+    def __init__(self, folder: Path, rules: Path, client: Callable[..., BaseClient]):
+        self.folder, self.rules, self.client = folder, rules, client
+
+    def notify(self, job: Record) -> None:
+        """Send the event of a job that ended; that it cannot be sent is logged, and no harm to the job."""
+        if not self.rules.is_file():
+            return
+        try:
+            self._send(make_event(job), job.region)
+        except Exception:
+            logging.exception("the event of %s was not sent", job.name)
+
+    def _send(self, event: dict[str, Any], region: str) -> None:
+        from moto.events.models import EventPattern  # here, so that the embedded AWS starts without it
+
+        events = self.client("events", region)
+        for rule in events.list_rules()["Rules"]:
+            pattern = rule.get("EventPattern")
+            if rule["State"] != "ENABLED" or not pattern or not EventPattern.load(pattern).matches_event(event):
+                continue
+            for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
+                if ":sns:" in target["Arn"]:
+                    self._publish(target["Arn"], transform(event, target.get("InputTransformer")), region)
+
+    def _publish(self, topic: str, text: str, region: str) -> None:
+        subscriptions = self.client("sns", region).list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        for each in subscriptions:
+            if each["Protocol"] == "email":
+                mail = EmailMessage()
+                mail["From"], mail["To"] = "AWS Notifications <no-reply@sns.amazonaws.com>", each["Endpoint"]
+                mail["Subject"] = "AWS Notification Message"
+                mail.set_content(text)
+                self.folder.mkdir(exist_ok=True)
+                new = self.folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}.new"
+                new.write_bytes(bytes(mail))
+                new.rename(new.with_suffix(".eml"))
+
+
+def make_event(job: Record) -> dict[str, Any]:
+    """Return the event that SageMaker sends when a job's status changes.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+    """
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "SageMaker Training Job State Change",
+        "source": "aws.sagemaker",
+        "account": job.arn.split(":")[4],
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "region": job.region,
+        "resources": [job.arn],
+        "detail": {
+            "TrainingJobName": job.name,
+            "TrainingJobArn": job.arn,
+            "TrainingJobStatus": job.status,
+            "FailureReason": job.failure or "",
+        },
+    }
+
+
+def transform(event: dict[str, Any], transformer: dict[str, Any] | None) -> str:
+    """Return the text that a target gets: the event, or what its input transformer makes of it."""
+    if not transformer:
+        return json.dumps(event)
+    values: dict[str, Any] = {}
+    for name, path in transformer.get("InputPathsMap", {}).items():
+        values[name] = event
+        for part in path.removeprefix("$.").split("."):
+            values[name] = values[name][part]
+    return re.sub("<([^>]+)>", lambda found: str(values[found[1]]), transformer["InputTemplate"])
