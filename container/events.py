@@ -40,8 +40,8 @@ def settings() -> Dict[str, Any]:
 
     `events`: path of the pipe; `supervisor` and, for the workers, `learner`: process ids; `stall_timeout`: seconds;
     `player_logs`: folder; `run_folder`: folder of the run's models; `environment`: name of the build;
-    `from_editor`: whether the Unity Editor plays; `levers`: names; `try_players`: whether to find out how many players
-    are fastest.
+    `from_editor`: whether the Unity Editor plays; `speedups`: names; `try_players`: whether to find out how many
+    players are fastest.
     """
     return json.loads(os.environ[SETTINGS])
 

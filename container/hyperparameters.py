@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import contract
-import levers
+import speedups
 from refusal import RefusalError
 
 NEAREST = 5  # names that are shown where one is not known
@@ -132,7 +132,7 @@ READERS = {
     "switch": switch,
     "whole number or auto": count_or_auto,
     "words": words,
-    "speed-ups": levers.read_levers,
+    "speedups": speedups.read_speedups,
     "reward goal": reward_goal,
 }
 

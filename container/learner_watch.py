@@ -18,9 +18,9 @@ import brain_settings
 import checkpoints
 import events
 import going_on
-import levers
 import paths
 import player_watch
+import speedups
 import tensorflow as tf
 from auto_players import Trial
 from mlagents.envs import subprocess_env_manager
@@ -49,7 +49,7 @@ def install() -> None:
     """Connect to the supervisor and watch this process's learner."""
     settings = events.settings()
     events.connect(settings["events"])
-    levers.apply(settings["levers"])  # first, so that the watches are around them
+    speedups.apply(settings["speedups"])  # first, so that the watches are around them
     os.environ[events.SETTINGS] = json.dumps(dict(settings, learner=os.getpid()))  # for the workers
     run = Run(settings)
     signal.signal(signal.SIGINT, functools.partial(_interrupt, run))

@@ -21,10 +21,10 @@ import types
 import editor
 import events
 import grpc
-import levers
 import numpy as np
 import paths
 import process_tree
+import speedups
 from mlagents.envs import rpc_communicator, subprocess_env_manager
 from mlagents.envs.brain import BrainInfo
 from mlagents.envs.environment import UnityEnvironment
@@ -59,7 +59,7 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
     settings = events.settings()
     process_tree.die_with(settings["learner"])
     events.connect(settings["events"])
-    levers.apply(settings["levers"])  # done already where the worker was forked
+    speedups.apply(settings["speedups"])  # done already where the worker was forked
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner ends its workers by message
     if settings["try_players"] and worker_id:
         parent_conn.poll(None)  # a player that is never asked for is never started

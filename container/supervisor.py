@@ -94,7 +94,7 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
         "run_folder": command.run_folder,
         "environment": command.environment,
         "from_editor": command.executable is None,
-        "levers": options["levers"],
+        "speedups": options["speedups"],
     }
     run_folder = os.path.join(paths.CHECKPOINTS, command.run_folder)
     restarts = 0  # since a further step was saved

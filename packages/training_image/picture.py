@@ -20,7 +20,7 @@ FIRST_OF_OURS = "ARG GRAPHICS"  # the instruction that follows the base image in
 MEANINGS = (
     (r"apt-get install", "graphics"),
     (r"in /usr/local|/usr/local # buildkit", "ML-Agents, TensorFlow"),
-    (r"/opt/mlagents/levers", "levers"),
+    (r"/opt/mlagents/speedups", "speedups"),
     (r"/opt/mlagents", "train"),
 )
 

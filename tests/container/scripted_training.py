@@ -1,9 +1,9 @@
 """Trains with a scripted player and notes everything that the trainer makes of it; run by the trainer's Python.
 
-Reads a list of trainings as JSON from standard input, each with `levers`, `player` and `settings`, and writes into
+Reads a list of trainings as JSON from standard input, each with `speedups`, `player` and `settings`, and writes into
 the folder named on the command line, for each of them, what was noted: lists of digests, and the network at the end.
 The player answers to the actions it gets, so that one other action is seen in all that follows. Each training is a
-process of its own, forked from this one, for a lever can't be taken back.
+process of its own, forked from this one, for a speedup can't be taken back.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ if sys.version_info >= (3, 8):
     tf1_compat.install()
 
 import cores  # noqa: E402
-import levers  # noqa: E402
 import process_tree  # noqa: E402
+import speedups  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from mlagents.envs.communicator import Communicator  # noqa: E402
 from mlagents.envs.communicator_objects.unity_output_pb2 import UnityOutputProto  # noqa: E402
@@ -152,7 +152,7 @@ def notes_of(training):
     }
     if training.get("one_core"):
         cores.given = lambda: 1
-    levers.apply(training["levers"])
+    speedups.apply(training["speedups"])
     execute, advance, queue_steps = (
         TFPolicy._execute_model,
         TrainerController.advance,

@@ -89,8 +89,8 @@ NO_NUMBERS = (
     [
         ("", {"max_steps": 20, "buffer_size": 1000}, [NO_UPDATE]),
         ("--episode 1000", {"time_horizon": 10}, [NO_EPISODE]),
-        ("--fault nan-observation --at 31", {"levers": "all"}, [NO_NUMBERS]),
-        ("--fault nan-observation --at 31 --episode 1000", {"levers": "none"}, [NO_NUMBERS, NO_UPDATE, NO_EPISODE]),
+        ("--fault nan-observation --at 31", {"speedups": "all"}, [NO_NUMBERS]),
+        ("--fault nan-observation --at 31 --episode 1000", {"speedups": "none"}, [NO_NUMBERS, NO_UPDATE, NO_EPISODE]),
     ],
 )
 def test_a_training_that_has_learned_nothing_says_so(job, player, settings, remarks):
@@ -100,11 +100,11 @@ def test_a_training_that_has_learned_nothing_says_so(job, player, settings, rema
     assert job.log.splitlines()[-1] == f"train: completed. {job.training['reason']}"
 
 
-@pytest.mark.parametrize("levers", ["all", "none"])
-def test_infinite_numbers_end_a_training_and_are_named(job, levers):
-    assert job.run("--fault inf-observation --at 31", levers=levers) == 1
+@pytest.mark.parametrize("speedups", ["all", "none"])
+def test_infinite_numbers_end_a_training_and_are_named(job, speedups):
+    assert job.run("--fault inf-observation --at 31", speedups=speedups) == 1
     assert job.failure.startswith(("Losses/", "The trainer failed ")) and f" {NO_NUMBERS}" in job.failure
-    assert job.run("--fault inf-reward --at 31", levers=levers) == 1
+    assert job.run("--fault inf-reward --at 31", speedups=speedups) == 1
     assert re.match("Player 0 sent a reward that is not a number after step [0-9]+ of Test", job.failure)
 
 

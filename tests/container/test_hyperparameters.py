@@ -4,8 +4,8 @@ import itertools
 import json
 
 import hyperparameters
-import levers
 import pytest
+import speedups
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusal import RefusalError
@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_table():
         "slow": False,
         "env-args": (),
         "debug": False,
-        "levers": levers.NAMES,
+        "speedups": speedups.NAMES,
         "stop-at-reward": None,
         "stall-timeout": 300.0,
         "max-restarts": 3,
@@ -66,9 +66,9 @@ def test_defaults_are_those_of_the_table():
         ("stop-at-reward", "80", (None, 80.0)),
         ("stop-at-reward", '"3DBall=-0.5"', ("3DBall", -0.5)),
         ("stall-timeout", "2.5", 2.5),
-        ("levers", "all", levers.NAMES),
-        ("levers", "none", ()),
-        ("levers", "brains, waiting", ("waiting", "brains")),  # in the order in which they are applied
+        ("speedups", "all", speedups.NAMES),
+        ("speedups", "none", ()),
+        ("speedups", "brains, waiting", ("waiting", "brains")),  # in the order in which they are applied
     ],
 )
 def test_options_are_read_raw_and_json_encoded(name, given, value):
@@ -146,12 +146,12 @@ def test_what_a_tuning_job_hands_over(metric):
         ("max-restarts", "[3]", "Hyperparameter max-restarts should be a number ("),
         ("max-restarts", "-1", "Hyperparameter max-restarts should be at least 0, but is -1."),
         (
-            "levers",
+            "speedups",
             "all, turbo",
-            "Hyperparameter levers should be all, none or some of threads, lookups, sessions, minibatches, experiences, "
+            "Hyperparameter speedups should be all, none or some of threads, lookups, sessions, minibatches, experiences, "
             "returns, waiting, brains, ahead, columns, messages, with commas between (",
         ),
-        ("levers", "", "Hyperparameter levers should be all, none or some of threads, "),
+        ("speedups", "", "Hyperparameter speedups should be all, none or some of threads, "),
         ("env-args", "--name 'a", "Hyperparameter env-args should be words as a shell would split them ("),
         ("stop-at-reward", "high", "Hyperparameter stop-at-reward should be a reward such as 80, or a brain and its"),
         ("run-id", "../x", "Hyperparameter run-id becomes the name of a folder"),

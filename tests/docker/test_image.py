@@ -54,7 +54,7 @@ def test_it_is_for_linux_amd64_and_labelled(client, pushed):
 def test_without_its_base_it_is_small(pushed):
     base, *ours = image.layers(pushed.image)
     assert base.holds == "base: Debian, Python 3.7"
-    assert [layer.holds for layer in ours] == ["ML-Agents, TensorFlow", "levers", "train"]
+    assert [layer.holds for layer in ours] == ["ML-Agents, TensorFlow", "speedups", "train"]
     assert sum(layer.size for layer in ours) <= MAX_SIZE
     assert image.plot([base, *ours]).axes[0].patches[1].get_width() == ours[0].size / 1e6
 

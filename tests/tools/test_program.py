@@ -55,7 +55,7 @@ def test_names_that_are_none_are_refused_whatever_stands_beside_them(rows, capsy
     assert ended.value.code == 2
     unknown = " ".join(row for row in rows if row not in ("upload", "training"))
     told = capsys.readouterr().err
-    assert "expected rows that begin with one of training, levers, upload" in told
+    assert "expected rows that begin with one of training, speedups, upload" in told
     assert f"got {unknown}; --list names them" in told
 
 
@@ -239,7 +239,7 @@ def test_the_first_step_is_the_first_of_all_players(tmp_path):
         training_process.first_step_at(tmp_path, ["nothing"])
 
 
-def test_what_supervision_costs_is_measured_without_levers():
+def test_what_supervision_costs_is_measured_without_speedups():
     found, *_ = training.comparisons()
     assert [row.ours for row in found.rows if row.name.startswith("bare")] == [training.BARE] * 2
     assert [one.name for one in training.comparisons(quick=True)] == ["training.3DBall"]

@@ -289,7 +289,7 @@ def test_settings_reach_the_packages_stage_alone():
     copies = [line for line in last.splitlines() if line.startswith(("COPY", "ADD"))]
     assert copies == [
         "COPY --from=packages /packages/installed /usr/local",
-        "COPY levers/*.py /opt/mlagents/levers/",
+        "COPY speedups/*.py /opt/mlagents/speedups/",
         "COPY train *.py *.json trainer_config.yaml /opt/mlagents/",
     ]
     assert json.loads(last[last.index("\nCMD ") + 5 :]) == ["python", "/opt/mlagents/usage.py"]

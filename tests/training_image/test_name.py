@@ -62,21 +62,21 @@ def test_dockerignore_is_read_as_docker_reads_it():
     sent = {path for path in exclude_paths(str(container), patterns) if (container / path).is_file()}
     assert {path.relative_to(container).as_posix() for path in name.list_files(container)} == sent - {".dockerignore"}
     assert not {"compat.lock", "compat.in", "tf1_compat.py", "overrides.txt", "requirements.in"} & sent
-    assert {"Dockerfile", "train", "requirements.lock", "trainer_config.yaml", "levers/__init__.py"} <= sent
+    assert {"Dockerfile", "train", "requirements.lock", "trainer_config.yaml", "speedups/__init__.py"} <= sent
 
 
 def test_a_module_of_a_package_is_named_with_its_folder(folder):
     before = hash_folder(folder)
-    (folder / "levers").mkdir()
-    (folder / "levers/notes.py").write_text("")
+    (folder / "speedups").mkdir()
+    (folder / "speedups/notes.py").write_text("")
     assert hash_folder(folder) == before  # no package
-    (folder / "levers/__init__.py").write_text("")
-    (folder / "levers/notes.pyc").write_text("left out")
+    (folder / "speedups/__init__.py").write_text("")
+    (folder / "speedups/notes.pyc").write_text("left out")
     listed = [path.relative_to(folder).as_posix() for path in name.list_files(folder)]
-    assert listed[-2:] == ["levers/__init__.py", "levers/notes.py"]
+    assert listed[-2:] == ["speedups/__init__.py", "speedups/notes.py"]
     packed = hash_folder(folder)
     assert packed != before
-    (folder / "levers/notes.py").rename(folder / "levers/other.py")
+    (folder / "speedups/notes.py").rename(folder / "speedups/other.py")
     assert hash_folder(folder) not in (before, packed)
 
 

@@ -17,7 +17,7 @@ from tools.benchmarks import HOME, machine, table
 from tools.benchmarks.comparison import Comparison, Result
 from tools.benchmarks.runner import Progress, measure_all
 
-GROUPS = ("training", "levers", "upload", "image", "tutorial", "growth")
+GROUPS = ("training", "speedups", "upload", "image", "tutorial", "growth")
 RUNS = 5
 QUICK_SECONDS = 270.0
 

@@ -12,7 +12,7 @@ from scipy import stats
 from tools.benchmarks.comparison import Comparison, Measurements, Result, Row
 from tools.benchmarks.training_process import LATE, Task, decision_time, ours, stock
 
-DEFAULTS, BARE, AUTO, STOCK = "container/train", "levers off", "num-envs auto", "stock mlagents-learn"
+DEFAULTS, BARE, AUTO, STOCK = "container/train", "speedups off", "num-envs auto", "stock mlagents-learn"
 STOCK_TWO = "stock, 2 players"
 REWARD = 80.0
 FULL = Task(reward=REWARD)
@@ -25,7 +25,7 @@ ROWS = (
     Row("steps", "training steps per second", "steps/s", DEFAULTS, STOCK, "steps_per_second", True),
     Row("seconds", f"seconds to a mean reward of {REWARD:.0f}", "s", DEFAULTS, STOCK, "seconds"),
     Row("to reward", f"steps to a mean reward of {REWARD:.0f}", "steps", DEFAULTS, STOCK, "steps"),
-    Row("bare", "the same with every lever off (supervision alone)", "steps/s", BARE, STOCK, "steps_per_second", True),
+    Row("bare", "the same without speedups (supervision alone)", "steps/s", BARE, STOCK, "steps_per_second", True),
     Row("bare cpu", "processor time of that for 1,000 steps", "s", BARE, STOCK, "cpu"),
     Row("start", "process start to first step", "s", DEFAULTS, STOCK, "start"),
     Row("stop", "stop to exit, the model saved", "s", DEFAULTS, STOCK, "stop"),
@@ -45,7 +45,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
     sides: dict[str, Callable[[int], Measurements]] = {
         STOCK: train(stock, task),
         DEFAULTS: train(ours, task),
-        BARE: train(ours, task, levers="none"),
+        BARE: train(ours, task, speedups="none"),
     }
     found = [
         Comparison(

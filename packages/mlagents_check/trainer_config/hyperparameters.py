@@ -85,7 +85,7 @@ def _goal(text: str) -> float:
     return _finite(text.rpartition("=")[2])
 
 
-def _levers(text: str) -> str:
+def _speedups(text: str) -> str:
     if text not in ("all", "none") and not {name.strip() for name in text.split(",")} <= set(SPEEDUPS):
         raise ValueError
     return text
@@ -98,7 +98,7 @@ _READERS = {
     "switch": _switch,
     "whole number or auto": _count_or_auto,
     "words": _words,
-    "speed-ups": _levers,
+    "speedups": _speedups,
     "reward goal": _goal,
 }
 
@@ -123,7 +123,7 @@ _EXPECTED = {
     _count_or_auto: "a whole number or auto",
     _switch: "true or false",
     _finite: "a number",
-    _levers: f"all, none or some of {', '.join(SPEEDUPS)}, with commas between",
+    _speedups: f"all, none or some of {', '.join(SPEEDUPS)}, with commas between",
     _goal: "a reward such as 80, or 3DBall=80",
 }
 

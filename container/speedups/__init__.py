@@ -1,8 +1,8 @@
-"""What makes ML-Agents 0.11.0 train faster without a change to what is learned, one module for each lever.
+"""What makes ML-Agents 0.11.0 train faster without a change to what is learned, one module for each speedup.
 
-A lever replaces functions of the installed package at run time; the package stays as it is. Each yields what
+A speedup replaces functions of the installed package at run time; the package stays as it is. Each yields what
 ML-Agents' own function yields, value for value, and leaves cases that it was not made for to that function. The
-modules import ML-Agents and TensorFlow, so they are imported only where a lever is applied; this one imports neither.
+modules import ML-Agents and TensorFlow, so they are imported only where a speedup is applied; this one imports neither.
 """
 
 import importlib
@@ -17,7 +17,7 @@ NAMES = tuple(contract.CONTRACT["speedups"])
 _applied = set()
 
 
-def read_levers(raw: str) -> Tuple[str, ...]:
+def read_speedups(raw: str) -> Tuple[str, ...]:
     """Read `all`, `none` or names with commas between.
 
     Raises
@@ -34,7 +34,7 @@ def read_levers(raw: str) -> Tuple[str, ...]:
 
 
 def apply(names: Iterable[str]) -> None:
-    """Apply levers to the ML-Agents of this process; those applied already stay.
+    """Apply speedups to the ML-Agents of this process; those applied already stay.
 
     Raises
     ------
@@ -48,15 +48,15 @@ def apply(names: Iterable[str]) -> None:
         found = _version(package)
         if found != VERSION:
             raise RefusalError(
-                "The levers are made for %s %s, but %s is installed. Set the hyperparameter levers to none, or install "
-                "what the lock file names." % (package, VERSION, found)
+                "The speedups are made for %s %s, but %s is installed. Set the hyperparameter speedups to none, or "
+                "install what the lock file names." % (package, VERSION, found)
             )
     for name in missing:
-        importlib.import_module("levers." + name).apply()
+        importlib.import_module("speedups." + name).apply()
         _applied.add(name)
 
 
 def _version(package: str) -> str:
-    import pkg_resources  # takes a moment, and is not needed where no lever is applied
+    import pkg_resources  # takes a moment, and is not needed where no speedup is applied
 
     return pkg_resources.get_distribution(package).version

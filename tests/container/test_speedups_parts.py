@@ -1,9 +1,9 @@
-"""What the levers do where they are asked for more than a training usually asks: edges, refusals, versions."""
+"""What the speedups do where they are asked for more than a training usually asks: edges, refusals, versions."""
 
 import subprocess
 
-import levers
 import pytest
+import speedups
 from refusal import RefusalError
 
 from tests.container.conftest import CONTAINER
@@ -25,15 +25,15 @@ def run(trainer):
 
 
 def test_another_version_is_refused(monkeypatch):
-    monkeypatch.setattr(levers, "_version", lambda package: "0.12.1")
-    monkeypatch.setattr(levers, "_applied", set())
+    monkeypatch.setattr(speedups, "_version", lambda package: "0.12.1")
+    monkeypatch.setattr(speedups, "_applied", set())
     with pytest.raises(RefusalError) as refusal:
-        levers.apply(("brains",))
+        speedups.apply(("brains",))
     assert str(refusal.value) == (
-        "The levers are made for mlagents 0.11.0, but 0.12.1 is installed. Set the hyperparameter levers to none, or "
+        "The speedups are made for mlagents 0.11.0, but 0.12.1 is installed. Set the hyperparameter speedups to none, or "
         "install what the lock file names."
     )
-    levers.apply(())  # asks for no version
+    speedups.apply(())  # asks for no version
 
 
 def test_the_protocols_messages_are_read_by_compiled_code(trainer, run):
@@ -43,7 +43,7 @@ def test_the_protocols_messages_are_read_by_compiled_code(trainer, run):
 
 MESSAGES = """
 import threading
-from levers.messages import make_pair
+from speedups.messages import make_pair
 one, other = make_pair()
 assert not one.poll(0.01)
 other.send("hello")
@@ -67,7 +67,7 @@ def test_messages_pass_between_threads_as_through_a_pipe(run):
 
 SESSIONS = """
 import numpy as np, tensorflow as tf
-from levers.sessions import PreparedRun
+from speedups.sessions import PreparedRun
 with tf.Graph().as_default():
     tf.set_random_seed(1)
     x = tf.placeholder(tf.float32, [None, 2], name="x")
@@ -115,7 +115,7 @@ asked = []
 told = {"A": 1}
 SubprocessEnvManager.external_brains = property(lambda self: asked.append(1) or dict(told))
 SubprocessEnvManager.reset = lambda self, *args: "reset"
-from levers import brains
+from speedups import brains
 brains.apply()
 manager = SubprocessEnvManager.__new__(SubprocessEnvManager)
 manager.env_workers = [Some(previous_step=EnvironmentStep(None, {"A": 0}, None))]
@@ -140,7 +140,7 @@ from mlagents.envs.communicator_objects.agent_info_pb2 import AgentInfoProto
 from mlagents.envs.communicator_objects.unity_rl_output_pb2 import UnityRLOutputProto
 
 stock = BrainInfo.from_agent_proto
-from levers import columns
+from speedups import columns
 columns.apply()
 said = []
 class Handler(logging.Handler):
@@ -190,7 +190,7 @@ RETURNS = """
 import numpy as np
 from mlagents.trainers.ppo import trainer
 stock = trainer.discount_rewards
-from levers import returns
+from speedups import returns
 returns.apply()
 rng = np.random.RandomState(1)
 for size in (0, 1, 2, 1000):
@@ -208,7 +208,7 @@ def test_returns_are_those_of_mlagents_to_the_last_bit(run):
 
 THREADS = """
 from types import SimpleNamespace as Some
-from levers.threads import is_small
+from speedups.threads import is_small
 blind, seeing = Some(number_visual_observations=0), Some(number_visual_observations=1)
 for brain, batch, units in [(blind, 64, 128), (blind, "512", "128"), (blind, 1024, 512), (seeing, 8, 8)]:
     print(is_small(brain, {"batch_size": batch, "hidden_units": units}))

@@ -1,4 +1,4 @@
-"""Whatever lever is applied, the trainer holds the same after every step, asks its networks the same, and learns the same.
+"""Whatever speedup is applied, the trainer holds the same after every step, asks its networks the same, and learns the same.
 
 Value for value and bit for bit: nothing here is compared with a tolerance.
 
@@ -13,9 +13,9 @@ import shutil
 import subprocess
 from itertools import zip_longest
 
-import levers
 import pandas as pd
 import pytest
+import speedups
 
 import reward_curves as rewards
 from sample_env import make_sample_build
@@ -23,7 +23,7 @@ from tests.container.conftest import PLAYER, SCRIPTED
 
 BASE = {"player": {}, "settings": {}}
 STOCK = ("threads",)
-OTHERS = tuple(name for name in levers.NAMES if name != "threads")
+OTHERS = tuple(name for name in speedups.NAMES if name != "threads")
 CASES = {
     "agents come and go": {"player": {"changing": True}, "settings": {}},
     "broken numbers": {"player": {"broken": True}, "settings": {"normalize": False}},
@@ -74,10 +74,10 @@ def train(trainer, tmp_path_factory):
 @pytest.fixture(scope="module")
 def quick(train):
     """Train what the ordinary suite compares, all of it in one go."""
-    trainings = {"again": {**BASE, "levers": STOCK}}
+    trainings = {"again": {**BASE, "speedups": STOCK}}
     for case in ("base", *QUICK):
-        trainings[case, "stock"] = {**CASES.get(case, BASE), "levers": STOCK}
-        trainings[case, "all"] = {**CASES.get(case, BASE), "levers": levers.NAMES}
+        trainings[case, "stock"] = {**CASES.get(case, BASE), "speedups": STOCK}
+        trainings[case, "all"] = {**CASES.get(case, BASE), "speedups": speedups.NAMES}
     return dict(zip(trainings, train(list(trainings.values())), strict=True))
 
 
@@ -91,7 +91,7 @@ def same(notes, stocks):
     assert notes == {**stocks, "ahead": notes["ahead"]}
 
 
-def test_a_training_without_levers_can_be_repeated(quick):
+def test_a_training_without_speedups_can_be_repeated(quick):
     first = quick["base", "stock"]
     same(first, quick["again"])
     assert len(first["turns"]["experiences"]) == len(set(first["turns"]["experiences"])) == 61
@@ -99,7 +99,7 @@ def test_a_training_without_levers_can_be_repeated(quick):
 
 
 @pytest.mark.parametrize("case", ["base", *QUICK])
-def test_all_levers_change_nothing(quick, case):
+def test_all_speedups_change_nothing(quick, case):
     same(quick[case, "all"], quick[case, "stock"])
     assert quick[case, "stock"]["updates"] > 20
 
@@ -111,15 +111,15 @@ def test_players_compute_ahead_but_before_an_update(quick):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", sorted(set(CASES) - set(QUICK)))
-def test_all_levers_change_nothing_where(case, train):
-    stocks, notes = train([{**CASES[case], "levers": names} for names in (STOCK, levers.NAMES)])
+def test_all_speedups_change_nothing_where(case, train):
+    stocks, notes = train([{**CASES[case], "speedups": names} for names in (STOCK, speedups.NAMES)])
     same(notes, stocks)
     assert stocks["updates"] > 3
 
 
 @pytest.mark.slow
-def test_a_lever_alone_changes_nothing(train):
-    stocks, *noted = train([{**BASE, "levers": names} for names in (STOCK, *((*STOCK, name) for name in OTHERS))])
+def test_a_speedup_alone_changes_nothing(train):
+    stocks, *noted = train([{**BASE, "speedups": names} for names in (STOCK, *((*STOCK, name) for name in OTHERS))])
     for name, notes in zip(OTHERS, noted, strict=True):
         same(notes, stocks)
         assert (notes["ahead"] > 0) is (name == "ahead")
@@ -127,7 +127,7 @@ def test_a_lever_alone_changes_nothing(train):
 
 @pytest.mark.slow
 def test_the_number_of_threads_changes_nothing(train):
-    trainings = [{"player": {}, "settings": {"normalize": False}, "levers": names} for names in ((), ("threads",))]
+    trainings = [{"player": {}, "settings": {"normalize": False}, "speedups": names} for names in ((), ("threads",))]
     same(*train(trainings))
 
 
@@ -138,12 +138,12 @@ def test_whole_jobs_of_the_sample_environment_learn_the_same(make_job, tmp_path)
     Nothing is normalised: with that, ML-Agents repeated itself in two of four such jobs, one thread or not.
     """
     curves = []
-    for levers_of_job in ("none", "all"):
-        job = make_job(tmp_path / levers_of_job)
+    for speedups_of_job in ("none", "all"):
+        job = make_job(tmp_path / speedups_of_job)
         shutil.rmtree(job.channel)
         make_sample_build(job.channel)
         settings = {"max_steps": 600, "summary_freq": 100, "buffer_size": 1200, "normalize": False, "seed": 3}
-        job.start_with({**settings, "env-args": "--agents 6", "levers": levers_of_job})
+        job.start_with({**settings, "env-args": "--agents 6", "speedups": speedups_of_job})
         assert job.finish() == 0, job.log
         curves.append(rewards.read_events(job.root / "output/data/summaries", "run").drop(columns="elapsed"))
     stock, ours = curves
@@ -154,7 +154,7 @@ def test_whole_jobs_of_the_sample_environment_learn_the_same(make_job, tmp_path)
 
 
 @pytest.mark.parametrize("trainer_name", ["gail", "offline_bc"])
-def test_all_levers_change_nothing_with_demonstrations(train, trainer, tmp_path, trainer_name):
+def test_all_speedups_change_nothing_with_demonstrations(train, trainer, tmp_path, trainer_name):
     demo = tmp_path / "test.demo"
     subprocess.run([trainer.python, PLAYER, "--record", demo], check=True)
     signal = {"strength": 1.0, "gamma": 0.99, "encoding_size": 8, "demo_path": str(demo)}
@@ -165,7 +165,9 @@ def test_all_levers_change_nothing_with_demonstrations(train, trainer, tmp_path,
         },
         "offline_bc": {"trainer": "offline_bc", "demo_path": str(demo), "batch_size": 8},
     }[trainer_name]
-    stocks, notes = train([{"player": {}, "settings": settings, "levers": names} for names in (STOCK, levers.NAMES)])
+    stocks, notes = train(
+        [{"player": {}, "settings": settings, "speedups": names} for names in (STOCK, speedups.NAMES)]
+    )
     same(notes, stocks)
     assert len(stocks["asked"]["Test"]) > 60
 
@@ -174,7 +176,7 @@ def test_all_levers_change_nothing_with_demonstrations(train, trainer, tmp_path,
 @pytest.mark.parametrize("player, settings", [({}, {}), ({"discrete": [3]}, {"use_recurrent": True})])
 def test_sac_gets_the_same_experiences_and_batches(train, player, settings):
     case = {"player": player, "settings": {**SAC, **settings}}
-    stocks, notes = train([{**case, "levers": names} for names in (STOCK, levers.NAMES)])
+    stocks, notes = train([{**case, "speedups": names} for names in (STOCK, speedups.NAMES)])
     assert notes["asked"] == stocks["asked"] and len(stocks["asked"]["Test"]) > 100
     assert notes["turns"]["experiences"] == stocks["turns"]["experiences"]
     assert notes["updates"] == stocks["updates"] > 20
