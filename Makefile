@@ -9,6 +9,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := .venv/bin
 UV := $(BIN)/uv
 
+# Servers, kernels and jobs start sooner when Python may keep what it compiled; `make clean` removes it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -31,7 +34,7 @@ setup: .venv/stamp  ## make both environments: .venv for the notebooks, .trainer
 	@$(BIN)/python -m common.trainer_env
 
 .PHONY: tutorial
-tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains for a minute less
+tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains some hundred steps only
 	@$(BIN)/python -m tools.tutorial $(if $(SHORT),--short)
 
 .PHONY: html
@@ -44,7 +47,7 @@ lab: setup  ## open the notebooks in JupyterLab
 
 .PHONY: test
 test: setup  ## run all tests that need no Docker engine
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not browser and not docker and not slow and not clients"
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not browser and not docker and not slow and not clients"
 
 .PHONY: test-all
 test-all: setup  ## run every group of tests, one after another; says at the end which failed
@@ -93,6 +96,10 @@ lint: .venv/stamp  ## check style and format, notebooks too, and that imports go
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/cfn-lint packages/account_setup/stack.yaml
 	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint container/Dockerfile; else echo "hadolint: not on this platform"; fi
+
+.PHONY: architecture
+architecture: .venv/stamp  ## draw docs/architecture.svg anew from the import graph
+	@$(BIN)/python -m tools.architecture
 
 .PHONY: stop
 stop:  ## end the embedded AWS and the jobs that run in it

@@ -26,9 +26,24 @@ import pytest  # noqa: E402
 from botocore.awsrequest import AWSResponse  # noqa: E402
 
 import sagemaker_local as embedded  # noqa: E402
+from common import cores  # noqa: E402
 from helpers import aws  # noqa: E402
 
-PROGRAM = Path(__file__).parent / "sagemaker_local" / "program.py"
+TESTS = Path(__file__).parent
+PROGRAM = TESTS / "sagemaker_local" / "program.py"
+LONG_FILES_FIRST = ["notebooks", "container", "many_runs", "training_jobs", "sagemaker_local", "helpers"]
+"""Rooms whose test files take longest. Begun last, one of them would keep a single worker busy at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    ranks = {room: rank for rank, room in enumerate(LONG_FILES_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(TESTS).parts[0], len(ranks)))
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Take a worker more than there are cores, because some tests wait for servers and jobs."""
+    return min(cores.cores_here() + 1, 8)
 
 
 @pytest.fixture

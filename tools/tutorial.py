@@ -1,32 +1,32 @@
-"""Run all notebooks, one after another, with their own defaults, as a reader would.
+"""Run all notebooks with their own defaults, as a reader would: ``make tutorial``.
 
-``make tutorial`` calls this. It leaves the executed notebooks, the same as a site, the reward curve and the trained
-model under `build/`.
+Leaves the executed notebooks, the same as a site, the reward curve and the trained model under `build/`.
 """
 
 import argparse
 import os
 import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import papermill
-from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
-
 from common import ROOT
-from tools import gallery
+from common.cores import cores_here
 
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
 RESULTS = ROOT / "results"
-SHORT = {
-    "04_train_on_sagemaker": {"max_steps": 3000},
-    "07_resume_after_interruption": {"max_steps": 1000, "interrupt_after": 250, "further_steps": 1500},
-    "08_repeat_and_tune": {"max_steps": 1000},
+SHORT: dict[str, dict[str, object]] = {
+    "04_train_on_sagemaker": {"max_steps": 500},
+    "07_resume_after_interruption": {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
+    "08_repeat_and_tune": {"max_steps": 500, "seeds": [1, 2]},
 }
+"""Parameters, by the notebook's name, with which it trains only long enough to show that everything works."""
+ROAD = 6
+"""How many notebooks build on each other: they look at what the one before left. Those after them do not."""
 
 
 class TutorialError(RuntimeError):
@@ -59,24 +59,55 @@ def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> P
     TutorialError
         If a cell fails, or a parameter is unknown. Papermill alone would only warn of the latter.
     """
+    import papermill  # here, because it takes more than a second
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
     known = papermill.inspect_notebook(str(notebook))
     if unknown := sorted(set(parameters) - set(known)):
         raise TutorialError(f"{notebook.name} has no parameter {', '.join(unknown)}. It has {', '.join(known)}.")
     folder.mkdir(parents=True, exist_ok=True)
     executed = folder / notebook.name
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(executed),
-            parameters,
-            cwd=str(notebook.parent),
-            progress_bar=False,
-            # Over TCP the kernel would warn, on every start, that it is not encrypted.
-            config=Config(KernelManager={"transport": "ipc"}),
-        )
+        with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+            papermill.execute_notebook(
+                str(notebook),
+                str(executed),
+                parameters,
+                progress_bar=False,
+                # Papermill's own cwd moves the whole process, in which other notebooks may be running.
+                resources={"metadata": {"path": str(notebook.parent)}},
+                # Over TCP the kernel would warn, on every start, that it is not encrypted.
+                config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
+            )
     except PapermillExecutionError as error:
         raise TutorialError(f"{notebook.name}, cell {error.exec_count}: {error.ename}: {error.evalue}") from error
     return executed
+
+
+def execute_all(notebooks: Sequence[Path], folder: Path, short: bool = False) -> Iterator[tuple[Path, float]]:
+    """Execute notebooks, side by side those that do not depend on each other; yield each with its seconds.
+
+    Raises
+    ------
+    TutorialError
+        As `execute` does, once all that are running have ended. No other is started then.
+    """
+
+    def run(notebook: Path) -> tuple[Path, float]:
+        begun = time.monotonic()
+        execute(notebook, SHORT.get(notebook.stem, {}) if short else {}, folder)
+        return notebook, time.monotonic() - begun
+
+    yield from map(run, notebooks[:ROAD])
+    with ThreadPoolExecutor(min(cores_here(), 4)) as pool:
+        running = [pool.submit(run, notebook) for notebook in notebooks[ROAD:]]
+        try:
+            for ended in as_completed(running):
+                yield ended.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def write_site() -> Path:
@@ -87,16 +118,13 @@ def write_site() -> Path:
     TutorialError
         If nothing was executed yet.
     """
+    from tools import gallery
+
     executed = [BUILD / "notebooks" / notebook.name for notebook in list_notebooks()]
     executed = [notebook for notebook in executed if notebook.is_file()]
     if not executed:
         raise TutorialError(f"Expected executed notebooks in {BUILD / 'notebooks'}, found none. Run: make tutorial")
     return gallery.write(executed, BUILD / "html")
-
-
-def newest_result() -> Path:
-    """Return the folder that notebook 05 wrote last."""
-    return max((path.parent for path in RESULTS.glob("*/rewards.png")), key=lambda path: path.stat().st_mtime)
 
 
 def main() -> None:
@@ -113,19 +141,19 @@ def main() -> None:
         return
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger would warn on each start
     start = time.monotonic()
-    for notebook in list_notebooks():
-        print(f"{notebook.stem} …", end=" ", flush=True)
-        begun = time.monotonic()
-        try:
-            execute(notebook, SHORT.get(notebook.stem, {}) if arguments.short else {}, BUILD / "notebooks")
-        except TutorialError as error:
-            sys.exit(f"failed\n{error}\nWhat was run until then: {write_site().with_name(notebook.stem + '.html')}")
-        print(f"{time.monotonic() - begun:.0f} s", flush=True)
-    result = newest_result()
+    notebooks = list_notebooks()
+    shutil.rmtree(BUILD / "notebooks", ignore_errors=True)
+    try:
+        for notebook, seconds in execute_all(notebooks, BUILD / "notebooks", arguments.short):
+            print(f"{notebook.stem}   {seconds:.0f} s", flush=True)
+            if notebook.stem.startswith("05"):
+                result = max(RESULTS.glob("*/rewards.png"), key=lambda path: path.stat().st_mtime).parent
+    except TutorialError as error:
+        sys.exit(f"{error}\nWhat was run until then: {write_site()}")
     shutil.copy(result / "rewards.png", BUILD)
     shutil.copy(result / "rewards.svg", BUILD)
     models = [shutil.copy(model, BUILD) for model in sorted(result.glob("*.nn"))]
-    print(f"\nAll {len(list_notebooks())} notebooks in {time.monotonic() - start:.0f} s.")
+    print(f"\nAll {len(notebooks)} notebooks in {time.monotonic() - start:.0f} s.")
     print(f"executed notebooks   build/notebooks/, as pages {write_site().relative_to(ROOT)}")
     print("reward curve         build/rewards.png, build/rewards.svg")
     print(f"trained model        {', '.join(str(Path(model).relative_to(ROOT)) for model in models)}")

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import psutil
 import pytest
 from selenium import webdriver
@@ -16,14 +15,9 @@ from selenium.webdriver.chrome.service import Service
 
 import sagemaker_local as embedded
 from common import ROOT
-from tools import gallery, tutorial
+from tools import tutorial
 
 HERE = Path(__file__).parent
-SHORT = {
-    "04_train_on_sagemaker": {"max_steps": 500},
-    "07_resume_after_interruption": {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
-    "08_repeat_and_tune": {"max_steps": 500, "seeds": [1, 2]},
-}
 
 
 def pytest_collection_modifyitems(items):
@@ -51,7 +45,9 @@ def project(tmp_path_factory):
 def site(project):
     """Run all notebooks in their order and write them as a site; give its folder."""
     notebooks = sorted((project / "notebooks").glob("*.ipynb"))
-    executed = [tutorial.execute(path, SHORT.get(path.stem, {}), project / "executed") for path in notebooks]
+    executed = [tutorial.execute(path, tutorial.SHORT.get(path.stem, {}), project / "executed") for path in notebooks]
+    from tools import gallery  # here, because this file is loaded for every run of the tests
+
     return gallery.write(executed, project / "site").parent
 
 
@@ -85,11 +81,7 @@ def at_width(browser):
 def lab(site, project, tmp_path):
     """Start JupyterLab on the project and give its address, with the key in it."""
     path = project / "notebooks" / "04_train_on_sagemaker.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            cell.source = cell.source.replace("max_steps = 4500", "max_steps = 750")
-    nbformat.write(notebook, path)
+    path.write_text(path.read_text().replace("max_steps = 4500", "max_steps = 750"))
     environment = {**os.environ, "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
     for name, folder in (("JUPYTER_CONFIG_DIR", "config"), ("JUPYTER_DATA_DIR", "data")):
         environment[name] = str(tmp_path / folder)

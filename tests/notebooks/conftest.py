@@ -1,19 +1,34 @@
-"""A copy of the project's folders in which notebooks can run, on an embedded AWS of their own."""
+"""A copy of the project's folders in which notebooks run, on an embedded AWS of their own."""
 
+import json
+import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
+import reward_curves as rewards
 import sagemaker_local as embedded
+import sample_env
+import training_image as image
 from common import ROOT
+from helpers import aws, volume
 from tools import tutorial
+
+SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
+SHORT_SOLUTIONS: dict[int, dict] = {}
+"""Number of a lesson -> parameters with which its solution takes seconds, as `tutorial.SHORT` has them for lessons."""
+SCRIPTED = Path(__file__).with_name("scripted_training.py")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """Give a folder with notebooks/, container/ and an empty unity-volume/, as after a clone."""
     home = tmp_path_factory.mktemp("project")
-    shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    (home / "notebooks/solutions").mkdir(parents=True)
+    for notebook in [*tutorial.list_notebooks(), *SOLUTIONS]:
+        shutil.copy(notebook, home / notebook.relative_to(ROOT))
     (home / "container").symlink_to(ROOT / "container")
     (home / "unity-volume").mkdir()
     shutil.copy(ROOT / "unity-volume/README.md", home / "unity-volume")
@@ -25,40 +40,80 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def connection(project):
+    return aws.connect("embedded")
+
+
+@pytest.fixture(scope="module")
+def prepared(project):
+    """Give the project with what notebooks 1 to 3 leave: a build, its upload, a pushed image."""
+    sample_env.make_sample_build(project / "unity-volume")
+    connection = aws.connect("embedded")
+    volume.upload(connection.client("s3"), connection.bucket, project / "unity-volume")
+    image.push(connection, image.build(connection, project / "container"))
+    return project
+
+
+@pytest.fixture(scope="module")
+def scripted():
+    """Let the jobs of this module run a program that reports made-up rewards at once; request it before `prepared`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBEDDED_TRAIN_PROGRAM", f"{sys.executable} -S {SCRIPTED}")
+        patch.setenv("EMBEDDED_MAX_JOBS", "4")
+        assert "EMBEDDED_HOME" not in os.environ
+        yield
+
+
+@pytest.fixture(scope="module")
 def run(project):
-    """Give a function that runs a notebook by its number and returns the text that its cells put out."""
+    """Give a function that runs a notebook by its number, shortened, and returns the text that its cells put out."""
 
     def run_notebook(number, folder="executed", **parameters):
         (notebook,) = (project / "notebooks").glob(f"{number:02}_*.ipynb")
-        return read_output(tutorial.execute(notebook, parameters, project / folder))
+        short = tutorial.SHORT.get(notebook.stem, {})
+        return read_output(tutorial.execute(notebook, {**short, **parameters}, project / folder))
 
     return run_notebook
 
 
+@pytest.fixture(scope="module")
+def solve(project):
+    """Give a function that runs a lesson's solution, if there is one; what a task is to show, the solution asserts."""
+
+    def run_solution(number):
+        for solution in (project / "notebooks/solutions").glob(f"{number:02}_*.ipynb"):
+            tutorial.execute(solution, SHORT_SOLUTIONS.get(number, {}), project / "solutions")
+
+    return run_solution
+
+
 def read_output(executed):
-    import nbformat
-
-    texts = []
-    for cell in nbformat.read(executed, as_version=4).cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            texts.append(output.get("text") or data.get("text/html") or data.get("text/plain") or "")
-    return "\n".join(texts)
+    outputs = [output for cell in json.loads(executed.read_text())["cells"] for output in cell.get("outputs", [])]
+    return "\n".join(shown(output) for output in outputs)
 
 
-@pytest.fixture(scope="module")
-def road(run):
-    """Run all notebooks in their order with their own defaults, but for trainings of some hundred steps."""
-    short = {
-        4: {"max_steps": 500},
-        7: {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
-        8: {"max_steps": 500, "seeds": [1, 2]},
-    }
-    return {number: run(number, **short.get(number, {})) for number in range(1, 9)}
+def shown(output):
+    data = output.get("data", {})
+    return "".join(output.get("text") or data.get("text/html") or data.get("text/plain") or "")
 
 
-@pytest.fixture(scope="module")
-def result(project, road):
-    """Give the folder that notebook 5 wrote."""
-    (picture,) = (project / "results").glob("*/rewards.png")
-    return picture.parent
+@pytest.fixture(scope="session")
+def agree():
+    """Give a function that compares the log of a job with its events, row by row, and returns the rows of both."""
+    return compare_log_with_events
+
+
+def compare_log_with_events(folder):
+    record = json.loads((folder / "training.json").read_text())
+    events, joined = rewards.read_events(folder / "summaries", record["run_id"]), rewards.read(folder)
+    logged = rewards.read_log((folder / "log.txt").read_text().splitlines())
+    logged = logged.dropna(subset="mean_reward").reset_index(drop=True)
+    rewarded = events[events["mean_reward"].notna() & (events["step"] >= logged["step"].iloc[0])].reset_index(drop=True)
+    assert rewarded[["brain", "step"]].equals(logged[["brain", "step"]])
+    for ours, theirs in zip(rewarded["mean_reward"], logged["mean_reward"], strict=True):
+        assert f"{ours:.3f}" == f"{theirs:.3f}"
+    assert joined.drop(columns=["elapsed", "std_reward"]).equals(events.drop(columns=["elapsed", "std_reward"]))
+    both = joined.merge(logged, on=["brain", "step"], suffixes=("", "_logged"))
+    assert both["std_reward"].equals(both["std_reward_logged"])
+    assert joined["elapsed"].is_monotonic_increasing
+    return both

@@ -102,7 +102,7 @@ def test_no_more_than_at_once_are_in_progress(connection, launch, many, monkeypa
 
 def test_cores_decide_on_the_embedded_target(connection, monkeypatch, tmp_path):
     monkeypatch.delenv("EMBEDDED_MAX_JOBS", raising=False)
-    for cores, runs in ((1, 1), (2, 1), (4, 2), (16, 8)):
+    for cores, runs in ((1, 1), (2, 2), (4, 3), (16, 9)):
         monkeypatch.setattr("common.cores.cores_here", lambda cores=cores: cores)
         assert launching.choose_at_once(connection) == runs
         assert Jobs(tmp_path / f"{cores}", lambda _: None).at_once == runs
