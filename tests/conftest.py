@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ import pytest  # noqa: E402
 from botocore.awsrequest import AWSResponse  # noqa: E402
 
 import sagemaker_local as embedded  # noqa: E402
-from common import cores  # noqa: E402
+from common import cores, trainer_env  # noqa: E402
 from helpers import aws  # noqa: E402
 
 TESTS = Path(__file__).parent
@@ -90,3 +91,16 @@ def connection(tmp_path_factory):
             embedded.start()
         yield aws.connect("embedded")
         embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def export_policies():
+    """Give a function that lets ML-Agents export policies into a folder, see `policy_files/policies.py`."""
+
+    def export(folder, *kinds):
+        command = [trainer_env.find().python, TESTS / "policy_files" / "policies.py", folder, *kinds]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return export

@@ -1,4 +1,4 @@
-"""What all packages share: findings and their table, a progress bar, the Docker engine, the cores of this machine."""
+"""What several packages share: findings and their table, a progress bar, the Docker engine, processes and more."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Progress bars: tqdm's in a terminal; in a notebook the same ones, replaced in place.
+"""Progress bars: tqdm's in a terminal; in a notebook an output that is replaced in place.
 
-What tqdm writes to a notebook's output stays there, one line for each move, and where several bars move at once it
-sends the cursor up, which a notebook shows as it is.
+In a notebook, tqdm leaves a line for each update, and several bars at once write cursor codes, which are shown
+as text.
 """
 
 import re
@@ -17,17 +17,17 @@ DRAWN = re.compile(r" *\|\{bar[^}]*\}\| *")
 
 
 class NotebookBar(tqdm):
-    """A bar of tqdm's as an output of its own, replaced in place. Takes what `tqdm` takes."""
+    """A bar of tqdm as an output of its own, replaced in place. Takes the arguments of `tqdm`."""
 
     def __init__(self, *args: Any, **options: Any):
         from IPython.display import HTML, display
 
-        super().__init__(*args, **{**options, "gui": True})  # so that tqdm itself writes nothing
+        super().__init__(*args, **{**options, "gui": True})  # then tqdm itself writes nothing
         self._html = HTML
         self._panel = display(HTML(self.render()), display_id=True)
 
     def render(self) -> str:
-        """Return the bar and what stands beside it as HTML."""
+        """Return the bar and its text as HTML."""
         wanted = DRAWN.sub(" ", self.bar_format or PLAIN)
         text = self.format_meter(**{**self.format_dict, "bar_format": wanted})
         drawn = f'<progress value="{min(self.n, self.total)}" max="{self.total}"></progress> ' if self.total else ""
@@ -38,10 +38,10 @@ class NotebookBar(tqdm):
         self._panel.update(self._html(self.render()))
 
     def clear(self, *_: Any, **__: Any) -> None:
-        """Leave it: there is nothing below it that it could be in the way of."""
+        """Do nothing: the bar covers no other output."""
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Show the final state."""
         if not self.disable:
             self.display()
         super().close()
@@ -55,5 +55,5 @@ def in_notebook() -> bool:
 
 
 def make(**options: Any) -> tqdm:
-    """Return a bar for the place this runs in; takes what `tqdm` takes."""
+    """Return a bar for a terminal or a notebook, wherever this runs; takes the arguments of `tqdm`."""
     return NotebookBar(**options) if in_notebook() else tqdm(file=sys.stdout, **options)

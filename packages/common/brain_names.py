@@ -1,4 +1,4 @@
-"""Names of brains, as the trainer writes them into names of files."""
+"""Names of brains in names of files."""
 
 from urllib.parse import unquote
 

@@ -1,4 +1,4 @@
-"""The Docker engine on this machine, and its errors in words that say what to do."""
+"""The Docker engine on this machine, and its errors with what to do about them."""
 
 import contextlib
 import os
@@ -13,21 +13,21 @@ from urllib3.exceptions import HTTPError
 
 from common.errors import ImageError, UnavailableError
 
-SILENCE = 1800  # seconds: the engine says nothing while it writes a large layer
+SILENCE = 1800  # seconds without a response: writing a large layer takes long
 FAILURES = (DockerException, RequestException, HTTPError)
-"""What the SDK raises; the last where the engine goes away while a stream is read."""
+"""What the SDK raises; the last one if the engine ends while a stream is read."""
 
 FULL = "The disk is full where Docker keeps its images. Free some (`docker system df`, `docker system prune`)."
 LOST = "The Docker engine went away. Start it and run this again."
 
 
 def connect() -> docker.DockerClient:
-    """Connect to the engine that the environment names, or to one in its usual places.
+    """Connect to the engine that the environment names, or to one in the usual places.
 
     Raises
     ------
     UnavailableError
-        If none answers, or it may not be used, or it runs Windows containers.
+        If none responds, you may not use it, or it runs Windows containers.
     """
     problem = ""
     for address in addresses():
@@ -52,30 +52,30 @@ def connect() -> docker.DockerClient:
 
 
 def addresses() -> Iterator[str]:
-    """Yield where an engine may listen; empty for what the environment says, which is the usual one."""
+    """Yield the addresses where an engine may listen; an empty one means the environment's or the default."""
     yield ""
     if not os.environ.get("DOCKER_HOST"):
         for folder in (Path.home() / ".docker" / "run", Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")):
-            with contextlib.suppress(PermissionError):  # `su` leaves another's folders in the environment
+            with contextlib.suppress(PermissionError):  # after `su` the environment names another user's folders
                 if (folder / "docker.sock").exists():
                     yield f"unix://{folder / 'docker.sock'}"
 
 
 def caller(security: list[str]) -> dict[str, str]:
-    """Say as whom a container must run, so that what it writes belongs to who runs this."""
+    """Return options with which a container's files belong to the current user."""
     if any("name=rootless" in option for option in security):
-        return {"user": "0:0"}  # root in there is the caller out here
+        return {"user": "0:0"}  # root in the container is the current user outside
     host = {"userns_mode": "host"} if any("name=userns" in option for option in security) else {}
     return {"user": f"{os.getuid()}:{os.getgid()}", **host}
 
 
 def events(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Pass the engine's events on until one is an error.
+    """Yield the engine's events until one is an error.
 
     Raises
     ------
     docker.errors.APIError
-        With what the error event says.
+        With the text of the error event.
     """
     for event in stream:
         if "error" in event:
@@ -84,7 +84,7 @@ def events(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def explain(error: Exception, doing: str) -> ImageError:
-    """Return an `ImageError` for what the engine said while `doing`."""
+    """Return an `ImageError` for an error of the engine while `doing`."""
     said = getattr(error, "explanation", None) or str(error)
     if "no space left" in said:
         return ImageError(f"{doing} failed: {said.strip()}. {FULL}")

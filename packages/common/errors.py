@@ -1,4 +1,4 @@
-"""Errors of building, pushing and running images; apart from the engine, so that naming an image needs no Docker."""
+"""Errors of building, pushing and running images, in a module that does not import Docker."""
 
 
 class ImageError(RuntimeError):
@@ -6,9 +6,9 @@ class ImageError(RuntimeError):
 
 
 class UnavailableError(ImageError):
-    """What building or pushing takes is missing here: an engine, the right to use it, a base image, a registry."""
+    """Something that building or pushing needs is missing: an engine, the right to use it, a base image, a registry."""
 
     @property
     def what(self) -> str:
-        """Its first sentence: what is missing, without what to do about it."""
+        """What is missing: the first sentence, without what to do about it."""
         return str(self).partition(". ")[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""What a check found, and how it is shown: the same table for builds, trainer files and accounts."""
+"""What a check found, shown as one kind of table for builds, trainer files and accounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Level = Literal["error", "warning", "note", "ok"]
 
 _ORDER: dict[str, int] = {"error": 0, "warning": 1, "note": 2, "ok": 3}
 
-_ALIKE = 8  # findings with the same advice that are shown in full
+_ALIKE = 8  # at most this many findings with the same advice are shown in full
 
 # Symbol, text colour and badge colour: each pair reads at 4.5:1 or better, on a light and on a dark page,
 # because the badge brings its own background.
@@ -26,9 +26,9 @@ _BADGES: dict[str, tuple[str, str, str]] = {
 }
 
 PLAIN = 'class="tex2jax_ignore mathjax_ignore"'
-"""An attribute of HTML in which JupyterLab looks for no formulas, so that two $ stay what they are."""
+"""HTML attributes that keep JupyterLab from reading text between two $ as a formula."""
 
-# Control characters, and those that turn the direction of what follows.
+# Control characters, and those that change the direction of text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _CELL = "text-align:left;vertical-align:top;padding:.35em .7em;border-bottom:1px solid rgba(128,128,128,.4)"
@@ -41,19 +41,18 @@ class Finding:
     Parameters
     ----------
     level
-        ``error``: training would fail. ``warning``: it may fail, or do something else than was meant.
-        ``note``: good to know. ``ok``: looked at and as it should be, where a table says so of everything.
+        ``error``: training would fail. ``warning``: it may fail, or do something unintended. ``note``: good to know.
+        ``ok``: checked and fine, in tables that list everything that was checked.
     what
         What was found.
     todo
-        What that means and what to do about it; empty where all is well.
+        What that means and what to do about it; empty if all is well.
     path
-        The file it is about, relative to what was checked, or another name for the place; empty if it is about the
-        whole.
+        The file, relative to what was checked, or another name of the place; empty if it concerns everything.
     line
         The line in that file, counted from 1.
     text
-        Lines to write into a file, shown as they are.
+        Lines to write into a file, shown verbatim.
     """
 
     level: Level
@@ -74,15 +73,15 @@ class Finding:
 
 
 class CheckError(ValueError):
-    """A check found errors; the text holds all of them."""
+    """A check found errors; the text lists all of them."""
 
     def _render_traceback_(self) -> list[str]:
-        """Show the text alone in a notebook: where it was raised tells nothing of what was checked."""
+        """Show only the text in a notebook: the traceback says nothing about what was checked."""
         return str(self).splitlines()
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sort findings, errors first; within a level their order stays. What is said twice of a place counts once."""
+    """Sort findings, errors first; within a level their order stays. Duplicates for a place are dropped."""
     first: dict[tuple[str, str], Finding] = {}
     for finding in sorted(findings, key=lambda finding: _ORDER[finding.level]):
         first.setdefault((finding.what, finding.place), finding)
@@ -91,7 +90,7 @@ def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a check found, shown at once.
+    """Everything that a check found.
 
     Parameters
     ----------
@@ -109,22 +108,22 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether there are no errors (warnings and notes may be there)."""
+        """Whether there are no errors (there may be warnings and notes)."""
         return not self.errors
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The errors alone."""
+        """Only the errors."""
         return tuple(finding for finding in self.findings if finding.level == "error")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The warnings alone."""
+        """Only the warnings."""
         return tuple(finding for finding in self.findings if finding.level == "warning")
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """What is known about the subject: pairs of a name and a value."""
+        """Facts about the subject: pairs of a name and a value."""
         return ()
 
     @property
@@ -143,12 +142,12 @@ class Report:
         return self.ready
 
     def raise_for_errors(self) -> None:
-        """Raise all the errors in one text.
+        """Raise all errors in one text.
 
         Raises
         ------
         CheckError
-            If the report holds an error; the subclass that the kind of report names.
+            If the report holds an error; the subclass is `error_type`.
         """
         if self.errors:
             lines = [f"{self.subject} is not ready:"]
@@ -195,20 +194,20 @@ class Report:
 
 
 def join(subject: str, *reports: Report) -> Report:
-    """Put several reports together, for one sentence about all of them.
+    """Join several reports into one, with one verdict.
 
     Parameters
     ----------
     subject
-        What they are about together.
+        The common subject.
     reports
-        In the order in which one would mend what they found.
+        In the order in which to fix what they found.
     """
     return Report(subject, ordered(finding for report in reports for finding in report.findings))
 
 
 def _shortened(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Leave out what would repeat one advice more than `_ALIKE` times; a folder of the wrong kind has thousands."""
+    """Drop findings that repeat an advice more than `_ALIKE` times; a wrong folder has thousands."""
     count = Counter((finding.level, finding.todo) for finding in findings)
     seen: Counter[tuple[str, str]] = Counter()
     for finding in findings:
@@ -221,26 +220,26 @@ def _shortened(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def printable(text: object) -> str:
-    r"""Write as ``\x1b`` what a terminal obeys and what UTF-8 can't hold; line ends and tabs stay as they are.
+    r"""Escape control characters, as ``\x1b``, and what UTF-8 cannot encode; line ends and tabs stay.
 
-    Names of files and brains, log lines and reasons come from elsewhere, and may hold either.
+    Names of files and brains, log lines and failure reasons are untrusted and may hold either.
     """
     shown = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
     return shown.encode("utf-8", "backslashreplace").decode()
 
 
 def as_html(text: object) -> str:
-    """Return text from elsewhere as HTML that shows it."""
+    """Escape untrusted text for HTML."""
     return escape(printable(text))
 
 
 def as_label(text: object) -> str:
-    """Return text from elsewhere as Matplotlib shows it: two $ are no formula."""
+    """Escape untrusted text for Matplotlib, where text between two $ would be a formula."""
     return printable(text).replace("$", r"\$")
 
 
 def table_html(header: Iterable[str], rows: Iterable[Iterable[str]], notes: Iterable[str] = ()) -> str:
-    """Return a table, with sentences below it, as HTML; without rows the sentences alone."""
+    """Return an HTML table with sentences below it; without rows only the sentences."""
     lines = ["<tr>" + "".join(f"<td>{as_html(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     head = "".join(f"<th>{as_html(cell)}</th>" for cell in header)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>" if lines else ""

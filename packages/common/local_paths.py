@@ -1,26 +1,26 @@
-"""Names that others gave, as paths below a folder of ours."""
+"""Untrusted names as paths below a folder."""
 
 import re
 import unicodedata
 from pathlib import PurePosixPath
 
-MOST_OF_NAME, MOST_OF_PART = 900, 255  # bytes: what S3 takes below a prefix, and file systems between two slashes
+MOST_OF_NAME, MOST_OF_PART = 900, 255  # bytes: limits of S3 below a prefix, and of file systems for a name
 
 
 def local_path(name: str) -> PurePosixPath:
-    """Return the path below a folder that an archive's member or an S3 key names.
+    """Return the relative path that an archive's member or an S3 key names.
 
     Raises
     ------
     ValueError
-        Saying why `name` cannot be that on every system that this project runs on.
+        If `name` is unsafe or not portable; the text says why.
     """
     if name.startswith("/") or re.match(r"[A-Za-z]:", name):
         raise ValueError("an absolute name")
     if "\\" in name:
         raise ValueError("a name with a backslash")
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name):
-        raise ValueError("a name with characters that cannot be printed")
+        raise ValueError("a name with unprintable characters")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise ValueError("a name that leads out of its folder")

@@ -1,6 +1,6 @@
 """The trainer environment: the Python that runs ML-Agents 0.11.0 on this machine, outside Docker.
 
-It comes in two flavours. Both run the unmodified `mlagents` 0.11.0 wheel.
+There are two flavours. Both run the unmodified `mlagents` 0.11.0 wheel.
 
 exact
     CPython 3.7 and TensorFlow 1.15, pinned by the same lock file as the Docker image. TensorFlow 1.15 has no
@@ -32,7 +32,7 @@ PYTHONS = {"exact": "3.7", "compat": ">=3.9,<3.12"}
 
 
 class TrainerEnvError(RuntimeError):
-    """There is no usable trainer environment, or it could not be made."""
+    """There is no usable trainer environment, or it cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ def find(folder: Path | None = None) -> TrainerEnv:
     Parameters
     ----------
     folder : Path, optional
-        Where it lies; by default `home`.
+        Its folder; by default `home`.
 
     Raises
     ------
     TrainerEnvError
-        If there is none, or it is not whole.
+        If there is none, or it is incomplete.
     """
     folder = folder or home()
     config = folder / "pyvenv.cfg"
@@ -89,7 +89,7 @@ def find(folder: Path | None = None) -> TrainerEnv:
 
 
 def candidates() -> Iterator[Path]:
-    """Yield every place where a CPython 3.7 may be: PATH, pyenv, conda and their usual folders."""
+    """Yield the places where a CPython 3.7 may be: on PATH, in pyenv, in conda and in their usual folders."""
     if on_path := shutil.which("python3.7"):
         yield Path(on_path)
     user = Path.home()
@@ -108,9 +108,9 @@ def candidates() -> Iterator[Path]:
 
 
 def python_version(python: Path) -> str | None:
-    """Ask an interpreter for its version, such as ``"3.7.16"``; None if it is no 64-bit CPython.
+    """Run an interpreter and return its version, such as ``"3.7.16"``; None if it is not a 64-bit CPython that runs.
 
-    It is run, not trusted by its name: a pyenv shim called python3.7 may start nothing.
+    Its name proves nothing: a pyenv shim called python3.7 may start nothing.
     """
     question = (
         "import platform,struct;"
@@ -125,7 +125,7 @@ def python_version(python: Path) -> str | None:
 
 
 def exact_python() -> Path | None:
-    """Return a CPython 3.7 that runs, or None. TensorFlow 1.15's wheels are for Linux x86-64 here."""
+    """Return a CPython 3.7 that runs, or None. The locked wheels of TensorFlow 1.15 are for Linux x86-64."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         return None
     for python in candidates():
@@ -144,12 +144,12 @@ def choose() -> tuple[str, str]:
     flavour : str
         ``"exact"`` or ``"compat"``.
     python : str
-        A path, or the version range that uv is to find or fetch.
+        A path, or a version range for uv to find or download.
 
     Raises
     ------
     TrainerEnvError
-        If what the two variables ask for cannot be had.
+        If there is no interpreter as the two variables request.
     """
     wanted = os.environ.get("TRAINER_FLAVOUR") or None
     if wanted not in (None, "exact", "compat"):
@@ -169,7 +169,7 @@ def choose() -> tuple[str, str]:
 
 
 def given_python(python: Path, wanted: str | None) -> tuple[str, str]:
-    """Judge the interpreter that ``TRAINER_PYTHON`` names. Returns and raises as `choose` does."""
+    """Check the interpreter that ``TRAINER_PYTHON`` names. Returns and raises as `choose` does."""
     version = python_version(python)
     minor = ".".join(version.split(".")[:2]) if version else None
     flavour = {"3.7": "exact", "3.9": "compat", "3.10": "compat", "3.11": "compat"}.get(minor or "")
@@ -183,15 +183,15 @@ def given_python(python: Path, wanted: str | None) -> tuple[str, str]:
 
 
 def make(folder: Path | None = None) -> TrainerEnv:
-    """Make the trainer environment, or keep the one that is there and up to date.
+    """Make the trainer environment, or keep an existing one that is up to date.
 
-    The packages come from the flavour's lock file, each checked by its hash. An environment counts as made
-    only once its stamp is written, which is the last thing done: an interrupted set-up starts again.
+    The packages come from the flavour's lock file, each checked against its hash. The stamp is written last; without
+    it, an interrupted set-up starts again.
 
     Raises
     ------
     TrainerEnvError
-        If no fitting Python can be had or the installation fails.
+        If there is no suitable Python, or the installation fails.
     """
     folder = folder or home()
     flavour, python = choose()
@@ -200,7 +200,7 @@ def make(folder: Path | None = None) -> TrainerEnv:
     if stamp_file.is_file() and stamp_file.read_text() == stamp:
         return find(folder)
     if folder.exists() and not (folder / "pyvenv.cfg").is_file():
-        raise TrainerEnvError(f"{folder} exists and is no Python environment. Move it away, or set TRAINER_HOME.")
+        raise TrainerEnvError(f"{folder} exists and is not a Python environment. Move it away, or set TRAINER_HOME.")
     run_uv("venv", "--quiet", "--clear", "--no-project", "--python", python, str(folder))
     run_uv(
         "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python", str(folder), str(LOCKS[flavour])
@@ -210,16 +210,16 @@ def make(folder: Path | None = None) -> TrainerEnv:
 
 
 def run_uv(*arguments: str) -> None:
-    """Run uv, and raise a `TrainerEnvError` that carries what it said if it fails."""
+    """Run uv; raise a `TrainerEnvError` with its output if it fails."""
     result = subprocess.run([uv.find_uv_bin(), *arguments], capture_output=True, text=True)
     if result.returncode:
         raise TrainerEnvError(f"`uv {' '.join(arguments)}` failed:\n{result.stderr.strip()}")
 
 
 def main() -> None:
-    """Make the environment from the command line and say which one it is."""
+    """Make the trainer environment and print which one it is."""
     parser = argparse.ArgumentParser(prog="python -m common.trainer_env", description=main.__doc__)
-    parser.add_argument("--home", type=Path, default=home(), help="where it is to lie (default: %(default)s)")
+    parser.add_argument("--home", type=Path, default=home(), help="its folder (default: %(default)s)")
     arguments = parser.parse_args()
     try:
         print(f"Trainer environment, {make(arguments.home)}")

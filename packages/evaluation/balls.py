@@ -1,4 +1,4 @@
-"""3DBall as a picture: cubes that balance balls, in the parallel view of a camera that looks down on them."""
+"""Draw 3DBall: cubes that balance balls, in parallel projection from above."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sample_env.player.ball3d import HALF_CUBE, Ball3D
 
 ROWS, COLUMNS = 2, 4
 SPACING = 11.0, 12.0
-"""Between cubes, to the right and backwards, in metres."""
+"""Distance of cubes, to the right and backwards, in metres."""
 CAMERA = np.radians(28), np.radians(30)
-"""How far it looks down, and from the side."""
+"""Its angles: downwards and sideways."""
 LIGHT = np.array([0.25, 0.9, -0.35])
 CUBE, BALL, SHADOW, PAPER = (np.array(to_rgb(colour)) for colour in ("#5b8db8", "#e8833a", "#2d4a63", "#f4f1ea"))
 FACES = [(axis, sign) for axis in range(3) for sign in (-1, 1)]
 
 
 def draw(policies: Mapping[str, Policy], seed: int) -> tuple[Figure, Iterator[None]]:
-    """Give a figure, and an iterator that goes on by a decision each time."""
+    """Return a figure, and an iterator that advances it by one decision."""
     scene = Ball3D(ROWS * COLUMNS, seed)
     figure = plt.figure(figsize=(6.4, 3.6), dpi=100, facecolor=PAPER)
     ax = figure.add_axes((0, 0, 1, 1))
@@ -38,17 +38,17 @@ def draw(policies: Mapping[str, Policy], seed: int) -> tuple[Figure, Iterator[No
 
 
 def balls(ax: plt.Axes, order: int) -> EllipseCollection:
-    """Make room for balls."""
+    """Add an empty layer for balls."""
     made = EllipseCollection([], [], [], units="xy", offset_transform=ax.transData, zorder=order, linewidths=0)
     ax.add_collection(made)
     return made
 
 
 def play(scene: Ball3D, policy: Policy, layers: list, shadows: PolyCollection) -> Iterator[None]:
-    """Show the scene, and let it go on."""
+    """Show the scene and advance it."""
     right, up, towards = camera()
     number = np.arange(scene.agents)
-    # Farther rows come first, so that nearer ones are drawn over them.
+    # Farther rows come first; nearer ones are drawn over them.
     row, column = ROWS - 1 - number // COLUMNS, number % COLUMNS
     corners = np.stack([column * SPACING[0] + row * 3.0, row * SPACING[1] * np.sin(CAMERA[0]) * 1.9], axis=1)
     while True:
@@ -70,7 +70,7 @@ def play(scene: Ball3D, policy: Policy, layers: list, shadows: PolyCollection) -
 
 
 def camera() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give the directions of the picture: to the right, up, and towards the camera."""
+    """Return the directions of the picture: right, up, and towards the camera."""
     down, aside = CAMERA
     right = np.array([np.cos(aside), 0, np.sin(aside)])
     towards = np.array([np.sin(aside) * np.cos(down), np.sin(down), -np.cos(aside) * np.cos(down)])
@@ -80,7 +80,7 @@ def camera() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def cubes(
     rotation: np.ndarray, corners: np.ndarray, right: np.ndarray, up: np.ndarray, towards: np.ndarray
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Give the faces that the camera sees, as polygons with their colours."""
+    """Return the faces that the camera sees, as polygons with their colours."""
     polygons, colours = [], []
     for agent, corner in enumerate(corners):
         turn = rotation[:, :, agent]
@@ -98,7 +98,7 @@ def cubes(
 def shadow(
     rotation: np.ndarray, local: np.ndarray, corners: np.ndarray, right: np.ndarray, up: np.ndarray, radius: float
 ) -> list[np.ndarray]:
-    """Give the shadows of balls on the tops of their cubes."""
+    """Return the shadows of balls on the tops of their cubes."""
     angles = np.linspace(0, 2 * np.pi, 24)
     polygons = []
     for agent, corner in enumerate(corners):
@@ -116,7 +116,7 @@ def shadow(
 
 
 def show_balls(layer: EllipseCollection, places: np.ndarray, radius: float) -> None:
-    """Put balls there, each of rings that grow brighter towards the light."""
+    """Place balls, each made of rings that get brighter towards the light."""
     rings = np.linspace(0, 1, 6)
     size = 2 * radius * (1 - 0.8 * rings)
     moved = radius * 0.42 * rings

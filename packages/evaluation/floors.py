@@ -1,4 +1,4 @@
-"""Warehouse as a picture: floors seen from above, seekers in the upper row and carriers in the lower one."""
+"""Draw Warehouse: floors from above, seekers in the upper row and carriers in the lower one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sample_env.player.warehouse import SIZE, Carrier, Robots, Seeker
 
 COLUMNS = 4
 GAP = 1.6
-"""Between floors, in cells."""
+"""Distance of floors, in cells."""
 PICTURES_A_DECISION = 3
-"""So that robots glide."""
+"""More than one makes robots glide."""
 TASKS = {Seeker: "drives to the lit cell", Carrier: "takes the parcel to the gate"}
 PAPER, FLOOR, LINE = "#f4f1ea", "#ffffff", "#e3ddd0"
 LIT, GATE, PARCEL, SEEKER, CARRIER, INK = "#f5c542", "#3a9d6e", "#e0b27a", "#2f6fb0", "#b5493a", "#4a4a4a"
 
 
 def draw(policies: Mapping[str, Policy], seed: int) -> tuple[Figure, Iterator[None]]:
-    """Give a figure, and an iterator that goes on by a third of a decision each time."""
+    """Return a figure, and an iterator that advances it by a third of a decision."""
     width, height = COLUMNS * (SIZE + GAP) + GAP, 2 * (SIZE + GAP) + GAP
     figure = plt.figure(figsize=(6.4, 6.4 * height / width), dpi=100, facecolor=PAPER)
     ax = figure.add_axes((0, 0, 1, 1))
@@ -55,12 +55,12 @@ def floors(ax: Axes, corners: np.ndarray) -> None:
 
 
 def play(rows: list[tuple[Robots, Policy, Row]]) -> Iterator[None]:
-    """Show the groups, and let them go on."""
+    """Show the groups and advance them."""
     while True:
         before = [Places(group) for group, _, _ in rows]
         for group, policy, _ in rows:
             group.step(policy.decide(group.observe()))
-        after = [old.go_on(group) for old, (group, _, _) in zip(before, rows, strict=True)]
+        after = [old.advance(group) for old, (group, _, _) in zip(before, rows, strict=True)]
         for number in range(1, PICTURES_A_DECISION + 1):
             for old, new, (_, _, row) in zip(before, after, rows, strict=True):
                 row.show(new, old.robots + (new.robots - old.robots) * number / PICTURES_A_DECISION)
@@ -77,8 +77,8 @@ class Places:
         self.parcels = group.parcel.copy() if isinstance(group, Carrier) else None
         self.carries = group.carries if isinstance(group, Carrier) else np.zeros(group.agents, dtype=bool)
 
-    def go_on(self, group: Robots) -> Places:
-        """Give the places after a decision: where it ended an episode, as they were at the end of that one."""
+    def advance(self, group: Robots) -> Places:
+        """Return the places after a decision; where an episode ended, those at its end."""
         new = Places(group)
         new.robots = np.where(group.done, self.robots, new.robots)
         new.robots = np.where(group.done & ~group.max_step_reached, self.cells, new.robots)
@@ -100,7 +100,7 @@ class Row:
         self.parcels = self.add(ax, PARCEL, 0.46, 5) if carrier else []
 
     def add(self, ax: Axes, colour: str, size: float, order: int) -> list[FancyBboxPatch]:
-        """Make a box for each floor."""
+        """Add a box to each floor."""
         made = []
         for _ in self.corners:
             rounding = 0 if size == 1 else 0.16 * size
@@ -111,13 +111,13 @@ class Row:
         return made
 
     def show(self, places: Places, robots: np.ndarray) -> None:
-        """Put everything where it is, and the robots at these places."""
+        """Move everything to its place, and the robots to these places."""
         self.put(self.robots, robots)
         self.put(self.cells, places.cells)
         if places.parcels is not None:
             self.put(self.parcels, np.where(places.carries, robots, places.parcels))
 
     def put(self, boxes: list[FancyBboxPatch], places: np.ndarray) -> None:
-        """Put boxes into the middle of cells."""
+        """Centre boxes in cells."""
         for box, corner, place in zip(boxes, self.corners, places.T, strict=True):
             box.set_bounds(*(corner + place + (1 - box.get_width()) / 2), box.get_width(), box.get_height())

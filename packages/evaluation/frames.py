@@ -1,4 +1,4 @@
-"""Messages between the notebook's Python and the trainer's: values and arrays, over a pipe. Python 3.7 and up."""
+"""Messages of values and arrays over a pipe, between the notebook's Python and the trainer's (3.7 and later)."""
 
 import json
 
@@ -12,7 +12,7 @@ def write(pipe, values, arrays=None):
     ----------
     pipe : binary file
     values
-        What JSON can hold.
+        Anything that JSON can hold.
     arrays : dict of str to ndarray
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
@@ -24,12 +24,12 @@ def write(pipe, values, arrays=None):
 
 
 def read(pipe):
-    """Read a message; give its values and arrays.
+    """Read a message; return its values and arrays.
 
     Raises
     ------
     EOFError
-        When the other side has ended.
+        If the other side has ended.
     """
     line = pipe.readline()
     if not line.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""Models at work in the sample's scenes, as a moving picture."""
+"""Show models at work in the sample's scenes, as a moving picture."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from sample_env.player.scenes import SCENES
 
 FRAMES_PER_SECOND = 10
 COLOURS = 64
-"""In a GIF: the pictures have few, and fewer make smaller files."""
+"""Colours of a GIF: the pictures have few, and fewer make smaller files."""
 PICTURES: dict[str, Callable] = {"3DBall": balls.draw, "Warehouse": floors.draw}
-"""How each scene is drawn: `draw(policies, seed)` gives a figure, and an iterator that goes on by a picture."""
+"""How each scene is drawn: `draw(policies, seed)` returns a figure, and an iterator that draws the next picture."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """A moving picture. A notebook shows it moving.
+    """A moving picture, which a notebook plays.
 
     Attributes
     ----------
@@ -41,11 +41,11 @@ class Film:
     pictures: tuple[Image.Image, ...]
 
     def save(self, path: str | Path) -> None:
-        """Write it as a GIF that goes round and round."""
+        """Write it as a GIF that repeats."""
         Path(path).write_bytes(self._encode())
 
     def _encode(self) -> bytes:
-        rare = Image.Quantize.MAXCOVERAGE  # it keeps the colour of small things
+        rare = Image.Quantize.MAXCOVERAGE  # keeps the colours of small things
         first, *rest = [picture.quantize(COLOURS, rare, dither=Image.Dither.NONE) for picture in self.pictures]
         duration = round(1000 / FRAMES_PER_SECOND)
         buffer = io.BytesIO()
@@ -75,23 +75,23 @@ def film(
     unity_volume
         The folder that holds the build.
     seconds
-        How long it lasts.
+        Its length.
     seed
-        The same seed gives the same picture.
+        The same seed makes the same picture.
     gif
-        File to write it to, too.
+        Also write it to this file.
 
     Returns
     -------
     Film or Report
-        For a Unity build a report, which says that the picture is in Unity.
+        For a Unity build a report, which says to watch it in Unity.
 
     Raises
     ------
     ModelError
-        When a file is no whole model, or none for this scene.
+        If a file is no complete model, or none for this scene.
     EvaluationError
-        When a brain of the scene has no model, or it is to last no time.
+        If a brain of the scene has no model, or `seconds` is too small.
     """
     count = round(seconds * FRAMES_PER_SECOND)
     if count < 1:
@@ -117,7 +117,7 @@ def film(
 
 
 def shoot(figure: Figure, steps: Iterator[None], count: int) -> Iterator[Image.Image]:
-    """Take a picture after each step."""
+    """Draw a picture after each step."""
     canvas = FigureCanvasAgg(figure)
     for _ in range(count):
         next(steps)

@@ -1,7 +1,7 @@
-"""Run by the trainer environment's Python (3.7 and up): start a player as mlagents-learn does, and step it.
+"""Start a player as mlagents-learn does, and step it. Run by the trainer environment's Python (3.7 and later).
 
-Usage: ``python play.py REQUEST.json``. Actions come on standard input, what the agents see goes to standard output, as
-`frames`. The player is started by `mlagents.envs` of the unmodified wheel.
+Usage: ``python play.py REQUEST.json``. It reads actions from standard input and writes observations to standard output,
+as `frames`. The player is started by `mlagents.envs` of the unmodified wheel.
 """
 
 import json
@@ -16,7 +16,7 @@ from mlagents.envs import environment
 
 
 class WatchedEnvironment(environment.UnityEnvironment):
-    """ML-Agents' environment, but one that ends with its player."""
+    """ML-Agents' environment, which also ends when its player ends."""
 
     def executable_launcher(self, file_name, docker_training, no_graphics, args):
         """Start the player, and a thread that waits for its end."""
@@ -30,15 +30,15 @@ class WatchedEnvironment(environment.UnityEnvironment):
 
 
 def describe(brain):
-    """Say what a brain does."""
+    """Describe a brain's actions."""
     return {
         "continuous": brain.vector_action_space_type == "continuous",
         "actions": list(brain.vector_action_space_size),
     }
 
 
-def tell(pipe, infos, **values):
-    """Tell what the agents of every brain see and got."""
+def send(pipe, infos, **values):
+    """Send the observations, rewards and ends of episodes of all agents."""
     arrays = {}
     for name, info in infos.items():
         values.setdefault("agents", {})[name] = list(info.agents)
@@ -55,11 +55,11 @@ def tell(pipe, infos, **values):
 def main():
     """Step until the input ends."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    # What the player prints must not get into what is told.
+    # The player must not print into the messages.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     if sys.platform == "darwin":
-        environment.platform = "linux"  # so that it looks for NAME.x86_64 there too, which the sample is
+        environment.platform = "linux"  # there the sample is called NAME.x86_64, too
     env = WatchedEnvironment(
         file_name=request["file_name"],
         base_port=request["port"],
@@ -68,15 +68,15 @@ def main():
         seed=request["seed"],
     )
     infos = env.reset(train_mode=True)
-    tell(out, infos, brains={name: describe(env.brains[name]) for name in env.external_brain_names})
+    send(out, infos, brains={name: describe(env.brains[name]) for name in env.external_brain_names})
     while True:
         try:
             _, actions = frames.read(sys.stdin.buffer)
         except EOFError:
             break
-        tell(out, env.step(actions))
+        send(out, env.step(actions))
     sys.stderr.flush()
-    os._exit(0)  # the player ends with its trainer; the server's threads may keep a plain exit waiting
+    os._exit(0)  # the player ends with its trainer; a plain exit may wait for the server's threads
 
 
 if __name__ == "__main__":

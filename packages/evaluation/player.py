@@ -1,4 +1,4 @@
-"""A running player, and what its agents see."""
+"""Drive a player: send it actions, receive observations."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ SECONDS_TO_STEP = 60
 
 
 class PlayerError(RuntimeError):
-    """The player did not start, ended, or no longer answers; the text has the end of its log."""
+    """The player did not start, has ended, or does not respond; the text holds the end of its log."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the agents of a brain see, and what they got for their last decision.
+    """The observations of a brain's agents, and the result of their last decision.
 
     Attributes
     ----------
     agents : list of str
-        Who they are; an agent keeps its name.
+        Their names, which do not change.
     vector : ndarray, shape (agents, observations)
     visual : tuple of ndarray, each of shape (agents, height, width, channels)
     masks : ndarray or None
-        1 for each choice that an agent has.
+        1 for each choice that an agent may make, else 0.
     reward : ndarray, shape (agents,)
     done : ndarray of bool, shape (agents,)
         Whether the episode ended with that decision.
@@ -55,14 +55,14 @@ class Seen:
 
 
 class Player:
-    """A player that waits for decisions.
+    """A running player that waits for decisions.
 
     Attributes
     ----------
     brains : mapping of str to mapping
-        Of each, whether its actions are ``continuous``, and their sizes, ``actions``.
+        Whether the actions of each are ``continuous``, and their sizes, ``actions``.
     seen : dict of str to Seen
-        By brain.
+        The latest observations of each brain.
     """
 
     def __init__(self, process: subprocess.Popen, log: Path) -> None:
@@ -80,7 +80,7 @@ class Player:
         Raises
         ------
         PlayerError
-            When the player does not answer.
+            If the player does not respond.
         """
         try:
             frames.write(self._process.stdin, None, dict(actions))
@@ -99,7 +99,7 @@ class Player:
         try:
             message = self._messages.get(timeout=seconds)
         except queue.Empty:
-            raise self._gone(f"did not answer within {seconds} s") from None
+            raise self._gone(f"did not respond within {seconds} s") from None
         if message is None:
             raise self._gone("ended")
         values, arrays = message
@@ -123,23 +123,23 @@ class Player:
 
 @contextlib.contextmanager
 def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[str]) -> Iterator[Player]:
-    """Start a player as mlagents-learn does, and end it with all that it started.
+    """Start a player as mlagents-learn does; end it with every process that it started.
 
     Parameters
     ----------
     build
-        Its folder is left as it is.
+        Its folder stays unchanged.
     python
-        The trainer environment's.
+        The trainer environment's interpreter.
     seed
-        That the player is sent.
+        The seed that is sent to the player.
     env_args
         Further arguments for the player.
 
     Raises
     ------
     PlayerError
-        When it does not start.
+        If it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="watch-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)

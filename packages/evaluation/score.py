@@ -1,4 +1,4 @@
-"""How much reward a model earns in its environment."""
+"""Measure how much reward a model earns in its environment."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ RESAMPLES = 10_000
 MOST_AGENTS = 100
 IN_UNITY = Finding(
     "note",
-    "What it looks like is seen in Unity.",
-    "Drag the model into your agents' Behavior Parameters there, and press Play.",
+    "Watch the model in Unity.",
+    "Drag it into your agents' Behavior Parameters there, and press Play.",
 )
 
 
 class EvaluationError(CheckError):
-    """The models and the build do not fit, or the build does not play."""
+    """The models and the build do not match, or the build does not run."""
 
 
 @dataclass(frozen=True)
 class BrainScore:
-    """What a model earned.
+    """The rewards of a model.
 
     Attributes
     ----------
     brain : str
     rewards : ndarray, shape (episodes,)
-        Cumulative reward of each episode.
+        The cumulative reward of each episode.
     lengths : ndarray of int, shape (episodes,)
-        Decisions of each episode.
+        The decisions of each episode.
     """
 
     brain: str
@@ -51,12 +51,12 @@ class BrainScore:
 
     @property
     def mean(self) -> float:
-        """Mean reward of an episode."""
+        """The mean reward of an episode."""
         return float(self.rewards.mean())
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Where the mean is, with 95 % confidence; see `interval`."""
+        """The 95 % interval of the mean; see `interval`."""
         return interval(self.rewards)
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class BrainScore:
 
 @dataclass(frozen=True)
 class Evaluation(Report):
-    """What the models of a build earned. In a notebook it is shown as a table.
+    """The rewards of a build's models. A notebook shows them as a table.
 
     Attributes
     ----------
@@ -79,11 +79,11 @@ class Evaluation(Report):
         By brain.
     seed : int
     seconds : float
-        That it took.
+        Duration.
     """
 
     error_type: ClassVar[type[CheckError]] = EvaluationError
-    ready: ClassVar[str] = "Earned by the model files themselves, in episodes that they were not trained on."
+    ready: ClassVar[str] = "Measured with the model files themselves, in episodes that they were not trained on."
 
     scores: Mapping[str, BrainScore]
     seed: int
@@ -91,39 +91,42 @@ class Evaluation(Report):
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """One line for each brain."""
+        """A row for each brain."""
         return tuple((name, str(score)) for name, score in self.scores.items())
 
 
 def interval(rewards: np.ndarray) -> tuple[float, float]:
-    """Give the 95 % bootstrap interval of a mean: the same for the same rewards.
+    """Return the 95 % bootstrap interval of a mean; it is the same for the same rewards.
 
     Parameters
     ----------
     rewards
-        Of the episodes.
+        The rewards of episodes.
 
     Returns
     -------
     low, high : float
-        Both NaN for a single episode, which tells nothing of others.
+        Both NaN for a single episode.
     """
     if len(rewards) < 2:
         return float("nan"), float("nan")
-    random = np.random.default_rng(0)
-    rewards = np.asarray(rewards)
-    means = rewards[random.integers(len(rewards), size=(RESAMPLES, len(rewards)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    from scipy.stats import bootstrap  # here, because it takes almost a second
+
+    rewards = np.asarray(rewards, float)
+    if np.ptp(rewards) == 0:
+        return float(rewards[0]), float(rewards[0])
+    rng = np.random.default_rng(0)
+    found = bootstrap((rewards,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=rng).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def read_models(models: str | Path | Model | Iterable[str | Path | Model]) -> list[Model]:
-    """Read models that are given as one or several, as files or as what was read of them.
+    """Read models: one or several, as files or already read.
 
     Raises
     ------
     ModelError
-        When a file is no whole model.
+        If a file is no complete model.
     """
     given = [models] if isinstance(models, (str, Path, Model)) else models
     return [found if isinstance(found, Model) else model.read(found) for found in given]
@@ -138,11 +141,10 @@ def evaluate(
     env_args: Sequence[str] = (),
     max_seconds: float = 300,
 ) -> Evaluation:
-    """Let trained models act in their environment, and add up what they earn.
+    """Let trained models act in their environment, and sum up their rewards.
 
-    The build is started as `mlagents-learn` starts it, and spoken to by ML-Agents' own `UnityEnvironment`. The `.nn`
-    files decide, as they do in Unity. Every agent plays the same number of episodes, so that short ones count no more
-    than long ones.
+    The build is started as `mlagents-learn` starts it and driven by ML-Agents' own `UnityEnvironment`. The `.nn` files
+    decide, as in Unity. Every agent plays the same number of episodes; otherwise short episodes would count more.
 
     Parameters
     ----------
@@ -151,20 +153,20 @@ def evaluate(
     unity_volume
         The folder that holds the build.
     episodes
-        Of each brain, at least so many. From 2 on there is an interval.
+        The minimum for each brain. With 2 or more there is an interval.
     seed
-        The same seed gives the same rewards in the sample environment. Unity's physics may not repeat itself.
+        The same seed gives the same rewards in the sample environment. Unity's physics may not be reproducible.
     env_args
-        Arguments for the player. The sample gets as many agents as there are episodes, 100 at most, without them.
+        Arguments for the player. By default the sample gets an agent for each episode, at most 100.
     max_seconds
-        How long it may take.
+        The time limit.
 
     Raises
     ------
     ModelError
-        When a file is no whole model.
+        If a file is no complete model.
     EvaluationError
-        When models and brains do not fit, no episodes are asked for, the player ends, or it takes too long.
+        If models and brains do not match, `episodes` is no positive number, the player ends, or it takes too long.
     """
     start = time.monotonic()
     if not isinstance(episodes, (int, np.integer)) or episodes < 1:
@@ -181,7 +183,7 @@ def evaluate(
             match(policies, player)
             scores = play(player, policies, episodes, start + max_seconds)
     except PlayerError as error:
-        raise EvaluationError(f"{build.name} can't be watched. {error}") from None
+        raise EvaluationError(f"{build.name} cannot be evaluated. {error}") from None
     return Evaluation(
         subject=f"{', '.join(scores)} in {build.name}, seed {seed}",
         findings=() if build.is_sample else (IN_UNITY,),
@@ -192,13 +194,7 @@ def evaluate(
 
 
 def match(policies: Mapping[str, Policy], player: Player) -> None:
-    """Check that there is one model for each brain, with its kind and number of actions.
-
-    Raises
-    ------
-    EvaluationError
-        Otherwise.
-    """
+    """Raise EvaluationError unless each brain has one model, with its kind and number of actions."""
     if set(policies) != set(player.brains):
         raise EvaluationError(
             f"Expected a model for each brain of the build, {', '.join(sorted(player.brains))}; found models for "
@@ -216,12 +212,12 @@ def match(policies: Mapping[str, Policy], player: Player) -> None:
 
 
 def play(player: Player, policies: Mapping[str, Policy], episodes: int, until: float) -> dict[str, BrainScore]:
-    """Play until every agent that is there at the start has had its share of the episodes.
+    """Play until every agent that was there at the start has played its share of the episodes.
 
     Raises
     ------
     EvaluationError
-        When that takes too long.
+        If that takes too long.
     """
     books = {name: Book(seen.agents, episodes) for name, seen in player.seen.items() if seen.agents}
     begins: dict[str, np.ndarray | None] = dict.fromkeys(policies)
@@ -247,14 +243,14 @@ def play(player: Player, policies: Mapping[str, Policy], episodes: int, until: f
 
 
 class Book:
-    """Adds up what agents earn, in the first episodes of each.
+    """Adds up rewards, in the first episodes of each agent.
 
     Parameters
     ----------
     agents
-        Who counts.
+        The agents that count.
     episodes
-        Of all together, at least.
+        The minimum of all agents together.
     """
 
     def __init__(self, agents: Sequence[str], episodes: int) -> None:
@@ -265,11 +261,11 @@ class Book:
 
     @property
     def full(self) -> bool:
-        """Whether all have had their share."""
+        """Whether all have played their share."""
         return all(len(rewards) == self.share for rewards in self.rewards.values())
 
     def note(self, agents: Sequence[str], reward: np.ndarray, done: np.ndarray) -> None:
-        """Note what they got for a decision."""
+        """Add the rewards of a decision."""
         for agent, gain, ended in zip(agents, reward.tolist(), done.tolist(), strict=True):
             if agent in self.rewards and len(self.rewards[agent]) < self.share:
                 running = self.running[agent]
@@ -281,7 +277,7 @@ class Book:
                     self.running[agent] = [0.0, 0]
 
     def score(self, brain: str) -> BrainScore:
-        """Give what was earned."""
+        """Return the score."""
         return BrainScore(
             brain,
             np.array([reward for rewards in self.rewards.values() for reward in rewards]),

@@ -1,6 +1,6 @@
-"""Run a trained model as Unity's ML-Agents does, in NumPy: what decides here is the file itself.
+"""Run a trained model in NumPy, as Unity's ML-Agents does: the file itself decides.
 
-`Network` computes what the layers say, `Policy` makes decisions of it. As in Unity, a policy draws its actions:
+`Network` computes the layers, `Policy` turns their output into decisions. As in Unity, a policy draws its actions:
 continuous ones from the Gaussian, discrete ones from the probabilities that the network gives.
 """
 
@@ -14,20 +14,20 @@ from policy_files.model import ACTION, LOAD, MASKS, VECTOR, VISUAL, Layer, Model
 
 EPSILON = "epsilon"
 NOISE = 64
-"""Type of the layers that draw from the normal distribution, as many numbers as they take in."""
+"""Type of the layers that draw from the normal distribution, one number for each of their input."""
 PREVIOUS = "prev_action"
 RECURRENT = "recurrent_in"
-"""A memory in one piece, as TensorFlow has it; nothing depends on it, for the layers take in Barracuda's memories."""
+"""The memory in one piece, as in TensorFlow; unused, because the layers read Barracuda's memories."""
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
-    """Give probabilities, from numbers along the last axis."""
+    """Return probabilities along the last axis."""
     powers = np.exp(x - x.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """Give the logistic function."""
+    """Return the logistic function."""
     return np.exp(-np.logaddexp(0, -x))
 
 
@@ -66,9 +66,9 @@ def dense(layer: Layer, x: np.ndarray) -> np.ndarray:
 
 
 def windows(layer: Layer, x: np.ndarray, size: tuple[int, int], fill: float) -> np.ndarray:
-    """Give what each place of a filter sees, shape (agents, height, width, channels, filter height, filter width)."""
+    """Return the input of a filter at each position, (agents, height, width, channels, filter height, filter width)."""
     steps = layer.strides[:2]
-    if layer.pads == (-1,):  # as many places as strides fit in, the edge filled evenly
+    if layer.pads == (-1,):  # "same" padding, split evenly between the edges
         missing = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(x.shape[1:3], size, steps, strict=True)]
         edges = [(0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)]
         x = np.pad(x, edges, constant_values=fill)
@@ -76,13 +76,13 @@ def windows(layer: Layer, x: np.ndarray, size: tuple[int, int], fill: float) -> 
 
 
 def convolve(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Move a filter over pictures."""
+    """Convolve pictures with a filter."""
     kernel, bias = layer.tensors.values()
     return np.einsum("nhwcij,ijco->nhwo", windows(layer, x, kernel.shape[:2], 0), kernel, optimize=True) + bias
 
 
 def pool(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Take the maximum around each place of pictures."""
+    """Take the maximum around each position of pictures."""
     return windows(layer, x, layer.pool_size[:2], -np.inf).max((-1, -2))
 
 
@@ -93,7 +93,7 @@ def scale(layer: Layer, x: np.ndarray) -> np.ndarray:
 
 
 def slices(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Cut a part out; a stride of 0 takes one element."""
+    """Slice; a stride of 0 takes one element."""
     parts = []
     for begin, end, stride in zip(layer.pads, layer.pool_size, layer.strides, strict=True):
         if stride == 0:
@@ -104,7 +104,7 @@ def slices(layer: Layer, x: np.ndarray) -> np.ndarray:
 
 
 def one_hot(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """Turn numbers of choices into a row of which one element is on."""
+    """Turn the numbers of choices into one-hot rows."""
     on = x == np.arange(layer.pool_size[0])
     return np.where(on, np.float32(layer.alpha), np.float32(layer.beta))
 
@@ -117,7 +117,7 @@ LAYERS: dict[int, Callable[..., np.ndarray]] = {
     51: scale,
     67: one_hot,
     **{kind: lambda layer, *xs, f=f: f(*xs) for kind, f in ARITHMETIC.items()},
-    # What comes second is the axis in TensorFlow's count; for all that mlagents exports it is the last one.
+    # The second input is the axis as TensorFlow counts it; in everything that mlagents exports it is the last one.
     **{kind: lambda layer, x, *_, f=f: f(x, axis=-1, keepdims=True) for kind, f in REDUCTIONS.items()},
     200: lambda layer, x: x.reshape(len(x), 1, 1, -1),
     201: lambda layer, x, *_: x.reshape(layer.pool_size),
@@ -133,12 +133,12 @@ class Network:
     ----------
     model
     random
-        What its layers draw from; those of SAC do, with continuous actions.
+        Source of the noise that SAC's layers draw, with continuous actions.
 
     Raises
     ------
     ModelError
-        When it has a layer that is not known here; Unity may know it.
+        If it has a layer that is unknown here; Unity may know it.
     """
 
     def __init__(self, model: Model, random: np.random.Generator | None = None) -> None:
@@ -162,18 +162,18 @@ class Network:
         Parameters
         ----------
         inputs
-            By name, with four axes: those of `Model.inputs` and, for each memory, what it was before. What is given
-            under the name of a layer is taken in place of what that layer would give.
+            By name, with four axes: those of `Model.inputs` and, for each memory, its value before. A value under the
+            name of a layer replaces that layer's output.
 
         Returns
         -------
         dict of str to ndarray
-            The outputs and, under their names after, the memories.
+            The outputs and, under their names after the decision, the memories.
 
         Raises
         ------
         ModelError
-            When shapes do not fit, in the model or for what it is given.
+            If shapes do not fit, in the model or in its inputs.
         """
         values = {**self.constants, **{name: np.asarray(value, np.float32) for name, value in inputs.items()}}
         wanted = (*self.model.outputs, *(memory.after for memory in self.model.memories))
@@ -197,7 +197,7 @@ class Policy:
     ----------
     model
     seed
-        Of what is drawn; the same seed and observations give the same actions.
+        The same seed and observations give the same actions.
     """
 
     def __init__(self, model: Model, seed: int = 0) -> None:
@@ -223,9 +223,9 @@ class Policy:
         visual
             Camera pictures, each of shape (agents, height, width, channels), from 0 to 1.
         masks
-            Discrete actions: 1 for each choice that an agent has, 0 for each that it has not; by default it has all.
+            Discrete actions: 1 for each choice that an agent may make, else 0; by default it may make all.
         begins
-            Whether each agent's episode begins now, which empties its memory; by default for those of the first call.
+            Whether each agent's episode begins now, which clears its memory; by default only in the first call.
 
         Returns
         -------
@@ -235,7 +235,7 @@ class Policy:
         Raises
         ------
         ModelError
-            When the observations do not fit the model.
+            If the observations do not fit the model.
         """
         agents = len(vector)
         inputs = self.gather(agents, vector, visual, masks)
@@ -246,7 +246,7 @@ class Policy:
         action = outputs[ACTION]
         if action.shape != (agents, 1, 1, sum(self.model.actions)):
             raise ModelError(
-                f"Expected {self.model.path.name} to act as {self.model.actions} says, got {action.shape}."
+                f"Expected actions {self.model.actions} from {self.model.path.name}, got the shape {action.shape}."
             )
         action = action.reshape(agents, -1)
         if not self.model.continuous:
@@ -257,7 +257,7 @@ class Policy:
     def gather(
         self, agents: int, vector: np.ndarray, visual: tuple[np.ndarray, ...], masks: np.ndarray | None
     ) -> dict[str, np.ndarray]:
-        """Put together what the network takes in."""
+        """Collect the network's inputs."""
         inputs: dict[str, np.ndarray] = {}
         for name, shape in self.model.inputs.items():
             if name == VECTOR:
@@ -265,7 +265,7 @@ class Policy:
             elif name.startswith(VISUAL):
                 number = int(name.removeprefix(VISUAL))
                 if number >= len(visual):
-                    raise ModelError(f"{self.model.path.name} looks through {number + 1} cameras, got {len(visual)}.")
+                    raise ModelError(f"{self.model.path.name} needs {number + 1} cameras, got {len(visual)}.")
                 inputs[name] = visual[number]
             elif name == EPSILON:
                 inputs[name] = self.random.standard_normal((agents, 1, 1, shape[-1]))
@@ -276,16 +276,18 @@ class Policy:
             elif name in ("sequence_length", "batch_size"):
                 inputs[name] = np.ones((1, 1, 1, 1))
             else:
-                raise ModelError(f"{self.model.path.name} takes in {name}, which is not known here. Watch it in Unity.")
+                raise ModelError(
+                    f"{self.model.path.name} has the input {name}, which is unknown here. Watch it in Unity."
+                )
             if name in inputs and inputs[name].shape[1:] != shape[1:] and name not in ("sequence_length", "batch_size"):
                 raise ModelError(
-                    f"Expected {name} with {shape[1:]} numbers an agent, as {self.model.path.name} takes it, got "
+                    f"Expected {name} with {shape[1:]} numbers for each agent, as {self.model.path.name} needs it, got "
                     f"{inputs[name].shape[1:]}. Is it the model for this environment?"
                 )
         return inputs
 
     def recall(self, agents: int, begins: np.ndarray | None, inputs: dict[str, np.ndarray]) -> None:
-        """Add what the agents remember of their episode."""
+        """Add the agents' memories of their episodes."""
         first = self.previous is None or len(self.previous) != agents
         fresh = np.ones(agents, dtype=bool) if first else np.zeros(agents, dtype=bool)
         fresh |= False if begins is None else begins
@@ -296,8 +298,8 @@ class Policy:
             inputs[PREVIOUS] = np.where(fresh[:, np.newaxis], 0, self.previous)[:, np.newaxis, np.newaxis, :]
 
     def draw(self, logarithms: np.ndarray) -> np.ndarray:
-        """Draw a choice in each branch from the logarithms of probabilities."""
-        # The largest of logarithms to which Gumbel noise is added is drawn with just these probabilities.
+        """Draw a choice in each branch from log probabilities."""
+        # The Gumbel-max trick: the largest of log probabilities plus Gumbel noise has exactly these probabilities.
         noisy = logarithms + self.random.gumbel(size=logarithms.shape)
         edges = np.cumsum(self.model.actions)[:-1]
         return np.stack([branch.argmax(1) for branch in np.split(noisy, edges, axis=1)], axis=1)

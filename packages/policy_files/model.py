@@ -1,7 +1,7 @@
-"""A trained model: read the `.nn` file that goes into Unity, and check it.
+"""Read and check a trained model, the `.nn` file that Unity uses.
 
 The file is in the format of Barracuda, Unity's runtime for neural networks, as `mlagents` 0.11.0 writes it: a header
-with inputs, outputs and memories; the layers in the order in which they are to be run; last the weights of all of them
+with inputs, outputs and memories; the layers in the order in which they run; last, the weights of all of them
 (float32). All numbers are little-endian, and all shapes have four axes: batch, height, width, channels.
 """
 
@@ -22,15 +22,15 @@ from common.brain_names import brain_of
 from common.findings import CheckError, Report
 
 FORMAT = 16
-"""The number that `mlagents` 0.11.0 writes first."""
+"""The number with which a file of `mlagents` 0.11.0 begins."""
 LOAD = 255
 """Type of the layers that hold constants."""
 CONSTANTS = ("version_number", "is_continuous_control", "memory_size", "action_output_shape")
-"""What Unity's ML-Agents 0.11.0 asks a model for before it uses it."""
+"""The constants that Unity's ML-Agents 0.11.0 reads from a model before it uses it."""
 VERSION = 2
-"""The `version_number` that it takes."""
+"""The `version_number` that it expects."""
 MOST_NUMBERS = 10_000_000
-"""In one input; a camera of 1,920 by 1,080 has 6 million."""
+"""Limit for one input; a camera of 1,920 by 1,080 has 6 million."""
 ACTION = "action"
 VECTOR = "vector_observation"
 VISUAL = "visual_observation_"
@@ -40,7 +40,7 @@ Item = TypeVar("Item")
 
 
 class ModelError(CheckError):
-    """The file is no model that Unity could use; the text says why."""
+    """The file is not a model that Unity could use; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ class Layer:
     Attributes
     ----------
     name : str
-        Of the layer and of what it gives.
+        Of the layer and of its output.
     type, activation : int
         Barracuda's numbers.
     pads, strides, pool_size : tuple of int
-        What they mean depends on the type.
+        Their meaning depends on the type.
     axis : int
     alpha, beta : float
     inputs : tuple of str
-        Names of inputs, memories and layers before.
+        Names of inputs, memories and earlier layers.
     tensors : mapping of str to ndarray
-        Its weights, with four axes.
+        Its weights, each with four axes.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a recurrent network hands from one decision to the next: the names of it before and after, and its shape."""
+    """A recurrent network's memory: its names before and after a decision, and its shape."""
 
     before: str
     after: str
@@ -87,7 +87,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Model(Report):
-    """A model that was read whole. In a notebook it is shown as a table.
+    """A model that was read completely. A notebook shows it as a table.
 
     Attributes
     ----------
@@ -103,10 +103,10 @@ class Model(Report):
     continuous : bool
         Whether the actions are numbers (else choices).
     actions : tuple of int
-        Continuous: how many. Discrete: the choices of each branch; all in one where the file does not tell.
+        Continuous: how many. Discrete: the choices of each branch; all in one if the file does not say.
     layers : tuple of Layer
     trained : mapping
-        What `training.json` says of this brain, empty where there is none.
+        What `training.json` says about this brain; empty if there is none.
     """
 
     error_type: ClassVar[type[CheckError]] = ModelError
@@ -125,17 +125,17 @@ class Model(Report):
 
     @property
     def weights(self) -> int:
-        """How many numbers the training found."""
+        """The number of trained weights."""
         return sum(t.size for layer in self.layers if layer.type != LOAD for t in layer.tensors.values())
 
     @property
     def observations(self) -> int:
-        """Numbers in a vector observation, stacked ones together; 0 for a brain that only looks through cameras."""
+        """The size of a vector observation, stacking included; 0 for a brain that has only cameras."""
         return self.inputs[VECTOR][-1] if VECTOR in self.inputs else 0
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """What the table shows."""
+        """The rows of the table."""
         sizes = " + ".join(map(str, self.actions))
         acts = f"{sizes} numbers" if self.continuous else f"{sizes} choices"
         lines = [("brain", self.brain), ("file", f"{self.size / 1e3:,.1f} kB, Barracuda format {FORMAT}")]
@@ -159,8 +159,8 @@ def shown(shape: tuple[int, ...]) -> str:
 def read(path: str | Path) -> Model:
     """Read a model and check it.
 
-    Its brain is known by the file's name, in which a job percent-encodes what file systems may not hold: ``A%2FRed.nn``
-    is of the brain ``A/Red``. A `training.json` beside it must know that brain.
+    The file is named after its brain, percent-encoded where file systems need it: ``A%2FRed.nn`` belongs to the
+    brain ``A/Red``. A `training.json` beside it must mention that brain.
 
     Parameters
     ----------
@@ -170,8 +170,8 @@ def read(path: str | Path) -> Model:
     Raises
     ------
     ModelError
-        When it is not there, empty, cut off, spoilt, no model of ML-Agents 0.11.0, or of another training than the
-        `training.json` beside it; or when its weights are not finite.
+        If it is missing, empty, cut off, damaged, not a model of ML-Agents 0.11.0, or from another training than the
+        `training.json` beside it; or if its weights are not finite.
     """
     path = Path(path)
     try:
@@ -183,51 +183,51 @@ def read(path: str | Path) -> Model:
     try:
         inputs, outputs, memories, layers = parse(content)
         return describe(path, len(content), inputs, outputs, memories, layers)
-    except SpoiltError as error:
+    except DamagedError as error:
         raise ModelError(f"Expected a model that mlagents 0.11.0 wrote, but {path} {error}.") from None
 
 
-class SpoiltError(Exception):
-    """What is wrong with the content; the text goes on from the file's name."""
+class DamagedError(Exception):
+    """What is wrong with the content; the text continues a sentence that begins with the file's name."""
 
 
 class Reader:
-    """Reads numbers and names, and nothing beyond the end."""
+    """Reads numbers and names, never beyond the end."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.at = 0
 
     def number(self, code: str) -> Any:
-        """Read a number: ``i`` and ``q`` whole ones of 4 and 8 bytes, ``f`` a float."""
+        """Read a number: ``i`` an integer of 4 bytes, ``q`` of 8 bytes, ``f`` a float."""
         return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
 
     def take(self, count: int) -> bytes:
         """Read some bytes."""
         if count > len(self.content) - self.at:
-            raise SpoiltError("is cut off")
+            raise DamagedError("is cut off")
         self.at += count
         return self.content[self.at - count : self.at]
 
     def many(self, read: Callable[[], Item]) -> tuple[Item, ...]:
-        """Read a count and that many items, none of which is shorter than a number."""
+        """Read a count and that many items, each at least as long as a number."""
         count = self.number("i")
         if not 0 <= count <= (len(self.content) - self.at) // 4:
-            raise SpoiltError(f"is spoilt: it announces {count} items where there is no room for them")
+            raise DamagedError(f"is damaged: it announces {count} items where there is no room for them")
         return tuple(read() for _ in range(count))
 
     def name(self) -> str:
         """Read a name."""
         length = self.number("i")
         if length < 1:
-            raise SpoiltError("is spoilt: it holds a name without a letter")
+            raise DamagedError("is damaged: it holds an empty name")
         text = self.take(length)
         if not (text.isascii() and text.decode("latin-1").isprintable()):
-            raise SpoiltError("is spoilt: it holds a name that is no text")
+            raise DamagedError("is damaged: it holds a name that is not text")
         return text.decode("ascii")
 
     def shape(self) -> tuple[int, ...]:
-        """Read a shape, or other whole numbers."""
+        """Read a shape, or another list of integers."""
         return self.many(lambda: self.number("i"))
 
 
@@ -238,13 +238,13 @@ def parse(
 
     Raises
     ------
-    SpoiltError
-        When the content is something else, or not whole.
+    DamagedError
+        If the content is something else, or incomplete.
     """
     reader = Reader(content)
     found = reader.number("q")
     if found != FORMAT:
-        raise SpoiltError(f"does not begin with Barracuda's format number {FORMAT}")
+        raise DamagedError(f"does not begin with Barracuda's format number {FORMAT}")
     inputs = dict(reader.many(lambda: (reader.name(), reader.shape())))
     outputs = reader.many(reader.name)
     memories = tuple(
@@ -253,19 +253,19 @@ def parse(
     )
     heads = reader.many(lambda: read_layer(reader))
     if (len(content) - reader.at) % 4:
-        raise SpoiltError("is cut off")
+        raise DamagedError("is cut off")
     weights = np.frombuffer(content, "<f4", offset=reader.at)
     used = sum(length for _, tensors in heads for _, _, _, length in tensors)
     if used != len(weights):
-        how = "is cut off" if used > len(weights) else "is spoilt"
-        raise SpoiltError(f"{how}: its layers have {used:,} weights, the file {len(weights):,}")
+        how = "is cut off" if used > len(weights) else "is damaged"
+        raise DamagedError(f"{how}: its layers have {used:,} weights, the file {len(weights):,}")
     layers = tuple(Layer(*head, {name: cut(weights, *where) for name, *where in tensors}) for head, tensors in heads)
     check_names(inputs, outputs, memories, layers)
     return inputs, outputs, memories, layers
 
 
 def read_layer(reader: Reader) -> tuple[tuple, tuple[tuple[str, tuple[int, ...], int, int], ...]]:
-    """Read a layer's head: its own values, and name, shape, offset and length of each of its tensors."""
+    """Read a layer's head: its own values, and the name, shape, offset and length of each of its tensors."""
     name, kind, activation = reader.name(), reader.number("i"), reader.number("i")
     reader.take(8)
     pads, strides, pool_size = reader.shape(), reader.shape(), reader.shape()
@@ -282,18 +282,18 @@ def read_tensor(reader: Reader) -> tuple[str, tuple[int, ...], int, int]:
     name, shape, offset = reader.name(), reader.shape(), reader.number("q")
     item_size, length = reader.number("i"), reader.number("i")
     if item_size != 4 or len(shape) != 4 or min(shape) < 0 or math.prod(shape) != length or offset < 0:
-        raise SpoiltError(f"is spoilt: the weights {name} can't have the shape {shape}")
+        raise DamagedError(f"is damaged: the weights {name} cannot have the shape {shape}")
     return name, shape, offset, length
 
 
 def cut(weights: np.ndarray, shape: tuple[int, ...], offset: int, length: int) -> np.ndarray:
-    """Give one tensor out of all weights."""
+    """Return one tensor out of all weights."""
     if offset + length > len(weights):
-        raise SpoiltError("is spoilt: a layer's weights lie beyond its end")
+        raise DamagedError("is damaged: a layer's weights lie beyond its end")
     try:
         return weights[offset : offset + length].reshape(shape)
-    except ValueError:  # no numbers at all, in a shape larger than any memory
-        raise SpoiltError(f"is spoilt: weights can't have the shape {shape}") from None
+    except ValueError:  # zero numbers in a shape larger than any memory
+        raise DamagedError(f"is damaged: weights cannot have the shape {shape}") from None
 
 
 def check_names(
@@ -302,16 +302,16 @@ def check_names(
     memories: tuple[Memory, ...],
     layers: tuple[Layer, ...],
 ) -> None:
-    """Raise SpoiltError unless every layer has what it takes in before it is its turn, and every output is given."""
+    """Raise DamagedError unless each layer's inputs are computed before it, and every output is computed."""
     known = {*inputs, *(memory.before for memory in memories)}
     for layer in layers:
         if missing := sorted(set(layer.inputs) - known):
-            raise SpoiltError(f"is spoilt: its layer {layer.name} takes in {missing[0]}, which there is none of")
+            raise DamagedError(f"is damaged: its layer {layer.name} needs {missing[0]}, which does not exist")
         known.add(layer.name)
         if layer.type == LOAD:
             known.update(layer.tensors)
     if missing := sorted({*outputs, *(memory.after for memory in memories)} - known):
-        raise SpoiltError(f"is spoilt: no layer gives its output {missing[0]}")
+        raise DamagedError(f"is damaged: no layer computes its output {missing[0]}")
 
 
 def describe(
@@ -322,31 +322,31 @@ def describe(
     memories: tuple[Memory, ...],
     layers: tuple[Layer, ...],
 ) -> Model:
-    """Check a model for what Unity asks of it, and say what it is.
+    """Check a model for what Unity needs, and describe it.
 
     Raises
     ------
-    SpoiltError
-        When something of that is missing.
+    DamagedError
+        If something is missing.
     """
     loads = {name: tensor for layer in layers if layer.type == LOAD for name, tensor in layer.tensors.items()}
     lacking = [name for name in CONSTANTS if not loads.get(name, np.empty(0)).size]
     lacking += [] if ACTION in outputs else [f"output {ACTION}"]
     lacking += [] if any(name == VECTOR or name.startswith(VISUAL) for name in inputs) else ["observation"]
     if lacking:
-        raise SpoiltError(f"has no {', no '.join(lacking)}, which Unity's ML-Agents asks for")
+        raise DamagedError(f"has no {', no '.join(lacking)}, which Unity's ML-Agents asks for")
     for shape in (*inputs.values(), *(memory.shape for memory in memories)):
         if len(shape) != 4 or min(shape[1:]) < 1 or math.prod(shape[1:]) > MOST_NUMBERS:
-            raise SpoiltError(f"is spoilt: an input can't have the shape {shape}")
+            raise DamagedError(f"is damaged: an input cannot have the shape {shape}")
     version, continuous, _, width = (float(loads[name].flat[0]) for name in CONSTANTS)
     if version != VERSION:
-        raise SpoiltError(f"has version_number {version:g} where Unity's ML-Agents 0.11.0 takes {VERSION}")
+        raise DamagedError(f"has version_number {version:g}, but Unity's ML-Agents 0.11.0 expects {VERSION}")
     if continuous not in (0, 1) or not (width >= 1 and width == int(width)):
-        raise SpoiltError("is spoilt: what it says of its actions can't be")
+        raise DamagedError("is damaged: what it says about its actions is impossible")
     for layer in layers:
         if not all(np.isfinite(tensor).all() for tensor in layer.tensors.values()):
-            raise SpoiltError(
-                f"has weights in layer {layer.name} that are no numbers: the training diverged. Lower its learning_rate"
+            raise DamagedError(
+                f"has weights in layer {layer.name} that are not finite: the training diverged. Lower its learning_rate"
             )
     actions = (int(width),) if continuous else branches(layers, int(width))
     brain, trained = training_of(path)
@@ -367,19 +367,19 @@ def describe(
 
 
 def branches(layers: tuple[Layer, ...], choices: int) -> tuple[int, ...]:
-    """Give the number of choices in each branch of discrete actions: the network cuts its masks there."""
+    """Return the number of choices in each branch of discrete actions: the network slices its masks there."""
     ends = {layer.pool_size[-1] for layer in layers if layer.inputs == (MASKS,) and layer.pool_size}
     edges = sorted({0, *(end for end in ends if 0 < end < choices), choices})
     return tuple(end - begin for begin, end in pairwise(edges))
 
 
 def training_of(path: Path) -> tuple[str, Mapping[str, Any]]:
-    """Return a model's brain, and what the `training.json` beside it says of it.
+    """Return a model's brain, and what the `training.json` beside it says about that brain.
 
     Raises
     ------
     ModelError
-        When that is of a training without this brain, or can't be read.
+        If that is from a training without this brain, or cannot be read.
     """
     beside, brain = path.with_name("training.json"), brain_of(path.stem)
     if not beside.is_file():
@@ -395,7 +395,7 @@ def training_of(path: Path) -> tuple[str, Mapping[str, Any]]:
         }
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ModelError(
-            f"Expected the record of a training in {beside}, but it can't be read ({type(error).__name__}: {error})."
+            f"Expected the record of a training in {beside}, but it cannot be read ({type(error).__name__}: {error})."
         ) from None
     if brain not in known:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Curves as pictures: one or several jobs, several seeds, and everything that one training tells."""
+"""Plot curves: of one or several jobs, of several seeds, and every scalar of one training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from common.findings import as_label
 from reward_curves.table import RewardsError
 
-# Okabe and Ito's colours, told apart by colour-blind readers: https://jfly.uni-koeln.de/color/
+# Okabe and Ito's colours, which colour-blind readers can distinguish: https://jfly.uni-koeln.de/color/
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-# Told apart in grey, too: five ways to dash beside seven colours make 35 kinds of lines.
+# These are distinct in grey, too: five dashes and seven colours make 35 different lines.
 DASHES = ["solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (10, 3))]
 LABELS = {
     "mean_reward": "mean cumulative reward",
@@ -32,19 +32,19 @@ AXES = {
 }
 RESAMPLES = 2000
 MOST_POINTS = 250
-"""Of a mean over runs, with its interval."""
+"""Limit for a mean over runs, with its interval."""
 AT_A_TIME = 5_000_000
-"""Numbers that are held while resampling."""
+"""Numbers that are in memory while resampling."""
 INDEX = ("brain", "attempt", "step", "elapsed", "std_reward")
-"""Columns that are no panel of their own."""
+"""Columns that have no panel."""
 MOST_ABOVE = 3
-"""Rows of a legend that stand above the picture; more stand beside it."""
+"""Entries of a legend above the axes; a longer legend is placed beside them."""
 MOST_LETTERS = 70
-"""Of a legend's rows together, to stand in one line."""
+"""Limit for all entries of a legend together, to fit on one line."""
 NO_EPISODE = "No episode has ended, so there is no mean reward: train longer, or make episodes shorter."
 BAND = {"alpha": 0.18, "linewidth": 0}
 NOTHING = Line2D([], [], linestyle="none")
-"""What stands before a sentence in a legend."""
+"""The handle of a sentence in a legend."""
 
 
 def plot(
@@ -58,9 +58,8 @@ def plot(
 ) -> Figure:
     """Plot curves against steps, training time or cost; mean rewards with one standard deviation as a band.
 
-    A diamond marks the first summary of a new lesson, a cross the first after the run went on from a checkpoint. A job
-    or brain that has nothing to draw is named in the legend, with the reason; where none has, the axes are empty and
-    say so.
+    A diamond marks the first summary of a new lesson, a cross the first after the run resumed from a checkpoint. The
+    legend names each job or brain without data, with the reason; if none has data, the axes are empty and say why.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ def plot(
     x : str
         ``"step"``, ``"time"`` (minutes) or ``"cost"`` (US dollars).
     smooth : int
-        With more than 1, the mean of so many summaries is drawn over the raw line.
+        Number of summaries in a moving mean; with more than 1, it is drawn over the raw line.
     usd_per_hour : float, optional
         The instance's price, for ``x="cost"``.
     ax : matplotlib.axes.Axes, optional
@@ -84,7 +83,7 @@ def plot(
     Raises
     ------
     RewardsError
-        If there is no summary, or what is to be drawn does not belong into one picture.
+        If there is no summary, or the curves cannot be compared in one picture.
     """
     if x not in AXES or (x == "cost" and usd_per_hour is None):
         wanted = f"x to be one of {', '.join(AXES)}" if x not in AXES else 'usd_per_hour with x="cost"'
@@ -103,7 +102,7 @@ def plot(
 def _draw(
     axes: Axes, lines: Sequence[tuple[int, str, pd.DataFrame]], y: str, x: str, smooth: int, usd_per_hour: float | None
 ) -> dict[str, Line2D]:
-    """Draw lines, and return what is to stand in the legend."""
+    """Draw lines, and return the legend's entries."""
     handles: dict[str, Line2D] = {}
     marks: dict[str, Line2D] = {}
     for number, label, rows in lines:
@@ -130,15 +129,15 @@ def _draw(
 def plot_seeds(
     groups: Mapping[str, Sequence[pd.DataFrame]], *, y: str = "mean_reward", ax: Axes | None = None
 ) -> Figure:
-    """Plot runs that differ in their seed alone: each one thin, their mean thick, its 95 % interval as a band.
+    """Plot runs that differ only in their seed: each run thin, their mean thick, its 95 % interval as a band.
 
-    The interval is a percentile bootstrap over runs. Where runs wrote summaries at different steps, they are
-    interpolated linearly; the mean ends where the shortest run does.
+    The interval is a percentile bootstrap over runs. Runs with summaries at different steps are interpolated linearly;
+    the mean ends where the shortest run ends.
 
     Parameters
     ----------
     groups : mapping of str to sequence of pandas.DataFrame
-        A label, such as the setting that was tried, to the curves of its runs, one brain each.
+        A label, such as the setting, to the curves of its runs, one brain each.
     y, ax
         As for `plot`.
 
@@ -178,22 +177,22 @@ def plot_seeds(
 
 
 def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[np.ndarray, ...]:
-    """Return where several runs have values in common, and there the mean with its 95 % bootstrap interval.
+    """Return the steps that several runs share, and there the mean with its 95 % bootstrap interval.
 
     Parameters
     ----------
     runs : sequence of (steps, values)
-        Both of one length, steps rising.
+        Both of the same length, steps increasing.
 
     Returns
     -------
     steps, low, mean, high : numpy.ndarray
-        All of one length, `MOST_POINTS` at most. With one run the interval is that run.
+        All of the same length, at most `MOST_POINTS`. With one run the interval is that run.
 
     Raises
     ------
     RewardsError
-        If no step lies in all runs.
+        If the runs share no step.
     """
     first, last = max(min(steps) for steps, _ in runs), min(max(steps) for steps, _ in runs)
     common = np.unique(np.concatenate([np.asarray(steps) for steps, _ in runs]))
@@ -205,7 +204,7 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
     values = np.stack([np.interp(common, steps, of_run) for steps, of_run in runs])
     if len(runs) == 1:
         return common, values[0], values[0], values[0]
-    # SciPy's statistics take a second to import; only who has several runs waits for it.
+    # SciPy's statistics take a second to import, so only several runs pay for it.
     from scipy.stats import bootstrap
 
     interval = bootstrap(
@@ -221,7 +220,7 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
 
 
 def plot_training(curve: pd.DataFrame) -> Figure:
-    """Plot all that a training tells, a panel for each column of its curve: reward, episode length, losses and so on.
+    """Plot every scalar of a training, one panel for each column of its curve.
 
     Raises
     ------
@@ -258,19 +257,18 @@ def plot_training(curve: pd.DataFrame) -> Figure:
 def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> tuple[list[tuple[int, str, pd.DataFrame]], list[str]]:
     """Return number, label and rows of each line, and a sentence for each that has no rows.
 
-    The number is that of the job and brain, whatever is drawn of them. What would be an empty or a wrong picture is
-    refused.
+    The number counts jobs and brains, drawn or not. Raises `RewardsError` where the picture would be empty or wrong.
     """
     if not any(len(curve) for curve in curves.values()):
         raise RewardsError("Expected summaries to plot, found none: the first one comes after summary_freq steps.")
-    told = {label: frozenset(curve["brain"]) for label, curve in curves.items() if len(curve)}
-    if len(set(told.values())) > 1:
-        named = "; ".join(f"{label}: {', '.join(sorted(names))}" for label, names in told.items())
+    brains_of = {label: frozenset(curve["brain"]) for label, curve in curves.items() if len(curve)}
+    if len(set(brains_of.values())) > 1:
+        named = "; ".join(f"{label}: {', '.join(sorted(names))}" for label, names in brains_of.items())
         raise RewardsError(
             f"Expected runs of one environment, found different brains ({named}). Their rewards cannot be compared: "
             "plot them one by one, or choose the rows of one brain that all of them have."
         )
-    brains = sorted(next(iter(told.values())))
+    brains = sorted(next(iter(brains_of.values())))
     lines, left_out = [], []
     for job, (label, curve) in enumerate(curves.items()):
         if not len(curve):
@@ -289,7 +287,7 @@ def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> tuple[list[tuple[int, 
 
 
 def _say_why(axes: Axes, y: str) -> None:
-    """Write into empty axes why they are."""
+    """Write into empty axes why they are empty."""
     said = NO_EPISODE if y == "mean_reward" else f"No summary has a value of {y.replace('_', ' ')}."
     axes.text(0.5, 0.5, as_label(said), transform=axes.transAxes, ha="center", va="center")
 
@@ -315,11 +313,11 @@ def _mark(
     """Mark new lessons and interruptions on a line."""
     for column, marker, meaning in (
         ("lesson", "D", "new lesson"),
-        ("attempt", "X", "went on from a checkpoint"),
+        ("attempt", "X", "resumed from a checkpoint"),
     ):
         if column not in rows:
             continue
-        # Before the first row it was attempt 1; what that attempt did may be lost and left out.
+        # The rows of attempt 1 may be lost; a curve that begins with a later attempt was resumed.
         before = rows[column].shift(fill_value=1 if column == "attempt" else rows[column].iloc[0])
         changed = rows[column].notna() & before.notna() & (rows[column] != before)
         if changed.any():
@@ -345,7 +343,7 @@ def _finish(axes: Axes, x: str, y: str, band: str) -> None:
 
 
 def _place_legend(axes: Axes, handles: Mapping[str, Line2D], left_out: Sequence[str]) -> None:
-    """Put the legend where no line is: above the axes, or beside them when it has many rows."""
+    """Put the legend where it hides no line: above the axes, or beside them if it is long."""
     handles = {**handles, **dict.fromkeys(left_out, NOTHING)}
     figure = axes.figure
     if len(handles) <= MOST_ABOVE:
@@ -361,5 +359,5 @@ def _place_legend(axes: Axes, handles: Mapping[str, Line2D], left_out: Sequence[
     elif len(figure.axes) == 1:
         figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.085 * max(map(len, handles)))
         figure.legend(handles.values(), map(as_label, handles), loc="outside right upper", frameon=False)
-    else:  # it is not ours to widen
+    else:  # the figure belongs to the caller
         axes.legend(handles.values(), map(as_label, handles), loc="best", frameon=False)

@@ -19,37 +19,37 @@ from reward_curves.table import Curve, RewardsError, make, name_field
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
 
-EPISODE = "Environment/"  # every summary of ML-Agents has a tag that begins so
+EPISODE = "Environment/"  # every summary of ML-Agents has a tag with this prefix
 ATTEMPT = re.compile("attempt ([0-9]{1,9})")
 OWN = ("brain", "attempt", "step", "elapsed")  # columns that no tag may fill
 FRAME = 16  # bytes of a record's length and its two checksums
 
 
 def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
-    """Read a curve, with every scalar of it, from the event files below a folder.
+    """Read a curve, with all its scalars, from the event files below a folder.
 
     Parameters
     ----------
     folder : str or Path
-        A run's `summaries/`, in which each brain has a folder ``<run id>_<brain>``. Plain ML-Agents makes folders in
-        it of a brain ``A/Red``, a job here encodes the name.
+        A run's `summaries/`, in which each brain has a folder ``<run id>_<brain>``. For a brain ``A/Red`` plain
+        ML-Agents makes nested folders, a job of this project encodes the name.
     run_id : str
         The run's name there.
 
     Returns
     -------
     pandas.DataFrame
-        See `reward_curves.table`; of an event file that breaks off, what is whole.
+        See `reward_curves.table`; of a truncated event file, the complete part.
 
     Warns
     -----
     UserWarning
-        If a file breaks off, and where; if a brain wrote no summary, or none of its episodes ended.
+        If a file is truncated, and where; if a brain wrote no summary, or none of its episodes ended.
 
     Raises
     ------
     RewardsError
-        If there is no event file, none of them holds a summary, or they are another program's.
+        If there is no event file, none holds a summary, or they are another program's.
     """
     files = sorted(Path(folder).glob(f"{glob.escape(run_id)}_*/**/events.out.tfevents.*"))
     if not files:
@@ -82,9 +82,9 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
 
 
 def _in_order(files: list[Path]) -> list[Path]:
-    """Sort event files, an attempt each, as they were written.
+    """Sort event files, one for each attempt, in the order in which they were written.
 
-    Their names hold the time of day, which a second machine may have otherwise; container/train counts the attempts.
+    Their names hold the time, but clocks of two machines may differ; container/train counts the attempts.
     """
     numbers = {file: _attempt(file) for file in files}
     if None in numbers.values():
@@ -93,7 +93,7 @@ def _in_order(files: list[Path]) -> list[Path]:
 
 
 def _attempt(file: Path) -> int | None:
-    """Give the number of an event file's attempt, 0 for the first; None where a run goes on and nothing tells."""
+    """Return the number of an event file's attempt, 0 for the first; None if the run was resumed without a number."""
     from tensorboard.compat.proto.event_pb2 import SessionLog
 
     for event, _ in islice(_events(file), 2):  # the file's version, and its beginning
@@ -104,8 +104,8 @@ def _attempt(file: Path) -> int | None:
 
 
 def _read_file(file: Path, curve: Curve) -> set[str]:
-    """Add what a file holds to a curve; return the tags of events that are not ML-Agents'."""
-    # TensorBoard's modules take half a second to import; whoever only reads a log does without.
+    """Add a file's summaries to a curve; return the tags that are not from ML-Agents."""
+    # TensorBoard's modules take half a second to import, and reading a log does not need them.
     from tensorboard.compat.proto.event_pb2 import SessionLog
 
     strange: set[str] = set()
@@ -114,7 +114,7 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
     for event, size in _events(file):
         whole += size + FRAME
         started = event.wall_time if started is None else started
-        if event.session_log.status == SessionLog.START:  # written by container/train where a run goes on
+        if event.session_log.status == SessionLog.START:  # container/train writes it where a run is resumed
             curve.resume(event.step - 1)
         values = {value.tag: value.simple_value for value in event.summary.value if not value.HasField("tensor")}
         if any(tag.startswith(EPISODE) for tag in values):
@@ -126,20 +126,20 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
             strange |= set(values)
     if whole < (size := file.stat().st_size):
         warnings.warn(
-            f"{file.parent.name}/{file.name} breaks off after step {step:,}, at byte {whole:,} of {size:,}. What "
-            "follows is not shown: it is spoilt, or still being written.",
+            f"{file.parent.name}/{file.name} ends after step {step:,}, at byte {whole:,} of {size:,}. The rest "
+            "is not shown: it is damaged, or still being written.",
             stacklevel=3,
         )
     return strange
 
 
 def _events(file: Path) -> Iterator[tuple[Event, int]]:
-    """Yield the events of a file and the bytes of each, up to the first that is not whole, or no event."""
+    """Yield the events of a file and the size of each in bytes, up to the first that is incomplete or damaged."""
     from google.protobuf.message import DecodeError
     from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
     from tensorboard.compat.proto.event_pb2 import Event
 
-    # A record's length may be any number, and is asked of the file as it is.
+    # The length of a damaged record may be any number.
     with suppress(DecodeError, OverflowError, MemoryError):
         for record in RawEventFileLoader(str(file)).Load():
             yield Event.FromString(record), len(record)

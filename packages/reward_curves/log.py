@@ -1,4 +1,4 @@
-"""Curves from the log of `mlagents-learn` 0.11.0, on disk or as CloudWatch gives it."""
+"""Curves from the log of `mlagents-learn` 0.11.0, from a file or from CloudWatch."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from reward_curves.table import Curve, make
 
 
 class Summary(NamedTuple):
-    """What a line of the log says of one brain; NaN for time and rewards where no episode ended."""
+    """What a line of the log says about one brain; time and rewards are NaN if no episode ended."""
 
     brain: str
     step: int
@@ -20,9 +20,9 @@ class Summary(NamedTuple):
 
 
 def read_summary(line: str) -> Summary | None:
-    """Read a summary of ML-Agents; None if the line is another.
+    """Read a summary of ML-Agents; return None for any other line.
 
-    Names may hold anything, so it is cut where they end: one pattern for all would try every colon with every other.
+    Names may hold anything, so the line is split around them: a single pattern would try every colon with every other.
     """
     names, _, numbers = line.partition(BEFORE_NAMES)[2].rpartition(BEFORE_STEP)
     brain, found = names.partition(": ")[2], SUMMARY_NUMBERS.match(numbers)

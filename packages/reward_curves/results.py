@@ -11,10 +11,10 @@ from reward_curves.table import COLUMNS, RewardsError
 
 
 def read(folder: str | Path) -> pd.DataFrame:
-    """Read the curve of a fetched job: its events, and the deviations and times of its log.
+    """Read the curve of a fetched job: its events, and the standard deviations and times of its log.
 
-    ML-Agents counts the time that it logs from the trainer's start. An event file is opened a moment later, so the
-    log's time is taken where there is one.
+    ML-Agents logs the time since the trainer's start and opens the event file a moment later, so the log's time is used
+    where there is one.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def read(folder: str | Path) -> pd.DataFrame:
     Raises
     ------
     RewardsError
-        As `read_events` does, if the job never began to train, or if `training.json` is spoilt.
+        As `read_events` does; if the job never began to train, or if `training.json` is damaged.
     """
     folder = Path(folder)
     path = folder / "training.json"
@@ -37,14 +37,14 @@ def read(folder: str | Path) -> pd.DataFrame:
         record = json.loads(path.read_text(encoding="utf-8"))
         run_id, reason = record["run_id"], record.get("reason", "")
         if not isinstance(run_id, (str, type(None))):
-            raise TypeError("run_id is no text")
+            raise TypeError("run_id is not text")
         if run_id is not None and ("/" in run_id or not run_id.isprintable()):
-            raise ValueError("run_id is no name of a folder")
+            raise ValueError("run_id is not the name of a folder")
     except FileNotFoundError:
         raise RewardsError(f"Expected training.json in {folder}, found none: the job ended before it began.") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RewardsError(
-            f"Expected the record of a training in {path}, but it can't be read ({type(error).__name__}: {error})."
+            f"Expected the record of a training in {path}, but it cannot be read ({type(error).__name__}: {error})."
         ) from None
     if run_id is None:
         raise RewardsError(f"The job of {folder} never began to train: {reason}")
@@ -56,16 +56,16 @@ def read(folder: str | Path) -> pd.DataFrame:
 
 
 def _join(events: pd.DataFrame, logged: pd.DataFrame) -> pd.DataFrame:
-    """Add to the events what the log alone has: the deviations, and the time since the trainer's start."""
+    """Add to the events what only the log has: standard deviations, and the time since the trainer's start."""
     logged = logged[["brain", "step", "std_reward", "elapsed", "attempt"]]
     logged = logged.rename(columns={"elapsed": "logged", "attempt": "logged_attempt"})
     joined = events.drop(columns="std_reward").merge(logged, on=["brain", "step"], how="left")
     for _, rows in joined.groupby("brain"):
-        told = rows[rows["logged"].notna()].head(1)
-        # The log begins with its job, the events with the job that it goes on from.
-        began = told[told["attempt"] > told["logged_attempt"]]
+        known = rows[rows["logged"].notna()].head(1)
+        # The log begins with its job, the events with the job that it continues.
+        began = known[known["attempt"] > known["logged_attempt"]]
         times = rows["logged"] + (began["elapsed"] - began["logged"]).sum()
-        # A summary that is not in the log, because no episode ended, is as late as its neighbours.
+        # A summary that is not in the log, because no episode ended, is shifted like its neighbours.
         late = (times - rows["elapsed"]).groupby(rows["attempt"]).transform(lambda own: own.ffill().bfill())
         joined.loc[rows.index, "elapsed"] = times.fillna(rows["elapsed"] + late.fillna(0))
     joined = joined.drop(columns=["logged", "logged_attempt"])

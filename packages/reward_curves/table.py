@@ -1,4 +1,4 @@
-"""The table that a curve is, and how a run that was interrupted becomes one curve.
+"""The table of a curve, and how an interrupted run becomes one curve.
 
 ===============  =========  ==================================================================================
 column           unit       meaning
@@ -11,9 +11,9 @@ mean_reward      reward     mean cumulative reward of the episodes that ended si
 std_reward       reward     their standard deviation; from the log alone, ML-Agents writes no event of it
 ===============  =========  ==================================================================================
 
-From events come also, each under its field's name where the run has it: `episode_length` (steps), `entropy`, `lesson`,
+Event files add, where the run has them, `episode_length` (steps), `entropy`, `lesson`,
 `learning_rate`, `policy_loss`, `value_loss`, `extrinsic_reward` and `extrinsic_value_estimate` (the same for other
-reward signals), and whatever else the trainer writes. A value that a summary lacks is NaN.
+reward signals), and everything else that the trainer writes. A missing value is NaN.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from common.findings import PLAIN, as_html
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-pd.set_option("display.html.use_mathjax", False)  # in every table of a notebook, two $ are no formula
+pd.set_option("display.html.use_mathjax", False)  # in tables of a notebook, text between two $ is no formula
 
 COLUMNS = ["brain", "attempt", "step", "elapsed", "mean_reward", "std_reward"]
-FIELDS = {"Environment/Cumulative Reward": "mean_reward"}  # the one whose tag is not its field's name
+FIELDS = {"Environment/Cumulative Reward": "mean_reward"}  # the only column that is not named after its tag
 
 
 class RewardsError(RuntimeError):
@@ -48,7 +48,7 @@ def name_field(tag: str) -> str:
 class Curve:
     """The curve of one brain, row by row in the order in which they were written.
 
-    What an interrupted attempt wrote after the step from which the run went on is dropped: the model has not seen it.
+    Rows of an interrupted attempt after the step from which the run resumed are dropped: that training was lost.
     """
 
     def __init__(self, brain: str):
@@ -59,19 +59,19 @@ class Curve:
         self._elapsed = self._before = 0.0  # seconds until it, and of the attempts before this one
 
     def resume(self, step: int) -> None:
-        """Go on from a step, in a new attempt."""
+        """Continue from a step, in a new attempt."""
         while self.rows and self.rows[-1]["step"] > step:
             self.rows.pop()
-        if self._steps:  # else it was interrupted before its first summary, and nothing tells the two apart
+        if self._steps:  # else the attempt has no summary, and does not count
             self._attempt += 1
             self._steps = 0
             self._before = self._elapsed
 
     def add(self, step: int, elapsed: float, values: Mapping[str, float]) -> None:
         """Add a summary. `elapsed` counts from the start of its attempt, in seconds; NaN where it is not known."""
-        if step == self._steps:  # a brain at its end, or one that never began, repeats its step while others train
+        if step == self._steps:  # a finished or idle brain repeats its step while others train
             return
-        if step < self._steps:  # nobody said so, but it can only have gone on
+        if step < self._steps:  # without a mark, but the run must have been resumed
             self.resume(step - 1)
         elapsed += self._before
         self._steps = step

@@ -1,7 +1,7 @@
-"""A sample environment: a build that needs no Unity, for everything that can be done with one.
+"""Sample environments in the form of a Unity build, which need no Unity.
 
-`make_sample_build` writes it in the form of a Unity Linux build. Its player (`player/`, which says how it is run and
-where it logs) speaks the protocol of ML-Agents 0.11.0, so that stock `mlagents-learn` trains it like any other.
+`make_sample_build` writes one. Its player (`player/`, which documents its options) speaks the protocol of ML-Agents
+0.11.0, so stock `mlagents-learn` trains it like any other build.
 """
 
 from .build import SampleEnvError, make_sample_build, record_demonstrations

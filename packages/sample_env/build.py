@@ -1,4 +1,4 @@
-"""Writes the sample environment as a build."""
+"""Write the sample environment as a build."""
 
 import json
 import os
@@ -12,43 +12,43 @@ from .player.scenes import API_VERSION, SCENES
 
 PLAYER = Path(__file__).parent / "player"
 BESIDE = Path(__file__).parent / "beside"
-"""What comes with a scene's build and lies beside it: trainer config and curriculum, in a folder for each scene."""
+"""Files that are written beside a scene's build: trainer config and curriculum, in a folder for each scene."""
 MARKER = "sample_env.json"
-"""In `<scene>_Data/`: says that a build is a sample."""
+"""File in `<scene>_Data/` that marks a build as a sample."""
 LAUNCHER = "launch.py"
-"""Of `player/`: becomes the executable."""
+"""File of `player/` that becomes the executable."""
 SHEBANG = b"#!/usr/bin/env python3\n"
 
 
 class SampleEnvError(Exception):
-    """No sample build can be made as asked."""
+    """The sample build cannot be made."""
 
 
 def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
     """Write a sample build into a folder, as Unity would: `<scene>.x86_64` and `<scene>_Data/`.
 
-    The files are the same, byte for byte, each time. Where they lie already nothing is written; an older version of
-    the same sample is replaced. The executable comes last, so that a build is there either completely or not at all.
+    The files are the same each time, byte for byte. If they are there already, nothing is written; an older version of
+    the same sample is replaced. The executable is written last, so an interrupted call leaves no build.
 
-    Warehouse comes with a `trainer_config.yaml` and a `curriculum/`. Where the folder holds one of these files, it may
-    be the reader's own and stays as it is.
+    Warehouse comes with a `trainer_config.yaml` and a `curriculum/`. Files of these names that are there already stay,
+    because they may be yours.
 
     Parameters
     ----------
     folder
-        Made if there is none. Whatever else it holds stays.
+        Made if there is none. Other files in it stay.
     scene
         One of `SCENES`.
 
     Returns
     -------
     Path
-        Of the executable.
+        The executable.
 
     Raises
     ------
     SampleEnvError
-        When the scene is unknown, or the folder is a file or holds another build.
+        If the scene is unknown, or the folder is a file or holds another build.
     """
     folder = Path(folder)
     if scene not in SCENES:
@@ -108,7 +108,7 @@ def record_demonstrations(folder: Path | str, python: Path | str | None = None, 
 
 
 def refuse_other_build(folder: Path, scene: str) -> None:
-    """Raise SampleEnvError when a build other than this sample lies in the folder."""
+    """Raise SampleEnvError if the folder holds another build than this sample."""
     for found in sorted(path for pattern in ("*.x86_64", "*.x86", "*_Data") for path in folder.glob(pattern)):
         if not is_part_of_sample(found, scene):
             raise SampleEnvError(
@@ -118,9 +118,9 @@ def refuse_other_build(folder: Path, scene: str) -> None:
 
 
 def is_part_of_sample(path: Path, scene: str) -> bool:
-    """Tell whether a file or folder is one of the two that make the sample build of this scene."""
+    """Return whether a file or folder belongs to the sample build of this scene."""
     if path.name == f"{scene}.x86_64":
-        # Unity, building into the same folder, may leave the marker where it was.
+        # The marker stays if Unity builds into the same folder.
         with path.open("rb") as file:
             return file.read(len(SHEBANG)) == SHEBANG and is_part_of_sample(path.with_name(f"{scene}_Data"), scene)
     return path.name == f"{scene}_Data" and (path / MARKER).is_file()
@@ -141,7 +141,7 @@ def write_build(folder: Path, scene: str) -> None:
 
 
 def put_beside(folder: Path, scene: str) -> None:
-    """Write what comes with a scene's build, but nothing that is there already."""
+    """Write the files beside a scene's build that are not there yet."""
     for source in sorted(path for path in (BESIDE / scene).rglob("*") if path.is_file()):
         target = folder / source.relative_to(BESIDE / scene)
         if not target.exists():
@@ -150,13 +150,13 @@ def put_beside(folder: Path, scene: str) -> None:
 
 
 def write(file: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file with these permissions, whatever the user's umask is."""
+    """Write a file with these permissions, regardless of the umask."""
     file.write_bytes(content)
     file.chmod(mode)
 
 
 def contents(folder: Path, scene: str) -> dict[Path, tuple[int, bytes]]:
-    """Give permissions and content of every file of a build, by path relative to the folder."""
+    """Return permissions and content of every file of a build, by path relative to the folder."""
     files = [folder / f"{scene}.x86_64", *(folder / f"{scene}_Data").rglob("*")]
     return {
         file.relative_to(folder): (file.stat().st_mode & 0o777, file.read_bytes()) for file in files if file.is_file()

@@ -123,7 +123,7 @@ def test_an_environment_without_its_stamp_is_not_complete(tmp_path):
 
 def test_a_folder_of_something_else_is_not_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(trainer_env.TrainerEnvError, match="exists and is no Python environment"):
+    with pytest.raises(trainer_env.TrainerEnvError, match="exists and is not a Python environment"):
         trainer_env.make(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 

@@ -58,7 +58,7 @@ def test_a_unity_build_is_seen_in_unity(untrained, tmp_path, monkeypatch):
     make_sample_build(tmp_path)
     monkeypatch.setattr(unity_build.UnityBuild, "is_sample", False)
     report = evaluation.film([untrained / "3DBall.nn"], tmp_path)
-    assert [finding.what for finding in report.findings] == ["What it looks like is seen in Unity."]
+    assert [finding.what for finding in report.findings] == ["Watch the model in Unity."]
 
 
 def test_a_brain_without_a_model(untrained, tmp_path):

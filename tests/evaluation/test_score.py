@@ -92,7 +92,7 @@ def test_too_little_time(untrained, builds):
 
 
 def test_a_player_that_ends_is_told_with_its_log(untrained, builds):
-    with pytest.raises(evaluation.EvaluationError, match=r"(?s)3DBall can't be watched. The player ended.*--agents"):
+    with pytest.raises(evaluation.EvaluationError, match=r"(?s)3DBall cannot be evaluated. The player ended.*--agents"):
         evaluation.evaluate([untrained / "3DBall.nn"], builds["3DBall"], env_args=["--agents", "none"])
 
 

@@ -66,7 +66,7 @@ def test_lessons_and_interruptions_are_marked_where_they_were():
     marks = [(line.get_marker(), list(line.get_xdata())) for line in axes.lines[1:]]
     assert marks == [("D", [3000]), ("X", [4000])]
     told = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert told == ["job", "new lesson", "went on from a checkpoint"]
+    assert told == ["job", "new lesson", "resumed from a checkpoint"]
 
 
 def test_an_interruption_before_the_first_summary_that_was_kept_is_marked():

@@ -258,7 +258,7 @@ def test_of_a_torn_event_file_the_whole_part_is_read(run, event, cut):
     folder = run("B", [event.reward(1000, 1.0), event.reward(2000, 2.0)])
     (file,) = folder.rglob("events*")
     file.write_bytes(file.read_bytes()[:-cut])
-    with pytest.warns(UserWarning, match="breaks off after step 1,000"):
+    with pytest.warns(UserWarning, match="ends after step 1,000"):
         assert list(rewards.read_events(folder, "run")["step"]) == [1000]
 
 
@@ -280,9 +280,7 @@ def test_a_spoilt_event_file_gives_all_that_lies_before_the_spoilt_byte(run, eve
         file.write_bytes(spoilt)
         kept = sum(end <= place for end in ends)
         begin = ends[kept - 1] if kept else 0
-        told = (
-            rf"B/{file.name} breaks off after step {1000 * max(kept - 1, 0):,}, at byte {begin:,} of {len(whole):,}\."
-        )
+        told = rf"B/{file.name} ends after step {1000 * max(kept - 1, 0):,}, at byte {begin:,} of {len(whole):,}\."
         with pytest.warns(UserWarning, match=told):
             if kept < 2:
                 with pytest.raises(rewards.RewardsError, match="hold no summary"):
@@ -310,7 +308,7 @@ def test_a_good_checksum_over_no_event_ends_what_is_read(run, event, content, le
     whole = file.stat().st_size
     write_records(file, [content], [length])
     write_records(file, [event.reward(2000, 2.0).SerializeToString()])
-    told = f"breaks off after step 1,000, at byte {whole:,} of {file.stat().st_size:,}"
+    told = f"ends after step 1,000, at byte {whole:,} of {file.stat().st_size:,}"
     with pytest.warns(UserWarning, match=told):
         assert rows(rewards.read_events(folder, "run"), "step", "mean_reward") == [(1000, 1.0)]
 

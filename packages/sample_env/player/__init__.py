@@ -1,30 +1,29 @@
 """The sample player: a headless stand-in for a Unity build that mlagents-learn 0.11.0 starts and trains.
 
-It needs what the trainer's environment holds anyway (Python 3.7 to 3.11, NumPy, grpcio, protobuf, mlagents_envs)
-and finds it as `python3` on PATH: whoever starts it puts that environment's `bin` first.
+It needs only what the trainer's environment holds (Python 3.7 to 3.11, NumPy, grpcio, protobuf, mlagents_envs), and
+finds it as `python3` on PATH: the `bin` folder of that environment must come first.
 
-Options, after `--env-args` of mlagents-learn:
+Options, which follow `--env-args` of mlagents-learn:
 
 `--agents N`
-    How many agents of each brain act at once; 12 by default, as in Unity's 3DBall.
+    Number of agents of each brain; 12 by default, as in Unity's 3DBall.
 `--brains NAME,NAME`
-    Which of the scene's brains take part; all of them by default.
+    The brains of the scene that take part; by default all of them.
 `--seed N`
-    In place of the seed that the trainer sends.
+    A seed to use instead of the one that the trainer sends.
 `--record FOLDER`, `--steps N`
     Write `<brain>.demo` for each brain into a folder, N steps (3,000 by default) of one agent that its heuristic
     drives, as the Demonstration Recorder in Unity does. There is no trainer then.
 `-logFile FILE`
-    Where the log goes; `-` is standard output. By default it is where Unity's Linux players write theirs,
+    The log file; `-` is standard output. The default is that of Unity's Linux players,
     `~/.config/unity3d/DefaultCompany/<scene>/Player.log`. Players append, and begin each line with their port,
-    so that all players of a training (`--num-envs`) can share one file. Errors go to standard error as well.
+    because all players of a training (`--num-envs`) may share one file. Errors also go to standard error.
 `-batchmode`, `-nographics`
-    Taken because mlagents-learn passes them; there are no graphics in any case.
+    Accepted because mlagents-learn passes them; there are never any graphics.
 
-In training the player runs as fast as it can. A trainer that resets it with `train_mode` off (`mlagents-learn
---slow`) gets it in real time, as from Unity.
+In training the player runs as fast as possible. With `train_mode` off (`mlagents-learn --slow`) it runs in real time,
+as Unity does.
 
-The player ends by itself: with exit code 0 when the trainer quits or closes the connection, with 1 when there was
-none to connect to, when its process is gone, or when it asks for what cannot be (and is told so), with 2 for a
-wrong command line. The log names the reason.
+Exit codes: 0 when the trainer quits or closes the connection; 1 when there is no trainer, its process is gone, or it
+sends an invalid request (which is answered with the reason); 2 for a wrong command line. The log names the reason.
 """

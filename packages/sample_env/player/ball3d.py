@@ -98,7 +98,7 @@ class Ball3D(Group):
         Raises
         ------
         ValueError
-            When one of them is not above 0.
+            If one of them is not above 0.
         """
         for name in ("mass", "scale"):
             if parameters[name] <= 0:
@@ -173,7 +173,7 @@ class Ball3D(Group):
         self.position += PHYSICS_STEP * self.velocity
 
     def observe(self) -> np.ndarray:
-        """Give what the agents see now: the cube's tilt, the ball's position and velocity, shape (agents, 8)."""
+        """Return the observations: the cube's tilt, the ball's position and velocity, shape (agents, 8)."""
         half = self.tilt / 2
         quaternion = np.sin(half) * np.cos(half)[::-1]
         return np.concatenate((quaternion, self.position, self.velocity)).T

@@ -1,8 +1,8 @@
 """The player's side of ML-Agents' protocol, version API-11.
 
-The trainer is the server, the player the client of a single call, `Exchange`, in which each message of the player
-is answered by what the trainer wants next. The first message introduces the player, and its answer brings the seed;
-the second is empty, and its answer the first wish, a reset; every later one reports what the agents saw.
+The trainer is the server. The player calls one method, `Exchange`: each message of the player is answered with the
+trainer's next command. The first message introduces the player, and the answer holds the seed; the second is empty,
+and the answer is the first command, a reset; every later message reports the agents' observations and rewards.
 
 The messages are those of `mlagents_envs` 0.11.0 (`mlagents.envs.communicator_objects`).
 """
@@ -26,7 +26,7 @@ from .scene import Behaviour, Group, Scene
 from .scenes import API_VERSION
 
 CONNECT_SECONDS = 30
-"""As long as the trainer waits for its player."""
+"""The trainer waits for its player as long."""
 STEP, RESET, QUIT = (CommandProto.Value(name) for name in ("STEP", "RESET", "QUIT"))
 
 
@@ -41,7 +41,7 @@ class TrainerGoneError(Exception):
 class Communicator:
     """The connection to the trainer that listens on a port of this machine.
 
-    All that wait for its answer raise TrainerGoneError when it ends the connection instead.
+    Methods that wait for a response raise TrainerGoneError if the trainer ends the connection.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Communicator:
     """
 
     def __init__(self, port: int) -> None:
-        # A proxy set for the machine's other traffic must not come between two processes of one machine.
+        # A proxy of the environment must not be used between two processes on one machine.
         options = [("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 1000)]
         self._channel = grpc.insecure_channel(f"localhost:{port}", options=options)
         self._exchange = UnityToExternalProtoStub(self._channel).Exchange
@@ -61,21 +61,21 @@ class Communicator:
         self._channel.close()
 
     def introduce(self, name: str, kinds: Sequence[type[Group]], log_path: str) -> int:
-        """Wait for the trainer and tell it who is there; give the seed it sends.
+        """Wait for the trainer, introduce the player, and return the seed that the trainer sends.
 
         Parameters
         ----------
         name
-            Of the scene.
+            The scene's name.
         kinds
             Its groups' classes.
         log_path
-            Where the player logs.
+            The player's log file.
 
         Raises
         ------
         NoTrainerError
-            When nobody listens.
+            If no trainer listens.
         """
         try:
             grpc.channel_ready_future(self._channel).result(timeout=CONNECT_SECONDS)
@@ -94,19 +94,19 @@ class Communicator:
             hello.environment_parameters.float_parameters.update(kind.parameters)
         return self._send(message).unity_input.rl_initialization_input.seed
 
-    def first_wish(self) -> UnityRLInputProto:
-        """Give what the trainer wants first."""
+    def first_command(self) -> UnityRLInputProto:
+        """Return the trainer's first command."""
         return self._send(UnityMessageProto()).unity_input.rl_input
 
     def report(self, scene: Scene, *, with_brains: bool) -> UnityRLInputProto:
-        """Tell what the agents see and got; give what the trainer wants next.
+        """Report observations and rewards; return the trainer's next command.
 
         Parameters
         ----------
         scene
             After its last decision.
         with_brains
-            Whether to describe the brains as well, as is due after a reset.
+            Whether to describe the brains as well, as after a reset.
         """
         message = UnityMessageProto()
         for group in scene.groups:
@@ -117,7 +117,7 @@ class Communicator:
         return self._send(message).unity_input.rl_input
 
     def fail(self, reason: str) -> None:
-        """Tell the trainer that there is no going on, which makes it save and end."""
+        """Report an error to the trainer, which then saves and ends."""
         message = UnityMessageProto()
         message.header.status = 500
         message.header.message = reason
@@ -136,8 +136,8 @@ class Communicator:
 
 
 def add_agents(infos: Any, group: Group) -> None:
-    """Add what each agent of a group sees and got, to a list of messages."""
-    # Python's own numbers go into messages several times as fast as NumPy's.
+    """Add the observations, actions and rewards of a group's agents to a list of messages."""
+    # Messages take Python's numbers several times as fast as NumPy's.
     observations, actions, rewards = group.observe().tolist(), group.actions.tolist(), group.rewards.tolist()
     done, max_step_reached = group.done.tolist(), group.max_step_reached.tolist()
     for agent in range(group.agents):
@@ -152,7 +152,7 @@ def add_agents(infos: Any, group: Group) -> None:
 
 
 def brain_parameters(behaviour: Behaviour) -> BrainParametersProto:
-    """Describe a behaviour in the protocol's words."""
+    """Convert a behaviour to the protocol's message."""
     return BrainParametersProto(
         brain_name=behaviour.name,
         vector_observation_size=behaviour.observations,
@@ -163,19 +163,19 @@ def brain_parameters(behaviour: Behaviour) -> BrainParametersProto:
     )
 
 
-def wanted_actions(wish: UnityRLInputProto, group: Group) -> np.ndarray:
-    """Give the actions in the trainer's answer, or the last ones again when it sent none for this brain.
+def wanted_actions(command: UnityRLInputProto, group: Group) -> np.ndarray:
+    """Return the actions in the trainer's command, or the last ones if it has none for this brain.
 
     Raises
     ------
     ValueError
-        When they do not fit the agents.
+        If they do not fit the agents.
     """
     name = group.behaviour.name
-    if name not in wish.agent_actions:
+    if name not in command.agent_actions:
         return group.actions
     values: list[float] = []
-    for action in wish.agent_actions[name].value:
+    for action in command.agent_actions[name].value:
         values.extend(action.vector_actions)
     if len(values) != group.actions.size:
         raise ValueError(

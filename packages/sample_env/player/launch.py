@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts the sample player; a build has this as its executable, `NAME.x86_64`, beside the folder `NAME_Data`."""
+"""Start the sample player. This is a build's executable, `NAME.x86_64`, beside the folder `NAME_Data`."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ if not marker.is_file():
         f"Expected {data.name}/ beside {Path(__file__).name}, found none in {data.parent}. Make the sample build again."
     )
 
-# The build's content names it where it is stored, so nothing may be written into it, and nothing beside it be imported.
+# Builds are stored by the hash of their content: write nothing into them, and import nothing beside them.
 sys.dont_write_bytecode = True
 sys.path[0] = str(data)
 try:

@@ -20,14 +20,14 @@ log = logging.getLogger("player")
 
 
 def main(scene_name: str, arguments: list[str]) -> int:
-    """Run the player until the trainer has had enough; give the exit code.
+    """Run the player until the trainer ends it; return the exit code.
 
     Parameters
     ----------
     scene_name
         One of `SCENES`.
     arguments
-        Of the command line, without the program's name.
+        The command line, without the program's name.
     """
     parser = command_line(scene_name)
     options = parser.parse_args(arguments)
@@ -52,7 +52,7 @@ def main(scene_name: str, arguments: list[str]) -> int:
         log.error("%s", error)
         return 1
     except Exception as error:
-        # Without a word from its player the trainer would wait for ever.
+        # Without a message the trainer would wait for ever.
         log.error("%s", error, exc_info=not isinstance(error, ValueError))
         communicator.fail(str(error))
         return 1
@@ -62,7 +62,7 @@ def main(scene_name: str, arguments: list[str]) -> int:
 
 
 def command_line(scene_name: str) -> argparse.ArgumentParser:
-    """Give the parser of the player's options."""
+    """Return the parser of the player's options."""
     parser = argparse.ArgumentParser(
         f"{scene_name}.x86_64", allow_abbrev=False, description="Sample player for ML-Agents 0.11.0."
     )
@@ -87,7 +87,7 @@ def command_line(scene_name: str) -> argparse.ArgumentParser:
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Give a reader of whole numbers from this one on."""
+    """Return a parser of integers that are not below a limit."""
 
     def read(text: str) -> int:
         if int(text) < least:
@@ -98,7 +98,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 def brains_of(scene_name: str) -> Callable[[str], tuple[type[Group], ...]]:
-    """Give a reader of brains' names, separated by commas."""
+    """Return a parser of comma-separated names of brains."""
 
     def read(text: str) -> tuple[type[Group], ...]:
         kinds = {kind.behaviour.name: kind for kind in SCENES[scene_name]}
@@ -111,12 +111,12 @@ def brains_of(scene_name: str) -> Callable[[str], tuple[type[Group], ...]]:
 
 
 def default_log(scene_name: str) -> str:
-    """Give the file in which Unity's players log on Linux."""
+    """Return the log file of Unity's players on Linux."""
     return str(Path(f"~/.config/unity3d/DefaultCompany/{scene_name}/Player.log").expanduser())
 
 
 def start_log(file: str, port: int) -> str:
-    """Send the log to a file, `-` being standard output; give the file's path, empty for `-`."""
+    """Log to a file, or to standard output for `-`; return the file's path, empty for `-`."""
     if file == "-":
         handler: logging.StreamHandler = logging.StreamHandler(sys.stdout)
     else:
@@ -132,40 +132,40 @@ def start_log(file: str, port: int) -> str:
 
 
 def play(communicator: Communicator, scene_name: str, options: argparse.Namespace, log_path: str) -> None:
-    """Do what the trainer wants until it says that it is enough.
+    """Carry out the trainer's commands until it quits.
 
     Raises
     ------
     NoTrainerError, TrainerGoneError
         See `Communicator`.
     ValueError
-        When the trainer wants what cannot be.
+        If a command is invalid.
     """
     seed = communicator.introduce(scene_name, options.brains, log_path)
     if options.seed is not None:
         seed = options.seed
     scene = Scene(options.brains, options.agents, seed)
     log.info("Connected; %d agents, seed %d", options.agents, seed)
-    wish = communicator.first_wish()
+    command = communicator.first_command()
     real_time = False
     decisions = 0
     due = time.monotonic()
     try:
-        while wish.command != QUIT:
-            if wish.command == RESET:
-                scene.reset(dict(wish.environment_parameters.float_parameters))
-                real_time = not wish.is_training
+        while command.command != QUIT:
+            if command.command == RESET:
+                scene.reset(dict(command.environment_parameters.float_parameters))
+                real_time = not command.is_training
                 log.info("Reset; %s%s", scene.current, ", in real time" if real_time else "")
             else:
                 for group in scene.groups:
-                    group.step(wanted_actions(wish, group))
+                    group.step(wanted_actions(command, group))
                 decisions += 1
                 if decisions == 1:
                     log.info("First decision")
             if real_time:
                 time.sleep(max(0, due - time.monotonic()))
                 due = time.monotonic() + scene.decision_seconds
-            wish = communicator.report(scene, with_brains=wish.command == RESET)
+            command = communicator.report(scene, with_brains=command.command == RESET)
         log.info("Ends: the trainer quits")
     finally:
         log.info("%d decisions of each agent, %d episodes in all", decisions, scene.episodes)

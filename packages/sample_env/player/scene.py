@@ -1,4 +1,4 @@
-"""What every sample scene is made of: groups of agents, one for each brain, with episodes and reset parameters."""
+"""The parts of every sample scene: groups of agents, one for each brain, with episodes and reset parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Behaviour(NamedTuple):
-    """What a brain of the scene sees and does, as the trainer is told it."""
+    """The observations and actions of a brain, as the trainer receives them."""
 
     name: str
     observations: int
@@ -20,7 +20,7 @@ class Behaviour(NamedTuple):
 
     @property
     def action_values(self) -> int:
-        """How many numbers make an action of one agent."""
+        """The number of values in an action of one agent."""
         return self.actions[0] if self.continuous else len(self.actions)
 
 
@@ -30,24 +30,24 @@ class Group:
     Parameters
     ----------
     agents
-        How many.
+        Their number.
     seed
-        Of the starts of all episodes; the same seed and actions give the same run.
+        The same seed and actions give the same run.
 
     Attributes
     ----------
     current : dict of str to float
         The reset parameters in force.
     actions : ndarray, shape (agents, action values)
-        Those of the last decision; zero at first.
+        The last actions; zero at first.
     rewards : ndarray, shape (agents,)
-        For the last decision.
+        The rewards of the last decision.
     done, max_step_reached : ndarray of bool, shape (agents,)
         Whether the episode ended with the last decision, and whether only because it had lasted long enough.
     decisions : ndarray of int, shape (agents,)
-        Since the episode began.
+        Decisions since the episode began.
     episodes : int
-        Ended so far, of all agents together.
+        Episodes that have ended, of all agents together.
     """
 
     behaviour: Behaviour
@@ -59,7 +59,7 @@ class Group:
 
     def __init__(self, agents: int, seed: int) -> None:
         self.agents = agents
-        # RandomState's stream is the same in every version of NumPy; it takes no negative seed, the protocol does.
+        # RandomState draws the same in every version of NumPy. Unlike the protocol it takes no negative seed.
         self.random = np.random.RandomState(seed & 0xFFFFFFFF)
         self.current = dict(self.parameters)
         self.episodes = 0
@@ -73,12 +73,12 @@ class Group:
         self.decisions = np.zeros(self.agents, dtype=int)
 
     def reset(self, parameters: dict[str, float]) -> None:
-        """Begin an episode for every agent, under reset parameters of which those that are not given stay.
+        """Begin an episode for every agent; reset parameters that are not given keep their values.
 
         Raises
         ------
         ValueError
-            When a parameter is unknown, not finite, or refused by `check`. Nothing has changed then.
+            If a parameter is unknown, not finite, or refused by `check`. Nothing changes then.
         """
         wanted = {**self.current, **parameters}
         refuse_unknown(parameters, self.parameters)
@@ -93,12 +93,12 @@ class Group:
         self.start(np.arange(self.agents))
 
     def step(self, actions: np.ndarray) -> None:
-        """Carry out one decision of every agent, and begin the next episode of those whose episode it ends.
+        """Carry out one decision of every agent; an agent whose episode ends begins the next one.
 
         Parameters
         ----------
         actions
-            Shape (agents, action values). What is not a number counts as 0.
+            Shape (agents, action values). NaN counts as 0.
         """
         self.actions = np.where(np.isnan(actions), 0, actions)
         self.decisions += 1
@@ -112,18 +112,18 @@ class Group:
             self.start(ended)
 
     def check(self, parameters: dict[str, float]) -> None:
-        """Raise ValueError when these reset parameters make no world."""
+        """Raise ValueError if these reset parameters are invalid."""
 
     def start(self, which: np.ndarray) -> None:
         """Set up an episode for the agents whose indices are given."""
         raise NotImplementedError
 
     def act(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Carry out a decision; give the rewards, and which agents' episodes it ends by the rules of the scene."""
+        """Carry out a decision; return the rewards, and whose episodes end by the rules of the scene."""
         raise NotImplementedError
 
     def observe(self) -> np.ndarray:
-        """Give what the agents see now, shape (agents, observations)."""
+        """Return the observations, shape (agents, observations)."""
         raise NotImplementedError
 
     def heuristic(self) -> np.ndarray:
@@ -139,9 +139,9 @@ class Scene:
     kinds
         The groups' classes; those of one scene have the same `decision_seconds`.
     agents
-        How many in each group.
+        Their number in each group.
     seed
-        Of all that is drawn; the groups' own seeds follow one another.
+        The first group's seed; each further group adds 1.
     """
 
     def __init__(self, kinds: Sequence[type[Group]], agents: int, seed: int) -> None:
@@ -149,7 +149,7 @@ class Scene:
         self.decision_seconds = kinds[0].decision_seconds
 
     def reset(self, parameters: dict[str, float]) -> None:
-        """Begin an episode for every agent; each group takes the reset parameters that are its own.
+        """Begin an episode for every agent; each group takes its own reset parameters.
 
         Raises
         ------
@@ -167,12 +167,12 @@ class Scene:
 
     @property
     def episodes(self) -> int:
-        """Ended so far, of all agents together."""
+        """Episodes that have ended, of all agents together."""
         return sum(group.episodes for group in self.groups)
 
 
 def refuse_unknown(parameters: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ValueError when there is a reset parameter that the scene does not know."""
+    """Raise ValueError if a reset parameter is unknown to the scene."""
     known = list(known)
     for name in parameters:
         if name not in known:

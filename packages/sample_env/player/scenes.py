@@ -1,4 +1,4 @@
-"""The scenes there are, and the protocol in which their player speaks of them."""
+"""The scenes, and the version of their player's protocol."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .scene import Group
 from .warehouse import Carrier, Seeker
 
 API_VERSION = "API-11"
-"""ML-Agents 0.11.0 refuses a player that names another."""
+"""ML-Agents 0.11.0 refuses a player of another version."""
 
 SCENES: dict[str, tuple[type[Group], ...]] = {"3DBall": (Ball3D,), "Warehouse": (Seeker, Carrier)}
-"""By name: the groups of agents in a scene, one for each brain."""
+"""The groups of agents of each scene, one for each brain."""

@@ -1,7 +1,7 @@
-"""Ends the player when the trainer's process is gone.
+"""End the player when the trainer's process is gone.
 
-A trainer that is killed does not always take its connection along: ML-Agents serves each player from a worker process,
-which lives on when the trainer proper dies, waiting for it for ever, and its player with it.
+The connection may outlive a trainer that is killed: ML-Agents serves each player from a worker process, which then
+waits for the trainer for ever, and so would its player.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 INTERVAL = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 log = logging.getLogger("player")
 
@@ -31,10 +31,10 @@ def _watch(worker: int, trainer: int | None) -> None:
 
 
 def trainer_of(worker: int) -> int | None:
-    """Give the process id of the trainer that this worker process was forked from, None when it was not.
+    """Return the process id of the trainer from which this worker process was forked; None if it was not forked.
 
-    A forked process shows the same command line as its parent. Without /proc (macOS) nothing is known; there workers
-    are not forked and notice themselves when the trainer has died.
+    A forked process has the same command line as its parent. On macOS, which has no /proc, workers are not forked and
+    notice the trainer's end themselves.
     """
     try:
         parent = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])

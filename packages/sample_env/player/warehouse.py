@@ -79,7 +79,7 @@ class Robots(Group):
         Raises
         ------
         ValueError
-            When it is below 1.
+            If it is below 1.
         """
         if parameters[self.distance] < 1:
             raise ValueError(
@@ -99,7 +99,7 @@ class Robots(Group):
         return PLACES[:, (self.random.uniform(size=steps.shape) * fits).argmax(1)]
 
     def choose(self, actions: np.ndarray) -> np.ndarray:
-        """Give the number of each branch's choice, shape (branches, agents); beyond the last one it is the last."""
+        """Return the number of each branch's choice, shape (branches, agents); beyond the last one it is the last."""
         return np.minimum(np.maximum(actions, 0), self.choices).astype(int).T
 
     def drive(self, moves: np.ndarray) -> None:
@@ -107,7 +107,7 @@ class Robots(Group):
         self.place = np.minimum(np.maximum(self.place + MOVES[:, moves], 0), SIZE - 1)
 
     def off(self, places: np.ndarray) -> np.ndarray:
-        """Give how far places are off from the robots, as observed."""
+        """Return the offsets of places from the robots, as observed."""
         return (places - self.place) / (SIZE - 1)
 
     def towards(self, places: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ class Robots(Group):
         return np.where(x, np.where(x < 0, LEFT, RIGHT), np.where(y, np.where(y < 0, DOWN, UP), STAY))
 
     def seen_place(self) -> np.ndarray:
-        """Give where the robots are, as observed."""
+        """Return the robots' places, as observed."""
         return self.place * (2 / (SIZE - 1)) - 1
 
 
@@ -144,14 +144,14 @@ class Seeker(Robots):
         self.goal[:, which] = self.draw_near(self.place[:, which])
 
     def act(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Drive; give the rewards, and which robots have arrived."""
+        """Drive; return the rewards, and which robots have arrived."""
         (moves,) = self.choose(actions)
         self.drive(moves)
         arrived = (self.place == self.goal).all(0)
         return STEP_REWARD + arrived, arrived
 
     def observe(self) -> np.ndarray:
-        """Give what the robots see, shape (agents, 4)."""
+        """Return the observations, shape (agents, 4)."""
         return np.concatenate((self.seen_place(), self.off(self.goal))).T
 
     def heuristic(self) -> np.ndarray:
@@ -188,7 +188,7 @@ class Carrier(Robots):
         self.carries[which] = False
 
     def act(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Drive and grip; give the rewards, and which robots have delivered."""
+        """Drive and grip; return the rewards, and which robots have delivered."""
         moves, grips = self.choose(actions)
         self.drive(moves)
         self.parcel = np.where(self.carries, self.place, self.parcel)
@@ -200,7 +200,7 @@ class Carrier(Robots):
         return STEP_REWARD + PARCEL_REWARD * (taken | delivered) + VAIN_GRIP_REWARD * vain, delivered
 
     def observe(self) -> np.ndarray:
-        """Give what the robots see, shape (agents, 7)."""
+        """Return the observations, shape (agents, 7)."""
         return np.concatenate(
             (self.seen_place(), self.off(self.parcel), self.off(self.gate), self.carries[np.newaxis])
         ).T
