@@ -23,7 +23,7 @@ QUICK_SECONDS = 270.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line says; give the exit code: 130 after Ctrl-C, 1 if a measurement failed."""
+    """Do what the command line says; return the exit code: 130 after Ctrl-C, 1 if a measurement failed."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.benchmarks", description="Measure ours against the other, in turn."
     )
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def choose(rows: Iterable[str], quick: bool = False) -> list[Comparison]:
-    """Give the comparisons whose names begin with one of these; all where there is none.
+    """Return the comparisons whose names begin with one of these; all where there is none.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def run(chosen: list[Comparison], runs: int, seconds: float | None = None, home:
 
 
 def plain(result: Result) -> dict[str, object]:
-    """Give what is kept of a result: every number as it was measured, and what was made of it."""
+    """Return what is kept of a result: every number as it was measured, and what was made of it."""
     contests = {row.name: result.contest(row) for row in result.rows if row.other}
     return {
         "name": result.comparison.name,

@@ -96,7 +96,7 @@ class Result:
         return self.comparison.rows + (self.comparison.find_rows(self.runs[0]) if self.runs else ())
 
     def values(self, side: str, measure: str) -> list[float]:
-        """Give a side's numbers in the order of the runs."""
+        """Return a side's numbers in the order of the runs."""
         return [run[side][measure] for run in self.runs if measure in run.get(side, {})]
 
     def contest(self, row: Row) -> spread.Contest | None:

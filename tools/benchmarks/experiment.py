@@ -150,13 +150,13 @@ def apart(measure: Callable[..., Measurements], *arguments: Any) -> Measurements
 
 
 def own_peak() -> float:
-    """Give the most memory that this process has held, in megabytes."""
+    """Return the most memory that this process has held, in megabytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (MEGABYTE if sys.platform == "darwin" else 1024)
 
 
 def peak_of(pid: int) -> float:
-    """Give the most memory that a process has held, in megabytes; where that is not known, what it holds."""
+    """Return the most memory that a process has held, in megabytes; where that is not known, what it holds."""
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
@@ -181,13 +181,13 @@ def write_runs(home: Path, count: int, summaries: int) -> None:
 
 
 def planned(count: int) -> list[plan.Planned]:
-    """Give so many runs of `SETTINGS` settings."""
+    """Return so many runs of `SETTINGS` settings."""
     settings = {f"batch {2 ** (number % 10)}, {number}": {"batch_size": number} for number in range(SETTINGS)}
     return plan.make(NAME, settings, range(1, count // SETTINGS + 1), {"max_steps": 1000 * SUMMARIES})
 
 
 def make_record(run: plan.Planned, folder: Path, number: int, summaries: int) -> Record:
-    """Give the record of a run in progress, begun so long ago that it has written its summaries."""
+    """Return the record of a run in progress, begun so long ago that it has written its summaries."""
     begun = time.time() - summaries * SPACING - 3600 - number
     request = {
         "TrainingJobName": run.name,
@@ -219,7 +219,7 @@ def make_record(run: plan.Planned, folder: Path, number: int, summaries: int) ->
 
 
 def make_log(run: plan.Planned, record: Record, summaries: int) -> dict[str, Any]:
-    """Give a run's log as it was sent to CloudWatch Logs."""
+    """Return a run's log as it was sent to CloudWatch Logs."""
     events = [
         make_event(record.created + number * SPACING, number, reward(run.seed, number))
         for number in range(1, summaries + 1)
@@ -228,7 +228,7 @@ def make_log(run: plan.Planned, record: Record, summaries: int) -> dict[str, Any
 
 
 def make_event(when: float, number: int, mean: float) -> dict[str, Any]:
-    """Give a line of a log: the summary of this number."""
+    """Return a line of a log: the summary of this number."""
     line = (
         f"INFO:mlagents.trainers: run-0: 3DBall: Step: {1000 * number}. Time Elapsed: {number * SPACING:.3f} s "
         f"Mean Reward: {mean:.3f}. Std of Reward: 1.250. Training."
@@ -251,7 +251,7 @@ def write_summaries(connection: aws_session.Connection, streams: list[str], numb
 
 
 def reward(run: int, summary: int) -> float:
-    """Give a mean reward that rises and differs from run to run."""
+    """Return a mean reward that rises and differs from run to run."""
     return 100 * summary / (summary + 100 + run % 50)
 
 
@@ -284,7 +284,7 @@ def serve_running(tell: Any, folder: Path, count: int, summaries: int) -> None:
 
 @functools.cache
 def session() -> boto3.Session:
-    """Give a session with made-up keys."""
+    """Return a session with made-up keys."""
     return boto3.Session(KEYS.access, KEYS.secret, region_name="us-east-1")
 
 

@@ -41,7 +41,7 @@ EMBEDDED, MOTO = "the embedded AWS", "moto alone"
 
 
 def comparisons(quick: bool = False) -> list[Comparison]:
-    """Give the comparisons of this group."""
+    """Return the comparisons of this group."""
     return [*trainings(), uploads(), curves(), starts(), jobs(), experiment.runs()]
 
 
@@ -136,7 +136,7 @@ def write_events(folder: Path, count: int) -> None:
 
 
 def read_ours(folder: Path) -> int:
-    """Read a curve as notebook 5 does; give its length."""
+    """Read a curve as notebook 5 does; return its length."""
     return len(rewards.read_events(folder, "run"))
 
 
@@ -197,7 +197,7 @@ def start_moto(run: int) -> Measurements:
 
 @functools.cache
 def objects_of_earlier(count: int) -> tempfile.TemporaryDirectory:
-    """Give a folder that an embedded AWS with so many objects of 1 kB has left as its ``s3/``."""
+    """Return a folder that an embedded AWS with so many objects of 1 kB has left as its ``s3/``."""
     from moto.server import create_backend_app
     from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -281,7 +281,7 @@ def ask(url: str, count: int) -> Measurements:
 
 
 def timed(call: Callable[[], object], times: int) -> float:
-    """Give the median duration of a call in milliseconds; one before, which opens the connection, doesn't count."""
+    """Return the median duration of a call in milliseconds; one before, which opens the connection, doesn't count."""
     call()
     taken = []
     for _ in range(times):
@@ -292,12 +292,12 @@ def timed(call: Callable[[], object], times: int) -> float:
 
 
 def name(index: int) -> str:
-    """Give a job's name."""
+    """Return a job's name."""
     return f"mlagents-{index:06}"
 
 
 def request(job: str) -> dict[str, object]:
-    """Give the request of a job as `training_jobs` makes it, in its main parts."""
+    """Return the request of a job as `training_jobs` makes it, in its main parts."""
     return {
         "TrainingJobName": job,
         "HyperParameters": {"max_steps": "4500", "seed": "1", "env-args": "--agents 48"},
@@ -334,7 +334,7 @@ def write_job(folder: Path, index: int) -> None:
 
 
 def client(url: str, service: str = "sagemaker"):
-    """Give a client of a server on this machine, with the embedded AWS's keys, or made-up ones for moto."""
+    """Return a client of a server on this machine, with the embedded AWS's keys, or made-up ones for moto."""
     server = embedded.find()
     keys = server.keys if server and server.url == url else Keys("BENCH", "bench")
     session = boto3.Session(keys.access, keys.secret, region_name="us-east-1")
@@ -343,7 +343,7 @@ def client(url: str, service: str = "sagemaker"):
 
 
 def grows(*sides: str) -> Callable[[Result], str]:
-    """Give a conclusion about measures that are named by their size."""
+    """Return a conclusion about measures that are named by their size."""
     return lambda result: "; ".join(filter(None, (growth_of(result, side, "", side) for side in sides)))
 
 

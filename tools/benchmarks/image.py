@@ -54,7 +54,7 @@ ROWS = (
 
 
 def comparisons(quick: bool = False) -> list[Comparison]:
-    """Give the comparisons of this group."""
+    """Return the comparisons of this group."""
     sides = {OURS: lambda run: measure(copy_container, push_ours), OTHER: lambda run: measure(write_plain, push_plain)}
     return [
         Comparison(
@@ -65,7 +65,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
 
 
 def start() -> Comparison:
-    """Give the comparison of a start in the container with that of the bare process."""
+    """Return the comparison of a start in the container with that of the bare process."""
     inside, bare = "in its container", "as a process"
     row = Row("start", "container/train: start to first step", "s", inside, bare, "start")
     return Comparison("image.start", {inside: start_in_container, bare: start_as_process}, (row,))
@@ -97,7 +97,7 @@ def start_in_container(run: int) -> Measurements:
 
 @functools.cache
 def build_once() -> tuple[docker.DockerClient, str]:
-    """Build the image, and take it away when all is measured; give the engine and the image's name."""
+    """Build the image, and take it away when all is measured; return the engine and the image's name."""
     client, base = connect()
     files = read_files(CONTAINER)
     tag = f"{images.REPOSITORY}:bench-{content_hash(files)}"
@@ -116,7 +116,7 @@ def start_as_process(run: int) -> Measurements:
 
 
 def connect() -> tuple[docker.DockerClient, str]:
-    """Give the engine and the base image, which it has then. Raises `AbsentError`."""
+    """Return the engine and the base image, which it has then. Raises `AbsentError`."""
     try:
         client = engine.connect()
         base = base_image(read_files(CONTAINER))

@@ -12,7 +12,7 @@ from common import trainer_env
 
 
 def describe() -> dict[str, object]:
-    """Give what a reader needs to know of this machine, and what makes it another one."""
+    """Return what a reader needs to know of this machine, and what makes it another one."""
     return {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -32,12 +32,12 @@ def sentence(machine: dict[str, object]) -> str:
 
 
 def load() -> float:
-    """Give how many processes wanted a core over the last minute: above 0.5 before it starts, others disturb."""
+    """Return how many processes wanted a core over the last minute: above 0.5 before it starts, others disturb."""
     return os.getloadavg()[0]
 
 
 def processor() -> str:
-    """Give the processor's name, as far as the system tells it."""
+    """Return the processor's name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def processor() -> str:
 
 
 def trainer() -> str:
-    """Give the trainer environment, or say that there is none."""
+    """Return the trainer environment, or say that there is none."""
     try:
         return str(trainer_env.find())
     except trainer_env.TrainerEnvError:

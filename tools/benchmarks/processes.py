@@ -16,7 +16,7 @@ MARK = "BENCHMARK_PROCESS"
 
 
 def new_mark() -> dict[str, str]:
-    """Give an environment variable that tells the processes of one measurement from all others."""
+    """Return an environment variable that tells the processes of one measurement from all others."""
     return {MARK: uuid.uuid4().hex}
 
 
@@ -35,7 +35,7 @@ def none_left(mark: dict[str, str]) -> Iterator[None]:
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:
-    """Give the processor time that these have taken so far; what has ended counts as nothing."""
+    """Return the processor time that these have taken so far; what has ended counts as nothing."""
     total = 0.0
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -45,7 +45,7 @@ def cpu_seconds(processes: list[psutil.Process]) -> float:
 
 
 def memory(processes: list[psutil.Process]) -> float:
-    """Give the bytes that these hold; what several share counts once, where the system can tell (Linux)."""
+    """Return the bytes that these hold; what several share counts once, where the system can tell (Linux)."""
     total = 0.0
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -55,7 +55,7 @@ def memory(processes: list[psutil.Process]) -> float:
 
 
 def command(process: psutil.Process) -> list[str]:
-    """Give a process's command line; empty once it has ended."""
+    """Return a process's command line; empty once it has ended."""
     try:
         return process.cmdline()
     except psutil.Error:

@@ -83,7 +83,7 @@ def measure(
 
 
 def finite(taken: Measurements) -> dict[str, float]:
-    """Give the measurements, or raise ValueError: what is no number can be set against nothing."""
+    """Return the measurements, or raise ValueError: what is no number can be set against nothing."""
     if wrong := {name: value for name, value in taken.items() if not math.isfinite(value)}:
         raise ValueError(f"Expected finite measurements, found {wrong}.")
     return dict(taken)

@@ -66,7 +66,7 @@ def contest(pairs: Sequence[tuple[float, float]], more_is_better: bool) -> Conte
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """Give the power of the size that a cost grows with, over the larger half of the sizes: 1 is linear.
+    """Return the power of the size that a cost grows with, over the larger half of the sizes: 1 is linear.
 
     At small sizes what is there once for all hides the growth, so those are left out. It is the slope of a straight
     line through the logarithms.

@@ -20,7 +20,7 @@ def number(value: float, unit: str) -> str:
 
 
 def line(result: Result, row: Row) -> tuple[str, ...]:
-    """Give the cells of a row."""
+    """Return the cells of a row."""
     contest = result.contest(row) if row.other else None
     if contest is None:
         ours = result.values(row.ours, row.measure)

@@ -34,7 +34,7 @@ ROWS = (
 
 
 def comparisons(quick: bool = False) -> list[Comparison]:
-    """Give the comparisons of this group.
+    """Return the comparisons of this group.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
 
 
 def learning() -> Comparison:
-    """Give the comparison of what is learned in equal steps, and of the number of players that `auto` finds."""
+    """Return the comparison of what is learned in equal steps, and of the number of players that `auto` finds."""
     title = f"mean reward of steps {LEARNING.steps - LATE + 1:,} to {LEARNING.steps:,}"
     return Comparison(
         "training.learning",
@@ -84,7 +84,7 @@ def learning() -> Comparison:
 
 
 def sample() -> Comparison:
-    """Give the comparison of what the sample environment itself takes, with few agents and with many."""
+    """Return the comparison of what the sample environment itself takes, with few agents and with many."""
     few, many = 12, 64
     sides = {f"{agents} agents": sampled(Task(agents=agents, steps=2000)) for agents in (many, few)}
     one = f"{few} agents"
@@ -102,7 +102,7 @@ def sample() -> Comparison:
 
 
 def sampled(task: Task) -> Callable[[int], Measurements]:
-    """Give a training's measurement, with what a decision takes where nobody trains (``decision``, in us) beside it."""
+    """Return a training's measurement, with what a decision takes where nobody trains (``decision``, in us) beside it."""
     measure = train(ours, task)
 
     def measure_both(run: int) -> Measurements:
@@ -131,7 +131,7 @@ def compare_rewards(result: Result) -> str:
 
 
 def train(side: Callable[..., dict[str, float]], task: Task, *arguments: Any, **hyperparameters: Any):
-    """Give a side's measurement: this task, with the number of the run as its seed."""
+    """Return a side's measurement: this task, with the number of the run as its seed."""
 
     def measure(run: int) -> Measurements:
         taken = side(replace(task, seed=run), *arguments, **hyperparameters)

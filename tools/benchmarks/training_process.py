@@ -66,7 +66,7 @@ class Task:
     seed: int = 1
 
     def config(self) -> dict[str, object]:
-        """Give the trainer configuration."""
+        """Return the trainer configuration."""
         config = yaml.safe_load(CONFIG.read_text())
         config["3DBall"].update(self.settings)
         return config
@@ -117,7 +117,7 @@ def lay_out(place: Path, task: Task, hyperparameters: Mapping[str, object]) -> N
 
 
 def decision_time(agents: int) -> float:
-    """Give the microseconds that a decision costs the sample environment; see `tools/benchmarks/decision_time.py`."""
+    """Return the microseconds that a decision costs the sample environment; see `tools/benchmarks/decision_time.py`."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         build = make_sample_build(scratch)
         command = [find_trainer().python, Path(__file__).with_name("decision_time.py"), str(agents)]
@@ -126,7 +126,7 @@ def decision_time(agents: int) -> float:
 
 
 def find_trainer() -> trainer_env.TrainerEnv:
-    """Give the trainer environment. Raises `AbsentError`."""
+    """Return the trainer environment. Raises `AbsentError`."""
     try:
         return trainer_env.find()
     except trainer_env.TrainerEnvError as error:
@@ -134,7 +134,7 @@ def find_trainer() -> trainer_env.TrainerEnv:
 
 
 def free_port(count: int) -> int:
-    """Give the first of some free ports in a row, as `container/train` finds them."""
+    """Return the first of some free ports in a row, as `container/train` finds them."""
     code = f"import learner_command; print(learner_command.free_ports({count}))"
     command = [sys.executable, "-c", code]
     return int(subprocess.run(command, cwd=ROOT / "container", capture_output=True, text=True, check=True).stdout)
@@ -226,7 +226,7 @@ def watch(
 
 
 def late_mean(rewards: list[tuple[int, float]], last_step: int) -> dict[str, float]:
-    """Give the mean ``reward`` of the summaries, each with its step, of the last `LATE` steps; empty without any."""
+    """Return the mean ``reward`` of the summaries, each with its step, of the last `LATE` steps; empty without any."""
     late = [reward for step, reward in rewards if step > last_step - LATE]
     return {"reward": sum(late) / len(late)} if late else {}
 
@@ -254,7 +254,7 @@ def follow(lines: queue.SimpleQueue, deadline: float):
 
 
 def first_step_at(place: Path, logs: list[str]) -> float:
-    """Give the time of day of the first step of all players, as the first of them logged it."""
+    """Return the time of day of the first step of all players, as the first of them logged it."""
     found = [time for log in logs for file in place.glob(log) for time in FIRST.findall(file.read_text())]
     if not found:
         raise TrainingFailedError("no player logged its first decision")

@@ -21,7 +21,7 @@ LONG = 2.0
 
 
 def comparisons(quick: bool = False) -> list[Comparison]:
-    """Give the comparisons of this group."""
+    """Return the comparisons of this group."""
     return [
         Comparison(
             "tutorial.notebooks",
@@ -34,7 +34,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
 
 
 def run(number: int) -> Measurements:
-    """Execute every notebook once, in their order, with their own defaults; give all times in seconds."""
+    """Execute every notebook once, in their order, with their own defaults; return all times in seconds."""
     times = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, own_embedded(Path(scratch) / "home"):
         project = Path(scratch) / "project"
@@ -61,14 +61,14 @@ def copy_project(project: Path) -> None:
 
 
 def cell_seconds(executed: Path) -> list[tuple[str, float]]:
-    """Give the first line and the seconds of each code cell, as papermill noted them."""
+    """Return the first line and the seconds of each code cell, as papermill noted them."""
     cells = nbformat.read(executed, as_version=4).cells
     timed = [cell for cell in cells if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("duration")]
     return [(cell.source.splitlines()[0], cell.metadata.papermill.duration) for cell in timed]
 
 
 def find_rows(run: Mapping[str, Measurements]) -> tuple[Row, ...]:
-    """Give a row for each notebook, and one for each of its parts that takes long."""
+    """Return a row for each notebook, and one for each of its parts that takes long."""
     times = run[OURS]
     names = [name for name in times if name != "all" and (":" not in name or times[name] >= LONG)]
     return tuple(Row(name, name[:70], "s", OURS, "", name) for name in sorted(names))

@@ -31,7 +31,7 @@ ROWS = (
 
 
 def comparisons(quick: bool = False) -> list[Comparison]:
-    """Give the comparisons of this group."""
+    """Return the comparisons of this group."""
     return [
         Comparison(
             f"upload.{shape[0]}",
@@ -87,7 +87,7 @@ def own_embedded(home: Path) -> Iterator[None]:
 
 
 def upload(connection: aws_session.Connection, folder: Path) -> float:
-    """Upload with this project; give the seconds."""
+    """Upload with this project; return the seconds."""
     start = time.monotonic()
     volume.upload(connection.client("s3"), connection.bucket, folder, progress=False)
     return time.monotonic() - start
@@ -111,7 +111,7 @@ def sync(connection: aws_session.Connection, folder: Path) -> float:
 
 
 def find_cli() -> Path:
-    """Give the AWS CLI: one of the benchmarks' own, installed on first use so that its version is known.
+    """Return the AWS CLI: one of the benchmarks' own, installed on first use so that its version is known.
 
     Raises
     ------

@@ -127,7 +127,7 @@ class Group:
         raise NotImplementedError
 
     def heuristic(self) -> np.ndarray:
-        """Give the actions of a controller written by hand, shape (agents, action values)."""
+        """Return the actions of a controller written by hand, shape (agents, action values)."""
         raise NotImplementedError
 
 

@@ -111,7 +111,7 @@ class Robots(Group):
         return (places - self.place) / (SIZE - 1)
 
     def towards(self, places: np.ndarray) -> np.ndarray:
-        """Give the moves that lead to these places, first in x, then in y, shape (agents,)."""
+        """Return the moves that lead to these places, first in x, then in y, shape (agents,)."""
         x, y = np.sign(places - self.place)
         return np.where(x, np.where(x < 0, LEFT, RIGHT), np.where(y, np.where(y < 0, DOWN, UP), STAY))
 
