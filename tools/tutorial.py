@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -93,21 +94,23 @@ def execute_all(notebooks: Sequence[Path], folder: Path, short: bool = False) ->
     TutorialError
         As `execute` does, once all that are running have ended. No other is started then.
     """
+    failed = threading.Event()
 
-    def run(notebook: Path) -> tuple[Path, float]:
+    def run(notebook: Path) -> tuple[Path, float] | None:
+        if failed.is_set():
+            return None
         begun = time.monotonic()
-        execute(notebook, SHORT.get(notebook.stem, {}) if short else {}, folder)
+        try:
+            execute(notebook, SHORT.get(notebook.stem, {}) if short else {}, folder)
+        except BaseException:
+            failed.set()
+            raise
         return notebook, time.monotonic() - begun
 
-    yield from map(run, notebooks[:ROAD])
+    yield from filter(None, map(run, notebooks[:ROAD]))
     with ThreadPoolExecutor(min(cores_here(), 4)) as pool:
         running = [pool.submit(run, notebook) for notebook in notebooks[ROAD:]]
-        try:
-            for ended in as_completed(running):
-                yield ended.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        yield from filter(None, (ended.result() for ended in as_completed(running)))
 
 
 def write_site() -> Path:

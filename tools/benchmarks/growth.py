@@ -141,7 +141,7 @@ def read_ours(folder: Path) -> int:
 
 
 def read_accumulated(folder: Path) -> int:
-    """Read every point of the reward with TensorBoard's own reader; give their number."""
+    """Read every point of the reward with TensorBoard's own reader; return their number."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder / "run_3DBall"), size_guidance={"scalars": 0})
@@ -260,7 +260,7 @@ def in_moto(run: int) -> Measurements:
 
 
 def ask(url: str, count: int) -> Measurements:
-    """Describe and list, each a few times; give the medians in milliseconds."""
+    """Describe and list, each a few times; return the medians in milliseconds."""
     sagemaker = client(url)
     newest = {"SortBy": "CreationTime", "SortOrder": "Descending"}
 

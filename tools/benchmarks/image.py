@@ -72,7 +72,7 @@ def start() -> Comparison:
 
 
 def start_in_container(run: int) -> Measurements:
-    """Start a training in a container of the image; give the seconds until its player takes the first step."""
+    """Start a training in a container of the image; return the seconds until its player takes the first step."""
     client, tag = build_once()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         place = Path(scratch)

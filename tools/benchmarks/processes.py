@@ -64,7 +64,7 @@ def command(process: psutil.Process) -> list[str]:
 
 @contextlib.contextmanager
 def served(serve: Callable[..., None], *args: Any) -> Iterator[str]:
-    """Run a server in a process of its own; give the address that `serve` sends through the pipe it is given first."""
+    """Run a server in a process of its own; return the address that `serve` sends through its pipe."""
     context = multiprocessing.get_context("spawn")
     told, tell = context.Pipe(duplex=False)
     process = context.Process(target=serve, args=(tell, *args), daemon=True)

@@ -102,7 +102,7 @@ def sample() -> Comparison:
 
 
 def sampled(task: Task) -> Callable[[int], Measurements]:
-    """Return a training's measurement, with what a decision takes where nobody trains (``decision``, in us) beside it."""
+    """Return a training's measurement, and the time of a decision without a trainer (``decision``, in us)."""
     measure = train(ours, task)
 
     def measure_both(run: int) -> Measurements:

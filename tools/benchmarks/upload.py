@@ -94,7 +94,7 @@ def upload(connection: aws_session.Connection, folder: Path) -> float:
 
 
 def sync(connection: aws_session.Connection, folder: Path) -> float:
-    """Upload with the AWS CLI at its defaults; give the seconds, the start of its process included."""
+    """Upload with the AWS CLI at its defaults; return the seconds, the start of its process included."""
     program = find_cli()
     mark = processes.new_mark()
     start = time.monotonic()

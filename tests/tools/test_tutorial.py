@@ -1,0 +1,47 @@
+"""Which notebooks run one after another, which side by side, and what a failure leaves."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tools import tutorial
+
+NOTEBOOKS = [Path(f"{number:02}_lesson.ipynb") for number in range(1, tutorial.ROAD + 3)]
+
+
+def test_the_short_parameters_are_those_of_notebooks():
+    assert set(tutorial.SHORT) <= {path.stem for path in tutorial.list_notebooks()}
+
+
+def test_the_road_runs_in_order_and_the_others_side_by_side(monkeypatch, tmp_path):
+    both, begun = threading.Barrier(2, timeout=30), []
+
+    def execute(notebook, parameters, folder):
+        begun.append((notebook, parameters, folder))
+        if notebook not in NOTEBOOKS[: tutorial.ROAD]:
+            both.wait()  # for the other one, which must be running
+
+    monkeypatch.setattr(tutorial, "execute", execute)
+    monkeypatch.setattr(tutorial, "cores_here", lambda: 2)
+    monkeypatch.setitem(tutorial.SHORT, "04_lesson", {"max_steps": 5})
+    ended = [notebook for notebook, _ in tutorial.execute_all(NOTEBOOKS, tmp_path, short=True)]
+    assert ended[: tutorial.ROAD] == NOTEBOOKS[: tutorial.ROAD]
+    assert set(ended) == set(NOTEBOOKS)
+    assert begun[3] == (NOTEBOOKS[3], {"max_steps": 5}, tmp_path)
+    assert all(parameters == {} for notebook, parameters, _ in begun if notebook != NOTEBOOKS[3])
+
+
+def test_after_a_failure_no_other_notebook_starts(monkeypatch, tmp_path):
+    begun = []
+
+    def execute(notebook, parameters, folder):
+        begun.append(notebook)
+        if notebook == NOTEBOOKS[tutorial.ROAD]:
+            raise tutorial.TutorialError("a cell failed")
+
+    monkeypatch.setattr(tutorial, "execute", execute)
+    monkeypatch.setattr(tutorial, "cores_here", lambda: 1)
+    with pytest.raises(tutorial.TutorialError, match="a cell failed"):
+        list(tutorial.execute_all(NOTEBOOKS, tmp_path))
+    assert begun == NOTEBOOKS[: tutorial.ROAD + 1]
