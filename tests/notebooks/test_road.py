@@ -124,8 +124,8 @@ def test_the_events_of_a_job_are_read_from_s3_as_well(result, connection, job):
 def test_6_checks_the_model_and_measures_it(road, project, result):
     found = model.read(result / "3DBall.nn")
     assert all(value in road[6] for _, value in found.facts)
-    score = evaluation.evaluate([found], project / "unity-volume").scores["3DBall"]
-    assert len(score.rewards) == 100
+    score = evaluation.evaluate([found], project / "unity-volume", episodes=50).scores["3DBall"]
+    assert len(score.rewards) == 50
     assert str(score) in road[6]
     with Image.open(result / "watch.gif") as gif:
         assert gif.n_frames == 100
