@@ -39,6 +39,16 @@ def list_notebooks() -> list[Path]:
     return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
+def copy_project(folder: Path) -> None:
+    """Lay out a folder in which notebooks can run as after a clone, without touching your own build and results."""
+    (folder / "notebooks" / "solutions").mkdir(parents=True)
+    for notebook in [*list_notebooks(), *(NOTEBOOKS / "solutions").glob("*.ipynb")]:
+        shutil.copy(notebook, folder / notebook.relative_to(ROOT))
+    (folder / "container").symlink_to(ROOT / "container")
+    (folder / "unity-volume").mkdir()
+    shutil.copy(ROOT / "unity-volume" / "README.md", folder / "unity-volume")
+
+
 def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> Path:
     """Execute a notebook and write it into a folder.
 

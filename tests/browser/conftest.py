@@ -14,7 +14,6 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 import sagemaker_local as embedded
-from common import ROOT
 from tools import tutorial
 
 HERE = Path(__file__).parent
@@ -31,9 +30,7 @@ def pytest_collection_modifyitems(items):
 def project(tmp_path_factory):
     """Give a folder as after a clone, with an embedded AWS of its own."""
     home = tmp_path_factory.mktemp("browser-project")
-    shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    (home / "container").symlink_to(ROOT / "container")
-    (home / "unity-volume").mkdir()
+    tutorial.copy_project(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_HOME", str(home / ".embedded"))
         patch.delenv("MPLBACKEND")  # a kernel chooses its own, which shows pictures
@@ -45,10 +42,11 @@ def project(tmp_path_factory):
 def site(project):
     """Run all notebooks in their order and write them as a site; give its folder."""
     notebooks = sorted((project / "notebooks").glob("*.ipynb"))
-    executed = [tutorial.execute(path, tutorial.SHORT.get(path.stem, {}), project / "executed") for path in notebooks]
+    for _ in tutorial.execute_all(notebooks, project / "executed", short=True):
+        pass
     from tools import gallery  # here, because this file is loaded for every run of the tests
 
-    return gallery.write(executed, project / "site").parent
+    return gallery.write(sorted((project / "executed").glob("*.ipynb")), project / "site").parent
 
 
 @pytest.fixture

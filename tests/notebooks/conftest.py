@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,11 +11,9 @@ import reward_curves as rewards
 import sagemaker_local as embedded
 import sample_env
 import training_image as image
-from common import ROOT
 from helpers import aws, volume
 from tools import tutorial
 
-SOLUTIONS = sorted((ROOT / "notebooks/solutions").glob("*.ipynb"))
 SHORT_SOLUTIONS: dict[int, dict] = {}
 """Number of a lesson -> parameters with which its solution takes seconds, as `tutorial.SHORT` has them for lessons."""
 SCRIPTED = Path(__file__).with_name("scripted_training.py")
@@ -26,12 +23,7 @@ SCRIPTED = Path(__file__).with_name("scripted_training.py")
 def project(tmp_path_factory):
     """Give a folder with notebooks/, container/ and an empty unity-volume/, as after a clone."""
     home = tmp_path_factory.mktemp("project")
-    (home / "notebooks/solutions").mkdir(parents=True)
-    for notebook in [*tutorial.list_notebooks(), *SOLUTIONS]:
-        shutil.copy(notebook, home / notebook.relative_to(ROOT))
-    (home / "container").symlink_to(ROOT / "container")
-    (home / "unity-volume").mkdir()
-    shutil.copy(ROOT / "unity-volume/README.md", home / "unity-volume")
+    tutorial.copy_project(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_HOME", str(home / ".embedded"))
         patch.delenv("MPLBACKEND")  # a kernel chooses its own, which shows pictures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import nbformat
 
-from common import ROOT
 from tools import tutorial
 from tools.benchmarks.comparison import Comparison, Measurements, Row
 from tools.benchmarks.upload import own_embedded
@@ -34,30 +32,21 @@ def comparisons(quick: bool = False) -> list[Comparison]:
 
 
 def run(number: int) -> Measurements:
-    """Execute every notebook once, in their order, with their own defaults; return all times in seconds."""
+    """Execute every notebook once, as `make tutorial` does; return all times in seconds."""
     times = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, own_embedded(Path(scratch) / "home"):
         project = Path(scratch) / "project"
-        copy_project(project)
+        tutorial.copy_project(project)
         start = time.monotonic()
-        for notebook in sorted((project / "notebooks").glob("[0-9]*.ipynb")):
-            name, begun = f"notebook {notebook.stem[:2]}", time.monotonic()
-            executed = tutorial.execute(notebook, {}, project / "executed")
-            times[name] = time.monotonic() - begun
-            cells = {f"{name}: {line}": seconds for line, seconds in cell_seconds(executed)}
+        notebooks = sorted((project / "notebooks").glob("[0-9]*.ipynb"))
+        for notebook, seconds in tutorial.execute_all(notebooks, project / "executed"):
+            name = f"notebook {notebook.stem[:2]}"
+            times[name] = seconds
+            cells = {f"{name}: {line}": taken for line, taken in cell_seconds(project / "executed" / notebook.name)}
             times[f"{name}: (kernel and papermill)"] = times[name] - sum(cells.values())
             times |= cells
         times["all"] = time.monotonic() - start
     return times
-
-
-def copy_project(project: Path) -> None:
-    """Lay out what the notebooks need beside them, as after a clone; the reader's own folders stay untouched."""
-    project.mkdir()
-    shutil.copytree(ROOT / "notebooks", project / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    (project / "container").symlink_to(ROOT / "container")
-    (project / "unity-volume").mkdir()
-    shutil.copy(ROOT / "unity-volume" / "README.md", project / "unity-volume")
 
 
 def cell_seconds(executed: Path) -> list[tuple[str, float]]:
