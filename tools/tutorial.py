@@ -102,7 +102,7 @@ def execute_all(notebooks: Sequence[Path], folder: Path, short: bool = False) ->
     Raises
     ------
     TutorialError
-        As `execute` does, once all that are running have ended. No other is started then.
+        As `execute` does. No other notebook is started then; those that are running go on to their end.
     """
     failed = threading.Event()
 
@@ -118,9 +118,12 @@ def execute_all(notebooks: Sequence[Path], folder: Path, short: bool = False) ->
         return notebook, time.monotonic() - begun
 
     yield from filter(None, map(run, notebooks[:ROAD]))
-    with ThreadPoolExecutor(min(cores_here(), 4)) as pool:
+    pool = ThreadPoolExecutor(min(cores_here(), 4))
+    try:
         running = [pool.submit(run, notebook) for notebook in notebooks[ROAD:]]
         yield from filter(None, (ended.result() for ended in as_completed(running)))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def write_site() -> Path:
@@ -161,6 +164,9 @@ def main() -> None:
             print(f"{notebook.stem}   {seconds:.0f} s", flush=True)
             if notebook.stem.startswith("05"):
                 result = max(RESULTS.glob("*/rewards.png"), key=lambda path: path.stat().st_mtime).parent
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        os._exit(130)  # without waiting for the notebooks; their kernels end with their parent
     except TutorialError as error:
         sys.exit(f"{error}\nWhat was run until then: {write_site()}")
     shutil.copy(result / "rewards.png", BUILD)
