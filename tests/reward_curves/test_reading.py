@@ -457,10 +457,10 @@ def test_read_adds_the_times_of_a_log_that_begins_later(run, event, tmp_path):
     ],
     ids=range(14),
 )
-def test_a_spoilt_record_is_named(tmp_path, spoilt):
+def test_a_damaged_record_is_named(tmp_path, spoilt):
     (tmp_path / "training.json").write_bytes(spoilt.encode("latin-1"))
     with pytest.raises(
-        rewards.RewardsError, match=r"Expected the record of a training in .*training\.json, but it can't"
+        rewards.RewardsError, match=r"Expected the record of a training in .*training\.json, but it cannot"
     ):
         rewards.read(tmp_path)
 
