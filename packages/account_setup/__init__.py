@@ -1,5 +1,6 @@
 """An AWS account for the notebooks: one CloudFormation stack that sets it up, and the deletion of everything."""
 
+from account_setup.leftovers import LeftoversError, delete, find
 from account_setup.settings import Settings, SetUpError
 from account_setup.stack import STACK, ChangeSet, delete_stack, explain, follow, make_request, wait_for_change_set
 from account_setup.template import TEMPLATE
@@ -8,10 +9,13 @@ __all__ = [
     "STACK",
     "TEMPLATE",
     "ChangeSet",
+    "LeftoversError",
     "SetUpError",
     "Settings",
+    "delete",
     "delete_stack",
     "explain",
+    "find",
     "follow",
     "make_request",
     "wait_for_change_set",

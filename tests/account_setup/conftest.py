@@ -1,8 +1,11 @@
 """An embedded AWS in which nothing was made yet."""
 
+import sys
+
 import pytest
 
 import sagemaker_local as embedded
+from common import ROOT
 from helpers import aws
 
 ACCOUNT = "123456789012"
@@ -12,7 +15,11 @@ ACCOUNT = "123456789012"
 def session(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_HOME", str(tmp_path_factory.mktemp("embedded")))
-        yield aws.open_embedded(embedded.start())
+        with pytest.MonkeyPatch.context() as for_the_server:
+            program = ROOT / "tests/sagemaker_local/program.py"
+            for_the_server.setenv("EMBEDDED_TRAIN_PROGRAM", f"{sys.executable} -S {program}")
+            embedded.start()
+        yield aws.open_embedded(embedded.find())
         embedded.stop()
 
 
@@ -41,6 +48,9 @@ def _list_account(session):
         ],
         "uploads": [
             each["Key"] for bucket in buckets for each in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+        ],
+        "jobs": [
+            each["TrainingJobName"] for each in session.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
         ],
         "roles": [each["RoleName"] for each in iam.list_roles()["Roles"]],
         "policies": [each["PolicyName"] for each in iam.list_policies(Scope="Local")["Policies"]],

@@ -18,7 +18,7 @@ EMPTY = {
     name: []
     for name in (
         *("buckets", "objects", "uploads", "roles", "policies", "repositories"),
-        *("images", "topics", "rules", "budgets", "stacks"),
+        *("images", "jobs", "topics", "rules", "budgets", "stacks"),
     )
 }
 WHOLE = Settings(keep_days=30, mail="me@example.com", budget_usd=20)

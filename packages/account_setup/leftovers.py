@@ -1,0 +1,484 @@
+"""What the project made in an account: found by tags, names and places, and deleted as far as the reader picks it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+import boto3
+import pandas as pd
+from botocore.exceptions import BotoCoreError, ClientError
+
+from account_setup.settings import SetUpError
+from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find_stack
+from common.aws_session import code
+from common.bar import make as make_bar
+from common.contract import CHANNEL
+from training_image import REPOSITORY
+from training_jobs import JOB_PREFIX, LOG_GROUP, checkpoints
+
+TAG, VALUE = "project", "mlagents"
+OURS = f"{JOB_PREFIX}-"
+PLACES = {"builds": f"{CHANNEL}/", "checkpoints": f"{checkpoints.PREFIX}/", "results": "training/"}
+"""Kind of objects -> where they lie in the bucket."""
+KINDS = {
+    "running": "jobs that run, and cost by the second: they are stopped, and save their model first",
+    **{kind: f"objects below {place}, with all their versions" for kind, place in PLACES.items()},
+    "uploads": "uploads that were never finished, invisible in the console's list of objects",
+    "images": f"images in the ECR repository {REPOSITORY}",
+    "logs": f"log streams in {LOG_GROUP}",
+    "records": "SageMaker's records of jobs that have ended, which cost nothing",
+    "bucket": "the bucket, where no stack owns it; must be empty",
+    "repository": "the ECR repository, where no stack owns it; must be empty",
+    "stack": "the stack with all that it made; its bucket and its repository must be empty",
+}
+"""What there is to be deleted, in the order in which it is."""
+USD_A_MONTH = {"builds": 0.023, "checkpoints": 0.023, "results": 0.023, "uploads": 0.023, "images": 0.10, "logs": 0.03}
+"""Price of a gigabyte a month in us-east-1, USD, by aws.amazon.com's pages on S3, ECR and CloudWatch, 2026-01."""
+RUNNING = ("InProgress", "Stopping")
+AT_ONCE = {"objects": 1_000, "images": 100}
+"""How many DeleteObjects and BatchDeleteImage take."""
+
+
+class LeftoversError(RuntimeError):
+    """Something cannot be deleted as asked; the message says what has been, and what to do."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that the project made.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    place : str
+        The bucket, the repository, the log group, or the kind of a job: where it is.
+    name : str
+        Its key, digest, stream or name.
+    version : str
+        Version of an object, or ID of an upload.
+    size : int
+        Bytes; 0 for what has none.
+    made : datetime
+    """
+
+    kind: str
+    place: str
+    name: str
+    version: str = ""
+    size: int = 0
+    made: datetime = field(default=datetime.fromtimestamp(0, timezone.utc), compare=False)
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What was found at one moment.
+
+    Attributes
+    ----------
+    items : tuple of Item
+    kept : tuple of str
+        What lies beside it and is not the project's.
+    bucket, stack : str
+        Where was looked.
+    stack_owns : tuple of str
+        Names of what is deleted with the stack.
+    """
+
+    items: tuple[Item, ...]
+    kept: tuple[str, ...] = ()
+    bucket: str = ""
+    stack: str = STACK
+    stack_owns: tuple[str, ...] = ()
+
+    def __getitem__(self, kind: str) -> tuple[Item, ...]:
+        return tuple(item for item in self.items if item.kind == kind)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each kind that there is: where, how many, megabytes, days since the oldest, USD a month."""
+        now, rows = datetime.now(timezone.utc), {}
+        for kind in KINDS:
+            if found := self[kind]:
+                size = sum(item.size for item in found)
+                rows[kind] = {
+                    "where": ", ".join(sorted({item.place for item in found})),
+                    "count": len(found),
+                    "MB": size / 1e6,
+                    "days": max(0, (now - min(item.made for item in found)).days),
+                    "USD a month": size / 1e9 * USD_A_MONTH.get(kind, 0.0),
+                }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["where", "count", "MB", "days", "USD a month"])
+
+    def __str__(self) -> str:
+        if not self.items:
+            return "Nothing of this project is left in the account."
+        return ", ".join(f"{len(self[kind])} {kind}" for kind in KINDS if self[kind])
+
+
+def is_ours(name: str, tags: Mapping[str, str]) -> bool:
+    """Return whether a job is the project's: by the beginning of its name, unless its tags name another project."""
+    return name.startswith(OURS) and tags.get(TAG, VALUE) == VALUE
+
+
+def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftovers:
+    """List what the project made in an account and a region.
+
+    Parameters
+    ----------
+    session : boto3.Session
+    bucket : str
+        Default: ``mlagents-<region>-<account>``. A bucket that the stack owns is looked at, too.
+    stack : str
+
+    Raises
+    ------
+    LeftoversError
+        If AWS does not let it be listed.
+    """
+    with explained(session, ()):
+        found = find_stack(session.client("cloudformation"), stack)
+        owned = _list_owned(session, stack) if found else {}
+        account = session.client("sts").get_caller_identity()["Account"]
+        default = f"mlagents-{session.region_name}-{account}"
+        names = dict.fromkeys([bucket or default, *owned.get("AWS::S3::Bucket", ())])
+        items, kept, others = [], [], set()
+        for item, ours in _list_jobs(session):
+            items += [item] if ours else []
+            others |= set() if ours else {item.name}
+        for name in names:
+            more, beside = _list_bucket(session, name, account)
+            items += more
+            kept += [f"s3://{name}/{key}" for key in beside]
+            if name in owned.get("AWS::S3::Bucket", ()) or not _has_bucket(session, name, account):
+                continue
+            if name == default or _bucket_tags(session, name, account).get(TAG) == VALUE:
+                items.append(Item("bucket", "S3", name))
+            else:
+                kept.append(f"s3://{name}")
+        items += _list_images(session, REPOSITORY in owned.get("AWS::ECR::Repository", ()))
+        items += [item for item in _list_streams(session) if item.name.partition("/")[0] not in others]
+    if found:
+        items.append(Item("stack", "CloudFormation", stack, made=found["CreationTime"]))
+    owns = tuple(name for named in owned.values() for name in named)
+    return Leftovers(tuple(items), tuple(kept + sorted(others)), bucket, stack, owns)
+
+
+def _list_owned(session: boto3.Session, stack: str) -> dict[str, list[str]]:
+    """Return the names of a stack's resources by their type."""
+    owned: dict[str, list[str]] = {}
+    pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+    for page in pages:
+        for each in page["StackResourceSummaries"]:
+            if each["ResourceStatus"] != "DELETE_COMPLETE":
+                owned.setdefault(each["ResourceType"], []).append(each.get("PhysicalResourceId", ""))
+    return owned
+
+
+def _list_jobs(session: boto3.Session) -> Iterator[tuple[Item, bool]]:
+    """Yield training jobs and tuning jobs of our prefix, and whether each is ours."""
+    for kind in ("HyperParameterTuningJob", "TrainingJob"):
+        named = [{"Name": f"{kind}Name", "Operator": "Contains", "Value": OURS}]
+        pages = session.client("sagemaker").get_paginator("search")
+        for page in pages.paginate(Resource=kind, SearchExpression={"Filters": named}):
+            for each in page["Results"]:
+                job = each[kind]
+                tags = {tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}
+                state = "running" if job[f"{kind}Status"] in RUNNING else "records"
+                item = Item(state, kind, job[f"{kind}Name"], made=job["CreationTime"])
+                if item.name.startswith(OURS):
+                    yield item, is_ours(item.name, tags)
+
+
+def _has_bucket(session: boto3.Session, bucket: str, account: str) -> bool:
+    try:
+        session.client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+    except ClientError as error:
+        if code(error) in ("404", "NoSuchBucket"):
+            return False
+        raise
+    return True
+
+
+def _bucket_tags(session: boto3.Session, bucket: str, account: str) -> dict[str, str]:
+    try:
+        told = session.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=account)
+    except ClientError as error:
+        if code(error) != "NoSuchTagSet":
+            raise
+        return {}
+    return {tag["Key"]: tag["Value"] for tag in told["TagSet"]}
+
+
+def _list_bucket(session: boto3.Session, bucket: str, account: str) -> tuple[list[Item], list[str]]:
+    """Return a bucket's objects, all their versions, and unfinished uploads; and what lies beside our places."""
+    s3 = session.client("s3")
+    owner = {"Bucket": bucket, "ExpectedBucketOwner": account}
+    items: list[Item] = []
+    try:
+        for kind, place in PLACES.items():
+            for page in s3.get_paginator("list_object_versions").paginate(Prefix=place, **owner):
+                for each in page.get("Versions", []) + page.get("DeleteMarkers", []):
+                    about = (each["Key"], each["VersionId"], each.get("Size", 0), each["LastModified"])
+                    items.append(Item(kind, bucket, *about))
+            for page in s3.get_paginator("list_multipart_uploads").paginate(Prefix=place, **owner):
+                for each in page.get("Uploads", ()):
+                    items.append(Item("uploads", bucket, each["Key"], each["UploadId"], 0, each["Initiated"]))
+        beside = set()
+        for page in s3.get_paginator("list_object_versions").paginate(Delimiter="/", **owner):
+            beside |= {each["Prefix"] for each in page.get("CommonPrefixes", ())}
+            beside |= {each["Key"] for each in page.get("Versions", []) + page.get("DeleteMarkers", [])}
+    except ClientError as error:
+        if code(error) != "NoSuchBucket":
+            raise
+        return [], []
+    return items, sorted(beside - set(PLACES.values()))
+
+
+def _list_images(session: boto3.Session, of_stack: bool) -> list[Item]:
+    ecr = session.client("ecr")
+    try:
+        found = ecr.describe_repositories(repositoryNames=[REPOSITORY])["repositories"][0]
+        items = [] if of_stack else [Item("repository", "ECR", REPOSITORY, made=found["createdAt"])]
+        for page in ecr.get_paginator("describe_images").paginate(repositoryName=REPOSITORY):
+            for each in page["imageDetails"]:
+                size, made = each.get("imageSizeInBytes", 0), each["imagePushedAt"]
+                items.append(Item("images", REPOSITORY, each["imageDigest"], "", size, made))
+    except ClientError as error:
+        if code(error) != "RepositoryNotFoundException":
+            raise
+        return []
+    return items
+
+
+def _list_streams(session: boto3.Session) -> Iterator[Item]:
+    pages = session.client("logs").get_paginator("describe_log_streams")
+    try:
+        for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=OURS):
+            for each in page["logStreams"]:
+                made = datetime.fromtimestamp(each["creationTime"] / 1000, timezone.utc)
+                yield Item("logs", LOG_GROUP, each["logStreamName"], "", each.get("storedBytes", 0), made)
+    except ClientError as error:
+        if code(error) != "ResourceNotFoundException":
+            raise
+
+
+def delete(
+    session: boto3.Session,
+    found: Leftovers,
+    kinds: Iterable[str],
+    *,
+    sure: bool = False,
+    poll_seconds: float = POLL_SECONDS,
+) -> str:
+    """Delete what was found, of the kinds that are named, and nothing else.
+
+    What is gone already counts as deleted, so a deletion that stopped half-way goes on when it is run again.
+
+    Parameters
+    ----------
+    session : boto3.Session
+    found : Leftovers
+        As `find` returned it, and as the reader saw it.
+    kinds : iterable of str
+        Of `KINDS`, in any order.
+    sure : bool
+        Without it nothing is deleted.
+    poll_seconds : float
+        Between two looks at jobs that are stopping and at the stack.
+
+    Returns
+    -------
+    str
+        What was deleted, or would be.
+
+    Raises
+    ------
+    LeftoversError
+        If a kind is unknown, what is named holds something that is not, or AWS refuses.
+    """
+    kinds = list(kinds)
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise LeftoversError(f"Expected kinds of {', '.join(KINDS)}, found {', '.join(map(repr, unknown))}.")
+    picked = {kind: found[kind] for kind in KINDS if kind in kinds and (found[kind] or found["running"])}
+    told = ", ".join(f"{len(items)} {kind}" for kind, items in picked.items() if items) or "nothing"
+    _require_possible(found, picked)
+    if not sure:
+        return f"Would delete {told}. Nothing was deleted: set sure = True."
+    done: list[str] = []
+    stopped: Leftovers | None = None
+    with explained(session, done):
+        for kind in picked:
+            if kind != "running" and "running" in picked and not stopped:  # what they wrote at their end is listed now
+                stopped = find(session, found.bucket, found.stack)
+            items = stopped[kind] if stopped else picked[kind]
+            if not items:
+                continue
+            with contextlib.closing(make_bar(desc=kind, total=len(items), unit="")) as bar:
+                for count in _DELETE[kind](session, items, poll_seconds):
+                    bar.update(count)
+            done.append(f"{len(items)} {kind}")
+    return f"Deleted {', '.join(done) or 'nothing'}."
+
+
+def _require_possible(found: Leftovers, picked: Mapping[str, tuple[Item, ...]]) -> None:
+    """Refuse to delete what holds, or is being written by, something that is not deleted with it."""
+    if found["running"] and "running" not in picked and set(picked) & {*PLACES, "uploads", "logs", "stack", "bucket"}:
+        names = ", ".join(item.name for item in found["running"])
+        raise LeftoversError(f'Expected no job to run that writes what is to be deleted, found {names}. Add "running".')
+    buckets = {item.name for item in picked.get("bucket", ())} | set(found.stack_owns if "stack" in picked else ())
+    if kept := [each for each in found.kept if "/" in each[5:] and each[5:].partition("/")[0] in buckets]:
+        raise LeftoversError(
+            f"Expected the bucket to hold nothing but this project's, found {', '.join(kept)}, which stays untouched, "
+            'and so does the bucket. Move it elsewhere first, or leave out "stack" and "bucket".'
+        )
+    inside = {item.kind for item in found.items if item.place in buckets}
+    if left := [kind for kind in KINDS if kind in inside - picked.keys()]:
+        raise LeftoversError(f"Expected the bucket to be empty by then, found {', '.join(left)} in it. Add them.")
+    repositories = {item.name for item in picked.get("repository", ())} | set(
+        found.stack_owns if "stack" in picked else ()
+    )
+    if REPOSITORY in repositories and found["images"] and "images" not in picked:
+        raise LeftoversError('Expected the repository to be empty by then, found images in it. Add "images".')
+
+
+def _chunks(items: tuple[Item, ...], size: int) -> Iterator[tuple[Item, ...]]:
+    for place in sorted({item.place for item in items}):
+        there = tuple(item for item in items if item.place == place)
+        for start in range(0, len(there), size):
+            yield there[start : start + size]
+
+
+def _stop(session: boto3.Session, items: tuple[Item, ...], poll_seconds: float) -> Iterator[int]:
+    sagemaker = session.client("sagemaker")
+    calls = {
+        "TrainingJob": (sagemaker.stop_training_job, sagemaker.describe_training_job),
+        "HyperParameterTuningJob": (
+            sagemaker.stop_hyper_parameter_tuning_job,
+            sagemaker.describe_hyper_parameter_tuning_job,
+        ),
+    }
+    for item in items:
+        with _gone("ResourceNotFound", "ValidationException"):  # it has ended by itself
+            calls[item.place][0](**{f"{item.place}Name": item.name})
+    for item in items:
+        with _gone("ResourceNotFound", "ValidationException"):
+            while calls[item.place][1](**{f"{item.place}Name": item.name})[f"{item.place}Status"] in RUNNING:
+                time.sleep(poll_seconds)
+        yield 1
+
+
+def _delete_objects(session: boto3.Session, items: tuple[Item, ...], _: float) -> Iterator[int]:
+    s3 = session.client("s3")
+    account = session.client("sts").get_caller_identity()["Account"]
+    for chunk in _chunks(items, AT_ONCE["objects"]):
+        objects = [{"Key": item.name, "VersionId": item.version} for item in chunk]
+        with _gone("NoSuchBucket"):
+            told = s3.delete_objects(
+                Bucket=chunk[0].place, ExpectedBucketOwner=account, Delete={"Objects": objects, "Quiet": True}
+            )
+            if errors := told.get("Errors"):
+                first = errors[0]
+                why = first.get("Message") or first["Code"]
+                raise LeftoversError(
+                    f"S3 keeps {len(errors)} of {len(chunk)} objects, such as s3://{chunk[0].place}/{first['Key']}: "
+                    f"{why}. Where a policy or a lock keeps them, lift it."
+                )
+        yield len(chunk)
+
+
+def _abort_uploads(session: boto3.Session, items: tuple[Item, ...], _: float) -> Iterator[int]:
+    account = session.client("sts").get_caller_identity()["Account"]
+    for item in items:
+        about = {"Bucket": item.place, "Key": item.name, "UploadId": item.version, "ExpectedBucketOwner": account}
+        with _gone("NoSuchUpload", "NoSuchBucket"):
+            session.client("s3").abort_multipart_upload(**about)
+        yield 1
+
+
+def _delete_images(session: boto3.Session, items: tuple[Item, ...], _: float) -> Iterator[int]:
+    for chunk in _chunks(items, AT_ONCE["images"]):
+        digests = [{"imageDigest": item.name} for item in chunk]
+        with _gone("RepositoryNotFoundException"):
+            told = session.client("ecr").batch_delete_image(repositoryName=chunk[0].place, imageIds=digests)
+            failures = [each for each in told.get("failures", ()) if each["failureCode"] != "ImageNotFound"]
+            if failures:
+                raise LeftoversError(f"ECR keeps an image: {failures[0].get('failureReason', '')}. Run this again.")
+        yield len(chunk)
+
+
+def _delete_streams(session: boto3.Session, items: tuple[Item, ...], _: float) -> Iterator[int]:
+    for item in items:
+        with _gone("ResourceNotFoundException"):
+            session.client("logs").delete_log_stream(logGroupName=item.place, logStreamName=item.name)
+        yield 1
+
+
+def _delete_records(session: boto3.Session, items: tuple[Item, ...], _: float) -> Iterator[int]:
+    sagemaker = session.client("sagemaker")
+    for item in items:
+        with _gone("ResourceNotFound", "ValidationException"):
+            if item.place == "TrainingJob":
+                sagemaker.delete_training_job(TrainingJobName=item.name)
+            else:
+                sagemaker.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=item.name)
+        yield 1
+
+
+def _delete_bucket(session: boto3.Session, items: tuple[Item, ...], _: float) -> Iterator[int]:
+    account = session.client("sts").get_caller_identity()["Account"]
+    for item in items:
+        with _gone("NoSuchBucket"):
+            session.client("s3").delete_bucket(Bucket=item.name, ExpectedBucketOwner=account)
+        yield 1
+
+
+def _delete_repository(session: boto3.Session, items: tuple[Item, ...], _: float) -> Iterator[int]:
+    for item in items:
+        with _gone("RepositoryNotFoundException"):
+            session.client("ecr").delete_repository(repositoryName=item.name)
+        yield 1
+
+
+def _delete_stack(session: boto3.Session, items: tuple[Item, ...], poll_seconds: float) -> Iterator[int]:
+    for item in items:
+        delete_stack(session.client("cloudformation"), item.name, poll_seconds)
+        yield 1
+
+
+_DELETE: dict[str, Callable[[boto3.Session, tuple[Item, ...], float], Iterator[int]]] = {
+    "running": _stop,
+    **dict.fromkeys(PLACES, _delete_objects),
+    "uploads": _abort_uploads,
+    "images": _delete_images,
+    "logs": _delete_streams,
+    "records": _delete_records,
+    "bucket": _delete_bucket,
+    "repository": _delete_repository,
+    "stack": _delete_stack,
+}
+
+
+@contextlib.contextmanager
+def _gone(*codes: str) -> Iterator[None]:
+    """Pass over errors that say that what was to be deleted is gone."""
+    try:
+        yield
+    except ClientError as error:
+        if code(error) not in codes:
+            raise
+
+
+@contextlib.contextmanager
+def explained(session: boto3.Session, done: Iterable[str]) -> Iterator[None]:
+    """Turn errors into a `LeftoversError` that says what has been deleted until then."""
+    try:
+        yield
+    except (BotoCoreError, ClientError, SetUpError, LeftoversError) as error:
+        why = explain(session.client("sts"), error) if isinstance(error, (BotoCoreError, ClientError)) else str(error)
+        deleted = f" Deleted until then: {', '.join(done)}." if list(done) else ""
+        raise LeftoversError(f"{why}{deleted} What is deleted stays deleted; running this again goes on.") from error

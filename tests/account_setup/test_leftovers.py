@@ -1,0 +1,290 @@
+"""Everything of the project is found and deleted, and nothing else, whatever it is called."""
+
+from datetime import datetime, timedelta, timezone
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from account_setup import (
+    LeftoversError,
+    Settings,
+    delete,
+    find,
+    follow,
+    leftovers,
+    make_request,
+    wait_for_change_set,
+)
+from account_setup.leftovers import KINDS, Item, Leftovers
+from training_jobs import LOG_GROUP
+
+BUCKET = "mlagents-us-east-1-123456789012"
+OBJECTS = {
+    "unity-volume/0123456789abcdef/3DBall.x86_64": "builds",
+    "unity-volume/0123456789abcdef/SHA256SUMS": "builds",
+    "checkpoints/20260101-120000-abcd/models/checkpoint": "checkpoints",
+    "training/mlagents-1/output/output.tar.gz": "results",
+}
+WHOLE = Settings(keep_days=30, mail="me@example.com", budget_usd=20)
+
+
+@pytest.fixture
+def account(session):
+    """Set the account up, and delete everything at the end."""
+    cloudformation = session.client("cloudformation")
+    made = cloudformation.create_change_set(**make_request(session, WHOLE))
+    cloudformation.execute_change_set(ChangeSetName=wait_for_change_set(cloudformation, made["Id"], 0.01).name)
+    follow(cloudformation, poll_seconds=0.01)
+    yield session
+    found = find(session)
+    delete(session, found, KINDS, sure=True, poll_seconds=0.05)
+
+
+def train(session, name, do="model trained", tags=()):
+    """Have a job run as a notebook would."""
+    session.client("sagemaker").create_training_job(
+        TrainingJobName=name,
+        RoleArn="arn:aws:iam::123456789012:role/mlagents-training",
+        AlgorithmSpecification={"TrainingImage": "trainer:test", "TrainingInputMode": "File"},
+        OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/training"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+        HyperParameters={"do": do},
+        Tags=[{"Key": key, "Value": value} for key, value in dict(tags).items()],
+    )
+
+
+def upload(session):
+    s3 = session.client("s3")
+    for key in OBJECTS:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"x" * 1000)
+    s3.create_multipart_upload(Bucket=BUCKET, Key="unity-volume/0123456789abcdef/large")
+
+
+def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_account):
+    before = list_account(session)
+    cloudformation = session.client("cloudformation")
+    made = cloudformation.create_change_set(**make_request(session, WHOLE))
+    cloudformation.execute_change_set(ChangeSetName=made["Id"])
+    follow(cloudformation, poll_seconds=0.01)
+    upload(session)
+    s3 = session.client("s3")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=BUCKET, Key="checkpoints/again", Body=b"first")
+    s3.put_object(Bucket=BUCKET, Key="checkpoints/again", Body=b"second")
+    s3.delete_object(Bucket=BUCKET, Key="checkpoints/again")
+    train(session, "mlagents-1", tags={"project": "mlagents"})
+    train(session, "mlagents-2", do="term;model trained;wait")
+    session.client("sagemaker").get_waiter("training_job_completed_or_stopped").wait(
+        TrainingJobName="mlagents-1", WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+    )
+    found = find(session)
+    assert found.kept == ()
+    assert {kind: len(found[kind]) for kind in KINDS if found[kind]} == {
+        "running": 1,
+        "builds": 2,
+        "checkpoints": 4,  # one, two versions of another, and the mark that it was deleted
+        "results": 2,  # the job's model beside the archive above
+        "uploads": 1,
+        "logs": len(found["logs"]),
+        "records": 1,
+        "stack": 1,
+    }
+    assert {item.name.partition("/")[0] for item in found["logs"]} <= {"mlagents-1", "mlagents-2"}
+    table = found.table
+    assert list(table.index) == [kind for kind in KINDS if found[kind]]
+    assert table.loc["builds"].to_dict() == {
+        "where": BUCKET,
+        "count": 2,
+        "MB": 0.002,
+        "days": 0,
+        "USD a month": pytest.approx(2000 / 1e9 * 0.023),
+    }
+    told = delete(session, found, KINDS, poll_seconds=0.05)
+    assert told.startswith("Would delete 1 running, 2 builds, 4 checkpoints, 2 results, 1 uploads, ")
+    assert told.endswith(" 1 records, 1 stack. Nothing was deleted: set sure = True.")
+    assert [item.name for item in find(session).items] == [item.name for item in found.items]
+    told = delete(session, found, KINDS, sure=True, poll_seconds=0.05)
+    assert told.startswith("Deleted 1 running, 2 builds, 4 checkpoints, ")
+    assert told.endswith(" 2 records, 1 stack.")
+    assert str(find(session)) == "Nothing of this project is left in the account."
+    assert list_account(session) == before
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (
+            ["stack"],
+            "Expected the bucket to be empty by then, found builds, checkpoints, results, uploads in it. Add them.",
+        ),
+        (["all"], f"Expected kinds of {', '.join(KINDS)}, found 'all'."),
+    ],
+)
+def test_what_cannot_be_deleted_so_is_refused_before_anything_is(account, kinds, message):
+    upload(account)
+    found = find(account)
+    with pytest.raises(LeftoversError) as error:
+        delete(account, found, kinds, sure=True)
+    assert str(error.value) == message
+    assert find(account).items == found.items
+
+
+def test_objects_of_a_running_job_are_kept_until_it_is_stopped():
+    running = Item("running", "TrainingJob", "mlagents-1")
+    found = Leftovers((running, Item("results", BUCKET, "training/x")))
+    with pytest.raises(LeftoversError) as error:
+        delete(None, found, ["results"], sure=True)
+    assert str(error.value) == (
+        'Expected no job to run that writes what is to be deleted, found mlagents-1. Add "running".'
+    )
+
+
+def test_foreign_objects_keep_the_bucket(account):
+    upload(account)
+    account.client("s3").put_object(Bucket=BUCKET, Key="unity-volumes/mine", Body=b"x")
+    found = find(account)
+    assert found.kept == (f"s3://{BUCKET}/unity-volumes/",)
+    with pytest.raises(LeftoversError) as error:
+        delete(account, found, KINDS, sure=True)
+    assert str(error.value) == (
+        f"Expected the bucket to hold nothing but this project's, found s3://{BUCKET}/unity-volumes/, which stays "
+        'untouched, and so does the bucket. Move it elsewhere first, or leave out "stack" and "bucket".'
+    )
+    assert delete(account, found, ["builds", "checkpoints"], sure=True) == "Deleted 2 builds, 1 checkpoints."
+    account.client("s3").delete_object(Bucket=BUCKET, Key="unity-volumes/mine")
+
+
+def test_a_deletion_that_stops_half_way_goes_on(account):
+    upload(account)
+    found = find(account)
+    refused = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    account.events.register(
+        "before-call.s3.AbortMultipartUpload", lambda **_: (AWSResponse("", 403, {}, None), refused), unique_id="refuse"
+    )
+    kinds = ["builds", "results", "uploads"]
+    with pytest.raises(LeftoversError) as error:
+        delete(account, found, kinds, sure=True)
+    account.events.unregister("before-call.s3.AbortMultipartUpload", unique_id="refuse")
+    assert str(error.value) == (
+        "Expected to be allowed to call AbortMultipartUpload, found that AWS refuses. An error occurred (AccessDenied) when "
+        "calling the AbortMultipartUpload operation: no. Deleted until then: 2 builds, 1 results. What is deleted stays "
+        "deleted; running this again goes on."
+    )
+    assert delete(account, found, kinds, sure=True) == "Deleted 2 builds, 1 results, 1 uploads."  # some were gone
+    assert [item.kind for item in find(account).items] == ["checkpoints", "stack"]
+
+
+NEAR = st.sampled_from(["unity-volume", "checkpoints", "training", "mlagents-1", "mlagents", "project"])
+AROUND = st.text("abAB-_./1 ", max_size=4)
+NAMES = st.builds(lambda *parts: "".join(parts), AROUND, NEAR, AROUND)
+
+
+def is_key(name):
+    return not (
+        {"", ".", ".."} & set(name.split("/")[:-1]) or name.split("/")[-1] in (".", "..") or name.startswith("/")
+    )
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(keys=st.lists(NAMES.filter(is_key), min_size=1, max_size=4, unique=True))
+def test_no_foreign_object_is_touched(account, keys):
+    """Those below our places are ours, whoever put them there."""
+    s3 = account.client("s3")
+    ours = {*OBJECTS, *(key for key in keys if key.startswith(("unity-volume/", "checkpoints/", "training/")))}
+    foreign = set(keys) - ours
+    for key in {*ours, *foreign}:
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
+    uploads = {key: s3.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"] for key in foreign}
+    found = find(account)
+    kinds = ["builds", "checkpoints", "results", "uploads"]
+    assert {item.name for item in found.items if item.kind in kinds} == ours
+    delete(account, found, kinds, sure=True)
+    left = {each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
+    open_still = {each["Key"] for each in s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])}
+    assert (left, open_still) == (foreign, foreign)
+    for key in foreign:
+        s3.delete_object(Bucket=BUCKET, Key=key)
+        s3.abort_multipart_upload(Bucket=BUCKET, Key=key, UploadId=uploads[key])
+
+
+@given(name=NAMES | st.builds("mlagents-{}".format, AROUND), project=st.none() | NAMES | st.just("mlagents"))
+def test_a_job_is_ours_by_name_and_tag(name, project):
+    tags = {} if project is None else {"project": project}
+    assert leftovers.is_ours(name, tags) == (name[:9] == "mlagents-" and project in (None, "mlagents"))
+
+
+def test_jobs_and_logs_of_others_stay(account):
+    train(account, "mlagents-other", tags={"project": "another"})
+    train(account, "my-mlagents-1")
+    for name in ("mlagents-other", "my-mlagents-1"):
+        account.client("sagemaker").get_waiter("training_job_completed_or_stopped").wait(
+            TrainingJobName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+        )
+    logs = account.client("logs")
+    for stream in ("mlagents-1/algo-1-1", "mlagents/algo", "Mlagents-1/algo", "mlagents-other/more"):
+        logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+    found = find(account)
+    assert [item.name for item in found["logs"]] == ["mlagents-1/algo-1-1"]
+    assert (found["records"], found.kept) == ((), ("mlagents-other",))
+    delete(account, found, ["logs", "records"], sure=True)
+    names = {each["logStreamName"] for each in logs.describe_log_streams(logGroupName=LOG_GROUP)["logStreams"]}
+    assert "mlagents-1/algo-1-1" not in names
+    assert names >= {"mlagents/algo", "Mlagents-1/algo", "mlagents-other/more"}
+    for name in ("mlagents-other", "my-mlagents-1"):
+        account.client("sagemaker").delete_training_job(TrainingJobName=name)
+    logs.delete_log_group(logGroupName=LOG_GROUP)
+
+
+def test_a_bucket_of_the_readers_own_stays(session):
+    s3 = session.client("s3")
+    s3.create_bucket(Bucket="readers-own")
+    s3.put_object(Bucket="readers-own", Key="training/mlagents-1/output/model.tar.gz", Body=b"x")
+    found = find(session, "readers-own")
+    assert found.kept == ("s3://readers-own",)
+    assert delete(session, found, KINDS, sure=True) == "Deleted 1 results."
+    assert find(session, "readers-own") == Leftovers((), ("s3://readers-own",), "readers-own")
+    s3.delete_bucket(Bucket="readers-own")
+
+
+def test_images_are_deleted_by_their_digests():
+    """ECR's own words, since pushing takes an engine."""
+    ecr = boto3.client("ecr")
+    session = type("Session", (), {"client": lambda self, service: ecr})()
+    now = datetime.now(timezone.utc)
+    digests = [f"sha256:{number:064x}" for number in range(101)]
+    details = [{"imageDigest": digest, "imageSizeInBytes": 10**9, "imagePushedAt": now} for digest in digests]
+    with Stubber(ecr) as stub:
+        named = {"repositoryName": "mlagents-0.11.0"}
+        repository = {**named, "createdAt": now - timedelta(days=3)}
+        stub.add_response(
+            "describe_repositories", {"repositories": [repository]}, {"repositoryNames": [*named.values()]}
+        )
+        stub.add_response("describe_images", {"imageDetails": details}, named)
+        found = Leftovers(tuple(leftovers._list_images(session, of_stack=True)))
+        for start, end in ((0, 100), (100, 101)):
+            ids = [{"imageDigest": digest} for digest in digests[start:end]]
+            stub.add_response("batch_delete_image", {}, {**named, "imageIds": ids})
+        assert sum(leftovers._delete_images(session, found["images"], 0)) == 101
+        failure = {"imageId": ids[0], "failureCode": "ImageReferencedByManifestList", "failureReason": "referenced"}
+        stub.add_response("batch_delete_image", {"failures": [failure]})
+        with pytest.raises(LeftoversError, match=r"^ECR keeps an image: referenced\. Run this again\.$"):
+            list(leftovers._delete_images(session, found["images"][:1], 0))
+    assert found.table.loc["images", "USD a month"] == pytest.approx(10.1)
+
+
+def test_what_aws_does_not_let_be_listed_is_said(session):
+    refused = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    session.events.register(
+        "before-call.sagemaker.Search", lambda **_: (AWSResponse("", 403, {}, None), refused), unique_id="refuse"
+    )
+    with pytest.raises(LeftoversError, match="^Expected to be allowed to call Search, found that AWS refuses"):
+        find(session)
+    session.events.unregister("before-call.sagemaker.Search", unique_id="refuse")
+    with pytest.raises(ClientError):
+        session.client("s3").head_bucket(Bucket=BUCKET)
