@@ -1,6 +1,7 @@
 """Settings for all rooms. No test can reach an AWS account, and none uses the reader's own embedded AWS."""
 
 import contextlib
+import fcntl
 import itertools
 import os
 import subprocess
@@ -94,13 +95,23 @@ def connection(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def export_policies():
-    """Give a function that lets ML-Agents export policies into a folder, see `policy_files/policies.py`."""
+def export_policies(tmp_path_factory):
+    """Give a function that lets ML-Agents export policies, see `policy_files/policies.py`, and returns their folder.
 
-    def export(folder, *kinds):
-        command = [trainer_env.find().python, TESTS / "policy_files" / "policies.py", folder, *kinds]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr
+    Workers share what one of them exported, because each export takes seconds of processor time.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def export(*kinds):
+        folder = root / f"policies-{'-'.join(kinds)}"
+        with (root / f"{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "complete").exists():
+                command = [trainer_env.find().python, TESTS / "policy_files" / "policies.py", folder, *kinds]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+                assert done.returncode == 0, done.stderr
+                (folder / "complete").touch()
         return folder
 
     return export

@@ -4,14 +4,14 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, export_policies):
+def exported(export_policies):
     """Give a folder with models of the kinds that are used most."""
-    return export_policies(tmp_path_factory.mktemp("policies"), "ppo_continuous", "ppo_discrete", "sac_continuous")
+    return export_policies("ppo_continuous", "ppo_discrete", "sac_continuous")
 
 
 @pytest.fixture(scope="session")
-def exported_too(tmp_path_factory, export_policies):
+def exported_too(export_policies):
     """Give a folder with models of all other kinds."""
     kinds = ["ppo_one_branch", "sac_discrete", "bc_continuous", "bc_discrete", "ppo_cameras", "ppo_nature_cnn"]
     kinds += ["ppo_resnet", "ppo_recurrent", "ppo_recurrent_discrete"]
-    return export_policies(tmp_path_factory.mktemp("policies"), *kinds)
+    return export_policies(*kinds)
