@@ -1,5 +1,6 @@
 """The sample's player as a process, with stock ML-Agents or a script on the other end."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -250,7 +251,9 @@ def test_mlagents_learn_trains_with_it(trainer_python, executable, environment, 
         " normalize: true, num_epoch: 1, num_layers: 1, time_horizon: 16, sequence_length: 8, summary_freq: 30,"
         " use_recurrent: false, vis_encode_type: simple, reward_signals: {extrinsic: {strength: 1.0, gamma: 0.99}}}"
     )
-    port = 20000 + int(np.random.RandomState().randint(10000))
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        port = listener.getsockname()[1]
     command = [trainer_python.with_name("mlagents-learn"), config, "--env", executable, "--train", "--run-id", "test"]
     command += ["--seed", "1", "--no-graphics", "--base-port", str(port), "--env-args", "-logFile", "Player.log"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250)
