@@ -78,7 +78,7 @@ test-compat: setup  ## run the container's tests in the compat flavour of the tr
 	@TRAINER_HOME=$(CURDIR)/.trainer-compat $(BIN)/pytest -n 2 --dist loadfile -m "not docker and not slow" tests/container
 
 .PHONY: faults
-faults: setup  ## break trainings and configs in every known way; prints what came out and how soon (takes long)
+faults: setup  ## break trainings and configs in every known way; prints what came out and how soon (some 10 minutes)
 	@$(BIN)/pytest -n 2 -m slow tests/container tests/mlagents_check/trainer_config
 
 .PHONY: bench
