@@ -98,7 +98,8 @@ class Store:
             logging.exception("S3: moto can't answer %s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             text = f"The embedded AWS does not emulate s3:{environ['REQUEST_METHOD']} in the form that was sent."
             status, headers, content = "501 Error", XML, _refuse("NotImplemented", text)
-        start_response(status, [*headers.items(), ("Content-Length", str(len(content)))])
+        # The response to HEAD has no body, and the length of the object.
+        start_response(status, list({"Content-Length": str(len(content)), **headers}.items()))
         return [content]
 
     def _answer(self, environ: dict[str, Any]) -> tuple[str, Mapping[str, str], bytes]:
@@ -128,7 +129,8 @@ class Store:
                     self._undo(environ, bucket, keys)
                     text = f"The embedded AWS could not keep this on disk: {error}. Free some space, and send it again."
                     return "500 Error", XML, _refuse("InternalError", text)
-        return status, {name: value for name, value in headers.items() if name != "Content-Length"}, content
+        kept = environ["REQUEST_METHOD"] == "HEAD"
+        return status, {name: value for name, value in headers.items() if kept or name != "Content-Length"}, content
 
     def _stripes(self, environ: dict[str, Any], bucket: str, key: str) -> list[int]:
         """Give the locks of a request, in one order for all: those of its objects, or all if it is about a bucket."""
