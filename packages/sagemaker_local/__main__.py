@@ -8,7 +8,7 @@ import sagemaker_local as embedded
 
 
 def main() -> str | None:
-    """Do what the command line says; give an error message or None."""
+    """Do what the command line says; return an error message or None."""
     parser = argparse.ArgumentParser(prog="python -m sagemaker_local", description="The embedded AWS.")
     parser.add_argument("command", choices=("start", "stop", "status", "run"))
     parser.add_argument("program", nargs=argparse.REMAINDER, help="for run: a program and its arguments")

@@ -1,4 +1,4 @@
-"""The embedded AWS as a WSGI application: who answers which request."""
+"""The embedded AWS as a WSGI application: routes each request to what answers it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sagemaker_local.tuning.api import TuningApi
 from sagemaker_local.tuning.jobs import TuningJobs
 
 OWN = "/embedded/"
-"""Paths of the embedded AWS's own: what a reader can do here and nowhere else."""
+"""Prefix of paths that AWS does not have."""
 
 MOST_DRAINED = 1 << 20
 """Bytes of a refused request's body that are read before the response is sent."""
@@ -64,7 +64,8 @@ class App:
         }
         self.cloudformation = CloudFormation(home / "cloudformation", jobs.client)
         jobs.notify = Notifier(home / "mail", self.journals["events"].file, jobs.client).notify
-        self.sagemaker = (TrainingApi(jobs), TuningApi(tunings), ResourceApi(jobs, tunings))
+        self.job_calls = {**TrainingApi(jobs).calls, **TuningApi(tunings).calls}
+        self.resources = ResourceApi(jobs, tunings)
         self.throttle = limits.read_throttle()
         JobMetrics.jobs = jobs
 
@@ -134,9 +135,11 @@ class App:
         call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
         try:
             request = json.loads(take_body(environ) or b"{}")
-            for api in self.sagemaker:
-                if isinstance(request, dict) and api.knows(call, request):
-                    return _send_json(start_response, 200, api.calls[call](check(call, request), region))
+            answer = self.job_calls.get(call)
+            if isinstance(request, dict) and self.resources.knows(call, request):
+                answer = self.resources.calls[call]
+            if answer:
+                return _send_json(start_response, 200, answer(check(call, request), region))
             if call and not moto_knows(call):
                 raise not_emulated(f"sagemaker:{call}")
             if call:
@@ -167,7 +170,7 @@ class App:
             return _send_error(start_response, not_emulated(name_call(environ, b"", "ecr"), error))
 
     def _give_logs(self, environ: dict[str, Any], region: str) -> None:
-        """See to it that moto knows the logs that a request asks for, and those of a prefix."""
+        """Make sure that moto knows the logs that a request asks for, and those of a prefix."""
         call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
         if call.startswith(READS_LOGS):
             self.jobs.show_streams(region)
@@ -204,7 +207,7 @@ def _age_group(call: str, request: dict[str, Any], region: str, when: float) -> 
 
 
 def moto_knows(call: str) -> bool:
-    """Say whether moto answers this call of SageMaker's."""
+    """Return whether moto implements this SageMaker call."""
     from moto.sagemaker.responses import SageMakerResponse  # here, so that the embedded AWS starts without it
 
     return hasattr(SageMakerResponse, xform_name(call))
@@ -287,7 +290,7 @@ def send_refusal(environ: dict[str, Any], start_response: Any, service: str, err
 
 
 def is_form(environ: dict[str, Any]) -> bool:
-    """Say whether a request is a form, as those of IAM and STS are."""
+    """Return whether a request is a form, as those of IAM and STS are."""
     return environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
 
 

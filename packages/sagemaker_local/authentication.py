@@ -1,4 +1,4 @@
-"""Who may call the embedded AWS: whoever signs with its keys, from a program and not from a web page.
+"""Authentication: a request must be signed with the folder's keys, and must not come from a web page.
 
 Everything that runs on this machine can reach a port of it: other users, and each page that a browser shows. A page
 can send whatever it likes without seeing the response. So a request needs a valid signature (AWS's Signature V4),
@@ -57,15 +57,7 @@ EMPTY = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True)
 class Caller:
-    """Who signed a request, and for what.
-
-    Attributes
-    ----------
-    service, region
-        As the signature names them.
-    internal
-        Whether it is the server itself.
-    """
+    """Who signed a request: the service and region that the signature names, and whether it is the server itself."""
 
     service: str
     region: str
@@ -86,29 +78,16 @@ class Signature:
 
 
 class Authenticator:
-    """Lets requests in.
-
-    Parameters
-    ----------
-    host
-        Host and port, as requests must name them.
-    keys
-        The keys of the folder.
-    own
-        Those of the server's own clients.
-    """
+    """Admits requests that name `host` (with its port) and are signed with `keys`, or with the server's `own`."""
 
     def __init__(self, host: str, keys: Keys, own: Keys):
         self.host, self.own = host, own
         self.keys = {one.access: one for one in (keys, own)}
 
     def admit(self, environ: dict[str, Any]) -> Caller:
-        """Check a request, and leave its body to be read once more.
+        """Authenticate a request, and leave its body readable.
 
-        Raises
-        ------
-        AwsError
-            If it is refused; its code is AWS's own where AWS has one.
+        Raise `AwsError` if it is refused; its code is AWS's own where AWS has one.
         """
         self._refuse_pages(environ)
         raw = urlsplit(environ["RAW_URI"])
@@ -132,7 +111,7 @@ class Authenticator:
         return caller
 
     def _refuse_pages(self, environ: dict[str, Any]) -> None:
-        """Refuse what a browser sends for a page, and what is not addressed to this server by its one name."""
+        """Refuse requests of web pages, and those that name another host."""
         raw = environ["RAW_URI"]
         if not raw.startswith("/") or raw.startswith("//") or not raw.isascii():
             raise AwsError("InvalidURI", "Expected a path that begins with one slash.", 400)
@@ -222,7 +201,7 @@ def mismatch() -> AwsError:
 
 
 def compare(expected: str, signature: Signature) -> None:
-    """Refuse a signature that is not the expected one, in a time that tells nothing of where they differ."""
+    """Refuse a signature that is not the expected one; compare in constant time."""
     if not hmac.compare_digest(expected.encode(), signature.value.encode()):
         raise mismatch()
 
@@ -230,10 +209,7 @@ def compare(expected: str, signature: Signature) -> None:
 def check_time(sent: str, day: str, expires: str | None = None) -> None:
     """Refuse a request that was signed too long ago, or later than now; a presigned URL says itself how long it lasts.
 
-    Raises
-    ------
-    AwsError
-        RequestTimeTooSkewed, or AccessDenied for a URL.
+    Raise `AwsError`: RequestTimeTooSkewed, or AccessDenied for a URL.
     """
     try:
         seconds = datetime.strptime(sent, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc).timestamp()
@@ -266,7 +242,7 @@ def headers_of(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def require_signed(environ: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Refuse a request with a header that matters and is not signed: it may be another's."""
+    """Refuse a request with an unsigned ``host`` or ``x-amz-*`` header."""
     signed = {name.replace("_", "-") for name in names}  # WSGI can't tell the two apart
     present = ["host", *(name for name, _ in headers_of(environ) if name.startswith("x-amz-"))]
     if missing := [name for name in present if name not in signed]:
@@ -315,7 +291,7 @@ def sign(keys: Keys, signature: Signature, text: str) -> str:
 
 
 def take_body(environ: dict[str, Any], most: int | None = None) -> bytes:
-    """Read the body, and leave it to be read again."""
+    """Return the body, and leave it readable."""
     length = environ.get("CONTENT_LENGTH") or "0"
     if not re.fullmatch(r"\d{1,15}", length):
         raise AwsError("InvalidArgument", "Expected Content-Length to be a number.", 400)
@@ -332,10 +308,7 @@ def take_body(environ: dict[str, Any], most: int | None = None) -> bytes:
 def check_content(environ: dict[str, Any], content: str, keys: Keys, signature: Signature) -> None:
     """Refuse a body that is not what was signed.
 
-    Raises
-    ------
-    AwsError
-        XAmzContentSHA256Mismatch, or SignatureDoesNotMatch for a chunk.
+    Raise `AwsError`: XAmzContentSHA256Mismatch, or SignatureDoesNotMatch for a chunk.
     """
     body = take_body(environ)
     if content.removesuffix(TRAILER) == STREAMING:
@@ -381,10 +354,7 @@ def check_chunks(body: bytes, keys: Keys, signature: Signature, trailer: bool) -
 def check_names(environ: dict[str, Any], query: str) -> None:
     """Refuse names of buckets, objects and parameters that mean something else to a file system.
 
-    Raises
-    ------
-    AwsError
-        InvalidBucketName, InvalidURI or InvalidArgument.
+    Raise `AwsError`: InvalidBucketName, InvalidURI or InvalidArgument.
     """
     check_place(environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"))
     if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
@@ -397,7 +367,7 @@ def check_names(environ: dict[str, Any], query: str) -> None:
 
 
 def check_place(path: str) -> None:
-    """Refuse a path whose bucket or key is no name."""
+    """Refuse a path with an invalid bucket or key."""
     bucket, _, key = path.removeprefix("/").partition("/")
     if bucket and not BUCKET.fullmatch(bucket):
         raise AwsError("InvalidBucketName", "The specified bucket is not valid.", 400)

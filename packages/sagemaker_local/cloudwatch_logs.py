@@ -51,7 +51,7 @@ def make_stream(logs: BaseClient, stream: str) -> None:
 
 
 def _ignore(code: str, call: Callable[..., Any], **request: str) -> None:
-    """Make a call unless it is refused with `code`.
+    """Make a call, and ignore an error with `code`.
 
     The code is compared, not the class: botocore makes a client's `exceptions` on first use and without a lock, so
     the class that one thread catches may not be the one that another raises.
@@ -293,7 +293,7 @@ def _describe_streams(job: Record) -> dict[str, dict[str, Any]]:
 
 
 def _is_own(job: Record, name: str, told: dict[str, Any]) -> bool:
-    """Say whether a stream can be the job's, whose program may have written into the file."""
+    """Return whether a stream can be the job's, whose program may have written into the file."""
     numbers = (told["storedBytes"], told.get("lastEventTimestamp", 0)) if "storedBytes" in told else (None,)
     return name.startswith(f"{job.name}/") and all(isinstance(number, int) for number in numbers)
 

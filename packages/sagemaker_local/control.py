@@ -1,4 +1,4 @@
-"""Starts, finds and stops the embedded AWS's server."""
+"""Start, find and stop the embedded AWS's server."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Server:
 
 
 def find(home: Path | None = None) -> Server | None:
-    """Give the running server of a folder, by default of `home_folder`, or None."""
+    """Return the running server of a folder, by default of `home_folder`, or None."""
     home = home or home_folder()
     if not home.exists():
         return None
@@ -135,7 +135,7 @@ def find(home: Path | None = None) -> Server | None:
 
 
 def start(program: Program | None = None) -> Server:
-    """Give the running server; start it first if there is none.
+    """Return the running server; start it first if there is none.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def start(program: Program | None = None) -> Server:
 
 
 def stop() -> bool:
-    """Stop the server and, before it, its jobs, as StopTrainingJob stops them; say whether there was one.
+    """Stop the server, after its jobs as StopTrainingJob does; return whether there was one.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def stop() -> bool:
 
 
 def sweep() -> int:
-    """Remove the containers that a killed server or a lost engine left; give their number, 0 while a server lives."""
+    """Remove the containers that a killed server or a lost engine left; return their number, 0 while a server lives."""
     from sagemaker_local import docker_runner  # here, so that all else goes without Docker
 
     home = home_folder()
@@ -236,7 +236,7 @@ def interrupt(job_name: str, seconds: float = 5.0) -> None:
 
 
 def _alive(home: Path) -> bool:
-    """Say whether a server holds the lock that it holds as long as it lives."""
+    """Return whether a server holds the lock, as it does as long as it lives."""
     try:
         with (home / "alive.lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -248,7 +248,7 @@ def _alive(home: Path) -> bool:
 
 
 def _answers(url: str) -> bool:
-    """Say whether a server answers requests; what it answers is not looked at."""
+    """Return whether a server answers a request with anything."""
     place = urllib.parse.urlsplit(url)
     try:
         with socket.create_connection((place.hostname, place.port), ANSWER_SECONDS) as connection:
@@ -259,7 +259,7 @@ def _answers(url: str) -> bool:
 
 
 def _wait_for_end(home: Path, seconds: float) -> bool:
-    """Wait until no server lives in `home`; say whether that came true in time."""
+    """Wait until no server lives in `home`; return False if one still does after so many seconds."""
     if not (home / "alive.lock").exists():
         return True
     gone = threading.Event()
@@ -282,7 +282,7 @@ def _only_one(home: Path) -> Iterator[None]:
 
 
 def _launch(home: Path) -> Server:
-    """Start the server process and wait for its word."""
+    """Start the server process and wait until it is ready."""
     reader, writer = os.pipe()
     log = home / "server.log"
     cleared = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

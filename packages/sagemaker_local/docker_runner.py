@@ -1,4 +1,4 @@
-"""Runs a job's program in its image, in the Docker engine of this machine, as SageMaker would."""
+"""Run a job's program in its image, in the Docker engine of this machine."""
 
 from __future__ import annotations
 
@@ -44,15 +44,7 @@ class Bounds:
 
 
 def bounds(instance_type: str, cores: int, memory: int) -> Bounds:
-    """Give what an instance has, or all that this machine has where that is less.
-
-    Parameters
-    ----------
-    instance_type
-        Such as ``ml.c5.xlarge``; of an unknown one only the machine bounds it.
-    cores, memory
-        The machine's, memory in bytes.
-    """
+    """Return what an instance type has, or what the machine has (`memory` in bytes) if that is less."""
     named = re.fullmatch(r"ml\.([a-z])[a-z0-9]*\.(?:(\d+)xlarge|(medium|large|xlarge))", instance_type)
     if not named or named[1] not in GIB_PER_CORE:
         return Bounds(cores, memory)
@@ -81,7 +73,7 @@ class ContainerRun:
         self._signal("SIGKILL")
 
     def wait(self) -> int:
-        """Wait for the end, remove the container, and give the exit code; 137 where the engine goes away meanwhile."""
+        """Wait for the end, remove the container, and return the exit code; 137 if the engine goes away meanwhile."""
         try:
             code = self.container.wait()["StatusCode"]
             self.container.reload()
@@ -100,7 +92,7 @@ class ContainerRun:
             self.container.kill(signal=name)
 
     def _note(self, reason: str) -> None:
-        """Give the reason of a failure, where the program did not."""
+        """Write the reason of a failure, unless the program did."""
         with contextlib.suppress(FileExistsError), (self.base / "output" / "failure").open("x") as file:
             file.write(reason)  # "x" follows no link that the program has left there
 
@@ -123,10 +115,7 @@ class DockerRunner:
     def start(self, name: str, base: Path, environment: Mapping[str, str]) -> ContainerRun:
         """Start the program with every folder of `base` below ``/opt/ml``, without a network.
 
-        Raises
-        ------
-        RunnerError
-            If the engine refuses.
+        Raise `RunnerError` if the engine refuses.
         """
         machine = self.client.info()
         instance = json.loads((base / "input" / "config" / "resourceconfig.json").read_text())
@@ -159,19 +148,9 @@ class DockerRunner:
 
 
 def sweep(folder: Path, owned: Callable[[Path], bool] = lambda base: False) -> int:
-    """Remove what killed servers and lost engines left running for `folder` and those below it.
+    """Remove what killed servers and lost engines left running for `folder` and those below it; return the number.
 
-    Parameters
-    ----------
-    folder
-        A job's, or one with those of many.
-    owned
-        Says of a container's folder whether it is in use, so that its container stays.
-
-    Returns
-    -------
-    int
-        Number of containers removed; 0 where no engine answers.
+    `owned` says of a container's folder whether it is in use, so that its container stays. Without an engine, return 0.
     """
     try:
         return remove_all(engine.connect(), folder, owned)
@@ -183,7 +162,7 @@ def sweep(folder: Path, owned: Callable[[Path], bool] = lambda base: False) -> i
 
 
 def remove_all(client: docker.DockerClient, folder: Path, owned: Callable[[Path], bool] = lambda base: False) -> int:
-    """Remove the containers of an engine as `sweep` does; give their number."""
+    """Remove the containers of an engine as `sweep` does; return their number."""
     removed = 0
     for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
         base = Path(container.labels[LABEL])
@@ -195,7 +174,7 @@ def remove_all(client: docker.DockerClient, folder: Path, owned: Callable[[Path]
 
 
 def find(image: str, clients: Callable[[str], BaseClient] | None = None) -> DockerRunner | str:
-    """Give the runner for an image, or why there is none here.
+    """Return the runner for an image, or the reason why there is none.
 
     Only a registry on loopback is asked for an image that the engine does not hold: nothing is fetched from afar.
     """
@@ -223,7 +202,7 @@ def log_in(clients: Callable[[str], BaseClient]) -> dict[str, str]:
 
 
 def _held(client: docker.DockerClient, image: str) -> str | None:
-    """Give the id of an image that the engine holds; a digest is looked for under every name."""
+    """Return the id of an image that the engine holds; a digest is looked for under every name."""
     _, _, digest = image.partition("@")
     if digest:
         for found in client.images.list():

@@ -1,4 +1,4 @@
-"""ECR in front of moto's: moto keeps the repositories' records, a real registry the images.
+"""ECR: moto keeps the records of repositories, a real registry keeps the images.
 
 moto knows no registry and holds its records in memory. So the registry's address takes the place of the one moto
 makes up, images in the registry are told to moto before it is asked about them, and the requests that changed a
@@ -37,15 +37,7 @@ TOKEN_SECONDS = 12 * 3600
 
 
 class Ecr:
-    """A WSGI application for ECR in front of moto's.
-
-    Parameters
-    ----------
-    moto
-        moto's application.
-    registry
-        Where images are pushed to.
-    """
+    """A WSGI application for ECR in front of moto's; images are pushed to `registry`."""
 
     def __init__(self, moto: WsgiApp, registry: Registry):
         self.moto, self.registry = moto, registry
@@ -55,13 +47,7 @@ class Ecr:
         registry.admit = self.admit
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any], region: str) -> Iterable[bytes]:
-        """Answer one request.
-
-        Raises
-        ------
-        AwsError
-            If it needs the registry and there is none.
-        """
+        """Answer one request. Raise `AwsError` if it needs the registry and there is none."""
         call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix(TARGET)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
@@ -91,9 +77,9 @@ class Ecr:
         return [content]
 
     def _prepare(self, call: str, request: dict[str, Any], region: str) -> dict[str, list[str]] | None:
-        """See to it that the registry runs where it is needed, and that moto knows what is in it.
+        """Make sure that the registry runs where it is needed, and that moto knows what is in it.
 
-        Returns the tags of each digest of the repository that a call is about; None where no registry has it.
+        Return the tags of each digest of the repository that a call is about; None where no registry has it.
         """
         if call == "GetAuthorizationToken":
             try:
@@ -111,7 +97,7 @@ class Ecr:
         return None
 
     def _sync(self, repository: str, region: str) -> None:
-        """Make moto's images those of the registry, which clients push to and pull from."""
+        """Update moto's records of images from the registry, which clients push to."""
         from moto.ecr.models import Image  # here, so that the embedded AWS starts without it
 
         found = _find(repository, region)
@@ -152,7 +138,7 @@ class Ecr:
             raise AwsError("ImageTagAlreadyExistsException", MOVED.format(tag, found.name))
 
     def _put(self, request: dict[str, Any], region: str) -> None:
-        """Store a manifest in the registry that moto has taken."""
+        """Store a manifest that moto accepted in the registry."""
         kind = request.get("imageManifestMediaType") or json.loads(request["imageManifest"])["mediaType"]
         repository, reference = request["repositoryName"], request.get("imageTag") or request["imageDigest"]
         try:
@@ -163,12 +149,9 @@ class Ecr:
             raise AwsError("LayersNotFoundException", message) from error
 
     def admit(self, repository: str, reference: str, digest: str) -> None:
-        """Refuse a push that ECR refuses: to no repository, or of another image to a tag that may not be moved.
+        """Refuse a push to a missing repository, or of another image to an immutable tag.
 
-        Raises
-        ------
-        RefusedError
-            With the registry protocol's code and ECR's sentence.
+        Raise `RefusedError` with the registry protocol's code and ECR's sentence.
         """
         with self.lock:
             self.journal.restore()
@@ -182,7 +165,7 @@ class Ecr:
             raise RefusedError(400, "TAG_INVALID", MOVED.format(reference, repository))
 
     def _rewrite(self, call: str, content: bytes) -> bytes:
-        """Put the registry's address, its images' sizes and an end of the token in place of what moto makes up."""
+        """Replace what moto makes up: the registry's address, sizes of images, and the token with its expiry."""
         address = self.registry.address
         text = content.decode()
         if address is None:

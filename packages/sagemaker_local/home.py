@@ -36,12 +36,9 @@ def home_folder() -> Path:
 
 
 def make_private(home: Path) -> None:
-    """Make the folder if need be, and take every right to it from everybody but its owner.
+    """Create the folder if it is missing, and let only its owner use it.
 
-    Raises
-    ------
-    HomeError
-        If it can't be made or written to, is a symbolic link, or belongs to somebody else.
+    Raise `HomeError` if it can't be made or written to, is a symbolic link, or belongs to somebody else.
     """
     instead = f"Set EMBEDDED_HOME to another folder, or unset it to take {ROOT / '.embedded'}."
     try:
@@ -74,13 +71,13 @@ def open_private(file: Path) -> IO[str]:
 
 
 def new_keys() -> Keys:
-    """Return keys that nobody can guess, in the form of AWS's own."""
+    """Return random keys in AWS's form."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
     return Keys("AKEM" + "".join(secrets.choice(letters) for _ in range(16)), secrets.token_urlsafe(30))
 
 
 def read_keys(home: Path) -> Keys | None:
-    """Return the keys of a home, or None if it has none that can be used: others may have read them, say."""
+    """Return the keys of a home; None if it has none that only the owner could read."""
     file = configparser.RawConfigParser()
     try:
         if stat.S_IMODE((home / CONFIG).stat().st_mode) != 0o600:

@@ -203,7 +203,7 @@ class JobLog:
 
 
 def failure_reason(base: Path, code: int) -> str:
-    """Give the FailureReason of a job whose program ended with `code`: the head of ``output/failure``."""
+    """Return the FailureReason of a job whose program ended with `code`: the head of ``output/failure``."""
     try:
         with open_inside(base, "output/failure") as file:
             told = file.read(4096).decode("utf-8", "replace")[:1024].strip()

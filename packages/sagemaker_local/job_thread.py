@@ -1,4 +1,4 @@
-"""The life of one training job, from waiting for its turn to its last upload."""
+"""The thread of one training job, from waiting for its turn to its last upload."""
 
 from __future__ import annotations
 
@@ -37,16 +37,10 @@ FINAL = {  # why a program was ended -> status, secondary status, message
 
 
 class JobThread(threading.Thread):
-    """Lives the life of one job. Words reach it through `tell`: ``go``, ``stop``, ``interrupt``, ``exited``.
+    """Runs one job. It receives commands through `tell`: ``go``, ``stop``, ``interrupt``, ``exited``.
 
-    Parameters
-    ----------
-    record
-        The job.
-    client
-        Gives the boto3 client of a service, and of a region where that matters.
-    done
-        Called with the job's key at the end, whatever that was.
+    `client` returns the boto3 client of a service and region; `done` is called with the job's key at the end, whatever
+    that was.
     """
 
     def __init__(self, record: Record, client: Callable[..., BaseClient], done: Callable[[str], None]):
@@ -65,11 +59,11 @@ class JobThread(threading.Thread):
         self.unsaved = ""  # why the last of the checkpoints could not be uploaded
 
     def tell(self, word: str) -> None:
-        """Say a word to the job; it is heard at the next place where the job listens."""
+        """Queue a command, which the job reads when it next waits."""
         self.words.put(word)
 
     def run(self) -> None:
-        """Live; every way out ends in Completed, Failed or Stopped."""
+        """Run the job until it is Completed, Failed or Stopped."""
         try:
             self._live()
         except transfer.TransferError as error:
@@ -109,7 +103,7 @@ class JobThread(threading.Thread):
             return None
 
     def _attempt(self) -> str:
-        """Download, train, and give the word that ended it (``exited``: the program's own end)."""
+        """Download, train, and return the word that ended it (``exited``: the program's own end)."""
         self.begun, self.unsaved = time.monotonic(), ""
         self._prepare()
         s3 = self.client("s3")
@@ -138,7 +132,7 @@ class JobThread(threading.Thread):
         return word
 
     def _train(self, way: runner.Runner, mirrors: list[transfer.Mirror]) -> str:
-        """Run the program to its end, whoever ends it; give the word for why it ended."""
+        """Run the program to its end, whoever ends it; return the word for why it ended."""
         run = way.start(self.record.name, self.base, self._environment())
         try:
             return self._watch(run, way.description, mirrors)
@@ -191,7 +185,7 @@ class JobThread(threading.Thread):
             self.words.put("exited")
 
     def _wait_for_capacity(self) -> str | None:
-        """Wait, interrupted, until there is capacity again; give the word that ended the job instead, if any."""
+        """Wait, interrupted, until there is capacity again; return the word that ended the job instead, if any."""
         if self.record.status == "Stopping":  # said while the instance was being taken away
             return "stop"
         word = self._hear(min(self.capacity_after, self._patience()))

@@ -1,4 +1,4 @@
-"""All training jobs of the embedded AWS: those that run, those that wait, those that were."""
+"""All training jobs of the embedded AWS: running, waiting and ended."""
 
 from __future__ import annotations
 
@@ -33,14 +33,8 @@ MOST_RUNTIME = 28 * 86_400  # seconds; the most that SageMaker takes
 class Jobs:
     """The jobs under `folder`, one folder each, of all regions. Each is known by its key, `Record.key`.
 
-    Parameters
-    ----------
-    folder
-        ``<home>/jobs``.
-    client
-        Gives the boto3 client of a service, and of a region, of this very server.
-    at_once
-        How many may run at once; more wait as Starting, first come first served.
+    `client` returns the boto3 client of a service and region of this very server. At most `at_once` jobs run; more wait
+    as Starting, first come first served.
     """
 
     def __init__(self, folder: Path, client: Callable[..., BaseClient], at_once: int | None = None):
@@ -87,21 +81,10 @@ class Jobs:
             self.shown.clear()  # by requests that came meanwhile
 
     def create(self, request: dict[str, Any], region: str, **tuning: Any) -> Record:
-        """Take a checked CreateTrainingJob request and start the job, or let it wait.
+        """Take a CreateTrainingJob request that `schema.check` let pass, and start the job or let it wait.
 
-        Parameters
-        ----------
-        request
-            The request, which `sagemaker_local.schema.check` has let pass.
-        region
-            The caller's.
-        **tuning
-            Of the tuning job that launches it: `tuning`, `objective` and `told` of the `Record`.
-
-        Raises
-        ------
-        AwsError
-            If the name is taken or the request asks for what can't be done here.
+        A tuning job that launches it passes `tuning`, `objective` and `told` of the `Record`. Raise `AwsError` if the
+        name is taken or the request asks for what can't be done here.
         """
         request = check(request)
         name = request["TrainingJobName"]
@@ -127,38 +110,23 @@ class Jobs:
         return job
 
     def get(self, name: str, region: str = REGION) -> Record:
-        """Give a job's record.
-
-        Raises
-        ------
-        AwsError
-            As SageMaker, if there is no such job.
-        """
+        """Return a job's record. Raise `AwsError` as SageMaker, if there is no such job."""
         try:
             return self.records[make_key(name, region)]
         except KeyError:
             raise invalid("Requested resource not found.") from None
 
     def stop(self, job: Record) -> None:
-        """Stop a job as StopTrainingJob does.
-
-        Raises
-        ------
-        AwsError
-            If it has ended or is stopping already.
-        """
+        """Stop a job as StopTrainingJob does. Raise `AwsError` if it has ended or is stopping already."""
         with job.lock:
             require_in_progress(job)
             job.move("Stopping", "Stopping the training job", "Stopping")
             self.living[job.key].tell("stop")
 
     def delete(self, job: Record) -> None:
-        """Forget a job that has ended, its log and its metrics; what it left in S3 stays.
+        """Delete a job that has ended, its log and its metrics; its objects in S3 stay.
 
-        Raises
-        ------
-        AwsError
-            If it has not ended.
+        Raise `AwsError` if it has not ended.
         """
         with self.lock:
             if job.key in self.living or job.status not in ENDED:
@@ -179,19 +147,9 @@ class Jobs:
             transfer.remove(job.folder)
 
     def interrupt(self, key: str, seconds: float) -> None:
-        """Take the instance away from a running spot job, as AWS does when it wants it back.
+        """Take the instance away from a running spot job, as AWS does, and give it none for so many seconds.
 
-        Parameters
-        ----------
-        key
-            The job's.
-        seconds
-            How long there is no capacity afterwards.
-
-        Raises
-        ------
-        AwsError
-            If there is no such job, or it is no spot job that trains.
+        Raise `AwsError` if there is no such job, or it is no spot job that trains.
         """
         job = self.records.get(key)
         if job is None:
@@ -210,7 +168,7 @@ class Jobs:
             self.living[key].tell("interrupt")
 
     def close(self) -> int:
-        """Stop every job as `stop` does and wait for their ends; give their number."""
+        """Stop every job as `stop` does and wait for their ends; return their number."""
         with self.lock:
             self.closed = True
             living = list(self.living.values())
@@ -260,7 +218,7 @@ class Jobs:
             insort(self.orders["CreationTime"], (job.created, job.key))
 
     def _admit(self, job: Record) -> None:
-        """Let a job begin its life, at the end of the queue."""
+        """Put a job at the end of the queue."""
         with self.lock:
             self._remember(job)
             training = self.living[job.key] = JobThread(job, self.client, self._done)
@@ -269,7 +227,7 @@ class Jobs:
             self._let_go()
 
     def _let_go(self) -> None:
-        """Give free places to those that wait."""
+        """Start waiting jobs while there is room."""
         while self.waiting and len(self.running) < self.at_once:
             key = self.waiting.popleft()
             self.running.add(key)
@@ -289,7 +247,7 @@ class Jobs:
         self.notify(job)
 
     def _bury(self, job: Record) -> None:
-        """End a job whose server went without a word: no process stays, and its record says what happened."""
+        """End a job whose server was killed: kill its processes and record what happened."""
         was = job.secondary
         kill_marked(process_supervisor.MARK, str(job.folder))
         self._save_checkpoints(job)
@@ -311,7 +269,7 @@ class Jobs:
             job.save()
 
     def _sweep(self) -> None:
-        """Remove the containers of jobs that don't live: their server was killed, or their engine was lost."""
+        """Remove the containers that a killed server or a lost engine left."""
         if any(self.folder.iterdir()):
             from sagemaker_local import docker_runner  # here, so that a new embedded AWS starts without Docker
 
@@ -329,12 +287,9 @@ class Jobs:
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
-    """Check what botocore's model does not say, and give the request with SageMaker's defaults.
+    """Check what botocore's model does not say, and return the request with SageMaker's defaults.
 
-    Raises
-    ------
-    AwsError
-        If it can't be meant, or asks for what can't be done here.
+    Raise `AwsError` if it is invalid, or asks for what can't be done here.
     """
     request = {**request, "StoppingCondition": {**request.get("StoppingCondition", {})}}
     request["StoppingCondition"].setdefault("MaxRuntimeInSeconds", MAX_RUNTIME)
@@ -373,7 +328,7 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_possible(request: dict[str, Any], algorithm: dict[str, Any], instances: dict[str, Any]) -> None:
-    """Refuse what SageMaker can do and the embedded AWS can't, rather than do something else."""
+    """Refuse what SageMaker can do and the embedded AWS can't."""
     problems = []
     if not algorithm.get("TrainingImage"):
         problems.append("AlgorithmSpecification.TrainingImage must be given")

@@ -1,4 +1,4 @@
-"""AWS's limits, which the embedded AWS has only where one asks for them: calls a second, and jobs at once.
+"""AWS's limits on request: calls a second, and jobs at a time.
 
 ``EMBEDDED_CALLS_A_SECOND`` refuses calls of SageMaker and CloudWatch Logs beyond so many with a ThrottlingException,
 ``EMBEDDED_JOBS_QUOTA`` more jobs in progress than that with a ResourceLimitExceeded. Both are for practice and tests.
@@ -16,13 +16,7 @@ THROTTLED = ("sagemaker", "logs")
 
 
 class Throttle:
-    """A bucket of tokens for each service: it holds as many as a second gives.
-
-    Parameters
-    ----------
-    a_second : float or None
-        Calls a second of each service; None for no limit.
-    """
+    """A bucket of tokens for each service that holds as many as a second gives; None for no limit."""
 
     def __init__(self, a_second: float | None = None):
         self.a_second = a_second
@@ -30,13 +24,7 @@ class Throttle:
         self.left: dict[str, tuple[float, float]] = {}  # service -> tokens, and when they were counted
 
     def take(self, service: str) -> None:
-        """Take a token for a call.
-
-        Raises
-        ------
-        AwsError
-            ThrottlingException where there is none.
-        """
+        """Take a token for a call, or raise `AwsError` (ThrottlingException)."""
         if self.a_second is None or service not in THROTTLED:
             return
         with self.lock:
@@ -55,13 +43,7 @@ def read_throttle() -> Throttle:
 
 
 def check_quota(instance_type: str, in_progress: int) -> None:
-    """See to it that there may be one job more.
-
-    Raises
-    ------
-    AwsError
-        ResourceLimitExceeded, in SageMaker's words.
-    """
+    """Raise `AwsError` (ResourceLimitExceeded) if the quota of jobs is reached."""
     quota = os.environ.get("EMBEDDED_JOBS_QUOTA")
     if quota and in_progress >= int(quota):
         raise AwsError(

@@ -16,17 +16,14 @@ SIZE = 10
 
 
 def write_token(query: dict[str, Any], *place: Any) -> str:
-    """Give the NextToken that leads from a place in a query's answer to what follows."""
+    """Return the NextToken that leads from a place in a query's answer to what follows."""
     return base64.urlsafe_b64encode(json.dumps([_mark(query), *place]).encode()).decode()
 
 
 def read_token(query: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Give the place that a query's NextToken leads on from; None where it has none.
+    """Return the place that a query's NextToken leads on from; None where it has none.
 
-    Raises
-    ------
-    AwsError
-        If the token was not given for the same query.
+    Raise `AwsError` if the token was not given for the same query.
     """
     if "NextToken" not in query:
         return None
@@ -42,23 +39,10 @@ def read_token(query: dict[str, Any]) -> tuple[Any, ...] | None:
 def page(
     entries: Iterable[T], query: dict[str, Any], key: Callable[[T], tuple[Any, str]]
 ) -> tuple[list[T], str | None]:
-    """Give one page of `entries` and the token of the next.
+    """Return one page of `entries`, sorted by `key` (which no two share), and the token of the next page.
 
-    The token names the last entry of the page before, so that entries added meanwhile shift nothing.
-
-    Parameters
-    ----------
-    entries
-        What matches the query, in any order.
-    query
-        The request: SortOrder, MaxResults, NextToken, and whatever else must be the same on every page.
-    key
-        What is sorted by, and a name that no two entries share.
-
-    Raises
-    ------
-    AwsError
-        If the token is not one of this query's.
+    The token names the last entry of a page, so that entries added meanwhile shift nothing. Raise `AwsError` if the
+    query's own token is not one of this query's.
     """
     size, down = query.get("MaxResults", SIZE), query.get("SortOrder", "Ascending") == "Descending"
     found = sorted(entries, key=key, reverse=down)

@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def restore_signals() -> None:
-    """Give the program the usual handlers, which are inherited when ignored."""
+    """Return the program the usual handlers, which are inherited when ignored."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 

@@ -1,4 +1,4 @@
-"""What is known of one training job, and its place on disk."""
+"""The record of one training job, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ GIVEN_BACK = (
 
 
 def make_key(name: str, region: str) -> str:
-    """Return what tells a job or tuning job from all others; a name has no dot."""
+    """Return a key that is unique over all regions; a name has no dot."""
     return name if region == REGION else f"{region}.{name}"
 
 
 @dataclass
 class Record:
-    """One training job: its request and what became of it.
+    """One training job: its request and its state.
 
     Times are seconds since the epoch; `lock` guards every change.
     """
@@ -91,7 +91,7 @@ class Record:
 
     @property
     def key(self) -> str:
-        """What no other job has, of whatever region: its folder's name."""
+        """A key that is unique over all regions: its folder's name."""
         return make_key(self.name, self.region)
 
     @property
@@ -111,16 +111,16 @@ class Record:
         return f"{self.output}/{'model.tar.gz' if compressed else 'model/'}"
 
     def seconds_at_work(self, seen: float) -> float:
-        """Give how long the job had an instance, were it seen for the last time at `seen`."""
+        """Return how long the job had an instance if it was last seen at `seen`."""
         spans = [(one["Status"], one["StartTime"], one.get("EndTime", seen)) for one in self.transitions]
         return sum(max(0.0, end - start) for status, start, end in spans if status in AT_WORK)
 
     def now(self) -> float:
-        """Give the time of day, but never one before the job's last change (a clock may be set back)."""
+        """Return the time of day, but never one before the job's last change (a clock may be set back)."""
         return max(time.time(), self.modified)
 
     def measure(self, metric: str, value: float, when: float) -> None:
-        """Note a metric's newest value, and keep it with those before."""
+        """Record a value of a metric."""
         with self.lock:
             self.metrics[metric] = {"MetricName": metric, "Value": value, "Timestamp": when}
             if metric == self.objective:
@@ -155,7 +155,7 @@ class Record:
             self.save()
 
     def describe(self) -> dict[str, Any]:
-        """Give what DescribeTrainingJob answers."""
+        """Return what DescribeTrainingJob answers."""
         with self.lock:
             answer = {
                 "TrainingJobName": self.name,
@@ -187,7 +187,7 @@ class Record:
             return answer | {key: value for key, value in optional.items() if value is not None}
 
     def summary(self) -> dict[str, Any]:
-        """Give the job's entry in ListTrainingJobs."""
+        """Return the job's entry in ListTrainingJobs."""
         with self.lock:
             entry = {
                 "TrainingJobName": self.name,
@@ -215,10 +215,7 @@ class Record:
 def load(folder: Path) -> Record:
     """Read the record of the job in `folder`.
 
-    Raises
-    ------
-    OSError, ValueError, TypeError
-        If there is none or it can't be read.
+    Raise `OSError`, `ValueError`, `TypeError` if there is none or it can't be read.
     """
     with open_inside(folder, "job.json") as file:
         return Record(folder=folder, **json.load(file))

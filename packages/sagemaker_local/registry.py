@@ -103,15 +103,7 @@ class Container:
 
 
 class Registry:
-    """The registry of one embedded AWS.
-
-    Parameters
-    ----------
-    folder
-        ``<home>/registry``.
-    password
-        What the user ``AWS`` logs in with.
-    """
+    """The registry of one embedded AWS, which stores in `folder` and lets the user ``AWS`` in with `password`."""
 
     def __init__(self, folder: Path, password: str):
         self.folder = folder
@@ -139,12 +131,9 @@ class Registry:
         return f"{HOST}:{public}" if public else None
 
     def start(self) -> str:
-        """Start it unless it runs; give host and port, the same as last time where that port is free.
+        """Start it unless it runs; return host and port, the same as last time where that port is free.
 
-        Raises
-        ------
-        RegistryError
-            If there is no program for it here, or it does not start.
+        Raise `RegistryError` if there is no program for it here, or it does not start.
         """
         with self.lock:
             if self.program and not _answers(self.program.port):
@@ -311,7 +300,7 @@ class Registry:
 
 
 def _answers(port: int) -> bool:
-    """Say whether anything listens there."""
+    """Return whether anything listens there."""
     try:
         socket.create_connection((HOST, port), timeout=5).close()
     except OSError:

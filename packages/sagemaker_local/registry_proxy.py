@@ -1,4 +1,4 @@
-"""What stands before the registry program: it lets every request through that ECR would, and refuses the others.
+"""A proxy in front of the registry program that refuses what ECR refuses.
 
 The program knows neither which repositories there are nor whose tags may not be moved.
 """
@@ -37,15 +37,8 @@ class RefusedError(Exception):
 class RegistryProxy(ThreadingHTTPServer):
     """Passes requests to the registry program.
 
-    Parameters
-    ----------
-    port
-        Where to listen; 0 for any.
-    find_program
-        Returns the program's port, after it was started if need be.
-    admit
-        Called before a change with the repository, the reference of a manifest ('' for a layer) and its digest; raises
-        `RefusedError`.
+    `find_program` returns its port, and starts it if need be. `admit` is called before a change with the repository,
+    the reference of a manifest ('' for a layer) and its digest, and raises `RefusedError`.
     """
 
     daemon_threads = True

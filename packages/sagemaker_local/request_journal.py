@@ -1,4 +1,4 @@
-"""What moto forgets with its process: requests that changed a service are kept on disk, for the next server."""
+"""Keeps the requests that changed a service on disk and sends them to the next server's moto, which starts empty."""
 
 from __future__ import annotations
 
@@ -16,23 +16,11 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class RequestJournal:
-    """The requests of one service that its changes are made of.
+    """The requests of one service that changed something, in a file with a line of JSON for each.
 
-    Parameters
-    ----------
-    service
-        Its name in signatures.
-    target
-        What comes before a call's name in the header ``X-Amz-Target``; empty where requests are forms.
-    file
-        Where they are kept: a line of JSON for each.
-    moto
-        moto's application.
-    changes
-        How the names of the calls begin that change something to be kept.
-    settle
-        Called with call, request, region and time after each, when it was kept and when it was sent again: it gives
-        what was made the same time.
+    A request is kept if its call begins with one of `changes`. `target` is what stands before a call's name in the
+    header ``X-Amz-Target``; empty where requests are forms. `settle` is called with call, request, region and time
+    whenever a request was kept or was sent again, to restore times that moto sets itself.
     """
 
     def __init__(
@@ -50,7 +38,7 @@ class RequestJournal:
         self.done = False
 
     def keep(self, call: str, request: dict[str, Any] | str, region: str) -> None:
-        """Keep a request that moto has accepted, if it is one that changes something."""
+        """Keep a request that moto has accepted, if it changes something."""
         if call.startswith(self.changes):
             now = time.time()
             line = json.dumps({"call": call, "request": request, "region": region, "time": now})
@@ -61,7 +49,7 @@ class RequestJournal:
                     file.write(line + "\n")
 
     def restore(self) -> None:
-        """Send what earlier servers kept to moto again, once."""
+        """Send the kept requests to moto, once."""
         with self.lock:
             if self.done:
                 return
@@ -75,7 +63,7 @@ class RequestJournal:
                     self.settle(change["call"], change["request"], change["region"], change["time"])
 
     def ask(self, call: str, request: dict[str, Any] | str, region: str) -> bool:
-        """Ask moto; say whether it did what was asked."""
+        """Send a request to moto and return whether it succeeded."""
         credential = f"embedded/20000101/{region}/{self.service}/aws4_request"
         form = isinstance(request, str)
         environ = EnvironBuilder(

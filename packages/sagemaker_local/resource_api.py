@@ -31,12 +31,9 @@ class ResourceApi:
         }
 
     def knows(self, call: str, request: dict[str, Any]) -> bool:
-        """Say whether a call is one about training jobs or tuning jobs.
+        """Return whether a call is one about training jobs or tuning jobs.
 
-        Raises
-        ------
-        AwsError
-            If it is a search for something else, with what moto passes over.
+        Raise `AwsError` if it is a search for something else, with what moto passes over.
         """
         about_kind = any(kind in str(request.get("ResourceArn")) for kind in KINDS)
         ours = about_kind or request.get("Resource") in RECORDS

@@ -35,7 +35,7 @@ class Run(Protocol):
         """End the program and all that it started, at once."""
 
     def wait(self) -> int:
-        """Wait for the end of the program and give its exit code (128 + n for signal n)."""
+        """Wait for the end of the program and return its exit code (128 + n for signal n)."""
 
 
 class Runner(Protocol):
@@ -73,7 +73,7 @@ class ProcessRun:
         self._tell(b"K")
 
     def wait(self) -> int:
-        """Wait for the end and give the exit code."""
+        """Wait for the end and return the exit code."""
         code = self.process.wait()
         if code < 0:  # somebody killed the supervisor itself, which could then not clean up
             kill_marked(process_supervisor.MARK, str(self.base))

@@ -61,12 +61,9 @@ def read_program() -> Program:
 
 
 def choose(image: str, clients: Callable[[str], BaseClient] | None = None) -> Runner:
-    """Give the way to run `image` on this machine; `clients` are for the login to its registry.
+    """Return the way to run `image` on this machine; `clients` are for the login to its registry.
 
-    Raises
-    ------
-    RunnerError
-        If there is none; the message says what to do.
+    Raise `RunnerError` if there is none; the message says what to do.
     """
     if program := os.environ.get(PROGRAM_VARIABLE):
         return ProcessRunner(tuple(shlex.split(program)), f"as a process: {program}")

@@ -1,4 +1,4 @@
-"""Keeps S3 on disk, so that what was uploaded outlives the server.
+"""S3 on disk, so that objects outlive the server.
 
 moto holds S3 in memory. Here the requests that made each bucket and object are written to ``<home>/s3/<bucket>/`` once
 moto has accepted them and before the client hears of it, and are sent to moto again when a later server is asked for
@@ -22,7 +22,7 @@ import shutil
 import threading
 import uuid
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
@@ -67,20 +67,11 @@ LISTED |= {"fetch-owner"}
 """Parameters of ListObjectsV2."""
 OWNER_ID = "75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a"
 """moto's."""
-XML = {"Content-Type": "application/xml"}
 STRIPES = 64
 
 
 class Store:
-    """A WSGI application for S3 in front of moto's.
-
-    Parameters
-    ----------
-    folder
-        ``<home>/s3``.
-    moto
-        moto's application.
-    """
+    """A WSGI application for S3 in front of moto's, which keeps S3 in `folder`, ``<home>/s3``."""
 
     def __init__(self, folder: Path, moto: WsgiApp):
         self.folder, self.moto = folder, moto
@@ -97,12 +88,11 @@ class Store:
         except Exception:
             logging.exception("S3: moto can't answer %s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             text = f"The embedded AWS does not emulate s3:{environ['REQUEST_METHOD']} in the form that was sent."
-            status, headers, content = "501 Error", XML, _refuse("NotImplemented", text)
-        # The response to HEAD has no body, and the length of the object.
-        start_response(status, list({"Content-Length": str(len(content)), **headers}.items()))
+            status, headers, content = _xml("501 Error", _refuse("NotImplemented", text))
+        start_response(status, headers)
         return [content]
 
-    def _answer(self, environ: dict[str, Any]) -> tuple[str, Mapping[str, str], bytes]:
+    def _answer(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
         bucket, _, key = _path(environ).lstrip("/").partition("/")
         body = _body(environ)
         keys = _keys(environ, bucket, key, body)
@@ -116,7 +106,7 @@ class Store:
             for stripe in self._stripes(environ, bucket, key):
                 held.enter_context(self.locks[stripe])
             if listed := _list_objects(environ, bucket, key):
-                return listed[0], XML, listed[1]
+                return _xml(*listed)
             answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             content = b"".join(answer)
             if status.startswith("500"):
@@ -128,12 +118,11 @@ class Store:
                     logging.exception("S3: %s %s can't be kept", environ["REQUEST_METHOD"], environ["PATH_INFO"])
                     self._undo(environ, bucket, keys)
                     text = f"The embedded AWS could not keep this on disk: {error}. Free some space, and send it again."
-                    return "500 Error", XML, _refuse("InternalError", text)
-        kept = environ["REQUEST_METHOD"] == "HEAD"
-        return status, {name: value for name, value in headers.items() if kept or name != "Content-Length"}, content
+                    return _xml("500 Error", _refuse("InternalError", text))
+        return status, list(headers.items()), content
 
     def _stripes(self, environ: dict[str, Any], bucket: str, key: str) -> list[int]:
-        """Give the locks of a request, in one order for all: those of its objects, or all if it is about a bucket."""
+        """Return the locks of a request, in one order for all: those of its objects, or all if it is about a bucket."""
         if not key:
             return list(range(STRIPES)) if bucket else []
         objects = {(bucket, key)}
@@ -141,17 +130,8 @@ class Store:
             objects.add(_split(_source(source)))
         return sorted({hash(name) % STRIPES for name in objects})
 
-    def restore(self) -> int:
-        """Send everything on disk to moto again; give the number of objects."""
-        self.restore_buckets()
-        return self.restore_all()
-
-    def restore_all(self) -> int:
-        """Restore the objects that are left; give the number of those restored here."""
-        return sum(self._restore_object(file) for file in list(self.left))
-
     def restore_buckets(self) -> int:
-        """Send the buckets on disk to moto again, and take note of their objects; give the number of these.
+        """Send the buckets on disk to moto again, and take note of their objects; return the number of these.
 
         Objects are restored when a request is about them, and until then moto lists them by what their files say.
         """
@@ -227,7 +207,7 @@ class Store:
         return True
 
     def _file(self, bucket: str, key: str) -> Path:
-        """Give the file of an object."""
+        """Return the file of an object."""
         return self._place(bucket) / "objects" / hashlib.sha256(key.encode()).hexdigest()
 
     def _place(self, bucket: str) -> Path:
@@ -368,7 +348,7 @@ class Store:
         return b"".join(answer), status, told
 
     def _replay(self, *files: Path) -> str | None:
-        """Send the requests in `files` to moto again; give the id of the upload that they begin, if they do."""
+        """Send the requests in `files` to moto again; return the id of the upload that they begin, if they do."""
         upload, path, state = None, "", None
         for file in files:
             for entry, body in _entries(file):
@@ -396,7 +376,7 @@ class Store:
 
 
 class Listed(FakeKey):
-    """What a listing asks of an object, without its content: moto makes a file for that of each."""
+    """An object as a listing needs it, without its content, for which moto would open a file."""
 
     def __init__(self, state: dict[str, Any]):
         self.name, self.bucket_name, self.contentsize = state["key"], state["bucket"], state["size"]
@@ -473,7 +453,7 @@ def _backend() -> Any:
 
 
 def _in_moto(bucket: str, key: str) -> Any:
-    """Give moto's object: what of it the API has no way to set is set there."""
+    """Return moto's object: what of it the API has no way to set is set there."""
     return _backend().get_object(bucket, key)
 
 
@@ -501,7 +481,7 @@ def _set_state(item: Any, state: dict[str, Any]) -> None:
 
 
 def _keys(environ: dict[str, Any], bucket: str, key: str, body: bytes) -> list[tuple[str, str]]:
-    """Give the objects that a request is about: that of its path, those that it deletes, or that of its form."""
+    """Return the objects that a request is about: that of its path, those that it deletes, or that of its form."""
     if key or environ["REQUEST_METHOD"] != "POST" or not bucket:
         return [(bucket, key)] if key else []
     if "delete" in _query(environ):
@@ -524,12 +504,16 @@ def _part_of_bucket(query: dict[str, str]) -> str:
     return quote(f"{part} {query['id']}" if "id" in query else part, safe="").replace("%20", "=")
 
 
+def _xml(status: str, content: bytes) -> tuple[str, list[tuple[str, str]], bytes]:
+    return status, [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))], content
+
+
 def _refuse(code: str, text: str) -> bytes:
     return f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>".encode()
 
 
 def _time(file: Path) -> datetime:
-    """Give the time that a file bears, as moto keeps times: in UTC, not saying so."""
+    """Return the time that a file bears, as moto keeps times: in UTC, not saying so."""
     return datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).replace(tzinfo=None)
 
 
@@ -538,7 +522,7 @@ def _path(environ: dict[str, Any]) -> str:
 
 
 def _source(header: str) -> str:
-    """Give the path that a copy's source names."""
+    """Return the path that a copy's source names."""
     return "/" + unquote(header.partition("?versionId=")[0]).lstrip("/")
 
 
@@ -611,7 +595,7 @@ def _read_state(file: Path) -> dict[str, Any]:
 
 
 def _family(file: Path) -> list[Path]:
-    """Give an object's file and those of its tags and the like."""
+    """Return an object's file and those of its tags and the like."""
     return [file, *(file.with_name(f"{file.name}.{part}") for part in OBJECT_PARTS)]
 
 

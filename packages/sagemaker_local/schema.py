@@ -33,19 +33,14 @@ class AwsError(Exception):
 
 
 def invalid(message: str) -> AwsError:
-    """Give a ValidationException with this message."""
+    """Return a ValidationException with this message."""
     return AwsError("ValidationException", message)
 
 
 def not_emulated(call: str, why: Exception | None = None) -> AwsError:
-    """Return the error for a call that nothing here answers, with a code that no client retries.
+    """Return the error, which no client retries, for a call such as ``sagemaker:CreateCluster`` that nothing answers.
 
-    Parameters
-    ----------
-    call
-        Such as ``sagemaker:CreateCluster``.
-    why
-        What moto raised; NotImplementedError, or None, where it does not know the call.
+    `why` is what moto raised; NotImplementedError, or None, where it does not know the call.
     """
     known = why is not None and not isinstance(why, NotImplementedError)
     form = f" in the form that was asked for ({type(why).__name__}: {why})" if known else ""
@@ -62,20 +57,14 @@ def read_tags(given: Iterable[dict[str, str]]) -> dict[str, str]:
 
 @functools.cache
 def service() -> ServiceModel:
-    """Give botocore's model of SageMaker."""
+    """Return botocore's model of SageMaker."""
     loader = botocore.loaders.create_loader()
     return ServiceModel(loader.load_service_model("sagemaker", "service-2"), "sagemaker")
 
 
 @functools.cache
 def operation(name: str) -> OperationModel:
-    """Give botocore's model of one call.
-
-    Raises
-    ------
-    AwsError
-        If SageMaker has no such call.
-    """
+    """Return botocore's model of one call. Raise `AwsError` if SageMaker has no such call."""
     try:
         return service().operation_model(name)
     except OperationNotFoundError:
@@ -83,13 +72,10 @@ def operation(name: str) -> OperationModel:
 
 
 def check(name: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Check the request of a call and give it back without the members that the call does not know.
+    """Check the request of a call and return it without the members that the call does not know.
 
-    Raises
-    ------
-    AwsError
-        SerializationException for a value of the wrong type, ValidationException (all complaints at once) for a
-        missing member or a value outside its limits.
+    Raise `AwsError`: SerializationException for a value of the wrong type, ValidationException (all complaints at once)
+    for a missing member or a value outside its limits.
     """
     complaints: list[str] = []
     shape = operation(name).input_shape

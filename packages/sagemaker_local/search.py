@@ -32,18 +32,9 @@ Test = Callable[["Found"], bool]
 
 @dataclass(frozen=True)
 class Found:
-    """One resource that may be found.
+    """One resource that may be found, with properties of its record that cost nothing in `known`.
 
-    Attributes
-    ----------
-    name
-        Its name.
-    tags
-        Its tags.
-    describe
-        Returns its record; called only where something is looked at that is neither a tag nor in `known`.
-    known
-        Properties of the record that cost nothing.
+    `describe` returns the record, and is called only for what is neither a tag nor known.
     """
 
     name: str
@@ -61,15 +52,8 @@ class Found:
 class Property:
     """A property by the name that a request gives it: what kind of value it has, and where.
 
-    Attributes
-    ----------
-    name
-        Such as ``InputDataConfig.ChannelName``, ``Tags.project`` or ``Metrics.mean_reward``.
-    kind
-        ``text``, ``number``, ``timestamp``, ``boolean``; ``hyperparameter`` for a text that may be a number, ``object``
-        for what can only be there or not.
-    values
-        Yields its values, several where it lies within a list.
+    `kind` is ``text``, ``number``, ``timestamp``, ``boolean``; ``hyperparameter`` for a text that may be a number,
+    ``object`` for what can only be there or not. `values` yields several values where it lies within a list.
     """
 
     name: str
@@ -80,10 +64,7 @@ class Property:
 def search(resources: Sequence[Found], query: dict[str, Any]) -> dict[str, Any]:
     """Answer a checked Search request.
 
-    Raises
-    ------
-    AwsError
-        If it can't be meant, or asks for what the embedded AWS does not have.
+    Raise `AwsError` if it is invalid, or asks for what the embedded AWS does not have.
     """
     if query.get("CrossAccountFilterOption") == "CrossAccount":
         raise invalid("The embedded AWS has one account: CrossAccountFilterOption CrossAccount is not emulated.")

@@ -60,7 +60,7 @@ class Server(ThreadedWSGIServer):
         self.room = threading.BoundedSemaphore(MOST_CONNECTIONS)
 
     def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
-        """Give the connection a thread, or close it."""
+        """Serve the connection in a thread, or close it if there are too many."""
         if self.room.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
@@ -82,7 +82,7 @@ class Clients:
         self.session = boto3.Session(keys.access, keys.secret, region_name=REGION)
 
     def __call__(self, service: str, region: str = REGION) -> BaseClient:
-        """Give the client of a service."""
+        """Return the client of a service."""
         with self.lock:
             if (service, region) not in self.made:
                 config = Config(proxies={}, s3={"addressing_style": "path"}, max_pool_connections=32)
@@ -98,7 +98,7 @@ def allow_many_files() -> None:
 
 
 def listen(home: Path) -> socket.socket:
-    """Listen where this folder's last server did, so that those who knew it find this one; else where it is free."""
+    """Listen on the port of this folder's last server, so that its clients find this one; else on a free port."""
     remembered = home / "port"
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -112,7 +112,7 @@ def listen(home: Path) -> socket.socket:
 
 
 def await_signals() -> socket.socket:
-    """Give a socket from which a byte can be received once SIGTERM or SIGINT has come.
+    """Return a socket from which a byte can be received once SIGTERM or SIGINT has come.
 
     Whichever thread the system lets handle the signal, it is this byte that wakes the main one; an event that a handler
     in Python sets would wait for the main thread to run.
@@ -127,15 +127,7 @@ def await_signals() -> socket.socket:
 
 
 def serve(home: Path, ready: int) -> None:
-    """Serve until SIGTERM, or SIGINT.
-
-    Parameters
-    ----------
-    home
-        The embedded AWS's folder.
-    ready
-        A file descriptor to which the state is written once requests are answered.
-    """
+    """Serve `home` until SIGTERM or SIGINT; once requests are answered, write the state to the descriptor `ready`."""
     os.umask(0o077)
     alive = (home / "alive.lock").open("a")
     fcntl.flock(alive, fcntl.LOCK_EX)  # waits for those who are just looking whether anybody has it

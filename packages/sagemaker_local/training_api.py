@@ -29,10 +29,6 @@ class TrainingApi:
             "DeleteTrainingJob": lambda request, region: jobs.delete(self._get(request, region)),
         }
 
-    def knows(self, call: str, _: dict[str, Any]) -> bool:
-        """Say whether a call is one about training jobs."""
-        return call in self.calls
-
     def _create(self, request: dict[str, Any], region: str) -> Answer:
         require_role(request["RoleArn"])
         return {"TrainingJobArn": self.jobs.create(request, region).arn}
@@ -41,7 +37,7 @@ class TrainingApi:
         return self.jobs.get(request["TrainingJobName"], region)
 
     def _update(self, request: dict[str, Any], region: str) -> Answer:
-        """Note how a running job is to be profiled and debugged, which nothing here does."""
+        """Update a running job's profiling and debugging settings, which have no effect here."""
         job = self._get(request, region)
         with job.lock:
             require_in_progress(job)
@@ -56,13 +52,7 @@ class TrainingApi:
 
 
 def require_role(arn: str) -> None:
-    """Make sure that a role is there and that SageMaker may assume it.
-
-    Raises
-    ------
-    AwsError
-        As SageMaker, if not.
-    """
+    """Make sure that a role is there and that SageMaker may assume it. Raise `AwsError` as SageMaker, if not."""
     from moto.iam.models import iam_backends  # here, so that the embedded AWS starts without it
 
     if arn.split(":")[4] != ACCOUNT:
@@ -77,7 +67,7 @@ def require_role(arn: str) -> None:
 
 
 def _trusts(document: str) -> bool:
-    """Say whether a trust policy lets SageMaker assume its role."""
+    """Return whether a trust policy lets SageMaker assume its role."""
     statements = _list(json.loads(document).get("Statement"))
     effects = {
         one.get("Effect")

@@ -1,4 +1,4 @@
-"""Moves a job's files between its folder and S3, as SageMaker lays them out."""
+"""Transfers of a job's files between its folder and S3, as SageMaker lays them out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
 
 class TransferError(Exception):
-    """A transfer failed for a reason that the job's owner can mend; the message is a FailureReason."""
+    """A transfer failed for a reason that the job's owner can fix; the message is a FailureReason."""
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -37,10 +37,7 @@ def split(uri: str) -> tuple[str, str]:
 def require_bucket(s3: BaseClient, uri: str) -> None:
     """Check that results can be written to `uri`, before anything is trained.
 
-    Raises
-    ------
-    TransferError
-        If its bucket does not exist.
+    Raise `TransferError` if its bucket does not exist.
     """
     bucket, _ = split(uri)
     try:
@@ -70,28 +67,10 @@ def listing(s3: BaseClient, uri: str) -> Iterator[tuple[str, str]]:
 def download(
     s3: BaseClient, uri: str, folder: Path, role: str = "", read_only: bool = False, go_on: Callable[[], bool] = bool
 ) -> int:
-    """Download everything below `uri` into `folder`; S3 keeps no permission bits, so neither do the files.
+    """Download everything below `uri` into `folder`, and return the number of files; S3 keeps no permission bits.
 
-    Parameters
-    ----------
-    s3, uri, folder
-        Where from, where to.
-    role
-        For the message when there is nothing.
-    read_only
-        Whether the files are made read-only (FastFile mode).
-    go_on
-        Asked before each file; when it says no, the rest is left.
-
-    Returns
-    -------
-    int
-        The number of files.
-
-    Raises
-    ------
-    TransferError
-        If there is nothing, or a name leads out of the folder.
+    Files are read-only with `read_only`, as in FastFile mode; once `go_on` returns False the rest is left. Raise
+    `TransferError` if there is nothing, naming `role`, or if a name leads out of the folder.
     """
     bucket, _ = split(uri)
     try:
@@ -130,10 +109,7 @@ def open_inside(base: Path, below: str) -> BinaryIO:
 
     No link is followed on the way and no FIFO waited for, whatever the program makes of the path meanwhile.
 
-    Raises
-    ------
-    OSError
-        If there is no regular file.
+    Raise `OSError` if there is no regular file.
     """
     *folders, name = PurePosixPath(below).parts
     place = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
@@ -165,19 +141,10 @@ def remove(*paths: Path) -> None:
 
 
 def walk(base: Path, folder: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[str, os.stat_result]]:
-    """Walk through what a job's program has left in `folder`, without following a link.
+    """Yield the path below `folder` and the status of all that a job's program has left there; no link is followed.
 
-    Parameters
-    ----------
-    base, folder
-        The job's folder, and the one below it.
-    leave_out
-        Called with each path below `base` that is neither a regular file nor a folder, and what it is.
-
-    Yields
-    ------
-    str, os.stat_result
-        A path below `folder`, and what it was when it was looked at.
+    `leave_out` is called with each path below `base`, the job's folder, that is neither a regular file nor a folder,
+    and with what it is.
     """
     top = base
     for part in folder.relative_to(base).parts:
@@ -253,7 +220,7 @@ class Mirror:
         self.sent: dict[str, tuple[int, int]] = {}
 
     def restore(self) -> int:
-        """Download what S3 holds, whole files only; give their number."""
+        """Download what S3 holds, whole files only; return their number."""
         count = 0
         for key, below in list(listing(self.s3, f"s3://{self.bucket}/{self.prefix}/")):
             target = self.folder / below
@@ -266,7 +233,7 @@ class Mirror:
         return count
 
     def push(self) -> int:
-        """Upload what has changed since it was last sent; give the number of files."""
+        """Upload what has changed since it was last sent; return the number of files."""
         changed = []
         for below, found in walk(self.base, self.folder, self.leave_out):
             if stat.S_ISREG(found.st_mode) and self.sent.get(below) != _stamp(found):
@@ -293,7 +260,7 @@ TRANSFER_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError, OSEr
 
 
 def channel_problem(channel: dict[str, Any]) -> str | None:
-    """Say what of a channel the embedded AWS can't do, or None."""
+    """Return what a channel asks for that the embedded AWS can't do, or None."""
     source = channel["DataSource"].get("S3DataSource")
     if source is None:
         return "only S3 data sources"

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 import sagemaker_local as embedded
 
@@ -140,6 +141,17 @@ class Aws:
 
     def run(self, do="", **changes):
         return self.ended(self.create(do, **changes))
+
+    def deleted(self, name):
+        """Delete a job once its thread has ended, which is just after its status says so."""
+
+        def delete():
+            try:
+                return self.sm.delete_training_job(TrainingJobName=name)
+            except ClientError as error:
+                assert error.response["Error"]["Code"] == "ResourceInUse"
+
+        wait_for(delete)
 
     def log(self, name):
         file = self.folder(name) / "log.txt"

@@ -37,6 +37,27 @@ from sagemaker.core.analytics import TrainingJobAnalytics
 frame = TrainingJobAnalytics(job.training_job_name, sagemaker_session=Session()).dataframe()
 print(Session().default_bucket(), frame["metric_name"].tolist(), frame["value"].tolist())
 print(job.training_job_name, job.training_job_status, job.final_metric_data_list[0].value)
+
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
+from sagemaker.train.tuner import HyperparameterTuner
+trainer.hyperparameters = {"do": "tell learning_rate"}
+tuner = HyperparameterTuner(
+    trainer,
+    "reward",
+    {
+        "learning_rate": ContinuousParameter(1e-5, 1e-2, "Logarithmic"),
+        "batch_size": IntegerParameter(32, 64),
+        "normalize": CategoricalParameter([True, False]),
+    },
+    [{"Name": "reward", "Regex": "Reward: ([-0-9.e]+)"}],
+    strategy="Bayesian",
+    max_jobs=4,
+    max_parallel_jobs=2,
+    early_stopping_type="Auto",
+    random_seed=7,
+)
+tuner.tune([InputData(channel_name="dataset", data_source=f"s3://{bucket}/sdk-in")], job_name="by-sdk")
+print(len(tuner.analytics().dataframe()), tuner.describe().hyper_parameter_tuning_job_status, tuner.best_training_job())
 """
 
 
@@ -84,9 +105,18 @@ def test_sagemaker_sdk(aws):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-2] == "sagemaker-us-east-1-123456789012 ['reward'] [-0.5]"
-    name, status, reward = done.stdout.splitlines()[-1].split()
+    assert done.stdout.splitlines()[-3] == "sagemaker-us-east-1-123456789012 ['reward'] [-0.5]"
+    name, status, reward = done.stdout.splitlines()[-2].split()
     assert (name[:7], status, reward) == ("by-sdk-", "Completed", "-0.5")
     assert aws.archive(f"sdk/{name}/output/model.tar.gz") == {"model.nn": "weights"}
     assert "input/data/dataset/data.bin" in aws.log(name)
     assert "TelemetryOptOut" not in done.stderr  # the SDK's notice that it reports its use
+    count, status, best = done.stdout.split()[-3:]
+    assert (count, status) == ("4", "Completed")
+    told = aws.sm.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="by-sdk")
+    assert told["BestTrainingJob"]["TrainingJobName"] == best
+    counts = told["TrainingJobStatusCounters"]
+    assert counts["Completed"] + counts["Stopped"] == 4
+    listed = aws.sm.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="by-sdk")
+    tuned = [training["TunedHyperParameters"] for training in listed["TrainingJobSummaries"]]
+    assert all(one["normalize"] in ("True", "False") and 32 <= int(one["batch_size"]) <= 64 for one in tuned)

@@ -24,11 +24,11 @@ from sagemaker_local.record import Record, load
 LINES = ["Reward: 1.5", "something else", "Reward: 2.5"]
 
 
-def test_sixteen_jobs_that_start_at_once_have_all_their_metrics(own):
-    aws = own.start(EMBEDDED_MAX_JOBS="16")
+def test_eight_jobs_that_start_at_once_have_all_their_metrics(own):
+    aws = own.start(EMBEDDED_MAX_JOBS="8")
     patterns = {f"metric-{number}": rf"m{number}=([0-9.]+)" for number in range(3)}
     say = ";".join(f"say m{number}={number}.5" for number in range(3))
-    requests = [aws.request(say, AlgorithmSpecification=aws.metrics(**patterns)) for _ in range(16)]
+    requests = [aws.request(say, AlgorithmSpecification=aws.metrics(**patterns)) for _ in range(8)]
     sagemaker, together = aws.sm, threading.Barrier(len(requests))
 
     def create(request):
@@ -117,7 +117,7 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
 
 def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
     looked = []
-    monkeypatch.setattr(cloudwatch_logs, "SCANNED", 100_000)
+    monkeypatch.setattr(cloudwatch_logs, "SCANNED", 10_000)
     real = cloudwatch_logs.EventMessageFilter.matches
     monkeypatch.setattr(
         cloudwatch_logs.EventMessageFilter, "matches", lambda self, text: looked.append(text) or real(self, text)
@@ -126,7 +126,7 @@ def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
     for name in ("b", "a"):
         group.create_log_stream(name)
         group.streams[name].events = [
-            LogEvent(0, {"timestamp": number // 100, "message": f"{name} {number}"}) for number in range(150_000)
+            LogEvent(0, {"timestamp": number // 10, "message": f"{name} {number}"}) for number in range(15_000)
         ]
 
     def ask(**more):
@@ -136,17 +136,17 @@ def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
         page, token, _ = group.filter_log_events(cloudwatch_logs.GROUP, **wanted)
         return [event["message"] for event in page], token, len(looked)
 
-    assert ask(filter_pattern="nothing") == ([], "a@100000", 100_000)
-    assert ask(filter_pattern="nothing", next_token="a@100000") == ([], "b@50000", 100_000)
-    assert ask(filter_pattern="nothing", next_token="b@50000") == ([], None, 100_000)
+    assert ask(filter_pattern="nothing") == ([], "a@10000", 10_000)
+    assert ask(filter_pattern="nothing", next_token="a@10000") == ([], "b@5000", 10_000)
+    assert ask(filter_pattern="nothing", next_token="b@5000") == ([], None, 10_000)
     assert ask(limit=2) == (["a 0", "a 1"], "a@2", 2)
-    assert ask(limit=2, next_token="a@149999") == (["a 149999", "b 0"], "b@1", 2)
-    assert ask(start_time=1499, end_time=1499, limit=101, next_token="") == (
-        [*(f"a {149_900 + number}" for number in range(100)), "b 149900"],
-        "b@149901",
-        101,
+    assert ask(limit=2, next_token="a@14999") == (["a 14999", "b 0"], "b@1", 2)
+    assert ask(start_time=1499, end_time=1499, limit=11, next_token="") == (
+        [*(f"a {14_990 + number}" for number in range(10)), "b 14990"],
+        "b@14991",
+        11,
     )
-    assert ask(start_time=1499, log_stream_names=["b"])[1:] == (None, 100)
+    assert ask(start_time=1499, log_stream_names=["b"])[1:] == (None, 10)
 
 
 class MotoLogs:
@@ -167,12 +167,13 @@ class MotoLogs:
 
 @pytest.fixture
 def logged(tmp_path, monkeypatch, request):
-    """Return the record of a job that has said 40,000 lines, the group with its log, and the stream's name."""
+    """Return the record of a job that has said 8,000 lines, the group with its log, and the stream's name."""
     region = "eu-west-3"
     monkeypatch.setattr(cloudwatch_logs, "HELD", request.param)
+    monkeypatch.setattr(job_log, "BATCH_EVENTS", 1_000)
     asked = {"TrainingJobName": "job", "AlgorithmSpecification": {}}
     record = Record(asked, f"arn:aws:sagemaker:{region}:1:training-job/job", tmp_path, 0.0)
-    (tmp_path / "said").write_text("".join(f"line {number}\n" for number in range(40_000)))
+    (tmp_path / "said").write_text("".join(f"line {number}\n" for number in range(8_000)))
     with (tmp_path / "said").open("rb") as output:
         log = job_log.JobLog(record, output, MotoLogs(region))
         log.end()
@@ -187,7 +188,7 @@ def read(group, stream):
     """Read the log as a client does: all pages of FilterLogEvents, and those of GetLogEvents in both directions."""
     filtered, token = [], None
     while filtered == [] or token:
-        page, token, _ = group.filter_log_events(cloudwatch_logs.GROUP, [], 0, 0, None, token, "", False)
+        page, token, _ = group.filter_log_events(cloudwatch_logs.GROUP, [], 0, 0, 2_000, token, "", False)
         filtered += page
     assert len({event["eventId"] for event in filtered}) == len(filtered)
     pages = {}
@@ -195,17 +196,17 @@ def read(group, stream):
         asked, token, before = [], None, ""
         while token != before:
             before = token
-            answer = group.get_log_events(stream, None, None, 7_000, token, head)
+            answer = group.get_log_events(stream, None, None, 1_400, token, head)
             asked.append([event["message"] for event in answer[0]])
             token = answer[place]
         pages[head] = asked if head else asked[::-1]
     return [event["message"] for event in filtered], *(list(chain(*asked)) for asked in pages.values())
 
 
-@pytest.mark.parametrize(("logged", "held"), [(50_000, 40_000), (12_000, 10_000)], indirect=["logged"])
+@pytest.mark.parametrize(("logged", "held"), [(10_000, 8_000), (2_400, 2_000)], indirect=["logged"])
 def test_the_log_of_a_job_that_has_ended_is_read_from_disk_and_nobody_misses_a_line(logged, held):
     record, group, stream = logged
-    expected = ([f"line {number}" for number in range(40_000)],) * 3
+    expected = ([f"line {number}" for number in range(8_000)],) * 3
     described = group.streams[stream].to_describe_dict()
     assert len(group.streams[stream].events.state[2]) == held
     assert read(group, stream) == expected
@@ -227,7 +228,7 @@ def test_the_log_of_a_job_that_has_ended_is_read_from_disk_and_nobody_misses_a_l
     cloudwatch_logs._read.cache_clear()
     gc.collect()
     assert event() is None
-    assert [item for item in gc.get_objects() if isinstance(item, LogEvent) and item.message == "line 39999"] == []
+    assert [item for item in gc.get_objects() if isinstance(item, LogEvent) and item.message == "line 7999"] == []
     assert group.streams[stream].to_describe_dict() == described
     assert read(group, stream) == expected
     assert cloudwatch_logs._read.cache_info().currsize <= 4

@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -186,7 +184,7 @@ def test_tags_search_and_deletion(tuner, aws):
 
     aws.wait_for(lambda: len(done := tuner.trainings(name, StatusEquals="Completed")) == 2 and done)
     first = tuner.trainings(name, StatusEquals="Completed")[0]
-    aws.wait_for(lambda: not aws.folder(first["TrainingJobName"]).exists() or deleted(aws, first["TrainingJobName"]))
+    aws.deleted(first["TrainingJobName"])
     assert len(tuner.trainings(name)) == 2  # and it is not made again
     tuner.sm.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     tuner.ended(name)
@@ -215,14 +213,6 @@ def first_left(aws, name):
     return aws.sm.list_training_jobs(NameContains=f"{name}-0")["TrainingJobSummaries"][0]["TrainingJobName"]
 
 
-def deleted(aws, name):
-    """Delete a training job once its thread has ended, which is just after its status says so."""
-    try:
-        return aws.sm.delete_training_job(TrainingJobName=name)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "ResourceInUse"
-
-
 def tuning_deleted(tuner, name):
     try:
         return tuner.sm.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
@@ -232,26 +222,17 @@ def tuning_deleted(tuner, name):
 
 @pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
 def test_values_are_within_their_ranges_and_follow_the_seed(tuner, strategy):
-    given = {"do": "tell rate", "ranges": MIXED, "strategy": strategy, "jobs": 6}
-    trainings = tuner.trainings(tuner.run(**given))
-    again = tuner.trainings(tuner.run(**given))
-    other = tuner.trainings(tuner.run(**given, RandomSeed=2))
+    trainings = tuner.trainings(tuner.run("tell rate", ranges=MIXED, strategy=strategy, jobs=5))
     tuned = [training["TunedHyperParameters"] for training in trainings]
-    assert tuned == [training["TunedHyperParameters"] for training in again]
-    assert tuned != [training["TunedHyperParameters"] for training in other]
-    assert len({json.dumps(one) for one in tuned}) == 6
+    tried = [sampler.Tried(one, float(one["rate"])) for one in tuned]
+    for number, one in enumerate(tuned):
+        given = (strategy, sampler.read_ranges(MIXED), tried[:number])
+        assert one == sampler.choose(*given, seed=1, maximise=True) != sampler.choose(*given, seed=2, maximise=True)
+    assert len({json.dumps(one) for one in tuned}) == 5
     assert all(set(one) == {"rate", "gamma", "size", "normalize"} for one in tuned)
     assert all(1e-5 <= float(one["rate"]) <= 1e-2 and 0.9 <= float(one["gamma"]) <= 0.9999 for one in tuned)
     assert all(32 <= int(one["size"]) <= 64 and one["normalize"] in ("true", "false") for one in tuned)
     assert objectives(trainings) == [float(one["rate"]) for one in tuned]
-
-
-def test_minimize(tuner):
-    objective = {"Type": "Minimize", "MetricName": "reward"}
-    told = tuner.run(HyperParameterTuningJobObjective=objective)
-    best = told["BestTrainingJob"]
-    assert best["TunedHyperParameters"] == {"digit": "1"}
-    assert best["FinalHyperParameterTuningJobObjectiveMetric"]["Type"] == "Minimize"
 
 
 def test_no_more_trainings_at_once_than_asked_for(tuner, aws):
@@ -292,34 +273,37 @@ def test_stopped_in_the_middle(tuner, aws):
         assert f"out/{training['TrainingJobName']}/output/model.tar.gz" in aws.keys("out/")
 
 
-def test_a_metric_that_no_training_reports(tuner):
-    told = tuner.run("say no number here;model weights")
-    assert told["HyperParameterTuningJobStatus"] == "Failed"
-    assert told["FailureReason"] == (
-        "No objective metrics found after running 3 training jobs. Please ensure that the custom algorithm is emitting "
-        "the objective metric as defined by the regular expression provided."
+NO_METRIC = (
+    "No objective metrics found after running 3 training jobs. Please ensure that the custom algorithm is emitting the "
+    "objective metric as defined by the regular expression provided."
+)
+ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
+MINIMIZE = {"HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "reward"}}
+
+
+@pytest.mark.parametrize(
+    ("do", "config", "reason", "completed", "succeeded", "best"),
+    [
+        ("tell digit", MINIMIZE, None, 3, 3, "1"),
+        ("tell digit;if digit 3;exit 1", {}, None, 2, 2, "2"),
+        ("say no number here;model weights", {}, NO_METRIC, 3, 0, None),
+        ("say Reward: 9;failure no player;exit 1", {"parallel": 3}, ALL_FAILED, 0, 0, None),
+    ],
+)
+def test_how_a_tuning_job_ends(tuner, do, config, reason, completed, succeeded, best):
+    told = tuner.run(do, **config)
+    assert (told["HyperParameterTuningJobStatus"], told.get("FailureReason")) == (
+        "Failed" if reason else "Completed",
+        reason,
     )
-    assert told["TrainingJobStatusCounters"]["Completed"] == 3
-    assert told["ObjectiveStatusCounters"] == {"Succeeded": 0, "Pending": 0, "Failed": 3}
-    assert "BestTrainingJob" not in told
-    assert [t["ObjectiveStatus"] for t in tuner.trainings(told)] == ["Failed"] * 3
-    assert tuner.trainings(told, SortBy="FinalObjectiveMetricValue") == []
-
-
-def test_every_training_failed(tuner):
-    told = tuner.run("say Reward: 9;failure no player;exit 1", parallel=3)
-    assert told["HyperParameterTuningJobStatus"] == "Failed"
-    assert told["FailureReason"].startswith("All training jobs failed.")
-    assert told["TrainingJobStatusCounters"]["NonRetryableError"] == 3
-    assert {t["FailureReason"] for t in tuner.trainings(told)} == {"AlgorithmError: no player, exit code: 1"}
-    assert objectives(tuner.trainings(told)) == [None] * 3
-
-
-def test_some_trainings_failed(tuner):
-    told = tuner.run("tell digit;if digit 3;exit 1")
-    assert told["HyperParameterTuningJobStatus"] == "Completed"
-    assert told["ObjectiveStatusCounters"] == {"Succeeded": 2, "Pending": 0, "Failed": 1}
-    assert told["BestTrainingJob"]["TunedHyperParameters"] == {"digit": "2"}
+    counters = told["TrainingJobStatusCounters"]
+    assert (counters["Completed"], counters["NonRetryableError"]) == (completed, 3 - completed)
+    assert told["ObjectiveStatusCounters"] == {"Succeeded": succeeded, "Pending": 0, "Failed": 3 - succeeded}
+    found = told.get("BestTrainingJob")
+    assert (found and found["TunedHyperParameters"]) == (best and {"digit": best})
+    assert len(tuner.trainings(told, SortBy="FinalObjectiveMetricValue")) == succeeded
+    statuses = [training["ObjectiveStatus"] for training in tuner.trainings(told)]
+    assert sorted(statuses) == ["Failed"] * (3 - succeeded) + ["Succeeded"] * succeeded
 
 
 def test_early_stopping(tuner):
@@ -491,17 +475,6 @@ def test_requests_are_refused(tuner, changes, message):
     assert tuner.refusal(request) == ("ValidationException", message)
 
 
-def test_requests_are_checked_against_the_service_model(tuner):
-    request = tuner.request(strategy="Clever")
-    request["HyperParameterTuningJobName"] = "tuning-that-has-a-name-of-more-than-32"
-    unchecked = tuner.aws.client("sagemaker", parameter_validation=False)
-    with pytest.raises(ClientError) as caught:
-        unchecked.create_hyper_parameter_tuning_job(**request)
-    message = caught.value.response["Error"]["Message"]
-    assert message.startswith("2 validation errors detected: ")
-    assert "Member must satisfy enum value set: [Bayesian, Random, Hyperband, Grid]" in message
-
-
 def test_names_are_unique(tuner):
     name = tuner.create()
     request = {**tuner.request(), "HyperParameterTuningJobName": name.upper()}
@@ -578,62 +551,6 @@ def test_stopped_with_its_server(own):
     told = tuner.describe(name)
     assert told["HyperParameterTuningJobStatus"] == "Stopped"
     assert [t["TrainingJobStatus"] for t in tuner.trainings(name)] == ["Stopped"]
-
-
-TUNER = """
-import sys
-from sagemaker.core.helper.session_helper import Session
-from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
-from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData, OutputDataConfig, StoppingCondition
-from sagemaker.train.tuner import HyperparameterTuner
-bucket, role = sys.argv[1:]
-trainer = ModelTrainer(
-    training_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/trainer:test",
-    role=role,
-    sagemaker_session=Session(default_bucket=bucket),
-    compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=5),
-    stopping_condition=StoppingCondition(max_runtime_in_seconds=60),
-    output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/sdk"),
-    hyperparameters={"do": "tell learning_rate"},
-)
-tuner = HyperparameterTuner(
-    trainer,
-    "reward",
-    {
-        "learning_rate": ContinuousParameter(1e-5, 1e-2, "Logarithmic"),
-        "batch_size": IntegerParameter(32, 64),
-        "normalize": CategoricalParameter([True, False]),
-    },
-    [{"Name": "reward", "Regex": "Reward: ([-0-9.e]+)"}],
-    strategy="Bayesian",
-    max_jobs=4,
-    max_parallel_jobs=2,
-    early_stopping_type="Auto",
-    random_seed=7,
-)
-tuner.tune([InputData(channel_name="dataset", data_source=f"s3://{bucket}/tune-in")], job_name="by-sdk")
-print(len(tuner.analytics().dataframe()), tuner.describe().hyper_parameter_tuning_job_status, tuner.best_training_job())
-"""
-
-
-def test_sagemaker_sdk(tuner, aws):
-    aws.s3.put_object(Bucket=aws.bucket, Key="tune-in/data.bin", Body=b"build")
-    done = subprocess.run(
-        [sys.executable, "-c", TUNER, aws.bucket, aws.role],
-        env=aws.server.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    count, status, best = done.stdout.split()[-3:]
-    assert (count, status) == ("4", "Completed")
-    told = tuner.describe("by-sdk")
-    assert told["BestTrainingJob"]["TrainingJobName"] == best
-    assert told["TrainingJobStatusCounters"]["Completed"] + told["TrainingJobStatusCounters"]["Stopped"] == 4
-    tuned = [training["TunedHyperParameters"] for training in tuner.trainings("by-sdk")]
-    assert all(one["normalize"] in ("True", "False") and 32 <= int(one["batch_size"]) <= 64 for one in tuned)
 
 
 def test_a_bayesian_search_goes_by_what_was_earned_after_the_first_few():

@@ -30,10 +30,6 @@ class TuningApi:
             "ListTrainingJobsForHyperParameterTuningJob": self._list_trainings,
         }
 
-    def knows(self, call: str, _: dict[str, Any]) -> bool:
-        """Say whether a call is one about tuning jobs."""
-        return call in self.calls
-
     def _create(self, request: dict[str, Any], region: str) -> Answer:
         if definition := request.get("TrainingJobDefinition"):  # one without is refused for that
             require_role(definition["RoleArn"])

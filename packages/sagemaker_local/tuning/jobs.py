@@ -1,4 +1,4 @@
-"""All tuning jobs of the embedded AWS, and the life of one."""
+"""All tuning jobs of the embedded AWS, and the thread that runs one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sagemaker_local.tuning import record, request, stopping
 from sagemaker_local.tuning.record import Tuning
 
 RETRY_SECONDS = 1.0
-"""After a training was refused because the account's limit was reached."""
+"""Wait before a training that a limit of the account refused is created again."""
 ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
 NO_OBJECTIVE = (
     "No objective metrics found after running {} training jobs. Please ensure that the custom algorithm is emitting "
@@ -40,7 +40,7 @@ class TuningJobs:
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> None:
-        """Read the records of earlier servers, and go on with those that a killed one left; after `Jobs.load`."""
+        """Read the records of earlier servers and continue those that a killed one left; call `Jobs.load` first."""
         for place in self.folder.iterdir():
             try:
                 found = record.load(place)
@@ -55,10 +55,7 @@ class TuningJobs:
     def create(self, asked: dict[str, Any], region: str) -> Tuning:
         """Take a CreateHyperParameterTuningJob request that botocore's model lets pass, and begin.
 
-        Raises
-        ------
-        AwsError
-            If the name is taken, or the request can't be meant or asks for what can't be done here.
+        Raise `AwsError` if the name is taken, or the request is invalid or asks for what can't be done here.
         """
         asked = request.check(asked)
         name = asked["HyperParameterTuningJobName"]
@@ -82,13 +79,7 @@ class TuningJobs:
         return tuning
 
     def get(self, name: str, region: str = REGION) -> Tuning:
-        """Give a tuning job's record.
-
-        Raises
-        ------
-        AwsError
-            As SageMaker, if there is no such tuning job.
-        """
+        """Return a tuning job's record. Raise `AwsError` as SageMaker, if there is no such tuning job."""
         try:
             return self.records[make_key(name, region)]
         except KeyError:
@@ -97,17 +88,14 @@ class TuningJobs:
             ) from None
 
     def trainings(self, tuning: Tuning) -> list[Record]:
-        """Give the trainings that a tuning job has launched, oldest first."""
+        """Return the trainings that a tuning job has launched, oldest first."""
         keys = [make_key(one["name"], tuning.region) for one in tuning.trainings]
         return [self.jobs.records[key] for key in keys if key in self.jobs.records]
 
     def stop(self, tuning: Tuning) -> None:
         """Stop a tuning job and its running trainings, as StopHyperParameterTuningJob does.
 
-        Raises
-        ------
-        AwsError
-            If it has ended or is stopping already.
+        Raise `AwsError` if it has ended or is stopping already.
         """
         with tuning.lock:
             if tuning.status != "InProgress":
@@ -116,13 +104,7 @@ class TuningJobs:
         self._wake(tuning.arn)
 
     def delete(self, tuning: Tuning) -> None:
-        """Forget a tuning job that has ended; its training jobs stay.
-
-        Raises
-        ------
-        AwsError
-            If it has not ended.
-        """
+        """Delete a tuning job that has ended; its training jobs stay. Raise `AwsError` if it has not ended."""
         with self.lock:
             if tuning.arn in self.living or tuning.status not in ENDED:
                 raise invalid(f"The request was rejected because the tuning job is in status {tuning.status}.")
@@ -152,7 +134,7 @@ class TuningJobs:
             life.wake.set()
 
     def _training_deleted(self, job: Record) -> None:
-        """Keep what a deleted training was worth, so that it is neither made again nor forgotten by the search."""
+        """Keep the outcome of a deleted training, so that the search knows it and does not repeat it."""
         tuning = next((one for one in list(self.records.values()) if one.arn == job.tuning), None)
         for noted in tuning.trainings if tuning else ():
             if noted["name"] == job.name:
@@ -165,7 +147,7 @@ class TuningJobs:
 
 
 def outcome(job: Record) -> float | None:
-    """Return what a training is worth to the search; None while it trains, NaN without an objective."""
+    """Return a training's objective for the search; None while it trains, NaN if it has none."""
     if job.status not in ENDED:
         return None
     value = record.objective(job)
@@ -173,7 +155,7 @@ def outcome(job: Record) -> float | None:
 
 
 class TuningThread(threading.Thread):
-    """Lives the life of one tuning job: looks at its trainings whenever one of them has news, and acts."""
+    """Runs one tuning job: wakes whenever one of its trainings reports a value or ends."""
 
     def __init__(self, tuning: Tuning, tunings: TuningJobs):
         super().__init__(name=tuning.name, daemon=True)
@@ -187,7 +169,7 @@ class TuningThread(threading.Thread):
         self.over = False  # by its completion criteria: what runs is stopped, and the tuning job is Completed
 
     def run(self) -> None:
-        """Live; every way out ends in Completed, Failed or Stopped."""
+        """Run the job until it is Completed, Failed or Stopped."""
         try:
             self._take_up()
             while not self._step():
@@ -202,12 +184,12 @@ class TuningThread(threading.Thread):
             self.tunings.living.pop(self.tuning.arn, None)
 
     def _take_up(self) -> None:
-        """Listen to the trainings that an earlier server made."""
+        """Subscribe to the trainings that an earlier server launched."""
         for job in self.tunings.trainings(self.tuning):
             job.told = self.wake.set
 
     def _step(self) -> bool:
-        """Look and act once; say whether the tuning job has ended."""
+        """Act on the present state of the trainings, and return whether the tuning job has ended."""
         trainings = self.tunings.trainings(self.tuning)
         living = [job for job in trainings if job.status not in ENDED]
         if self.early and not self.over:
@@ -237,7 +219,7 @@ class TuningThread(threading.Thread):
         )
 
     def _launch(self) -> Record | None:
-        """Begin the next training; give None if the account's limit does not allow it yet."""
+        """Launch the next training; return None if a limit of the account does not allow it yet."""
         try:
             return self._make(next(iter(self._unmade()), None) or self._note())
         except AwsError as error:
@@ -247,12 +229,12 @@ class TuningThread(threading.Thread):
             return None
 
     def _unmade(self) -> list[dict[str, Any]]:
-        """Return the trainings that are noted and not made, by a server that was killed or because of a limit."""
+        """Return the trainings that were chosen but not created, because of a kill or a limit."""
         made = {job.name for job in self.tunings.trainings(self.tuning)}
         return [one for one in self.tuning.trainings if one["name"] not in made and "outcome" not in one]
 
     def _note(self) -> dict[str, Any]:
-        """Choose hyperparameters and note them on disk, so that a server to come makes this training and no other."""
+        """Choose hyperparameters and save them first, so that a later server creates this training and no other."""
         from sagemaker_local.tuning import sampler  # Optuna: here, so that the embedded AWS starts without it
 
         config, tuning = self.tuning.config, self.tuning
@@ -296,7 +278,7 @@ class TuningThread(threading.Thread):
         return stopping.is_over(values, criteria, self.tuning.maximise)
 
     def _finish(self) -> None:
-        """End it, all trainings having ended."""
+        """End the tuning job once all trainings have ended."""
         trainings = self.tunings.trainings(self.tuning)
         if record.count_objectives(trainings)["Succeeded"]:
             self.tuning.move("Completed")
@@ -306,7 +288,7 @@ class TuningThread(threading.Thread):
             self.tuning.move("Failed", NO_OBJECTIVE.format(len(trainings)))
 
     def _seconds_left(self) -> float | None:
-        """Seconds until it has run as long as it may; None if there is no such limit, or it is stopping already."""
+        """Return the seconds until MaxRuntimeInSeconds; None without that limit, or when it is stopping."""
         most = self.limits.get("MaxRuntimeInSeconds")
         if most is None or self.tuning.status != "InProgress":
             return None

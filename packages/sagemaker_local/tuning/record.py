@@ -1,4 +1,4 @@
-"""What is known of one tuning job, and its place on disk."""
+"""The record of one tuning job, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sagemaker_local.record import ENDED
 from sagemaker_local.tuning.request import describe_definition
 
 RETRYABLE = "InternalServerError"
-"""How the reason of a failure begins that was not the training's own."""
+"""The start of a failure reason that is not the training's fault."""
 
 
 @dataclass
 class Tuning:
-    """One tuning job: its request and what became of it.
+    """One tuning job: its request and its state.
 
     `trainings` lists what it launched, oldest first: name and hyperparameters, noted before the training is made.
     Times are seconds since the epoch; `lock` guards every change.
@@ -54,7 +54,7 @@ class Tuning:
 
     @property
     def key(self) -> str:
-        """What no other tuning job has, of whatever region: its folder's name."""
+        """A key that is unique over all regions: its folder's name."""
         return record.make_key(self.name, self.region)
 
     @property
@@ -64,7 +64,7 @@ class Tuning:
 
     @property
     def metric(self) -> str:
-        """The name of the metric that it goes by."""
+        """The name of the objective metric."""
         return self.config["HyperParameterTuningJobObjective"]["MetricName"]
 
     @property
@@ -82,7 +82,7 @@ class Tuning:
             self.save()
 
     def describe(self, jobs: Sequence[record.Record]) -> dict[str, Any]:
-        """Give what DescribeHyperParameterTuningJob answers, `jobs` being its trainings."""
+        """Return what DescribeHyperParameterTuningJob answers, `jobs` being its trainings."""
         with self.lock:
             answer = {
                 **self.summary(jobs),
@@ -98,7 +98,7 @@ class Tuning:
             return answer
 
     def summary(self, jobs: Sequence[record.Record]) -> dict[str, Any]:
-        """Give its entry in ListHyperParameterTuningJobs."""
+        """Return its entry in ListHyperParameterTuningJobs."""
         with self.lock:
             entry = {
                 "HyperParameterTuningJobName": self.name,
@@ -114,7 +114,7 @@ class Tuning:
             return entry if self.ended is None else {**entry, "HyperParameterTuningEndTime": self.ended}
 
     def summarise(self, job: record.Record) -> dict[str, Any]:
-        """Give the entry of one of its trainings."""
+        """Return the entry of one of its trainings."""
         with job.lock:
             tuned = next(one["hyperparameters"] for one in self.trainings if one["name"] == job.name)
             entry = {
@@ -149,29 +149,26 @@ class Tuning:
 def load(folder: Path) -> Tuning:
     """Read the record of the tuning job in `folder`.
 
-    Raises
-    ------
-    OSError, ValueError, TypeError
-        If there is none or it can't be read.
+    Raise `OSError`, `ValueError`, `TypeError` if there is none or it can't be read.
     """
     return Tuning(folder=folder, **json.loads((folder / "tuning.json").read_text()))
 
 
 def objective(job: record.Record) -> float | None:
-    """Give a training's objective, the last value that it reported; None if it has none (yet)."""
+    """Return a training's objective, the last value that it reported; None if it has none (yet)."""
     value = job.metrics.get(job.objective, {}).get("Value")
     return value if value is not None and math.isfinite(value) and job.status != "Failed" else None
 
 
 def objective_status(job: record.Record) -> str:
-    """Say whether a training's objective can be used: ``Succeeded``, ``Pending`` or ``Failed``."""
+    """Return whether a training's objective can be used: ``Succeeded``, ``Pending`` or ``Failed``."""
     if job.status not in ENDED:
         return "Pending"
     return "Failed" if objective(job) is None else "Succeeded"
 
 
 def best_of(jobs: Sequence[record.Record], maximise: bool) -> record.Record | None:
-    """Give the best of the trainings that completed; None while there is none with an objective."""
+    """Return the best of the trainings that completed; None while there is none with an objective."""
     able = [job for job in jobs if job.status == "Completed" and objective(job) is not None]
     return (max if maximise else min)(able, key=objective, default=None)
 
@@ -190,6 +187,6 @@ def count_statuses(jobs: Sequence[record.Record]) -> dict[str, int]:
 
 
 def count_objectives(jobs: Sequence[record.Record]) -> dict[str, int]:
-    """Count trainings by what became of their objective, as ObjectiveStatusCounters does."""
+    """Count trainings by the status of their objective, as ObjectiveStatusCounters does."""
     found = [objective_status(job) for job in jobs]
     return {status: found.count(status) for status in ("Succeeded", "Pending", "Failed")}

@@ -1,4 +1,4 @@
-"""What a tuning job is asked for: what of it can't be meant, in AWS's words, and the trainings that it makes."""
+"""Requests for tuning jobs: validation in AWS's words, and the training jobs they lead to."""
 
 from __future__ import annotations
 
@@ -29,12 +29,9 @@ HANDED_ON = (
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
-    """Check what botocore's model does not say, and give the request with SageMaker's defaults.
+    """Check what botocore's model does not say, and return the request with SageMaker's defaults.
 
-    Raises
-    ------
-    AwsError
-        If it can't be meant, or asks for what can't be done here.
+    Raise `AwsError` if it is invalid, or asks for what can't be done here.
     """
     config = request["HyperParameterTuningJobConfig"]
     if problems := list(_impossible(request, config)):
@@ -74,7 +71,7 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_request(request: dict[str, Any], name: str, tuned: dict[str, str]) -> dict[str, Any]:
-    """Give the CreateTrainingJob request of one training."""
+    """Return the CreateTrainingJob request of one training."""
     definition = request["TrainingJobDefinition"]
     metric = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
     training = {key: definition[key] for key in HANDED_ON if key in definition}
@@ -114,7 +111,7 @@ def _resources(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _impossible(request: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
-    """Say what SageMaker can do and the embedded AWS can't."""
+    """Yield what the request asks for that SageMaker can do and the embedded AWS can't."""
     if config["Strategy"] == "Hyperband":
         yield (
             "Strategy Hyperband is not supported, only Bayesian, Random and Grid are; set "
@@ -135,7 +132,7 @@ def _impossible(request: dict[str, Any], config: dict[str, Any]) -> Iterator[str
 
 
 def _budget(config: dict[str, Any], definition: dict[str, Any]) -> dict[str, int]:
-    """Check the ranges, and give the number of trainings that there will be."""
+    """Check the ranges, and return the number of trainings that there will be."""
     from sagemaker_local.tuning import sampler  # Optuna: here, so that the embedded AWS starts without it
 
     given = config.get("ParameterRanges", {})

@@ -19,27 +19,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 FIRST_AT_RANDOM = 3
-"""Trainings that a Bayesian search draws at random before it has something to go by."""
+"""Trainings that a Bayesian search draws at random first."""
 SPANS = 100.0
 """A range whose ends differ by this factor is searched on a logarithmic scale where the scale is left to us."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """One hyperparameter's range.
-
-    Attributes
-    ----------
-    name : str
-    kind : str
-        ``"Integer"``, ``"Continuous"`` or ``"Categorical"``.
-    low, high : float
-        Of a number, both included.
-    scale : str
-        ``"Auto"``, ``"Linear"``, ``"Logarithmic"`` or ``"ReverseLogarithmic"``.
-    values : tuple of str
-        Of a categorical one.
-    """
+    """One hyperparameter's range: kind and scale as a request names them, and `low` to `high` or `values`."""
 
     name: str
     kind: str
@@ -66,7 +53,7 @@ class Range:
         return "ReverseLogarithmic" if reverse and (1 - self.low) / (1 - self.high) >= SPANS else "Linear"
 
     def distribution(self) -> BaseDistribution:
-        """Give what Optuna draws from; on the reverse logarithmic scale it is the distance from 1."""
+        """Return what Optuna draws from; on the reverse logarithmic scale it is the distance from 1."""
         if self.kind == "Categorical":
             return CategoricalDistribution(self.values)
         log = self.used_scale != "Linear"
@@ -76,7 +63,7 @@ class Range:
         return FloatDistribution(min(low, high), max(low, high), log=log)
 
     def write(self, drawn: Any) -> str:
-        """Give a drawn value as the training's hyperparameter."""
+        """Return a drawn value as the training's hyperparameter."""
         if self.kind == "Categorical":
             return drawn
         if self.kind == "Integer":
@@ -85,7 +72,7 @@ class Range:
         return repr(min(max(value, self.low), self.high))
 
     def read(self, text: str) -> Any:
-        """Give back what was drawn for a hyperparameter."""
+        """Return what was drawn for a hyperparameter."""
         if self.kind == "Categorical":
             return text
         if self.kind == "Integer":
@@ -99,7 +86,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Tried:
-    """What was tried: hyperparameters, and the objective; None while it trains.
+    """A training that was tried: its hyperparameters, and its objective, None while it trains.
 
     An objective that is not a number is that of a training which had none.
     """
@@ -109,13 +96,7 @@ class Tried:
 
 
 def read_ranges(given: Mapping[str, Any]) -> list[Range]:
-    """Read a request's ParameterRanges.
-
-    Raises
-    ------
-    ValueError
-        If an end of a range is no number.
-    """
+    """Read a request's ParameterRanges. Raise `ValueError` if an end of a range is no number."""
     ranges = []
     for kind, number in (("Integer", int), ("Continuous", float)):
         for one in given.get(f"{kind}ParameterRanges", ()):
@@ -129,28 +110,14 @@ def read_ranges(given: Mapping[str, Any]) -> list[Range]:
 
 
 def combinations(ranges: Sequence[Range]) -> float:
-    """Give how many different trainings there can be; infinite with a continuous range."""
+    """Return how many different trainings there can be; infinite with a continuous range."""
     return math.prod(one.count for one in ranges)
 
 
 def choose(
     strategy: str, ranges: Sequence[Range], tried: Sequence[Tried], *, seed: int, maximise: bool
 ) -> dict[str, str]:
-    """Choose the next hyperparameters.
-
-    Parameters
-    ----------
-    strategy
-        ``"Random"``, ``"Grid"`` or ``"Bayesian"``.
-    ranges
-        At least one.
-    tried
-        All trainings so far, in the order in which they were chosen.
-    seed
-        The same seed and the same `tried` give the same choice.
-    maximise
-        Whether a greater objective is better.
-    """
+    """Choose the next hyperparameters after those `tried`; the same seed and the same `tried` give the same choice."""
     study = optuna.create_study(
         direction="maximize" if maximise else "minimize", sampler=_sampler(strategy, seed + len(tried))
     )

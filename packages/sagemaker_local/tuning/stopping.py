@@ -1,4 +1,4 @@
-"""When a training is not worth going on, and when a search is over."""
+"""Early stopping of a training, and completion criteria of a tuning job."""
 
 from __future__ import annotations
 
@@ -7,25 +7,16 @@ from statistics import fmean, median
 from typing import Any
 
 LEAST_TO_COMPARE = 3
-"""Trainings that must have completed before another is measured by them; SageMaker does not say its number."""
+"""Completed trainings that the median rule needs at least; SageMaker does not document its number."""
 IMPROVES = 0.01
-"""The share by which the best objective must change to count as improved, as SageMaker says."""
+"""The share by which the best objective must change to count as improved, from SageMaker's documentation."""
 
 
 def falls_behind(values: Sequence[float], earlier: Sequence[Sequence[float]], maximise: bool) -> bool:
-    """Say whether a training is to be stopped early, by SageMaker's median rule.
+    """Return whether a training is to be stopped early, by SageMaker's median rule.
 
-    https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-early-stopping.html: at its latest value,
-    it is worse than the median of the earlier trainings' running averages up to there.
-
-    Parameters
-    ----------
-    values
-        Its objective so far, at least one value.
-    earlier
-        Those of the trainings that completed.
-    maximise
-        Whether greater is better.
+    https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-early-stopping.html: the latest of its
+    `values` is worse than the median of the running averages, up to there, of the `earlier` trainings that completed.
     """
     count = len(values)
     averages = [fmean(of_one[:count]) for of_one in earlier if len(of_one) >= count]
@@ -36,17 +27,7 @@ def falls_behind(values: Sequence[float], earlier: Sequence[Sequence[float]], ma
 
 
 def is_over(objectives: Sequence[float], criteria: dict[str, Any], maximise: bool) -> bool:
-    """Say whether a tuning job's completion criteria are met.
-
-    Parameters
-    ----------
-    objectives
-        Of the trainings that have one, in the order in which they ended.
-    criteria
-        The request's TuningJobCompletionCriteria.
-    maximise
-        Whether greater is better.
-    """
+    """Return whether a tuning job's completion criteria are met by its `objectives`, oldest first."""
     sign = 1 if maximise else -1
     if objectives and "TargetObjectiveMetricValue" in criteria:
         target = criteria["TargetObjectiveMetricValue"]
