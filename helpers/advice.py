@@ -1,4 +1,4 @@
-"""Which instance to take: what a million steps cost on each, from the speed of a job that was measured.
+"""Choose an instance: what a million steps cost on each, from the speed of a job that was measured.
 
 One speed was measured, on one machine. What other instances would reach is worked out from their cores alone, and
 says so in every row: nothing here knows how fast a core of theirs is.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from common.aws_session import Connection
 from common.cores import cores_here
-from common.findings import table_html
+from common.findings import Tabular
 from training_jobs import Job, cost
 from training_jobs.log import Log
 
@@ -87,24 +87,21 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Advice:
+class Advice(Tabular):
     """The options, the measured one first and then from cheap to dear, and what to know of them."""
 
     options: tuple[Option, ...]
     notes: tuple[str, ...]
+    header = HEADER
 
-    def __str__(self) -> str:
-        rows = [HEADER, *(option.cells for option in self.options)] if self.options else []
-        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))] if rows else []
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([*lines, *self.notes])
-
-    def _repr_html_(self) -> str:
-        return table_html(HEADER, [option.cells for option in self.options], self.notes)
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The table."""
+        return tuple(option.cells for option in self.options)
 
 
 def compare(connection: Connection, job: Job, types: str | Sequence[str] = tuple(CORES)) -> Advice:
-    """Say what a million steps of a job's training cost on its own machine and on others.
+    """Compare what a million steps of a job's training cost on its own machine and on others.
 
     The measured speed is the job's last step over the seconds that it was Training, the trainer's start included. A job
     on the embedded target was measured on this machine, one on AWS on its instance.
@@ -130,7 +127,7 @@ def compare(connection: Connection, job: Job, types: str | Sequence[str] = tuple
     if not (seconds > 0 and steps > 0):
         return Advice((), (f"{job.name} was {job.status} without a summary, so no speed was measured.",))
     if job.goes_on_from.startswith("job "):  # its last step counts those of the earlier job
-        told = f"{job.name} goes on from {job.goes_on_from}: its own steps are not told, so no speed is known."
+        told = f"{job.name} goes on from {job.goes_on_from}: its own steps are not known, so its speed is not either."
         return Advice((), (told,))
     speed = steps / seconds
     embedded = connection.target == "embedded"
@@ -149,7 +146,7 @@ def compare(connection: Connection, job: Job, types: str | Sequence[str] = tuple
 
 
 def count_players(connection: Connection, job: Job) -> tuple[int, str]:
-    """Tell how many players a job trained with, and where that is ``auto``'s choice, say so.
+    """Return how many players a job trained with, and a remark where ``auto`` chose them.
 
     Raises
     ------
@@ -210,7 +207,7 @@ def training_seconds(job: Job) -> float:
 
 
 def notes(connection: Connection, measured: Option, others: Sequence[Option]) -> tuple[str, ...]:
-    """Say what the table leaves out."""
+    """Return what the table leaves out."""
     told = [
         "Hours and USD are for a million steps, on demand. Extrapolated rows take every core for as fast as a measured "
         "one, and a GPU for no help. A short job there gives the measured number."

@@ -1,4 +1,4 @@
-"""What became of a job that was interrupted: the steps it went on from, and both lines of it in one picture."""
+"""A job that was interrupted: the steps it went on from, with its curve and its phases in one picture."""
 
 from collections.abc import Iterable
 from datetime import datetime

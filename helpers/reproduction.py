@@ -26,20 +26,32 @@ FILES = {
     "timers.json": "where ML-Agents spent its time",
 }
 REPRODUCE = """\
+from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.shapes import StoppingCondition
+from sagemaker.core.training.configs import CheckpointConfig, Compute, InputData, Networking, OutputDataConfig
+from sagemaker.train import ModelTrainer
+
 import training_image as image
-import training_jobs as training
-from helpers import aws, volume
+from helpers import aws, training, volume
 
 connection = aws.connect("embedded")  # or "aws", with the name of your role as role=
-name = training.launch(
-    connection,
-    volume=volume.locate(connection, "unity-volume"),
-    image=image.locate(connection{variant}),
-    hyperparameters={hyperparameters!r},
-    instance_type={instance_type!r},
-{more})
-training.follow(connection, name)
+with connection.sdk():
+    trainer = ModelTrainer(
+        sagemaker_session=Session(boto_session=connection.session, default_bucket=connection.bucket),
+        training_image=image.locate(connection{variant}).uri,
+        role=connection.role,
+        hyperparameters={hyperparameters!r},
+        compute=Compute(instance_type={instance_type!r}, instance_count=1, enable_managed_spot_training={spot}),
+        stopping_condition=StoppingCondition({limits}),
+        networking=Networking(enable_network_isolation=True),
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{{connection.bucket}}/training"),{checkpoints}
+    )
+channels = [InputData(channel_name="unity-volume", data_source=volume.locate(connection, "unity-volume"))]
+job = training.launch(connection, trainer, channels, folder="unity-volume"{start})
+training.follow(connection, job.name)
 """
+CHECKPOINTS = """
+        checkpoint_config=CheckpointConfig(s3_uri=f"s3://{{connection.bucket}}/checkpoints/" {run!r} "/"),"""
 
 
 def write_readme(job: Job, folder: str | Path, curve: pd.DataFrame) -> Path:
@@ -138,15 +150,17 @@ def _earlier(job: Job) -> list[str]:
 def _code(job: Job) -> str:
     """Write the call that launches the job."""
     kind, _, name = job.goes_on_from.partition(" ")
-    more = {"max_minutes": job.max_seconds / 60} if job.max_seconds else {}
-    more |= {"spot": True, "max_wait_minutes": job.max_wait_seconds / 60} if job.spot else {}
-    more |= {{"job": "start_from", "run": "checkpoints"}[kind]: name} if kind else {}
+    limits = {"max_runtime_in_seconds": job.max_seconds} if job.max_seconds else {}
+    limits |= {"max_wait_time_in_seconds": job.max_wait_seconds} if job.spot else {}
     return REPRODUCE.format(
         # A job with graphics runs in the image that has a screen, as in notebook 4.
         variant=", graphics=True" if job.hyperparameters.get("no-graphics") == "false" else "",
         hyperparameters=dict(sorted(job.hyperparameters.items())),
         instance_type=job.instance_type,
-        more="".join(f"    {key}={value!r},\n" for key, value in more.items()),
+        spot=job.spot,
+        limits=", ".join(f"{name}={value}" for name, value in limits.items()),
+        checkpoints=CHECKPOINTS.format(run=name) if kind == "run" else "",
+        start=f", start_from={name!r}" if kind == "job" else "",
     )
 
 

@@ -29,6 +29,7 @@ from botocore.awsrequest import AWSResponse  # noqa: E402
 
 import sagemaker_local as embedded  # noqa: E402
 from common import cores, trainer_env  # noqa: E402
+from common.contract import METRICS  # noqa: E402
 from helpers import aws  # noqa: E402
 
 TESTS = Path(__file__).parent
@@ -79,6 +80,70 @@ def failing(connection):
             emitter.unregister(event, unique_id=event)
 
     return fail
+
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents-0.11.0:0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def make_trainer():
+    """Give a function that returns a trainer of the SDK and its channels, as notebook 4 builds them."""
+    # The SDK takes seconds to import: only tests that launch wait for it.
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.shapes import MetricDefinition, StoppingCondition, Tag, TensorBoardOutputConfig
+    from sagemaker.core.training.configs import CheckpointConfig, Compute, InputData, Networking, OutputDataConfig
+    from sagemaker.train import ModelTrainer
+
+    def make(
+        connection,
+        volume,
+        hyperparameters,
+        *,
+        image=IMAGE,
+        instance_type="ml.c5.xlarge",
+        max_minutes=2,
+        spot=False,
+        max_wait_minutes=None,
+        run="",
+        **more,
+    ):
+        output = f"s3://{connection.bucket}/training"
+        with connection.sdk():
+            trainer = ModelTrainer(
+                sagemaker_session=Session(boto_session=connection.session, default_bucket=connection.bucket),
+                training_image=image,
+                role=connection.role,
+                base_job_name="mlagents",
+                hyperparameters=dict(hyperparameters),
+                compute=Compute(
+                    instance_type=instance_type,
+                    instance_count=1,
+                    volume_size_in_gb=30,
+                    volume_kms_key_id=connection.kms_key or None,
+                    enable_managed_spot_training=spot,
+                ),
+                stopping_condition=StoppingCondition(
+                    max_runtime_in_seconds=int(60 * max_minutes),
+                    max_wait_time_in_seconds=int(60 * (max_wait_minutes or 2 * max_minutes)) if spot else None,
+                ),
+                networking=Networking(
+                    enable_network_isolation=True,
+                    subnets=list(connection.subnets) or None,
+                    security_group_ids=list(connection.security_groups) or None,
+                ),
+                checkpoint_config=CheckpointConfig(s3_uri=f"s3://{connection.bucket}/checkpoints/{run}/")
+                if run
+                else None,
+                output_data_config=OutputDataConfig(s3_output_path=output, kms_key_id=connection.kms_key or None),
+                tags=[Tag(key="project", value="mlagents")],
+                **more,
+            )
+        metrics = [MetricDefinition(name=name, regex=regex) for name, regex in METRICS.items()]
+        board = TensorBoardOutputConfig(s3_output_path=output)
+        channels = [InputData(channel_name="unity-volume", data_source=volume)]
+        return trainer.with_metric_definitions(metrics).with_tensorboard_output_config(board), channels
+
+    return make
 
 
 @pytest.fixture(scope="module")

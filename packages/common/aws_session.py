@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import re
 import threading
@@ -103,7 +104,7 @@ class Connection:
     home : Path or None
         The embedded AWS's folder; None for AWS.
     check_alive : callable
-        Called with this connection before each client is made; raises `ConnectError` where the target is gone.
+        Called with this connection before each client of an endpoint is made; raises `ConnectError` where it is gone.
     """
 
     target: str
@@ -151,6 +152,7 @@ class Connection:
             # Without this file of its own it would report its use over the network, and take the reader's defaults.
             for name in ("SAGEMAKER_USER_CONFIG_OVERRIDE", "SAGEMAKER_ADMIN_CONFIG_OVERRIDE"):
                 changes[name] = str(self.home / "sagemaker-config.yaml")
+        logging.getLogger("sagemaker").setLevel(logging.WARNING)  # what it does is shown by the notebooks
         with _sdk_lock:
             before = {name: os.environ.get(name) for name in changes}
             default, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, self.session

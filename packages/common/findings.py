@@ -238,6 +238,31 @@ def as_label(text: object) -> str:
     return printable(text).replace("$", r"\$")
 
 
+class Tabular:
+    """A table with sentences below it, aligned as text and as a table in a notebook: for what knows these three.
+
+    Attributes
+    ----------
+    header : tuple of str
+    rows : tuple of tuple of str
+        None: the sentences alone are shown.
+    notes : tuple of str
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rows = [self.header, *self.rows] if self.rows else []
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return printable("\n".join([*lines, *self.notes]))
+
+    def _repr_html_(self) -> str:
+        return table_html(self.header, self.rows, self.notes)
+
+
 def table_html(header: Iterable[str], rows: Iterable[Iterable[str]], notes: Iterable[str] = ()) -> str:
     """Return an HTML table with sentences below it; without rows only the sentences."""
     lines = ["<tr>" + "".join(f"<td>{as_html(cell)}</td>" for cell in row) + "</tr>" for row in rows]

@@ -11,12 +11,11 @@ from urllib.parse import urlparse
 
 from common.aws_session import Connection
 
-PREFIX = "checkpoints"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+STAMP = re.compile(r"\d{8}-\d{6}(?:-[0-9a-f]{4})?")  # the name of a run that was given none
 
 
 class CheckpointsError(RuntimeError):
-    """A run has no checkpoints to go on from, or its name cannot be one."""
+    """There are no checkpoints to go on from."""
 
 
 def make_name() -> str:
@@ -25,34 +24,33 @@ def make_name() -> str:
 
 
 def locate(connection: Connection, run: str) -> str:
-    """Return the S3 URI of a run's checkpoints.
+    """Return the S3 URI of a run's checkpoints in the connection's bucket."""
+    return f"s3://{connection.bucket}/checkpoints/{run}/"
 
-    Raises
-    ------
-    CheckpointsError
-        If `run` cannot be part of it.
+
+def name_earlier_run(connection: Connection, place: str) -> str:
+    """Return the name of the run that a job with its checkpoints at `place` belongs to; empty for a new, unnamed run.
+
+    The last folder of `place` is the run's name. It is unnamed if that is a date and a time, and nothing is there yet.
     """
-    if not NAME.fullmatch(run):
-        raise CheckpointsError(
-            f"Expected a name of up to 63 letters, digits, dots, dashes and underscores for the checkpoints, found "
-            f"{run!r}."
-        )
-    return f"s3://{connection.bucket}/{PREFIX}/{run}/"
+    run = place.rstrip("/").rpartition("/")[2]
+    return "" if STAMP.fullmatch(run) and not holds_files(connection, place) else run
+
+
+def holds_files(connection: Connection, place: str) -> bool:
+    """Return whether there is anything below an S3 URI."""
+    bucket, folder = _split(place)
+    return connection.client("s3").list_objects_v2(Bucket=bucket, Prefix=folder, MaxKeys=1)["KeyCount"] > 0
 
 
 def copy(connection: Connection, source: str, target: str) -> int:
-    """Copy a run's checkpoints to another place, within S3.
+    """Copy a run's checkpoints to another place within S3, and return the number of files.
 
     Parameters
     ----------
     connection : Connection
     source, target : str
         S3 URIs of folders.
-
-    Returns
-    -------
-    int
-        The number of files.
 
     Raises
     ------

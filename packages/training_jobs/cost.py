@@ -1,4 +1,4 @@
-"""What a training job will cost: at most, and likely, before it is launched.
+"""The cost of a training job before it is launched: at most, and likely.
 
 SageMaker bills an instance by the second while a job runs. On ``"aws"`` the price is asked of the AWS Price List
 (https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html); elsewhere, or where that is
@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common.aws_session import Connection
-from common.findings import table_html
+from common.findings import Tabular
 
 PRICING_REGION = "us-east-1"
 """Where the Price List answers, for all regions (also in eu-central-1 and ap-south-1)."""
@@ -25,7 +25,7 @@ PAGE = "https://aws.amazon.com/sagemaker/pricing/"
 SPOT_SAVES = 0.9
 """The most that spot saves (https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training.html)."""
 STOP_SECONDS = 120
-"""What a job that reaches its maximum still gets to save its model."""
+"""How long a job that reaches its maximum has to save its model."""
 
 GPU = re.compile(r"ml\.[gp]\d")
 NO_CUDA = (
@@ -35,7 +35,7 @@ NO_CUDA = (
 
 
 class CostError(ValueError):
-    """The cost of something that cannot be: no time, no steps, or no speed."""
+    """A cost cannot be worked out: the time, steps or speed are not above zero, or a type is unknown."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ no dated quotation was found are left out.
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Tabular):
     """What a job will cost.
 
     Attributes
@@ -148,17 +148,10 @@ class Estimate:
         return (f"{source} {self.why}".strip(), left_out, *gpu)
 
     @property
-    def _chosen(self) -> str:
-        return "spot" if self.spot else "on demand"
-
-    def __str__(self) -> str:
-        header = ("", "time", *(f"{kind}{' (chosen)' * (kind == self._chosen)}" for kind in ("on demand", "spot")))
-        lines = [f"{a:<8} {b:>9}  {c:>22}  {d:>22}" for a, b, c, d in (header, *self.rows)]
-        return "\n".join([*lines, *self.notes])
-
-    def _repr_html_(self) -> str:
-        header = ("", "time", *(f"{kind}{' (chosen)' * (kind == self._chosen)}" for kind in ("on demand", "spot")))
-        return table_html(header, self.rows, self.notes)
+    def header(self) -> tuple[str, ...]:
+        """The table's heading, with the chosen way to pay marked."""
+        chosen = "spot" if self.spot else "on demand"
+        return ("", "time", *(f"{kind}{' (chosen)' * (kind == chosen)}" for kind in ("on demand", "spot")))
 
 
 def _dollars(usd: float | None) -> str:
@@ -178,7 +171,7 @@ def estimate(
     steps_per_second: float | None = None,
     spot: bool = False,
 ) -> Estimate:
-    """Say what a job will cost at most and, where its speed is known, likely.
+    """Estimate what a job will cost at most and, where its speed is known, likely.
 
     Parameters
     ----------
@@ -248,7 +241,7 @@ def ask_aws(connection: Connection, instance_type: str) -> Price | None:
     Raises
     ------
     botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
-        If it can't be asked.
+        If the Price List does not answer.
     """
     quick = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
     client = connection.session.client("pricing", region_name=PRICING_REGION, config=quick)

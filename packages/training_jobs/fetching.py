@@ -1,4 +1,4 @@
-"""Bring what an ended job left.
+"""Fetch what an ended job left.
 
 Whoever may write to the job's place in S3 decides what its archives hold, so nothing of them is trusted: files are
 written one by one, by names that were checked, and counted while they are written. `tarfile`'s own filters are not
@@ -47,7 +47,7 @@ KINDS = {
 
 
 def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
-    """Bring what an ended job left to ``<folder>/<job name>/``.
+    """Fetch what an ended job left to ``<folder>/<job name>/``.
 
     There lie then the model of each brain (``<Brain>.nn``), `trainer_config.yaml`, `training.json`, the TensorBoard
     `summaries/` and the log, as far as the job got. A job is fetched once; a second call finds it there. Only plain
@@ -58,7 +58,7 @@ def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
     ------
     TrainingError
         If it has not ended, left nothing, an archive is damaged or too large, or there is no room here. What could be
-        had of a damaged archive, the other archive and the log are kept: the next call returns them.
+        read of a damaged archive, the other archive and the log are kept: the next call returns them.
     """
     place = Path(folder) / _as_folder(job.name)
     if place.is_dir():
@@ -171,7 +171,7 @@ class Archive:
 
     @property
     def notes(self) -> list[str]:
-        """All that is to be said of it."""
+        """What was not brought, and why."""
         return [*self.skipped, *([self.lost] if self.lost else [])]
 
     def unpack(self, path: Path) -> None:

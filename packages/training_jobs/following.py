@@ -1,9 +1,12 @@
-"""Show a job while it runs."""
+"""Follow what runs on the target until it ends, and show it meanwhile."""
 
-import functools
+from __future__ import annotations
+
 import re
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
 import reward_curves as rewards
 from common.aws_session import Connection
@@ -13,6 +16,91 @@ from training_jobs.log import Log
 from training_jobs.patience import POLL_SECONDS, Patience
 
 END = re.compile(r"train: (?:completed|stopped)\. (.+)")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a reader must know of something that goes on without being followed.
+
+    Attributes
+    ----------
+    goes_on : str
+        Such as ``"mlagents-1 goes on"`` or ``"3 runs of x go on"``.
+    again, stop : str
+        The code that follows it again, and the code that stops it.
+    many : bool
+        Whether these are several jobs.
+    """
+
+    goes_on: str
+    again: str
+    stop: str
+    many: bool = False
+
+    def tell(self, billed: bool, when: str = "", more: str = "") -> str:
+        """Say that it goes on, whether it is billed, and how to follow or stop it."""
+        is_billed = f", and {'are' if self.many else 'is'} billed{when}" if billed else ""
+        them, their = ("them", "their models") if self.many else ("it", "its model")
+        return (
+            f"{self.goes_on}{is_billed}.{more} To follow {them} again:\n    {self.again}\n"
+            f"To stop {them} and keep {their}:\n    {self.stop}"
+        )
+
+
+class Follower:
+    """Looks at something again and again; survives a target that is gone for a while, and Ctrl-C.
+
+    Parameters
+    ----------
+    connection : Connection
+    words : callable
+        Returns the `Words` of what is followed, as it is now; None while nothing is known of it.
+    poll_seconds : float
+        Time between two looks, in seconds.
+    """
+
+    def __init__(self, connection: Connection, words: Callable[[], Words | None], poll_seconds: float = POLL_SECONDS):
+        self._connection, self._words = connection, words
+        self._patience = Patience(connection, poll_seconds)
+        self.more = ""  # what to say besides where it is left or lost
+
+    @property
+    def pause(self) -> float:
+        """How long to wait before the next look, in seconds."""
+        return self._patience.pause
+
+    def asking(self) -> AbstractContextManager[None]:
+        """Ignore that the target does not answer for a while; raise `TrainingError` once that takes too long."""
+        return self._patience.asking(self._lost)
+
+    def ask(self, question: Callable[[], object]) -> object:
+        """Ask until there is an answer, and return it; raises as `asking`."""
+        return self._patience.ask(question, self._lost)
+
+    def until(self, ended: Callable[[], bool], what: str = "No longer following.") -> None:
+        """Call `ended`, which looks and shows, until it returns True. Ctrl-C ends this early, and says so."""
+        try:
+            while True:
+                done = False
+                with self.asking():
+                    done = ended()
+                if done:
+                    break
+                time.sleep(self.pause)
+        except KeyboardInterrupt:
+            self.leave(what)
+
+    def leave(self, what: str) -> None:
+        """Print that this ends while what was followed goes on."""
+        print(f"\n{what} {self._words().tell(not self._connection.endpoint, more=self.more)}")
+
+    def _lost(self, why: str) -> TrainingError:
+        words = self._words()
+        if self._connection.endpoint:  # what ran there ended with it
+            return TrainingError(f"{why}{self.more}")
+        if words is None:
+            return TrainingError(f"{why} What runs goes on, and is billed.")
+        return TrainingError(f"{why} {words.tell(True, ' meanwhile', self.more)}")
 
 
 def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL_SECONDS) -> Job:
@@ -34,49 +122,38 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     TrainingError
         If there is no such job, or its target stops answering.
     """
-    patience = Patience(connection, poll_seconds)
-    job = patience.ask(lambda: describe(connection, name), lambda why: lost(connection, name, why))
-    gone = functools.partial(lost, connection, job.name)
-    price, _ = patience.ask(lambda: cost.find_price(connection, job.instance_type), gone)
+    known = name
+
+    def words() -> Words | None:
+        again, stop = (f'training.{verb}(connection, "{known}")' for verb in ("follow", "stop"))
+        return Words(f"{known} goes on", again, stop) if known else None
+
+    follower = Follower(connection, words, poll_seconds)
+    job = follower.ask(lambda: describe(connection, name))
+    known = job.name
+    price, _ = follower.ask(lambda: cost.find_price(connection, job.instance_type))
     log, reader = Log(connection, job.name), rewards.LogReader()
     view = live.view(price.usd_per_hour if price else None, "USD on AWS" if connection.endpoint else "USD")
-    try:
-        while True:
-            seen = len(log.lines)
-            with patience.asking(gone):
-                job = describe(connection, job.name)
-                log.read()
+
+    def look() -> bool:
+        nonlocal job
+        seen = len(log.lines)
+        job = describe(connection, known)
+        try:
+            log.read()
+        finally:  # of a log that was read in part, each line is shown once
             reader.feed(log.lines[seen:])
             view.update(job, log.lines[seen:], reader.table())
-            if job.ended:
-                job = replace(job, reason=_reason(log.lines))
-                break
-            time.sleep(patience.pause)
-    except KeyboardInterrupt:
-        billed = "" if connection.endpoint else ", and is billed"
-        print(
-            f"\nNo longer following. {job.name} goes on running{billed}. To follow it again, set\n"
-            f'    job_name = "{job.name}"\nTo stop it and keep its model:\n'
-            f'    training.stop(connection, "{job.name}")'
-        )
+        return job.ended
+
+    try:
+        follower.until(look)
     finally:
         view.close()
-    return job
+    return replace(job, reason=_reason(log.lines)) if job.ended else job
 
 
 def _reason(lines: list[str]) -> str:
-    """Return what `train` said last of an end that is no failure; empty where it said nothing."""
+    """Return the trainer's own reason for an end that is no failure; empty where it gave none."""
     ends = [found[1] for line in lines if (found := END.match(line))]
     return ends[-1] if ends else ""
-
-
-def lost(connection: Connection, name: str, why: str) -> TrainingError:
-    """Return the error that a job can't be followed; `name` is empty where the newest was asked for."""
-    if connection.endpoint:
-        return TrainingError(why)
-    if not name:
-        return TrainingError(f"{why} A job that runs goes on, and is billed.")
-    return TrainingError(
-        f'{why} {name} goes on, and is billed meanwhile. To follow it again, set\n    job_name = "{name}"\n'
-        f'To stop it and keep its model:\n    training.stop(connection, "{name}")'
-    )

@@ -1,10 +1,9 @@
-"""Take a spot job's instance away, where one can practise that."""
+"""Take a spot job's instance away, to practise what AWS does."""
 
 import time
 
-from tqdm import tqdm
-
 import reward_curves as rewards
+from common import bar
 from common.aws_session import Connection
 from training_jobs.job import TrainingError, find
 from training_jobs.log import Log
@@ -43,13 +42,13 @@ def interrupt(
     import sagemaker_local as embedded
 
     log, step = Log(connection, name), 0
-    with tqdm(total=after_step, unit="step", desc="until the interruption") as bar:
+    with bar.make(total=after_step, unit="step", desc="until the interruption") as view:
         while True:
             job = find(connection, name)
             log.read()
             curve = rewards.read_log(log.lines)
             step = int(curve["step"].max()) if len(curve) else 0
-            bar.update(min(step, after_step) - bar.n)
+            view.update(min(step, after_step) - view.n)
             if job.ended:
                 raise TrainingError(f"{job}\nIt ended before it could be interrupted after step {after_step}.")
             if job.phase == "Training" and step >= after_step:

@@ -1,10 +1,10 @@
 """A training job as SageMaker describes it: find it, list those of a status, stop it."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -20,7 +20,7 @@ GOES_ON_FROM = "GOES_ON_FROM"
 
 
 class TrainingError(RuntimeError):
-    """A job that is not there, has left nothing, or cannot be launched as asked."""
+    """A job does not exist, left nothing, or cannot be launched as asked."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Job:
     phase : str
         SageMaker's secondary status, such as ``"Downloading"``.
     message : str
-        What SageMaker says of this phase.
+        SageMaker's message about this phase.
     failure : str
         Why it failed, else empty.
     hyperparameters : mapping of str to str
@@ -68,11 +68,11 @@ class Job:
     goes_on_from : str
         ``"job <name>"`` or ``"run <name>"`` where it was launched to go on from that, else empty.
     phases : tuple of Phase
-        What it went through, in order.
+        Its phases, in order.
     tensorboard : str
         S3 URI of the summaries, copied there while it runs; empty if they are not.
     max_seconds, max_wait_seconds : int
-        How long it may train, and with `spot` how long that may take with all waiting; 0 where it is not said.
+        How long it may train, and with `spot` how long that may take with all waiting; 0 where SageMaker does not say.
     reason : str
         How a training that did not fail ended, and what kept it from learning: the last line of its log, where that
         was followed to its end. SageMaker keeps a reason of failures alone.
@@ -187,7 +187,6 @@ def describe(connection: Connection, name: str = "") -> Job:
 def from_description(told: Mapping[str, Any]) -> Job:
     """Return the job that SageMaker described: an answer of DescribeTrainingJob, or a record of Search."""
     name = told["TrainingJobName"]
-    channel = next((c for c in told.get("InputDataConfig", []) if c["ChannelName"] == CHANNEL), None)
     board = told.get("TensorBoardOutputConfig", {}).get("S3OutputPath", "")
     limits = told.get("StoppingCondition", {})
     return Job(
@@ -197,7 +196,7 @@ def from_description(told: Mapping[str, Any]) -> Job:
         message=(told.get("SecondaryStatusTransitions") or [{}])[-1].get("StatusMessage", ""),
         failure=told.get("FailureReason", ""),
         hyperparameters=told.get("HyperParameters", {}),
-        volume=channel["DataSource"]["S3DataSource"]["S3Uri"] if channel else "",
+        volume=volume_of(told),
         image=told["AlgorithmSpecification"].get("TrainingImage", ""),
         output=f"{told['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output",
         created=told["CreationTime"],
@@ -217,6 +216,13 @@ def from_description(told: Mapping[str, Any]) -> Job:
         max_seconds=limits.get("MaxRuntimeInSeconds", 0),
         max_wait_seconds=limits.get("MaxWaitTimeInSeconds", 0),
     )
+
+
+def volume_of(job: Mapping[str, Any]) -> str:
+    """Return the S3 URI of a job's channel `unity-volume`, of its request or its description; empty if it has none."""
+    channels = job.get("InputDataConfig", ())
+    sources = (c["DataSource"].get("S3DataSource", {}) for c in channels if c["ChannelName"] == CHANNEL)
+    return next(sources, {}).get("S3Uri", "")
 
 
 def list_names(sagemaker, **filters: str) -> Iterator[str]:
@@ -247,20 +253,60 @@ def stop(connection: Connection, name: str) -> None:
     TrainingError
         If there is no such job. One that is stopping or has ended already is left as it is.
     """
+    stop_once(
+        connection,
+        name,
+        lambda: describe(connection, name),
+        lambda: connection.client("sagemaker").stop_training_job(TrainingJobName=name),
+        lambda _: f"Stopping {name}. It saves its model first; this can take two minutes.",
+    )
+
+
+class Stoppable(Protocol):
+    """A job, of training or of tuning."""
+
+    status: str
+    ended: bool
+
+
+Found = TypeVar("Found", bound=Stoppable)
+
+
+def stop_once(
+    connection: Connection,
+    name: str,
+    look: Callable[[], Found],
+    request: Callable[[], object],
+    tell: Callable[[Found], str],
+) -> None:
+    """Stop something that runs, and print what that does; of what does not run any more, print that.
+
+    Parameters
+    ----------
+    connection : Connection
+    name : str
+    look, request, tell : callable
+        Describe it, ask SageMaker to stop it, and say what that does.
+
+    Raises
+    ------
+    TrainingError
+        If it has no name, does not exist, or AWS does not answer.
+    """
     if not name:
         raise TrainingError("Expected the name of the job to stop, found none. Name it, so that no other is stopped.")
     with explained(connection, TrainingError, f"{name} was not stopped. It goes on, and is billed until it ends."):
-        job = describe(connection, name)
-        if job.status == "InProgress":
+        found = look()
+        if found.status == "InProgress":
             try:
-                connection.client("sagemaker").stop_training_job(TrainingJobName=name)
+                request()
             except ClientError as error:
-                if error.response["Error"]["Code"] != "ValidationException":
+                if code(error) != "ValidationException":
                     raise
-                job = describe(connection, name)
-                if job.status == "InProgress":  # refused for another reason
+                found = look()
+                if found.status == "InProgress":  # refused for another reason
                     raise
             else:
-                print(f"Stopping {name}. It saves its model first; this can take two minutes.")
+                print(tell(found))
                 return
-    print(f"{name} has ended already: {job.status}." if job.ended else f"{name} is stopping already.")
+    print(f"{name} has ended already: {found.status}." if found.ended else f"{name} is stopping already.")

@@ -1,81 +1,73 @@
-"""What a job is asked for, looked at before anything is made: what cannot be meant, in sentences."""
+"""Checks of a request before it is sent: what SageMaker or the container would refuse, a sentence or two for each."""
 
 import difflib
 import json
 import math
-import numbers
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
 
 from common.aws_session import Connection
 from mlagents_check import trainer_config
-from training_image import Image
+from training_jobs.job import CHANNEL
 
-MOST_MINUTES = 28 * 24 * 60  # SageMaker's limit
+MOST_SECONDS = 28 * 24 * 3600  # SageMaker's limit
 MOST_HYPERPARAMETERS, MOST_OF_NAME, MOST_OF_VALUE = 100, 256, 2500  # SageMaker's, too
 SHOWN = 60  # characters of a value that is shown
 
 
-def find_problems(
-    *,
-    volume: object,
-    image: object,
-    hyperparameters: object,
-    instance_type: object,
-    max_minutes: object,
-    spot: object,
-    max_wait_minutes: object,
-    checkpoints: object,
-    start_from: object,
-) -> list[str]:
-    """Return what is wrong with the arguments of `training_jobs.launch`, one sentence or two for each."""
-    problems = []
+def find_problems(connection: Connection, operation: str, request: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a request, before it is sent.
 
-    def expect(good: bool, wanted: str, found: object) -> None:
-        if not good:
-            problems.append(f"Expected {wanted}, found {_show(found)}.")
-
-    expect(
-        isinstance(volume, str) and volume.startswith("s3://") and len(volume) > len("s3://"),
-        "volume to be the S3 URI that volume.locate(connection, folder) gives",
-        volume,
-    )
-    expect(isinstance(image, Image), "image to be what image.locate(connection) gives", image)
-    expect(
-        isinstance(instance_type, str) and instance_type.startswith("ml.") and instance_type.count(".") == 2,
-        'instance_type to be the name of one, such as "ml.c5.xlarge"',
-        instance_type,
-    )
-    expect(
-        _is_number(max_minutes) and 1 <= max_minutes <= MOST_MINUTES,
-        f"max_minutes to be a number from 1 to {MOST_MINUTES} (28 days)",
-        max_minutes,
-    )
-    expect(isinstance(spot, bool), "spot to be True or False", spot)
-    expect(
-        _is_number(max_wait_minutes) and (max_wait_minutes == 0 or 1 <= max_wait_minutes <= MOST_MINUTES),
-        f"max_wait_minutes to be 0 or a number from 1 to {MOST_MINUTES} (28 days)",
-        max_wait_minutes,
-    )
-    expect(isinstance(checkpoints, str), "checkpoints to be the name of a run, or empty", checkpoints)
-    expect(isinstance(start_from, str), "start_from to be a job or its name, or empty", start_from)
-    if not problems and spot and 0 < max_wait_minutes < max_minutes:
-        problems.append(
-            f"Expected max_wait_minutes of max_minutes ({max_minutes:g}) or more, because the training counts in it, "
-            f"found {max_wait_minutes:g}."
+    Parameters
+    ----------
+    connection : Connection
+    operation : str
+        ``"CreateTrainingJob"`` or ``"CreateHyperParameterTuningJob"``.
+    request : mapping
+        Its parameters.
+    """
+    shape = connection.client("sagemaker").meta.service_model.operation_model(operation).input_shape
+    if wrong := ParamValidator().validate(dict(request), shape).generate_report():
+        yield f"Expected a request that AWS takes, found: {wrong}"
+        return
+    job = request.get("TrainingJobDefinition", request)
+    places = {
+        channel["ChannelName"]: channel["DataSource"].get("S3DataSource", {}).get("S3Uri", "")
+        for channel in job.get("InputDataConfig", ())
+    }
+    if not places.get(CHANNEL, "").startswith("s3://"):
+        yield (
+            f"Expected a channel {CHANNEL} with the S3 URI that volume.locate(connection, folder) gives, found "
+            f"{_show(places) if places else 'no channel'}."
         )
-    if checkpoints and start_from:
-        problems.append(
-            f"Expected checkpoints or start_from, found both. Leave start_from empty to go on with the run "
-            f"{checkpoints}, or checkpoints to begin a new run from {start_from}."
+    machine = job.get("ResourceConfig", {})
+    if not machine.get("InstanceType", "").startswith("ml."):
+        yield f'Expected an instance_type such as "ml.c5.xlarge", found {_show(machine.get("InstanceType"))}.'
+    if machine.get("InstanceCount", 1) != 1:
+        yield (
+            f"Expected instance_count to be 1, because ML-Agents 0.11.0 cannot spread a training over several "
+            f"machines, found {machine['InstanceCount']}."
         )
-    return [*problems, *_problems_of_hyperparameters(hyperparameters)]
+    yield from _problems_of_limits(job["StoppingCondition"], job.get("EnableManagedSpotTraining", False))
 
 
-def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], metric: str) -> list[str]:
-    """Return what of hyperparameters does not go with the trainer config in a folder, a sentence or two for each.
+def _problems_of_limits(limits: Mapping[str, int], spot: bool) -> Iterator[str]:
+    runtime, wait = limits.get("MaxRuntimeInSeconds"), limits.get("MaxWaitTimeInSeconds")
+    if runtime is None or not 60 <= runtime <= MOST_SECONDS:
+        yield f"Expected max_runtime_in_seconds from 60 to {MOST_SECONDS} (28 days), found {runtime}."
+    elif spot and (wait is None or not runtime <= wait <= MOST_SECONDS):
+        yield (
+            f"Expected max_wait_time_in_seconds from max_runtime_in_seconds ({runtime}), because the training counts "
+            f"in it, to {MOST_SECONDS} (28 days), found {wait}."
+        )
+
+
+def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], metric: str = "mean_reward") -> list[str]:
+    """Return which hyperparameters are unknown or conflict with the trainer config in a folder.
 
     Parameters
     ----------
@@ -101,16 +93,16 @@ def _number(value: object) -> float:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        return math.nan  # which is never greater: the check has said what is wrong with it
+        return math.nan  # which is never greater; the check above reports it
 
 
 def encode(hyperparameters: Mapping[str, object]) -> dict[str, str]:
-    """Return hyperparameters as SageMaker takes them, as text that the container reads alike."""
+    """Return hyperparameters as SageMaker takes them: text that the container reads as the same values."""
     return {name: value if isinstance(value, str) else _text(value) for name, value in hyperparameters.items()}
 
 
 def explain_refusal(connection: Connection, instance_type: str, error: ClientError) -> str:
-    """Say what AWS said, without its list of hundreds of instance types where the type was the reason."""
+    """Return AWS's message, without its list of hundreds of instance types where the type was the reason."""
     model = connection.client("sagemaker").meta.service_model.shape_for("TrainingInstanceType")
     if instance_type not in model.enum and instance_type in str(error):
         nearest = difflib.get_close_matches(instance_type, model.enum, 3)
@@ -119,7 +111,8 @@ def explain_refusal(connection: Connection, instance_type: str, error: ClientErr
     return str(error)
 
 
-def _problems_of_hyperparameters(given: object) -> Iterator[str]:
+def find_problems_of_hyperparameters(given: object) -> Iterator[str]:
+    """Yield what is wrong with hyperparameters as names and values, whatever they mean."""
     if not isinstance(given, Mapping):
         yield f'Expected hyperparameters to be names and values, such as {{"max_steps": 50000}}, found {_show(given)}.'
         return
@@ -142,15 +135,8 @@ def _problems_of_hyperparameters(given: object) -> Iterator[str]:
             )
 
 
-def _is_number(value: object) -> bool:
-    try:
-        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number too large for a float
-        return False
-
-
 def _length(value: object) -> int | None:
-    """Return how long a value is as text; None if it has none that the container could read."""
+    """Return the length of a value as text; None if it has none that the container could read."""
     if isinstance(value, (set, frozenset, bytes)):
         return None
     try:

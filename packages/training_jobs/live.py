@@ -1,4 +1,4 @@
-"""What is shown while a job runs: in a notebook a panel and a curve that grow in place, in a terminal a bar."""
+"""The display of a job that runs: in a notebook a panel and a curve that grow in place, in a terminal a bar."""
 
 import re
 import shutil
@@ -51,7 +51,7 @@ class Progress:
     usd_per_hour : float or None
         The instance's price.
     money : str
-        What stands behind an amount: ``"USD"``, or ``"USD on AWS"`` where the job costs nothing here.
+        The unit of an amount: ``"USD"``, or ``"USD on AWS"`` where the job costs nothing here.
     """
 
     phase: str = "Waiting"
@@ -82,7 +82,7 @@ class Progress:
 
     @property
     def parts(self) -> list[str]:
-        """What there is to tell."""
+        """The parts of the line that sums it up."""
         told = [self.phase]
         if self.total:
             told.append(f"{printable(self.brain)} step {self.step:,} of {self.total:,}".lstrip())
@@ -106,7 +106,7 @@ def clock(seconds: float) -> str:
 
 
 class View:
-    """What both views know: the progress, the curve and the end of the log."""
+    """What both displays share: the progress and the end of the log."""
 
     def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
         self.progress = Progress(usd_per_hour=usd_per_hour, money=money)
@@ -116,7 +116,7 @@ class View:
         self._began: dict[str, int] = {}  # of each brain, the step that it went on from
 
     def update(self, job: "Job", lines: Iterable[str], curve: pd.DataFrame) -> None:
-        """Take in the job, the log's new lines and the curve so far."""
+        """Update with the job, the log's new lines and the curve so far."""
         for line in lines:
             self.tail.append(line)
             self._note(line)
@@ -137,7 +137,7 @@ class View:
         self.progress = replace(self.progress, **changes)
 
     def _note(self, line: str) -> None:
-        """Keep what a line of the log says of a brain's steps."""
+        """Keep what a line of the log says about a brain's steps."""
         if len(line) > LONGEST:
             return
         if found := SETTINGS.search(line):
@@ -251,6 +251,6 @@ class Notebook(View):
 
 
 def view(usd_per_hour: float | None = None, money: str = "USD") -> Terminal | Notebook:
-    """Return what fits the place this runs in; see `Progress` for the parameters."""
+    """Return the display for the place this runs in; see `Progress` for the parameters."""
     kind = Notebook if in_notebook() else Terminal
     return kind(usd_per_hour, money)

@@ -1,4 +1,4 @@
-"""How often a target is asked while something runs there, and what is borne with."""
+"""Retries: how often a target is asked while something runs there, and which failures are waited out."""
 
 import contextlib
 import time
@@ -10,28 +10,28 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.aws_session import Connection, explain_silence, has_expired, is_throttled
 
 POLL_SECONDS = 3.0
-"""Time between two askings."""
+"""Time between two requests, in seconds."""
 FAILURES = 20
-"""How many askings in a row may reach nobody, before it is said. The embedded AWS is not waited for."""
+"""How many requests in a row may fail before that is an error. The embedded AWS is not waited for."""
 LONGEST_PAUSE = 60.0
-"""The longest time between two askings that this leads to, in seconds."""
+"""The longest time between two requests after throttling, in seconds."""
 
 Answer = TypeVar("Answer")
 
 
 class Patience:
-    """What one who asks again and again bears with: a network that is gone for a while, and AWS asking for less.
+    """Waits out a network that is gone for a while, and AWS's throttling, for who asks again and again.
 
     Parameters
     ----------
     connection : Connection
     poll_seconds : float
-        Time between two askings, in seconds.
+        Time between two requests, in seconds.
 
     Attributes
     ----------
     pause : float
-        For how long to wait before the next asking, in seconds: longer each time that AWS said it was too often.
+        How long to wait before the next request, in seconds; doubled each time that AWS throttles one.
     """
 
     def __init__(self, connection: Connection, poll_seconds: float):
@@ -41,12 +41,12 @@ class Patience:
 
     @contextlib.contextmanager
     def asking(self, lost: Callable[[str], Exception]) -> Iterator[None]:
-        """Bear with what goes wrong in the block.
+        """Ignore a failure of the block that may pass.
 
         Parameters
         ----------
         lost
-            Makes of the reason what is raised where it is no use to ask again.
+            Returns, for the reason, the error to raise where asking again is of no use.
         """
         try:
             yield

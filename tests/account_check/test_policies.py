@@ -16,11 +16,12 @@ from botocore.endpoint import Endpoint
 from botocore.stub import Stubber
 
 import training_image as image
+import training_jobs as training
 from account_check import policies, preflight
 from account_check.policies.__main__ import main
 from common import aws_session
 from common.contract import CHANNEL
-from helpers import aws, training, volume
+from helpers import aws, volume
 from many_runs import experiment, tuning
 from training_image import manifest, pushing
 from training_jobs import checkpoints, cost
@@ -88,7 +89,7 @@ class Road:
 
 
 @pytest.fixture(scope="module")
-def road(connection, tmp_path_factory):
+def road(connection, tmp_path_factory, make_trainer):
     """Go down the road once and record what it asks for."""
     calls, launching, headers = set(), set(), defaultdict(list)
     call, launch, send = BaseClient._make_api_call, training.launch, Endpoint.make_request
@@ -115,7 +116,7 @@ def road(connection, tmp_path_factory):
         patch.setattr(BaseClient, "_make_api_call", record)
         patch.setattr(Endpoint, "make_request", record_headers)
         patch.setattr(training, "launch", record_launch)
-        go_down_the_road(tmp_path_factory.mktemp("road"))
+        go_down_the_road(tmp_path_factory.mktemp("road"), make_trainer)
     named = {IAM_NAMES.get(name, name) for name in calls}
     return Road(named | {right for name in named for right in IMPLIED.get(name, ())}, launching, headers)
 
@@ -125,7 +126,7 @@ def recorded(road):
     return road.rights
 
 
-def go_down_the_road(folder):
+def go_down_the_road(folder, make_trainer):
     """Do what the notebooks do: connect, look, upload, push the image, train, stop, train on, fetch, tune, ask prices."""
     aws.connect("embedded", bucket="a-new-bucket")
     connection = aws.connect("embedded")
@@ -143,7 +144,7 @@ def go_down_the_road(folder):
     write_manifest(connection)
     uri = volume.locate(connection, build)
     given = {"do": "term;model trained;wait"}
-    name = training.launch(connection, volume=uri, image=IMAGE, hyperparameters=given, max_minutes=2)
+    name = training.launch(connection, *make_trainer(connection, uri, given), folder=None).name
     log = training.Log(connection, name)
     end = time.monotonic() + 30
     while "waiting" not in log.lines:
@@ -156,20 +157,26 @@ def go_down_the_road(folder):
     training.fetch(connection, job, folder / "results")
     bucket, _, key = job.checkpoints.removeprefix("s3://").partition("/")
     connection.client("s3").put_object(Bucket=bucket, Key=f"{key}model-1.cptk.index", Body=b"saved")
-    further = training.launch(
-        connection, volume=uri, image=IMAGE, hyperparameters={"do": ""}, max_minutes=2, start_from=job
+    trainer, channels = make_trainer(connection, uri, {"do": ""})
+    further = training.launch(connection, trainer, channels, folder=None, start_from=job)
+    assert training.follow(connection, further.name, poll_seconds=0.1).status == "Completed"
+    from sagemaker.core.parameter import ContinuousParameter
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    tuner = HyperparameterTuner(
+        make_trainer(connection, uri, {"do": "term;wait"})[0],
+        "mean_reward",
+        {"lambd": ContinuousParameter(0.9, 0.99)},
+        [{"Name": name, "Regex": regex} for name, regex in training.METRICS.items()],
+        max_jobs=2,
     )
-    assert training.follow(connection, further, poll_seconds=0.1).status == "Completed"
-    ranges = {"lambd": (0.9, 0.99)}
-    tuned = tuning.launch(
-        connection, volume=uri, image=IMAGE, hyperparameters={"do": "term;wait"}, ranges=ranges, max_minutes=2
-    )
+    tuned = tuning.launch(connection, tuner, channels, folder=None).name
     tuning.stop(connection, tuned)
     assert tuning.follow(connection, tuned, poll_seconds=0.1).status == "Stopped"
-    several = {"image": IMAGE, "hyperparameters": {"do": ""}, "max_minutes": 2, "poll_seconds": 0.1}
-    training.launch_many(connection, "road", settings={"A": {}}, seeds=[1, 2], volume=uri, **several)
-    found = training.follow_many(connection, "road", poll_seconds=0.1)
-    training.stop_many(connection, "road")
+    several = {"experiment": "road", "settings": {"A": {}}, "seeds": [1, 2], "poll_seconds": 0.1}
+    experiment.launch_many(connection, trainer, channels, folder=None, **several)
+    found = experiment.follow_many(connection, "road", poll_seconds=0.1)
+    experiment.stop_many(connection, "road")
     assert len(found.completed) == 2
     with contextlib.suppress(training.TrainingError):  # a run that says nothing has no curve
         experiment.read_curves(connection, found)

@@ -15,7 +15,8 @@ PICTURES = {
     "05_plot_rewards": 3,
     "06_watch_the_agent": 1,
     "07_resume_after_interruption": 2,
-    "08_repeat_and_tune": 1,
+    "08_repeat": 1,
+    "09_tune": 1,
 }  # at least
 ERRORS = re.compile(r"Traceback|Error:|Exception|can't be shown|Could not render|<Figure size")
 

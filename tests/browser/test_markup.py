@@ -25,7 +25,8 @@ from training_jobs import live
 from policy_files import model
 from mlagents_check import unity_build
 from many_runs.tuning.job import make_table
-sys.path.insert(0, "tests/helpers")
+from many_runs.tuning.ranges import Range
+sys.path[:0] = ["tests/helpers", "tests/many_runs/tuning"]
 from test_reproduction import JOB, RECORD, json
 from test_tuning import made, trained
 
@@ -34,8 +35,9 @@ LINE = "INFO:mlagents.trainers: run: " + P + ": Step: 1. Time Elapsed: 1.0 s Mea
 folder = pathlib.Path(tempfile.mkdtemp())
 job = dataclasses.replace(JOB, name=P, failure=P, status="Failed", goes_on_from="job " + P, hyperparameters={{P: P}})
 curve = pd.concat([rewards.read_log([LINE]), rewards.read_log([LINE.replace(": Step", "2: Step")])])
-tuned = made(name=P, metric=P + "!", failure=P, ranges=(tuning.Range(P, "Categorical", values=(P, "b")),))
-tried = tuning.Training(P, {{P: P}}, 1.0, "Completed", P, True, None, None)
+tuned = made(name=P, metric=P + "!", failure=P, ranges=(Range(P, "Categorical", values=(P, "b")),))
+tried = {{"TrainingJobName": P, "TunedHyperParameters": {{P: P}}, "TrainingJobStatus": "Completed", "FailureReason": P,
+         "FinalHyperParameterTuningJobObjectiveMetric": {{"Value": 1.0}}}}
 """
 SHOWN = {
     "a report": "findings.Report(P, (findings.Finding('error', P, P, P, text=P),))",

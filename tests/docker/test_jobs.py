@@ -15,10 +15,16 @@ from sagemaker_local import docker_runner
 SHORT = {"max_steps": 300, "summary_freq": 100, "buffer_size": 64, "batch_size": 32, "hidden_units": 16, "seed": 1}
 
 
-def launch(connection, volume, pushed, **hyperparameters):
-    return training.launch(
-        connection, volume=volume, image=pushed.image, hyperparameters={**SHORT, **hyperparameters}, max_minutes=10
-    )
+@pytest.fixture(scope="session")
+def launch(make_trainer):
+    """Give a function that launches a job in the image and returns its name."""
+
+    def launch_job(connection, volume, pushed, **hyperparameters):
+        given = {**SHORT, **hyperparameters}
+        made = make_trainer(connection, volume, given, image=pushed.image.uri, max_minutes=10)
+        return training.launch(connection, *made, folder=None).name
+
+    return launch_job
 
 
 def folder_of(name):
@@ -49,7 +55,7 @@ def model_of(connection, name):
 
 
 @pytest.fixture(scope="module")
-def completed(connection, sample, pushed):
+def completed(connection, sample, pushed, launch):
     name = launch(connection, sample, pushed)
     return training.follow(connection, name, poll_seconds=0.5)
 
@@ -88,7 +94,7 @@ def test_its_files_belong_to_the_caller_and_no_container_stays(client, completed
     assert docker_runner.remove_all(client, folder) == 0
 
 
-def test_a_job_that_fails_says_why(connection, sample, pushed):
+def test_a_job_that_fails_says_why(connection, sample, pushed, launch):
     name = launch(connection, sample, pushed, max_stepps=5)
     job = training.follow(connection, name, poll_seconds=0.2)
     assert job.status == "Failed"
@@ -96,7 +102,7 @@ def test_a_job_that_fails_says_why(connection, sample, pushed):
     assert "max_steps" in job.failure
 
 
-def test_a_file_planted_beside_the_build_fails_the_job(connection, sample, pushed):
+def test_a_file_planted_beside_the_build_fails_the_job(connection, sample, pushed, launch):
     bucket, _, prefix = sample.removeprefix("s3://").partition("/")
     planted = {"Bucket": bucket, "Key": f"{prefix}3DBall_Data/Managed/planted.dll"}
     s3 = connection.client("s3")
@@ -113,7 +119,7 @@ def test_a_file_planted_beside_the_build_fails_the_job(connection, sample, pushe
     ) in job.failure
 
 
-def test_a_job_that_is_stopped_leaves_its_model(connection, client, sample, pushed):
+def test_a_job_that_is_stopped_leaves_its_model(connection, client, sample, pushed, launch):
     name = launch(connection, sample, pushed, max_steps=1_000_000)
     wait_for_log(name, "Mean Reward")
     connection.client("sagemaker").stop_training_job(TrainingJobName=name)
@@ -138,7 +144,7 @@ for address in [("192.0.2.1", 80), ("127.0.0.1", PORT)]:
 """
 
 
-def test_a_job_reaches_no_network(connection, pushed):
+def test_a_job_reaches_no_network(connection, pushed, launch):
     port = int(pushed.image.registry.rpartition(":")[2])  # listens on this machine's loopback, not on the container's
     s3 = connection.client("s3")
     s3.put_object(
@@ -155,7 +161,7 @@ def test_a_job_reaches_no_network(connection, pushed):
     assert "reached" not in said
 
 
-def test_memory_and_cores_are_bounded(connection, client, sample, pushed):
+def test_memory_and_cores_are_bounded(connection, client, sample, pushed, launch):
     name = launch(connection, sample, pushed, max_steps=1_000_000, seed=2)
     wait_for_log(name, "Step: 100")
     [container] = client.containers.list(filters={"label": f"{docker_runner.LABEL}={folder_of(name)}"})

@@ -189,7 +189,7 @@ def test_without_a_speed_nothing_is_advised(given):
 def test_a_job_that_goes_on_from_another_measured_nothing():
     found = advice.compare(connection(), replace(job(), goes_on_from="job first"))
     assert found.options == ()
-    assert str(found) == "job goes on from job first: its own steps are not told, so no speed is known."
+    assert str(found) == "job goes on from job first: its own steps are not known, so its speed is not either."
 
 
 def test_the_default_number_of_players_is_the_containers():

@@ -1,16 +1,17 @@
 """What is written beside a model, so that it can be trained again."""
 
+import contextlib
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 import reward_curves as rewards
 import training_image as image
-import training_jobs as training
-from helpers import aws, reproduction, volume
+from helpers import aws, reproduction, training, volume
 from training_jobs import Job
 
 RECORD = {
@@ -108,10 +109,14 @@ def run_code(monkeypatch):
 
     def run(readme):
         launched = {}
-        monkeypatch.setattr(aws, "connect", lambda target: f"connection to {target}")
-        monkeypatch.setattr(volume, "locate", lambda connection, folder: (connection, folder))
-        monkeypatch.setattr(image, "locate", lambda connection, **variant: (connection, variant))
-        monkeypatch.setattr(training, "launch", lambda connection, **given: launched.update(given) or "new")
+        connection = SimpleNamespace(session="session", bucket="mine", role="role", sdk=contextlib.nullcontext)
+        monkeypatch.setattr("sagemaker.core.helper.session_helper.Session", lambda **given: given)
+        monkeypatch.setattr("sagemaker.train.ModelTrainer", lambda **given: launched.update(given))
+        monkeypatch.setattr(aws, "connect", lambda target: connection)
+        monkeypatch.setattr(volume, "locate", lambda connection, folder: f"s3://{folder}/")
+        monkeypatch.setattr(image, "locate", lambda _, **variant: SimpleNamespace(uri=f"image {variant}"))
+        new = SimpleNamespace(name="new")
+        monkeypatch.setattr(training, "launch", lambda *given, **more: launched.update(more, channels=given[2]) or new)
         monkeypatch.setattr(training, "follow", lambda connection, name: launched.update(followed=name))
         exec(readme.read_text().partition("```python\n")[2].partition("```")[0], {})
         return launched
@@ -120,14 +125,14 @@ def run_code(monkeypatch):
 
 
 def test_its_code_launches_the_same_job(written, run_code):
-    assert run_code(written) == {
-        "volume": ("connection to embedded", "unity-volume"),
-        "image": ("connection to embedded", {}),
-        "hyperparameters": JOB.hyperparameters,
-        "instance_type": "ml.c5.xlarge",
-        "max_minutes": 30.0,
-        "followed": "new",
-    }
+    launched = run_code(written)
+    assert (launched["hyperparameters"], launched["training_image"]) == (JOB.hyperparameters, "image {}")
+    compute, (channel,) = launched["compute"], launched["channels"]
+    assert (compute.instance_type, compute.enable_managed_spot_training) == ("ml.c5.xlarge", False)
+    assert launched["stopping_condition"].max_runtime_in_seconds == 1800
+    assert (channel.channel_name, channel.data_source) == ("unity-volume", "s3://unity-volume/")
+    assert (launched["folder"], launched["followed"]) == ("unity-volume", "new")
+    assert not {"start_from", "checkpoint_config"} & set(launched)
     assert JOB.volume not in written.read_text()  # nobody else has that bucket
 
 
@@ -137,11 +142,13 @@ def test_its_code_has_all_that_the_launch_had(written, run_code):
         written.parent, spot=True, max_wait_seconds=7200, goes_on_from="job first", hyperparameters=hyperparameters
     )
     launched = run_code(readme)
-    assert (launched["max_minutes"], launched["spot"], launched["max_wait_minutes"]) == (30.0, True, 120.0)
-    assert (launched["image"][1], launched["start_from"]) == ({"graphics": True}, "first")
+    limits = launched["stopping_condition"]
+    assert launched["compute"].enable_managed_spot_training is True
+    assert (limits.max_runtime_in_seconds, limits.max_wait_time_in_seconds) == (1800, 7200)
+    assert (launched["training_image"], launched["start_from"]) == ("image {'graphics': True}", "first")
     assert "Train `first` first, as its own README says" in readme.read_text()
     readme = write(written.parent, goes_on_from="run walker")
-    assert run_code(readme)["checkpoints"] == "walker"
+    assert run_code(readme)["checkpoint_config"].s3_uri == "s3://mine/checkpoints/walker/"
     assert "Where jobs of the run `walker` came before this one" in readme.read_text()
 
 

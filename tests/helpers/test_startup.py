@@ -22,15 +22,17 @@ HEAVY = (
     "papermill",
     "requests",
 )
+SDK = {"boto3", "matplotlib", "pandas", "requests", "sagemaker", "scipy"}  # what the SageMaker SDK brings, and a curve
 USED = {
     "01": set(),
     "02": {"boto3", "docker", "pandas", "requests"},  # preflight looks for a Docker engine
     "03": {"boto3"},  # Docker's client is loaded by the cell that builds
-    "04": {"boto3", "matplotlib", "pandas"},  # the curve that grows; the SDK is loaded by the cell that launches
+    "04": SDK,
     "05": {"boto3", "matplotlib", "pandas"},
     "06": {"boto3", "matplotlib", "pandas"},
-    "07": {"boto3", "matplotlib", "pandas"},
-    "08": {"boto3", "matplotlib", "pandas"},
+    "07": SDK,
+    "08": SDK,
+    "09": SDK,
 }
 
 

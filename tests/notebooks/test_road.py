@@ -96,7 +96,7 @@ def test_5_leaves_models_pictures_and_what_it_takes_to_train_again(result, proje
     readme = (result / "README.md").read_text()
     assert "{'env-args': '--agents 48', 'max_steps': '500', 'no-graphics': 'true', 'seed': '1'}" in readme
     assert volume.read(project / "unity-volume").digest in readme
-    assert "max_minutes=30.0," in readme
+    assert "max_runtime_in_seconds=1800" in readme
 
 
 def test_5_hides_no_value_of_its_table(road, curve):

@@ -17,6 +17,10 @@ CARD_ROWS = ["**You will**", "**You will learn**", "**You need**", "**Time**", "
 TEACHES = {
     1: "",
     2: "boto3",
+    4: "sagemaker",
+    7: "sagemaker",
+    8: "sagemaker",
+    9: "sagemaker",
 }
 """Number of a lesson -> the SDK that it teaches, and so imports; empty for one about files alone."""
 OURS = {"helpers", "tools", *(path.name for path in (ROOT / "packages").iterdir())}

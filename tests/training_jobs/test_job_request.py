@@ -1,39 +1,77 @@
-"""Arguments of a launch that cannot be meant, and hyperparameters on their way to the container."""
+"""What is wrong with a request or its hyperparameters, and hyperparameters on their way to the container."""
 
+import copy
 import json
 
 import pytest
 
-from training_image import Image
 from training_jobs import job_request
 
-GOOD = {
-    "volume": "s3://bucket/unity-volume/abc/",
-    "image": Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef"),
-    "hyperparameters": {"max_steps": 100, "env-args": ["--agents", 48]},
-    "instance_type": "ml.c5.xlarge",
-    "max_minutes": 60,
-    "spot": False,
-    "max_wait_minutes": 0,
-    "checkpoints": "",
-    "start_from": "",
+REQUEST = {
+    "TrainingJobName": "mlagents-1",
+    "RoleArn": "arn:aws:iam::123456789012:role/role",
+    "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
+    "InputDataConfig": [
+        {
+            "ChannelName": "unity-volume",
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/v/"}},
+        }
+    ],
+    "OutputDataConfig": {"S3OutputPath": "s3://b/training"},
+    "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
 }
 
 
+def find_problems(connection, **change):
+    request = {**copy.deepcopy(REQUEST), **change}
+    return list(job_request.find_problems(connection, "CreateTrainingJob", request))
+
+
+def limits(runtime, wait=None, spot=True):
+    given = {"MaxRuntimeInSeconds": runtime, "MaxWaitTimeInSeconds": wait}
+    given = {name: value for name, value in given.items() if value is not None}
+    return {"StoppingCondition": given, "EnableManagedSpotTraining": spot}
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("change", "problem"),
     [
-        {},
-        {"max_minutes": 1.5},
-        {"max_minutes": 40320},
-        {"spot": True, "max_wait_minutes": 60},
-        {"max_wait_minutes": 5},  # says nothing without spot
-        {"hyperparameters": {}},
-        {"hyperparameters": {"n" * 256: "x" * 2500}},
+        ({}, ""),
+        (limits(60, spot=False), ""),
+        (limits(28 * 24 * 3600, spot=False), ""),
+        (limits(3600, 3600), ""),
+        (limits(3600, 60, spot=False), ""),  # says nothing without spot
+        (limits(59, spot=False), "Expected max_runtime_in_seconds from 60 to 2419200 (28 days), found 59."),
+        (limits(28 * 24 * 3600 + 1), "Expected max_runtime_in_seconds from 60 to 2419200 (28 days), found 2419201."),
+        (limits(None, 60), "Expected max_runtime_in_seconds from 60 to 2419200 (28 days), found None."),  # a day
+        (
+            limits(3600),
+            "Expected max_wait_time_in_seconds from max_runtime_in_seconds (3600), because the training counts in it, "
+            "to 2419200 (28 days), found None.",
+        ),
+        (limits(3600, 3599), "Expected max_wait_time_in_seconds from max_runtime_in_seconds (3600), because the "),
+        ({"InputDataConfig": []}, "Expected a request that AWS takes, found: Invalid length for parameter InputDataCo"),
+        (
+            {"InputDataConfig": [{**REQUEST["InputDataConfig"][0], "ChannelName": "training"}]},
+            "Expected a channel unity-volume with the S3 URI that volume.locate(connection, folder) gives, found "
+            "{'training': 's3://b/v/'}.",
+        ),
+        (
+            {"ResourceConfig": {**REQUEST["ResourceConfig"], "InstanceType": "c5.xlarge"}},
+            "Expected an instance_type such as \"ml.c5.xlarge\", found 'c5.xlarge'.",
+        ),
+        (
+            {"ResourceConfig": {**REQUEST["ResourceConfig"], "InstanceCount": 2}},
+            "Expected instance_count to be 1, because ML-Agents 0.11.0 cannot spread a training over several machines, ",
+        ),
+        ({"RoleArn": 5}, "Expected a request that AWS takes, found: Invalid type for parameter RoleArn, value: 5"),
     ],
 )
-def test_what_can_be_meant(change):
-    assert job_request.find_problems(**{**GOOD, **change}) == []
+def test_a_request_is_checked_before_it_is_sent(connection, change, problem):
+    found = find_problems(connection, **change)
+    assert len(found) == bool(problem)
+    assert not problem or found[0].startswith(problem)
 
 
 ROUND: list = []
@@ -41,67 +79,35 @@ ROUND.append(ROUND)
 DEEP: list = []
 for _ in range(100_000):
     DEEP = [DEEP]
-TEXTLESS = [
-    ({1, 2}, "{1, 2}"),
-    (frozenset(), "frozenset()"),
-    (b"x", "b'x'"),
-    (ROUND, "[[...]]"),
-    ({(1,): 2}, "{(1,): 2}"),
-]
-TEXTLESS += [(DEEP, "one of type list that can't be shown"), (10**5000, "one of type int that can't be shown")]
-
-
-@pytest.mark.parametrize(("value", "shown"), TEXTLESS, ids=range(len(TEXTLESS)))
-def test_values_that_have_no_text(value, shown):
-    told = f"Expected the hyperparameter x to be text, a number, True or False, found {shown}."
-    assert job_request.find_problems(**{**GOOD, "hyperparameters": {"x": value}}) == [told]
-
-
-@pytest.mark.parametrize("value", [0, -1, 0.5, 40321, "10", "ten", float("nan"), True, None])
-def test_minutes(value):
-    """0 would become SageMaker's default, a day; "10" would be said sixty times."""
-    told = f"Expected max_minutes to be a number from 1 to 40320 (28 days), found {value!r}."
-    assert job_request.find_problems(**{**GOOD, "max_minutes": value}) == [told]
+NO_TEXT = "Expected the hyperparameter x to be text, a number, True or False, found "
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    ("given", "problem"),
     [
-        ({"volume": "unity-volume"}, "Expected volume to be the S3 URI that volume.locate(connection, folder) gives, "),
-        ({"volume": "s3://"}, "Expected volume to be the S3 URI that "),
-        ({"volume": None}, "Expected volume to be the S3 URI that "),
-        ({"image": "mlagents:latest"}, "Expected image to be what image.locate(connection) gives, found 'mlagents:lat"),
-        ({"instance_type": "c5.xlarge"}, 'Expected instance_type to be the name of one, such as "ml.c5.xlarge", found'),
-        ({"instance_type": None}, 'Expected instance_type to be the name of one, such as "ml.c5.xlarge", found None.'),
-        ({"max_minutes": 10**400}, "Expected max_minutes to be a number from 1 to 40320 (28 days), found 10000000"),
-        ({"spot": "False"}, "Expected spot to be True or False, found 'False'."),
-        ({"spot": True, "max_wait_minutes": -1}, "Expected max_wait_minutes to be 0 or a number from 1 to 40320 "),
-        ({"spot": True, "max_wait_minutes": "x"}, "Expected max_wait_minutes to be 0 or a number from 1 to 40320 "),
-        ({"spot": True, "max_wait_minutes": 59}, "Expected max_wait_minutes of max_minutes (60) or more, because the "),
-        ({"checkpoints": None}, "Expected checkpoints to be the name of a run, or empty, found None."),
-        ({"start_from": 5}, "Expected start_from to be a job or its name, or empty, found 5."),
-        ({"checkpoints": "a", "start_from": "b"}, "Expected checkpoints or start_from, found both. Leave start_from "),
-        ({"hyperparameters": None}, "Expected hyperparameters to be names and values, such as "),
-        ({"hyperparameters": {1: 2}}, "Expected hyperparameters with names of 1 to 256 letters, found 1."),
-        ({"hyperparameters": {"": 2}}, "Expected hyperparameters with names of 1 to 256 letters, found ''."),
-        ({"hyperparameters": {"n" * 257: 2}}, "Expected hyperparameters with names of 1 to 256 letters, found 'nnn"),
-        ({"hyperparameters": {"a": None}}, "Expected a value for the hyperparameter a, found None. Leave it out to "),
-        ({"hyperparameters": {"a": "x" * 2501}}, "Expected at most 2500 characters in the hyperparameter a, which is "),
-        (
-            {"hyperparameters": {str(n): n for n in range(101)}},
-            "Expected at most 100 hyperparameters, which is all that SageMaker takes, found 101.",
-        ),
+        ({}, ""),
+        ({"n" * 256: "x" * 2500}, ""),
+        (None, "Expected hyperparameters to be names and values, such as "),
+        ({1: 2}, "Expected hyperparameters with names of 1 to 256 letters, found 1."),
+        ({"": 2}, "Expected hyperparameters with names of 1 to 256 letters, found ''."),
+        ({"n" * 257: 2}, "Expected hyperparameters with names of 1 to 256 letters, found 'nnn"),
+        ({"a": None}, "Expected a value for the hyperparameter a, found None. Leave it out to have its default."),
+        ({"a": "x" * 2501}, "Expected at most 2500 characters in the hyperparameter a, which is all that SageMaker "),
+        ({str(n): n for n in range(101)}, "Expected at most 100 hyperparameters, which is all that SageMaker takes, "),
+        ({"x": {1, 2}}, NO_TEXT + "{1, 2}."),
+        ({"x": frozenset()}, NO_TEXT + "frozenset()."),
+        ({"x": b"x"}, NO_TEXT + "b'x'."),
+        ({"x": ROUND}, NO_TEXT + "[[...]]."),
+        ({"x": {(1,): 2}}, NO_TEXT + "{(1,): 2}."),
+        ({"x": DEEP}, NO_TEXT + "one of type list that can't be shown."),
+        ({"x": 10**5000}, NO_TEXT + "one of type int that can't be shown."),
     ],
+    ids=range(16),
 )
-def test_what_cannot_be_meant(change, told):
-    (problem,) = job_request.find_problems(**{**GOOD, **change})
-    assert problem.startswith(told)
-    assert len(problem) < 300
-
-
-def test_every_problem_is_told_at_once():
-    bad = {**GOOD, "volume": "", "spot": 1, "hyperparameters": {"a": None, "b": None}}
-    assert len(job_request.find_problems(**bad)) == 4
+def test_hyperparameters_are_names_and_values(given, problem):
+    found = list(job_request.find_problems_of_hyperparameters(given))
+    assert len(found) == bool(problem)
+    assert not problem or (found[0].startswith(problem) and len(found[0]) < 300)
 
 
 def test_the_container_reads_what_was_given():

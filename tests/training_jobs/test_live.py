@@ -211,7 +211,7 @@ def test_a_file_gets_plain_lines_and_only_what_is_new(capsys):
 
 IN_A_TERMINAL = """
 import sys
-sys.path.insert(0, "tests/helpers")
+sys.path.insert(0, "tests/training_jobs")
 from test_live import *
 view = live.view(3.6, "USD on AWS")
 lines = [*settings("3DBall", "5.0e4")]

@@ -1,5 +1,6 @@
 """Jobs: launched through the real SDK, found, followed, stopped and fetched."""
 
+import contextlib
 import dataclasses
 import re
 import subprocess
@@ -8,19 +9,19 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import botocore.session
 import pytest
-from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError, UnauthorizedSSOTokenError
 from botocore.validate import ParamValidator
 
-from helpers import training
-from many_runs import tuning
-from training_image import Image
+import training_jobs as training
+from many_runs import experiment, tuning
 from training_jobs import following, launching, patience
+from training_jobs.job import stop_once
 
-IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents-0.11.0:0123456789abcdef"
 SUMMARY = "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: 1.5 s Mean Reward: {}. Std of Reward: 0.250. Training."
 
 
@@ -30,11 +31,15 @@ def volume(connection):
     return f"s3://{connection.bucket}/unity-volume/abc/"
 
 
-def launch(connection, volume, do, beginning=None, **hyperparameters):
-    hyperparameters = {"do": do, **hyperparameters}
-    return training.launch(
-        connection, volume=volume, image=IMAGE, hyperparameters=hyperparameters, max_minutes=2, **(beginning or {})
-    )
+@pytest.fixture
+def launch(make_trainer):
+    """Give a function that launches a job whose program does what `do` says, and returns its name."""
+
+    def launch_job(connection, volume, do, start_from="", folder=None, trainer=None, **hyperparameters):
+        made = make_trainer(connection, volume, {"do": do, **hyperparameters}, **(trainer or {}))
+        return training.launch(connection, *made, folder=folder, start_from=start_from).name
+
+    return launch_job
 
 
 def create(connection, volume, do, name="", **more):
@@ -44,7 +49,7 @@ def create(connection, volume, do, name="", **more):
         TrainingJobName=name,
         RoleArn=connection.role,
         HyperParameters={"do": do},
-        AlgorithmSpecification={"TrainingImage": IMAGE.uri, "TrainingInputMode": "File"},
+        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
         InputDataConfig=[
             {
                 "ChannelName": "unity-volume",
@@ -83,13 +88,13 @@ def follow(connection, name):
     return training.follow(connection, name, poll_seconds=0.1)
 
 
-def test_a_job_is_what_was_asked_for(connection, volume):
+def test_a_job_is_what_was_asked_for(connection, volume, launch):
     do = f"say {SUMMARY.format(1000, '-0.953')};model trained"
     name = launch(connection, volume, do, max_steps=1000, **{"no-graphics": True})
     assert name.startswith("mlagents-")
     told = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
     assert told["HyperParameters"] == {"do": do, "max_steps": "1000", "no-graphics": "true"}
-    assert told["AlgorithmSpecification"]["TrainingImage"] == IMAGE.uri
+    assert told["AlgorithmSpecification"]["TrainingImage"] == IMAGE
     assert told["EnableNetworkIsolation"] is True
     assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120}
     assert told["EnableManagedSpotTraining"] is False
@@ -103,7 +108,7 @@ def test_a_job_is_what_was_asked_for(connection, volume):
     assert job.status == "Completed"
     assert job.failure == ""
     assert job.metrics == {"mean_reward": pytest.approx(-0.953), "std_reward": 0.25, "step": 1000.0}
-    assert (job.volume, job.image) == (volume, IMAGE.uri)
+    assert (job.volume, job.image) == (volume, IMAGE)
     assert (job.max_seconds, job.max_wait_seconds) == (120, 0)
     assert re.fullmatch(rf"s3://{connection.bucket}/checkpoints/\d{{8}}-\d{{6}}-[0-9a-f]{{4}}/", job.checkpoints)
     assert (job.spot, job.interruptions, job.goes_on_from) == (False, 0, "")
@@ -117,7 +122,7 @@ def test_the_newest_job_is_found_without_a_name(connection, volume):
     follow(connection, name)
 
 
-def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, capsys):
+def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, capsys, launch):
     name = create(connection, volume, "term;wait")
     assert launch(connection, volume, "term;wait") == name
     assert "No second job is launched" in capsys.readouterr().out
@@ -127,7 +132,7 @@ def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, ca
     assert follow(connection, name).status == "Stopped"
 
 
-def test_only_jobs_of_this_project_are_looked_at(connection, volume):
+def test_only_jobs_of_this_project_are_looked_at(connection, volume, launch):
     others = [create(connection, volume, "term;wait", name=name) for name in ("team-mlagents-1", "mlagents2-1")]
     denied = {"Error": {"Code": "AccessDeniedException", "Message": "not yours"}}
 
@@ -159,33 +164,85 @@ class KeptError(Exception):
     """Keeps a request from AWS."""
 
 
-@pytest.mark.parametrize("kind", ["one", "many", "tuning"])
+@pytest.fixture
+def keep(connection, request):
+    """Keep every request that would create something, and give the parameters of the last."""
+    asked = {}
+
+    def keep_request(params, model, **_):
+        if model.name.startswith("Create"):
+            wrong = ParamValidator().validate(params, model.input_shape).generate_report()
+            asked.update(params, wrong=wrong)
+            raise KeptError
+
+    events = connection.session.events
+    events.register("provide-client-params.sagemaker", keep_request, unique_id="keep")
+    request.addfinalizer(lambda: events.unregister("provide-client-params.sagemaker", unique_id="keep"))
+    return asked
+
+
+def launch_kind(kind, connection, trainer, channels, folder):
+    """Launch one job, many, or a tuning job."""
+    from sagemaker.core.parameter import ContinuousParameter
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    if kind == "one":
+        training.launch(connection, trainer, channels, folder=folder)
+    elif kind == "many":
+        experiment.launch_many(connection, trainer, channels, settings={"A": {}}, seeds=[1], folder=folder)
+    else:
+        metrics = [{"Name": name, "Regex": regex} for name, regex in training.METRICS.items()]
+        tuner = HyperparameterTuner(trainer, "mean_reward", {"lambd": ContinuousParameter(0.9, 0.99)}, metrics)
+        tuning.launch(connection, tuner, channels, folder=folder)
+
+
+KINDS = pytest.mark.parametrize("kind", ["one", "many", "tuning"])
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"max_stepz": 500}, "max_stepz is no hyperparameter. The job would fail at once. Did you mean max_steps?"),
+        ({"max_steps": "many"}, "max_steps is 'many'. It must be a whole number of at most 2147483647."),
+        ({"batch_size": 99999}, "batch_size 99999 is more than buffer_size 12032."),
+        ({"max_steps": 100}, "3DBall trains 100 steps and writes a summary every 250: no training would report "),
+        ({"max_steps": None}, "Expected a value for the hyperparameter max_steps, found None."),
+    ],
+)
+def test_what_would_fail_is_refused_before_anything_is_created(
+    connection, volume, keep, make_trainer, tmp_path, kind, given, told
+):
+    trainer, channels = make_trainer(connection, volume, given)
+    with pytest.raises(training.TrainingError) as refused:
+        launch_kind(kind, connection, trainer, channels, tmp_path)
+    assert str(refused.value).removeprefix("With A: ").startswith(told)
+    assert keep == {}
+
+
+@KINDS
+def test_a_config_that_dies_is_refused_before_anything_is_created(
+    connection, volume, keep, make_trainer, tmp_path, kind
+):
+    (tmp_path / "trainer_config.yaml").write_text("default:\n  trainer: ppo\n  batch_size: [1\n")
+    trainer, channels = make_trainer(connection, volume, {})
+    with pytest.raises(training.TrainingError, match="It can.t be read as YAML"):
+        launch_kind(kind, connection, trainer, channels, tmp_path)
+    assert keep == {}
+
+
+@KINDS
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("instance_type", ["ml.c5.xlarge", "ml.g4dn.xlarge"])
-def test_vpc_and_key_reach_the_job(connection, volume, monkeypatch, kind, given, instance_type):
+def test_vpc_and_key_reach_the_job(connection, volume, keep, make_trainer, kind, given, instance_type):
     """What is sent has the shape that AWS takes; a disk of the instance's own takes no key."""
-    call, asked = BaseClient._make_api_call, {}
-
-    def keep(client, operation, params):
-        if not operation.startswith("Create"):
-            return call(client, operation, params)
-        shape = client.meta.service_model.operation_model(operation).input_shape
-        asked.update(params, wrong=ParamValidator().validate(params, shape).generate_report())
-        raise KeptError
-
-    monkeypatch.setattr(BaseClient, "_make_api_call", keep)
     place = {"subnets": tuple(VPC["Subnets"]), "security_groups": tuple(VPC["SecurityGroupIds"]), "kms_key": KEY}
     there = replace(connection, **(place if given else {}))
-    wanted = {"volume": volume, "image": IMAGE, "hyperparameters": {}, "instance_type": instance_type}
+    trainer, channels = make_trainer(there, volume, {}, instance_type=instance_type)
     with pytest.raises(KeptError):
-        if kind == "one":
-            training.launch(there, **wanted)
-        elif kind == "many":
-            training.launch_many(there, uuid.uuid4().hex, settings={"A": {}}, seeds=[1], **wanted)
-        else:
-            tuning.launch(there, ranges={"lambd": (0.9, 0.99)}, **wanted)
-    job = asked.get("TrainingJobDefinition", asked)
-    assert asked["wrong"] == ""
+        launch_kind(kind, there, trainer, channels, None)
+    job = keep.get("TrainingJobDefinition", keep)
+    assert keep["wrong"] == ""
     assert job["EnableNetworkIsolation"] is True
     assert job.get("VpcConfig") == (VPC if given else None)
     assert job["OutputDataConfig"].get("KmsKeyId") == (KEY if given else None)
@@ -213,7 +270,9 @@ LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
         ("after-call.sagemaker.CreateTrainingJob", [LOST, None], [3.0]),
     ],
 )
-def test_launching_is_patient_and_launches_once(connection, volume, failing, monkeypatch, event, answers, pauses):
+def test_launching_is_patient_and_launches_once(
+    connection, volume, failing, monkeypatch, event, answers, pauses, launch
+):
     slept, run = [], {"run-id": uuid.uuid4().hex}
     with monkeypatch.context() as patch, failing(event, *answers) as aws:
         patch.setattr(patience.time, "sleep", slept.append)
@@ -225,7 +284,7 @@ def test_launching_is_patient_and_launches_once(connection, volume, failing, mon
     follow(connection, name)
 
 
-def test_a_name_that_another_job_has_is_no_launch(connection, volume, failing, monkeypatch):
+def test_a_name_that_another_job_has_is_no_launch(connection, volume, failing, monkeypatch, launch):
     taken = create(connection, volume, "say another")
     monkeypatch.setattr(launching.places, "make_name", lambda: taken.removeprefix("mlagents-"))
     with pytest.raises(training.TrainingError, match="SageMaker refused the job, nothing was started: .*ResourceInUse"):
@@ -247,7 +306,7 @@ def test_the_lock_of_launching_is_the_readers_own(monkeypatch, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_two_launches_at_once_are_one_job(connection, volume):
+def test_two_launches_at_once_are_one_job(connection, volume, launch):
     with ThreadPoolExecutor(2) as pool:
         names = set(pool.map(lambda _: launch(connection, volume, "term;wait", max_steps=7), range(2)))
     (name,) = names
@@ -267,12 +326,12 @@ def test_a_kernel_that_is_killed_while_it_follows_leaves_the_job_running(connect
     assert follow(connection, name).status == "Stopped"
 
 
-def test_a_named_run_goes_on_with_its_checkpoints(connection, volume):
-    run = {"checkpoints": f"balance-{uuid.uuid4().hex[:6]}"}
-    first = follow(connection, launch(connection, volume, "count", run))
-    assert first.checkpoints == f"s3://{connection.bucket}/checkpoints/{run['checkpoints']}/"
-    assert first.goes_on_from == f"run {run['checkpoints']}"
-    second = follow(connection, launch(connection, volume, "count", run, max_steps=200))
+def test_a_named_run_goes_on_with_its_checkpoints(connection, volume, launch):
+    run = f"balance-{uuid.uuid4().hex[:6]}"
+    first = follow(connection, launch(connection, volume, "count", trainer={"run": run}))
+    assert first.checkpoints == f"s3://{connection.bucket}/checkpoints/{run}/"
+    assert first.goes_on_from == f"run {run}"
+    second = follow(connection, launch(connection, volume, "count", trainer={"run": run}, max_steps=200))
     assert second.checkpoints == first.checkpoints
     assert read_log(connection, first.name) == ["count 1"]
     assert read_log(connection, second.name) == ["count 2"]
@@ -280,14 +339,14 @@ def test_a_named_run_goes_on_with_its_checkpoints(connection, volume):
     assert read_log(connection, fresh.name) == ["count 1"]
 
 
-def test_two_jobs_never_write_to_the_same_checkpoints(connection, volume, capsys):
-    run = {"checkpoints": f"balance-{uuid.uuid4().hex[:6]}"}
-    name = launch(connection, volume, "term;wait", run)
-    assert launch(connection, volume, "term;wait", run) == name
+def test_two_jobs_never_write_to_the_same_checkpoints(connection, volume, capsys, launch):
+    run = f"balance-{uuid.uuid4().hex[:6]}"
+    name = launch(connection, volume, "term;wait", trainer={"run": run})
+    assert launch(connection, volume, "term;wait", trainer={"run": run}) == name
     assert f"{name} is running with the same volume, image and hyperparameters" in capsys.readouterr().out
-    refused = rf"{name} is InProgress and keeps its checkpoints at s3://.*/{run['checkpoints']}/\. Wait for its end"
+    refused = rf"{name} is InProgress and keeps its checkpoints at s3://.*/{run}/\. Wait for its end"
     with pytest.raises(training.TrainingError, match=refused):
-        launch(connection, volume, "term;wait", run, max_steps=200)
+        launch(connection, volume, "term;wait", trainer={"run": run}, max_steps=200)
     new = launch(connection, volume, "term;wait")  # the same, but from the beginning
     assert new != name
     for job in (name, new):
@@ -295,11 +354,11 @@ def test_two_jobs_never_write_to_the_same_checkpoints(connection, volume, capsys
         follow(connection, job)
 
 
-def test_a_job_starts_from_an_earlier_one(connection, volume, capsys):
+def test_a_job_starts_from_an_earlier_one(connection, volume, capsys, launch):
     first = follow(connection, launch(connection, volume, "count"))
     put_checkpoint(connection, first)
-    name = launch(connection, volume, "count;term;wait", {"start_from": first})
-    assert launch(connection, volume, "count;term;wait", {"start_from": first.name}) == name
+    name = launch(connection, volume, "count;term;wait", start_from=first)
+    assert launch(connection, volume, "count;term;wait", start_from=first.name) == name
     told = capsys.readouterr().out
     assert told.count(f"Starting from {first.name}: 2 files copied to s3://{connection.bucket}/checkpoints/") == 1
     wait_until_it_waits(connection, name)
@@ -308,50 +367,30 @@ def test_a_job_starts_from_an_earlier_one(connection, volume, capsys):
     assert second.goes_on_from == f"job {first.name}"
     assert second.checkpoints != first.checkpoints
     assert read_log(connection, name)[0] == "count 2"
-    third = follow(connection, launch(connection, volume, "count", {"start_from": first}))
+    third = follow(connection, launch(connection, volume, "count", start_from=first))
     assert read_log(connection, third.name) == ["count 2"]  # what the first one kept is as it was
 
 
-def test_nothing_to_start_from(connection, volume):
+def test_nothing_to_start_from(connection, volume, launch):
     plain = follow(connection, create(connection, volume, "count"))
     with pytest.raises(training.TrainingError, match=f"{plain.name} kept no checkpoints, so nothing can start from it"):
-        launch(connection, volume, "", {"start_from": plain})
+        launch(connection, volume, "", start_from=plain)
     empty = follow(connection, launch(connection, volume, "count"))
     message = rf"{empty.name} \(Completed\) saved nothing to start from. Expected checkpoints at {empty.checkpoints}"
     with pytest.raises(training.TrainingError, match=message):
-        launch(connection, volume, "", {"start_from": empty})
+        launch(connection, volume, "", start_from=empty)
     with pytest.raises(training.TrainingError, match="Expected a training job named mlagents-never, found none"):
-        launch(connection, volume, "", {"start_from": "mlagents-never"})
+        launch(connection, volume, "", start_from="mlagents-never")
     running = launch(connection, volume, "term;wait")
     with pytest.raises(training.TrainingError, match=f"{running} is still InProgress. Wait for its end, or stop it"):
-        launch(connection, volume, "", {"start_from": running})
+        launch(connection, volume, "", start_from=running)
     training.stop(connection, running)
     follow(connection, running)
 
 
-@pytest.mark.parametrize(
-    "beginning, complaint",
-    [
-        ({"checkpoints": "a", "start_from": "b"}, "Expected checkpoints or start_from, found both. Leave start_from"),
-        ({"checkpoints": "a/b"}, "Expected a name of up to 63 letters, digits, dots, dashes and .*, found 'a/b'"),
-        ({"checkpoints": ".."}, "found '..'"),
-        ({"spot": True, "max_wait_minutes": 1}, r"Expected max_wait_minutes of max_minutes \(2\) or more, .* found 1"),
-        (
-            {"spot": "False", "checkpoints": 5},
-            r"^Expected spot to be True or False, found 'False'\.\nExpected checkpoints",
-        ),
-    ],
-)
-def test_a_beginning_that_cannot_be_is_refused(connection, volume, beginning, complaint):
-    before = training.list_newest(connection.client("sagemaker"), 1)
-    with pytest.raises(training.TrainingError, match=complaint):
-        launch(connection, volume, "", beginning)
-    assert training.list_newest(connection.client("sagemaker"), 1) == before
-
-
-def test_a_spot_job_is_interrupted_and_goes_on(connection, volume, capsys):
+def test_a_spot_job_is_interrupted_and_goes_on(connection, volume, capsys, launch):
     do = f"count;say {SUMMARY.format(20, '0.5')};wait 0.5;say {SUMMARY.format(40, '0.5')};until 2"
-    name = launch(connection, volume, do, {"spot": True})
+    name = launch(connection, volume, do, trainer={"spot": True})
     told = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
     assert told["EnableManagedSpotTraining"] is True
     assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120, "MaxWaitTimeInSeconds": 240}
@@ -410,9 +449,9 @@ def test_an_unknown_job_names_the_newest(connection, volume):
     assert name in str(error.value)
 
 
-def test_a_refused_job_is_an_error(connection, volume):
+def test_a_refused_job_is_an_error(connection, volume, launch):
     with pytest.raises(training.TrainingError) as error:
-        training.launch(connection, volume=volume, image=IMAGE, hyperparameters={"do": ""}, instance_type="ml.c5.xlarg")
+        launch(connection, volume, "", trainer={"instance_type": "ml.c5.xlarg"})
     assert str(error.value).startswith(
         "SageMaker refused the job, nothing was started: it does not know the instance type ml.c5.xlarg. The nearest: "
         "ml.c5.xlarge, "
@@ -435,91 +474,84 @@ def test_interrupting_leaves_the_job_running(connection, volume, monkeypatch, ca
         job = training.follow(connection, name)
     assert job.status == "InProgress"
     told = capsys.readouterr().out
-    assert f'job_name = "{name}"' in told
+    assert f'training.follow(connection, "{name}")' in told
     assert f'training.stop(connection, "{name}")' in told
     assert training.find(connection, name).status == "InProgress"
     training.stop(connection, name)
     follow(connection, name)
 
 
-def test_stopping_a_job_that_has_ended_changes_nothing(connection, volume, capsys):
-    name = create(connection, volume, "say done")
-    follow(connection, name)
-    training.stop(connection, name)
-    assert f"{name} has ended already: Completed." in capsys.readouterr().out
+def refusal(code):
+    return ClientError({"Error": {"Code": code, "Message": code}}, "Any")
 
 
 @pytest.mark.parametrize(
-    "seen, told", [("InProgress", "has ended already: Completed."), ("Stopping", "is stopping already.")]
+    ("seen", "told"),
+    [
+        (["Completed"], "has ended already: Completed."),
+        (["Stopping"], "is stopping already."),
+        (["InProgress", "Completed"], "has ended already: Completed."),  # between the look at it and the request
+        (["InProgress", "Stopping"], "is stopping already."),
+        (["InProgress", "InProgress"], None),  # refused for another reason
+    ],
 )
-def test_stopping_twice(connection, volume, monkeypatch, capsys, seen, told):
-    name = create(connection, volume, "say done")
-    follow(connection, name)
-    ended = training.find(connection, name)
-    seen = iter([replace(ended, status=seen), ended])  # AWS refuses the stop of a job that has ended meanwhile
-    monkeypatch.setattr("training_jobs.job.describe", lambda *_: next(seen))
-    training.stop(connection, name)
-    assert capsys.readouterr().out.splitlines()[-1] == f"{name} {told}"
+def test_stopping_what_does_not_run_changes_nothing(connection, capsys, seen, told):
+    def refuse():
+        raise refusal("ValidationException")
+
+    jobs = (SimpleNamespace(status=status, ended=status == "Completed") for status in seen)
+    with pytest.raises(ClientError) if told is None else contextlib.nullcontext():
+        stop_once(connection, "x", lambda: next(jobs), refuse, str)
+    assert capsys.readouterr().out == ("" if told is None else f"x {told}\n")
 
 
-def test_a_stop_that_is_refused_for_another_reason(connection, volume, monkeypatch):
-    name = create(connection, volume, "say done")
-    follow(connection, name)
-    running = replace(training.find(connection, name), status="InProgress")
-    monkeypatch.setattr("training_jobs.job.describe", lambda *_: running)
-    with pytest.raises(ClientError, match="ValidationException"):
-        training.stop(connection, name)
+WORDS = following.Words("x goes on", "again(x)", "stop(x)")
+GONE = EndpointConnectionError(endpoint_url="https://sagemaker")
+THROTTLED = refusal("ThrottlingException")
 
 
-def test_an_embedded_aws_that_has_gone(connection, volume, monkeypatch):
-    name = create(connection, volume, "say gone")
-    follow(connection, name)
-    find = training.find
-    answers = [find(connection, name)]
+def follow_answers(connection, monkeypatch, answers, endpoint=None):
+    """Follow something whose looks end as given: an error, or whether it has ended. Return the pauses between."""
+    left, pauses = iter(answers), []
 
-    def once(connection, name):
-        if answers:
-            return answers.pop()
-        raise EndpointConnectionError(endpoint_url=connection.endpoint)
+    def look():
+        answer = next(left)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
-    monkeypatch.setattr(following, "describe", once)
-    with pytest.raises(training.TrainingError, match=r"no longer answers.*Run the notebook again from its first cell"):
-        training.follow(connection, name)
-
-
-def test_throttled_it_asks_less_often_and_goes_on(connection, volume, monkeypatch):
-    name = create(connection, volume, "say throttled")
-    follow(connection, name)
-    find, pauses = training.find, []
-    throttled = ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
-    answers = iter([throttled, find(connection, name), throttled, throttled])
-
-    def answer(connection, name):
-        given = next(answers, None) or find(connection, name)
-        if isinstance(given, ClientError):
-            raise given
-        return replace(given, status="InProgress") if len(pauses) < 4 else given
-
-    monkeypatch.setattr(following, "describe", answer)
     monkeypatch.setattr(following.time, "sleep", pauses.append)
-    job = training.follow(connection, name, poll_seconds=20.0)
-    assert job.status == "Completed"
-    assert pauses == [40.0, 40.0, 60.0, 20.0]
+    following.Follower(replace(connection, endpoint=endpoint), lambda: WORDS, 20.0).until(look)
+    return pauses
 
 
-def test_another_refusal_ends_the_following(connection, volume, monkeypatch):
-    name = create(connection, volume, "say refused")
-    answers = iter([training.find(connection, name)])
-    denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Describe")
+def test_throttled_it_asks_less_often_and_goes_on(connection, monkeypatch):
+    looks = [THROTTLED, False, THROTTLED, THROTTLED, True]
+    assert follow_answers(connection, monkeypatch, looks) == [40.0, 20.0, 40.0, 60.0]
 
-    def answer(connection, name):
-        if given := next(answers, None):
-            return given
-        raise denied
 
-    monkeypatch.setattr(following, "describe", answer)
-    with pytest.raises(ClientError, match="AccessDenied"):
-        training.follow(connection, name)
+@pytest.mark.parametrize(
+    ("answers", "endpoint", "error", "told"),
+    [
+        ([GONE], "here", training.TrainingError, "no longer answers.*Run the notebook again from its first cell"),
+        ([GONE] * 21, None, training.TrainingError, r"AWS cannot be reached.* x goes on, and is billed meanwhile\."),
+        ([False, refusal("AccessDeniedException")], None, ClientError, "AccessDenied"),
+        (
+            [refusal("ExpiredToken")],
+            None,
+            training.TrainingError,
+            "credentials have expired.*To follow it again:\n    again",
+        ),
+    ],
+)
+def test_a_target_that_is_lost_ends_the_following(connection, monkeypatch, answers, endpoint, error, told):
+    with pytest.raises(error, match=told):
+        follow_answers(connection, monkeypatch, answers, endpoint)
+
+
+def test_a_network_that_is_gone_for_a_while_is_waited_for(connection, monkeypatch):
+    looks = [*[GONE] * 20, False, *[GONE] * 20, True]
+    assert follow_answers(connection, monkeypatch, looks) == [20.0] * 41
 
 
 EXPIRED = ("ExpiredTokenException", 400)
@@ -528,7 +560,9 @@ EXPIRED = ("ExpiredTokenException", 400)
 @pytest.mark.parametrize("error", [EXPIRED, UnauthorizedSSOTokenError()])
 def test_credentials_that_expire_while_a_job_runs(connection, volume, failing, error):
     name = create(connection, volume, "term;wait")
-    goes_on = re.escape(f'{name} goes on, and is billed meanwhile. To follow it again, set\n    job_name = "{name}"')
+    goes_on = re.escape(
+        f'{name} goes on, and is billed meanwhile. To follow it again:\n    training.follow(connection, "{name}")'
+    )
     with (
         failing("before-call.sagemaker.DescribeTrainingJob", None, error) as aws,
         pytest.raises(training.TrainingError, match=f"Your AWS credentials have expired.*aws sso login.*{goes_on}"),
@@ -551,10 +585,10 @@ def test_credentials_that_expire_while_a_job_runs(connection, volume, failing, e
     "call, told",
     [
         ("ListTrainingJobs", "Nothing was launched"),
-        ("CreateTrainingJob", r"Whether (mlagents-\S+) was launched is not known.*job_name = \"\1\""),
+        ("CreateTrainingJob", r"It is not known whether (mlagents-\S+) was launched.*job_name = \"\1\""),
     ],
 )
-def test_credentials_that_expire_before_a_launch(connection, volume, failing, call, told):
+def test_credentials_that_expire_before_a_launch(connection, volume, failing, call, told, launch):
     with (
         failing(f"before-call.sagemaker.{call}", EXPIRED) as aws,
         pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{told}"),
@@ -587,6 +621,9 @@ def test_fetch_brings_model_output_and_log(connection, volume, tmp_path):
     assert (place / "summary.txt").read_text() == "summed"
     assert "hello" in (place / "log.txt").read_text().splitlines()
     assert [path.name for path in tmp_path.iterdir()] == [job.name]
+    (place / "model.nn").write_text("mine")
+    assert training.fetch(connection, job, tmp_path) == place  # again, nothing is fetched
+    assert (place / "model.nn").read_text() == "mine"
 
 
 @pytest.mark.parametrize("event", ["logs.DescribeLogStreams", "s3.HeadObject"])
@@ -596,14 +633,6 @@ def test_credentials_that_expire_while_it_is_fetched(connection, volume, tmp_pat
     with failing(f"before-call.{event}", EXPIRED) as aws, pytest.raises(training.TrainingError, match=told):
         training.fetch(aws, job, tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_fetch_again_fetches_nothing(connection, volume, tmp_path):
-    job = follow(connection, create(connection, volume, "model trained"))
-    place = training.fetch(connection, job, tmp_path)
-    (place / "model.nn").write_text("mine")
-    training.fetch(connection, job, tmp_path)
-    assert (place / "model.nn").read_text() == "mine"
 
 
 def test_fetch_of_a_running_job(connection, volume, tmp_path):
@@ -628,9 +657,3 @@ def test_fetch_of_a_job_that_left_nothing(connection, volume, tmp_path):
     with pytest.raises(training.TrainingError, match=r"\(Failed\) left neither model nor output\. .*It broke\."):
         training.fetch(connection, job, tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("metric", "value"), [("mean_reward", "-0.953"), ("std_reward", "0.250"), ("step", "1000")])
-def test_the_metric_patterns_read_the_log_line(metric, value):
-    assert re.search(training.METRICS[metric], SUMMARY.format(1000, "-0.953"))[1] == value
-    assert len(training.METRICS[metric]) <= 500

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.findings import printable, table_html
+from common.findings import Tabular
 from training_jobs.job import TrainingError
 
 RESAMPLES = 10_000
@@ -27,7 +27,7 @@ HEADER = ("", "estimate", "95 % interval", "how")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Tabular):
     """Two settings, compared by the scores of their runs.
 
     Attributes
@@ -62,10 +62,11 @@ class Comparison:
     probability_interval: tuple[float, float] | None
     left_out: tuple[str, ...] = ()
     not_compared: tuple[str, ...] = ()
+    header = HEADER
 
     @property
     def verdict(self) -> str:
-        """What the numbers mean, in two or three sentences."""
+        """The numbers in two or three sentences."""
         if self.bootstrap is None or self.welch is None:
             return (
                 f"With {min(self.counts)} run of a setting nothing can be said: how much runs differ by their seed "
@@ -77,7 +78,7 @@ class Comparison:
         elif any(low > 0 or high < 0 for low, high in (self.bootstrap, self.welch)):
             told = "Undecided: one interval of the difference leaves 0 out, the other does not."
         else:
-            told = "No difference is shown: it may be as well 0. That is not to say that there is none."
+            told = "No difference is shown: it may well be 0. That does not mean that there is none."
         if min(self.counts) < FEW:
             told += f" {few(self.counts)}"
         return told
@@ -101,7 +102,8 @@ class Comparison:
         )
 
     @property
-    def _notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[str, ...]:
+        """The verdict, and what is not compared."""
         told = [self.verdict]
         if self.not_compared:
             told.append(
@@ -109,15 +111,6 @@ class Comparison:
                 f"baseline={self.baseline!r}, other={self.not_compared[0]!r}."
             )
         return (*told, *(f"Left out: {one}" for one in self.left_out))
-
-    def __str__(self) -> str:
-        rows = (HEADER, *self.rows)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return printable("\n".join([*lines, *self._notes]))
-
-    def _repr_html_(self) -> str:
-        return table_html(HEADER, self.rows, self._notes)
 
 
 def compare(
@@ -187,7 +180,7 @@ def improvement(better: np.ndarray, than: np.ndarray, axis: int = -1) -> np.ndar
 
 
 def few(counts: tuple[int, int]) -> str:
-    """Say what few runs can tell."""
+    """Return the sentence on how little few runs tell."""
     n, m = counts
     return (
         f"{n} and {m} runs are few: chance alone puts every run of one above every run of the other once in "

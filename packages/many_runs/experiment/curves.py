@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 import reward_curves as rewards
 from common.aws_session import Connection
 from common.findings import as_label
+from many_runs.experiment.comparison import Comparison, compare
 from many_runs.experiment.runs import PATIENT, Experiment, Run, in_words
 from training_jobs.job import TrainingError
 from training_jobs.log import Log
@@ -56,6 +57,10 @@ class Curves:
             settings: {seed: float(curve["mean_reward"].dropna().tail(last).mean()) for seed, curve in runs.items()}
             for settings, runs in self.groups.items()
         }
+
+    def compare(self, baseline: str = "", other: str = "", *, last: int = 3) -> Comparison:
+        """Compare the scores of two settings, the first and the second unless they are named; see `comparison`."""
+        return compare(self.score(last), baseline, other, left_out=self.left_out)
 
 
 def read_curves(connection: Connection, experiment: Experiment) -> Curves:

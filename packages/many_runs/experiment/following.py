@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from contextlib import AbstractContextManager
 
 from common import bar
 from common.aws_session import Connection
 from many_runs.experiment.runs import Experiment, find, find_newest
 from many_runs.experiment.watch import Watch
 from training_jobs import cost
-from training_jobs.job import TrainingError
-from training_jobs.patience import POLL_SECONDS, Patience
+from training_jobs.following import Follower, Words
+from training_jobs.patience import POLL_SECONDS
 
 FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 
@@ -40,60 +38,32 @@ def follow_many(connection: Connection, experiment: str = "", *, poll_seconds: f
     if not watch.runs:
         return find(connection, experiment)  # which says so
     view = View(connection, watch, poll_seconds)
+
+    def look() -> bool:
+        watch.look()
+        view.show(len(watch.experiment.runs))
+        return not watch.running
+
     try:
-        while True:
-            pause = view.look()
-            view.show(len(watch.experiment.runs))
-            if not watch.running:
-                break
-            time.sleep(pause)
-    except KeyboardInterrupt:
-        print(interrupted(connection, watch, "No longer following."))
+        view.follower.until(look)
     finally:
         view.close()
     return watch.experiment
 
 
-def interrupted(connection: Connection, watch: Watch, what: str, more: str = "") -> str:
-    """Say what goes on after Ctrl-C, and how to come back to it."""
-    billed = "" if connection.endpoint else ", and are billed"
-    return (
-        f"\n{what} {len(watch.running)} runs of {watch.name} go on{billed}.{more} To follow them again:\n"
-        f'    training.follow_many(connection, "{watch.name}")\nTo stop them all, and keep their models:\n'
-        f'    training.stop_many(connection, "{watch.name}")'
-    )
-
-
 class View:
-    """The bar, and the patience that looking takes."""
+    """The bar of an experiment, and the follower that looks at it."""
 
     def __init__(self, connection: Connection, watch: Watch, poll_seconds: float):
         self.connection, self.watch = connection, watch
-        self._bar = bar.make(total=1, bar_format=FORMAT, leave=True)
-        self._patience = Patience(connection, poll_seconds)
-        self._prices: dict[str, float | None] = {}
+        self.follower = Follower(connection, self._words, poll_seconds)
         self.note = ""
+        self._bar = bar.make(total=1, bar_format=FORMAT, leave=True)
+        self._prices: dict[str, float | None] = {}
 
-    def look(self, more: str = "") -> float:
-        """Look once, and return for how long to wait before the next look, in seconds. See `asking`."""
-        with self.asking(more):
-            self.watch.look()
-        return self._patience.pause
-
-    def asking(self, more: str = "") -> AbstractContextManager[None]:
-        """Bear with a target that does not answer for a while.
-
-        Parameters
-        ----------
-        more : str
-            What to say besides where that takes too long.
-
-        Raises
-        ------
-        TrainingError
-            If it has not answered for too long.
-        """
-        return self._patience.asking(lambda why: lost(self.connection, self.watch, why, more))
+    def _words(self) -> Words:
+        again, stop = (f'training.{verb}_many(connection, "{self.watch.name}")' for verb in ("follow", "stop"))
+        return Words(f"{len(self.watch.running)} runs of {self.watch.name} go on", again, stop, many=True)
 
     def show(self, total: int) -> None:
         """Show how far the experiment is, of so many runs in all."""
@@ -170,14 +140,3 @@ def describe(watch: Watch, total: int) -> str:
         worst, best = (pick(reward for _, reward in living) for pick in (min, max))
         told.append(f"mean reward {worst:.2f}" + (f" to {best:.2f}" if best > worst else ""))
     return " · ".join(told)
-
-
-def lost(connection: Connection, watch: Watch, why: str, more: str) -> TrainingError:
-    """Return the error that an experiment can't be followed."""
-    if connection.endpoint:
-        return TrainingError(why + more)
-    return TrainingError(
-        f"{why} {len(watch.running)} runs of {watch.name} go on, and are billed meanwhile.{more} To follow them again:"
-        f'\n    training.follow_many(connection, "{watch.name}")\nTo stop them all, and keep their models:\n'
-        f'    training.stop_many(connection, "{watch.name}")'
-    )

@@ -5,25 +5,28 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from common.aws_session import Connection, code, explain_silence, is_throttled
 from common.cores import jobs_here
 from many_runs.experiment import plan
-from many_runs.experiment.following import View, interrupted
+from many_runs.experiment.following import View
 from many_runs.experiment.plan import Planned
 from many_runs.experiment.runs import Experiment, Run
 from many_runs.experiment.watch import Watch
-from training_image import Image
-from training_jobs import checkpoints, job_request
-from training_jobs.job import TrainingError, from_description
-from training_jobs.launching import Order, make_limits, make_request
+from training_jobs import job_request
+from training_jobs.job import TrainingError, from_description, volume_of
+from training_jobs.launching import make_request, refuse
 from training_jobs.patience import POLL_SECONDS
+
+if TYPE_CHECKING:
+    from sagemaker.core.training.configs import InputData
+    from sagemaker.train import ModelTrainer
 
 AT_ONCE = 10  # on AWS, whose quotas for new accounts are lower, and which says so
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 120.0  # seconds without a launch after AWS had no room
@@ -33,18 +36,13 @@ NOT_LAUNCHED = " {} are not launched yet: run this cell again to go on with them
 
 def launch_many(
     connection: Connection,
-    experiment: str = "",
+    trainer: ModelTrainer,
+    channels: Sequence[InputData],
     *,
     settings: Mapping[str, Mapping[str, object]],
     seeds: Sequence[int],
-    volume: str,
-    image: Image,
-    hyperparameters: Mapping[str, object],
-    folder: str | Path | None = None,
-    instance_type: str = "ml.c5.xlarge",
-    max_minutes: float = 60,
-    spot: bool = False,
-    max_wait_minutes: float = 0,
+    folder: str | Path | None,
+    experiment: str = "",
     at_once: int = 0,
     again: bool = False,
     poll_seconds: float = POLL_SECONDS,
@@ -60,57 +58,49 @@ def launch_many(
     Parameters
     ----------
     connection : Connection
-    experiment : str
-        Its name. Tags of each job say it, its settings and its seed. Empty: a name worked out from build, image,
-        settings and hyperparameters, so that the same again, or with more seeds, is the same experiment.
+    trainer : sagemaker.train.ModelTrainer
+        What all runs have in common. Each keeps its checkpoints in a folder of its own, below that of its
+        ``checkpoint_config`` if it has one.
+    channels, folder
+        As for `training_jobs.launch`; each setting is checked.
     settings : mapping of str to mapping
         The name of each setting, to the hyperparameters that it differs in.
     seeds : sequence of int
         Each setting is trained with each of them.
-    hyperparameters : mapping
-        What all runs have in common.
-    folder : path, optional
-        The folder that was uploaded. With it, the hyperparameters of each setting are checked against its trainer
-        config.
+    experiment : str
+        Its name. Tags of each job say it, its settings and its seed. Empty: a name worked out from build, image,
+        settings and hyperparameters, so that the same again, or with more seeds, is the same experiment.
     at_once : int
         The most runs in progress at a time. 0 is as many as this machine's cores bear on the embedded target, else 10.
         Where SageMaker says that the account's quota is reached, this waits, whatever the number.
     again : bool
         Launch those runs again that failed or were stopped, also with other hyperparameters, for they are in no mean.
-    volume, image, instance_type, max_minutes, spot, max_wait_minutes
-        As for `training_jobs.launch`.
     poll_seconds : float
         Time between two looks, in seconds.
 
     Raises
     ------
     TrainingError
-        If an argument cannot be meant, an earlier run of this experiment was launched with something else, or SageMaker
-        refuses a run for another reason than that there is no room.
+        If something is wrong with a run, an earlier run of this experiment was launched with something else, or
+        SageMaker refuses a run for another reason than that there is no room.
     """
+    hyperparameters = trainer.hyperparameters or {}
     problems = [*plan.find_problems(experiment, settings, seeds, hyperparameters)]
     if not plan.is_whole(at_once) or at_once < 0:
         problems.append(f"Expected at_once to be a number of runs, or 0, found {at_once!r}.")
     if not isinstance(again, bool):
         problems.append(f"Expected again to be True or False, found {again!r}.")
-    given = {"volume": volume, "image": image, "instance_type": instance_type, "max_minutes": max_minutes}
-    given |= {"spot": spot, "max_wait_minutes": max_wait_minutes}
-    if not problems:
-        for own in settings.values():
-            both = {**hyperparameters, **own}
-            problems += job_request.find_problems(hyperparameters=both, checkpoints="", start_from="", **given)
-    if not problems and folder is not None:
-        problems = plan.find_conflicts(folder, settings, hyperparameters)
-    if problems:
-        raise TrainingError("\n".join(dict.fromkeys(problems)))
-    limits = make_limits(max_minutes, max_wait_minutes, spot)
-    order = Order(volume, image, {}, instance_type, spot, limits, "")
-    experiment = experiment or plan.make_name(volume, image.uri, settings, hyperparameters)
+    refuse(problems)
+    checkpoints = trainer.checkpoint_config and trainer.checkpoint_config.s3_uri
+    template = make_request(connection, trainer, channels, folder, settings)
+    template["CheckpointConfig"]["S3Uri"] = checkpoints or f"s3://{connection.bucket}/checkpoints/"
+    volume, image = volume_of(template), template["AlgorithmSpecification"]["TrainingImage"]
+    experiment = experiment or plan.make_name(volume, image, settings, hyperparameters)
     planned = plan.make(experiment, settings, seeds, hyperparameters)
     watch = Watch(connection, experiment)
-    _refuse_mixture(watch, planned, order, again)
+    _refuse_mixture(watch, planned, volume, image, again)
     left = _choose(watch, planned, again)
-    launcher = Launcher(connection, order, at_once or choose_at_once(connection))
+    launcher = Launcher(connection, template, at_once or choose_at_once(connection))
     launcher.launch(watch, left, len(planned), poll_seconds)
     return watch.experiment
 
@@ -127,15 +117,14 @@ class Launcher:
     Attributes
     ----------
     connection : Connection
-    order : Order
-        What all runs have in common.
+    template : dict
+        The request of a job, for all that the runs have in common.
     at_once : int
     """
 
     connection: Connection
-    order: Order
+    template: dict[str, Any]
     at_once: int
-    _template: dict[str, Any] = field(default_factory=dict)
     _pause: float = 0.0
     _not_before: float = 0.0
     _note: str = ""
@@ -146,33 +135,37 @@ class Launcher:
             return
         view = View(self.connection, watch, poll_seconds)
         before = find_stopped(watch)
+
+        def look() -> bool:
+            view.follower.more = NOT_LAUNCHED.format(len(left))
+            watch.look()
+            elsewhere = {name: how for name, how in find_stopped(watch).items() if name not in before}
+            if first := next((name for name, how in elsewhere.items() if how == "Stopped"), ""):
+                view.follower.leave(f"{first} was stopped from elsewhere: no longer launching.")
+                return True
+            if "Stopping" in elsewhere.values():
+                # Once it has ended it tells whether someone stopped it, or its time was up.
+                view.note = " · a run is being stopped: none is launched meanwhile"
+            else:
+                self._fill(watch, left, view, total)
+            view.show(total)
+            return not left
+
         try:
-            while left:
-                pause = view.look(NOT_LAUNCHED.format(len(left)))
-                elsewhere = {name: how for name, how in find_stopped(watch).items() if name not in before}
-                if first := next((name for name, how in elsewhere.items() if how == "Stopped"), ""):
-                    what = f"{first} was stopped from elsewhere: no longer launching."
-                    print(interrupted(self.connection, watch, what, NOT_LAUNCHED.format(len(left))))
-                    break
-                if "Stopping" in elsewhere.values():
-                    # Once it has ended it tells whether someone stopped it, or its time was up.
-                    view.note = " · a run is being stopped: none is launched meanwhile"
-                else:
-                    self._fill(watch, left, view, total)
-                view.show(total)
-                if left:
-                    time.sleep(pause)
-        except KeyboardInterrupt:
-            print(interrupted(self.connection, watch, "No longer launching.", NOT_LAUNCHED.format(len(left))))
+            view.follower.until(look, "No longer launching.")
         finally:
             view.close()
 
     def _fill(self, watch: Watch, left: list[Planned], view: View, total: int) -> None:
         """Launch as many runs as there is room for."""
         while left and len(watch.running) < self.at_once and time.monotonic() >= self._not_before:
-            self._note = " · no answer: trying again"
-            with view.asking(NOT_LAUNCHED.format(len(left))):
+            self._note = view.note = " · no answer: trying again"
+            view.follower.more = NOT_LAUNCHED.format(len(left))
+            try:
                 self._note = self._try(watch, left)
+            except (BotoCoreError, ClientError):
+                view.show(total)
+                raise
             view.note = self._note
             view.show(total)
             if self._note:
@@ -189,17 +182,20 @@ class Launcher:
             if is_throttled(error):
                 return self._wait(code(error))
             if explain_silence(self.connection, error):
-                raise  # as one without an answer, which is borne with
+                raise  # handled as a lost response is: tried again
+            instance_type = self.template["ResourceConfig"]["InstanceType"]
             if code(error) == "ResourceLimitExceeded" and " is 0 Instances" in str(error):
                 raise TrainingError(
-                    f"SageMaker refused {run.name}: your account may not run a {self.order.instance_type} at all. "
+                    f"SageMaker refused {run.name}: your account may not run a {instance_type} at all. "
                     f"Notebook 2 says how to ask for it. {error}"
                 ) from error
             if code(error) == "ResourceLimitExceeded":
                 return self._wait(code(error))
             # In use: it was launched meanwhile, or before and Search does not show it yet.
             if code(error) != "ResourceInUse":
-                told = job_request.explain_refusal(self.connection, self.order.instance_type, error)
+                told = job_request.explain_refusal(
+                    self.connection, self.template["ResourceConfig"]["InstanceType"], error
+                )
                 raise TrainingError(
                     f"SageMaker refused {run.name}: {told}\n{len(watch.running)} runs of {watch.name} are in progress, "
                     f'and {len(left)} are not launched. training.stop_many(connection, "{watch.name}") stops them.'
@@ -219,20 +215,14 @@ class Launcher:
         return f" · {code}: next try in {pause:.0f} s"
 
     def _make_request(self, run: Planned) -> dict[str, Any]:
-        """Return the request for a run's job, in which the SDK's work is done once for all runs."""
-        if not self._template:
-            place = checkpoints.locate(self.connection, run.name)
-            order = replace(self.order, values=run.hyperparameters, place=place, tags=run.labels)
-            self._template = make_request(self.connection, order, run.name)
-        tags = {tag["Key"]: tag["Value"] for tag in self._template["Tags"]} | run.labels
+        """Return the request for a run's job."""
+        tags = {tag["Key"]: tag["Value"] for tag in self.template.get("Tags", ())} | run.labels
+        checkpoints = self.template["CheckpointConfig"]
         return {
-            **self._template,
+            **self.template,
             "TrainingJobName": run.name,
             "HyperParameters": dict(run.hyperparameters),
-            "CheckpointConfig": {
-                **self._template["CheckpointConfig"],
-                "S3Uri": checkpoints.locate(self.connection, run.name),
-            },
+            "CheckpointConfig": {**checkpoints, "S3Uri": f"{checkpoints['S3Uri'].rstrip('/')}/{run.name}/"},
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }
 
@@ -260,7 +250,7 @@ def _choose(watch: Watch, planned: list[Planned], again: bool) -> list[Planned]:
     return left
 
 
-def _refuse_mixture(watch: Watch, planned: list[Planned], order: Order, again: bool) -> None:
+def _refuse_mixture(watch: Watch, planned: list[Planned], volume: str, image: str, again: bool) -> None:
     """Refuse to add runs to an experiment whose earlier runs were something else under the same names.
 
     Those that failed or were stopped are in no mean: with `again` they may be something else.
@@ -271,10 +261,10 @@ def _refuse_mixture(watch: Watch, planned: list[Planned], order: Order, again: b
         job, count = run.job, len(problems)
         if again and job.status in LOST:
             continue
-        if job.volume and job.volume.rstrip("/") != order.volume.rstrip("/"):
-            problems.append(f"another build ({job.volume}, now {order.volume})")
-        if job.image != order.image.uri:
-            problems.append(f"another image ({job.image}, now {order.image.uri})")
+        if job.volume and job.volume.rstrip("/") != volume.rstrip("/"):
+            problems.append(f"another build ({job.volume}, now {volume})")
+        if job.image != image:
+            problems.append(f"another image ({job.image}, now {image})")
         if run.label in wanted:
             before, now = dict(job.hyperparameters), dict(wanted[run.label].hyperparameters)
             changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]

@@ -12,7 +12,6 @@ import numbers
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from training_jobs import job_request
 from training_jobs.job import JOB_PREFIX
@@ -141,17 +140,6 @@ def find_problems(experiment: object, settings: object, seeds: object, hyperpara
             yield f"Expected each seed to be a whole number from 0 to {MOST_SEED}, found {seed!r}."
     if all(map(is_whole, seeds)) and len(set(seeds)) < len(seeds):
         yield f"Expected each seed once, found {list(seeds)}: a second run with a seed tells nothing new."
-
-
-def find_conflicts(
-    folder: str | Path, settings: Mapping[str, Mapping[str, object]], hyperparameters: Mapping[str, object]
-) -> list[str]:
-    """Return what of an experiment does not go with the trainer config in a folder, and with which settings."""
-    found: dict[str, list[str]] = {}
-    for name, own in settings.items():
-        for problem in job_request.find_conflicts(folder, {**hyperparameters, **own}, "mean_reward"):
-            found.setdefault(problem, []).append(name)
-    return [f"With {', '.join(names)}: {problem}" for problem, names in found.items()]
 
 
 def is_whole(value: object) -> bool:

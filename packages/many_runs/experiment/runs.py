@@ -114,7 +114,7 @@ def find(connection: Connection, experiment: str = "") -> Experiment:
 
 
 def missing(connection: Connection, experiment: str) -> TrainingError:
-    """Return the error that there is no such experiment, which names those that are there."""
+    """Return the error for an experiment that does not exist; it names those that do."""
     others = ", ".join(list_names(connection)) or "none"
     return TrainingError(
         f"Expected runs of the experiment {experiment!r}, found none on {connection.target}. Experiments there: "
@@ -123,7 +123,7 @@ def missing(connection: Connection, experiment: str) -> TrainingError:
 
 
 def in_words(connection: Connection) -> AbstractContextManager[None]:
-    """Say in words that the target does not answer, or is asked too often, once botocore has tried enough.
+    """Turn botocore's last error into a sentence: the target does not answer, or throttles.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Looks at an experiment again and again with few calls, however many runs it has.
+"""The state of an experiment, kept up to date with few calls, however many runs it has.
 
 A look makes one call of Search, for the runs whose status changed, and up to three of FilterLogEvents, for the newest
 summaries of all of them together.
@@ -28,14 +28,14 @@ HISTORY = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run told last: its step, and the mean reward there."""
+    """A run's last summary: its step, and the mean reward there."""
 
     step: int
     mean_reward: float
 
 
 class Watch:
-    """An experiment under observation.
+    """An experiment and its runs as they were last seen.
 
     Attributes
     ----------
@@ -73,11 +73,11 @@ class Watch:
         return [run for run in self.runs.values() if not run.job.ended]
 
     def add(self, run: Run) -> None:
-        """Take in a run that was just launched, which Search may not show yet."""
+        """Add a run that was just launched, which Search may not show yet."""
         self.runs.setdefault(run.name, run)
 
     def look(self) -> None:
-        """Ask what has changed."""
+        """Update with what has changed."""
         self._look_for_changes()
         if self.running:
             self._read_logs()

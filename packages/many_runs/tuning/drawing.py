@@ -1,4 +1,4 @@
-"""What was tried against what it earned, as one picture: a panel for each key."""
+"""One picture of a tuning job: for each key a panel of the values tried against the metric."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from common.findings import as_label
-from many_runs.tuning.job import Tuning, TuningError
+from many_runs.tuning.job import Tuning
 from many_runs.tuning.ranges import Range
 from reward_curves.drawing import COLOURS, LABELS
+from training_jobs import TrainingError
 
 COLUMNS = 3  # panels side by side
 MARGIN = 0.05  # room at both ends of a range, as a share of it
@@ -31,12 +32,12 @@ def plot(tuning: Tuning, table: pd.DataFrame) -> Figure:
 
     Raises
     ------
-    TuningError
+    TrainingError
         If no training has a value of the metric.
     """
     if not table[tuning.metric].notna().any():
         told = "; ".join(f"{row.job}: {row.note or row.status}" for row in table.itertuples()) or "no training began"
-        raise TuningError(f"Expected trainings of {tuning.name} with a {tuning.metric} to plot, found none. {told}")
+        raise TrainingError(f"Expected trainings of {tuning.name} with a {tuning.metric} to plot, found none. {told}")
     columns = min(COLUMNS, len(tuning.ranges))
     rows = -(-len(tuning.ranges) // columns)
     figure, grid = plt.subplots(

@@ -4,68 +4,21 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import pandas as pd
 from botocore.exceptions import ClientError
 
 from common.aws_session import Connection, code, explained
 from common.findings import printable
+from many_runs.tuning import ranges
 from many_runs.tuning.ranges import Range
-from training_jobs import JOB_PREFIX, cost
+from training_jobs import JOB_PREFIX, TrainingError, cost
+from training_jobs.job import ENDED, stop_once
 
-ENDED = ("Completed", "Failed", "Stopped")
 PREFIX = f"{JOB_PREFIX}-tune"
+LACKING = {"Failed": "reported no value of the metric"}
 OURS = f"{PREFIX}-"  # what the names of all tuning jobs of this project begin with
-
-
-class TuningError(RuntimeError):
-    """A tuning job that is not there, has nothing to show, or cannot be launched as asked."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training of a tuning job.
-
-    Attributes
-    ----------
-    name : str
-        Its job's name, for `training_jobs.find`.
-    parameters : mapping of str to str
-        What was tried.
-    objective : float or None
-        The last value of the metric; None if it reported none (yet).
-    status : str
-        As of a training job.
-    failure : str
-        Why it failed, else empty.
-    counts : bool or None
-        Whether the tuning job could use its objective; None until it has ended.
-    started, ended : datetime or None
-        When the instance was there, and when it was given back.
-    """
-
-    name: str
-    parameters: Mapping[str, str]
-    objective: float | None
-    status: str
-    failure: str
-    counts: bool | None
-    started: datetime | None
-    ended: datetime | None
-
-    @property
-    def seconds(self) -> float:
-        """Training time (so far), in seconds, as it is billed on demand."""
-        if self.started is None:
-            return 0.0
-        return max(0.0, ((self.ended or datetime.now(timezone.utc)) - self.started).total_seconds())
-
-    @property
-    def note(self) -> str:
-        """What is to be said of it beside its status; empty if nothing."""
-        if self.failure:
-            return self.failure
-        return "reported no value of the metric" if self.counts is False else ""
 
 
 @dataclass(frozen=True)
@@ -153,10 +106,10 @@ def find(connection: Connection, name: str = "") -> Tuning:
 
     Raises
     ------
-    TuningError
+    TrainingError
         If there is no such tuning job; it names the newest ones. Also if AWS does not answer.
     """
-    with explained(connection, TuningError, f"{name or 'A tuning job'} goes on while it runs, and is billed."):
+    with explained(connection, TrainingError, f"{name or 'A tuning job'} goes on while it runs, and is billed."):
         return describe(connection, name)
 
 
@@ -166,7 +119,7 @@ def describe(connection: Connection, name: str = "") -> Tuning:
     if not name:
         newest = list_newest(connection, 1)
         if not newest:
-            raise TuningError(f"Expected a tuning job on {connection.target}, found none. Launch one first.")
+            raise TrainingError(f"Expected a tuning job on {connection.target}, found none. Launch one first.")
         name = newest[0]
     try:
         told = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
@@ -174,7 +127,7 @@ def describe(connection: Connection, name: str = "") -> Tuning:
         if code(error) not in ("ValidationException", "ResourceNotFound"):
             raise
         newest = ", ".join(list_newest(connection, 3)) or "none"
-        raise TuningError(
+        raise TrainingError(
             f"Expected a tuning job named {name}, found none on {connection.target}. The newest there: {newest}."
         ) from error
     config, best = told["HyperParameterTuningJobConfig"], told.get("BestTrainingJob", {})
@@ -186,7 +139,7 @@ def describe(connection: Connection, name: str = "") -> Tuning:
         strategy=config["Strategy"],
         metric=objective["MetricName"],
         maximise=objective["Type"] == "Maximize",
-        ranges=tuple(_read_ranges(config.get("ParameterRanges", {}))),
+        ranges=tuple(ranges.read(config.get("ParameterRanges", {}))),
         most_trainings=config["ResourceLimits"].get("MaxNumberOfTrainingJobs", 0),
         parallel=config["ResourceLimits"]["MaxParallelTrainingJobs"],
         counts=told["TrainingJobStatusCounters"],
@@ -196,16 +149,6 @@ def describe(connection: Connection, name: str = "") -> Tuning:
         instance_type=told["TrainingJobDefinition"].get("ResourceConfig", {}).get("InstanceType", ""),
         created=told["CreationTime"],
     )
-
-
-def _read_ranges(given: Mapping[str, list[dict]]) -> Iterable[Range]:
-    for kind in ("Continuous", "Integer"):
-        for one in given.get(f"{kind}ParameterRanges", ()):
-            yield Range(
-                one["Name"], kind, float(one["MinValue"]), float(one["MaxValue"]), one.get("ScalingType", "Auto")
-            )
-    for one in given.get("CategoricalParameterRanges", ()):
-        yield Range(one["Name"], "Categorical", values=tuple(one["Values"]))
 
 
 def _objective(training: Mapping) -> float | None:
@@ -222,25 +165,18 @@ def list_newest(connection: Connection, count: int) -> list[str]:
     return list(itertools.islice((name for name in found if name.startswith(OURS)), count))
 
 
-def find_trainings(connection: Connection, name: str) -> list[Training]:
-    """Return all trainings of a tuning job, in the order in which they were launched."""
+def list_trainings(connection: Connection, name: str) -> list[dict[str, Any]]:
+    """Return SageMaker's summaries of all trainings of a tuning job, in the order in which they were launched."""
     pages = connection.client("sagemaker").get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
     found = pages.paginate(HyperParameterTuningJobName=name, SortBy="CreationTime", PaginationConfig={"PageSize": 100})
-    counts = {"Succeeded": True, "Failed": False}
-    return [
-        Training(
-            name=summary["TrainingJobName"],
-            parameters=summary["TunedHyperParameters"],
-            objective=_objective(summary),
-            status=summary["TrainingJobStatus"],
-            failure=summary.get("FailureReason", ""),
-            counts=counts.get(summary.get("ObjectiveStatus", "")),
-            started=summary.get("TrainingStartTime"),
-            ended=summary.get("TrainingEndTime"),
-        )
-        for page in found
-        for summary in page["TrainingJobSummaries"]
-    ]
+    return [summary for page in found for summary in page["TrainingJobSummaries"]]
+
+
+def count_seconds(training: Mapping[str, Any]) -> float:
+    """Return the time (so far) of a training, by its summary, in seconds, as it is billed on demand."""
+    if not (start := training.get("TrainingStartTime")):
+        return 0.0
+    return max(0.0, ((training.get("TrainingEndTime") or datetime.now(timezone.utc)) - start).total_seconds())
 
 
 def table(connection: Connection, name: str = "") -> pd.DataFrame:
@@ -261,28 +197,28 @@ def table(connection: Connection, name: str = "") -> pd.DataFrame:
 
     Raises
     ------
-    TuningError
+    TrainingError
         If there is no such tuning job.
     """
     tuning = find(connection, name)
     price, _ = cost.find_price(connection, tuning.instance_type)
-    with explained(connection, TuningError, f"{tuning.name} is not touched by that."):
-        trainings = find_trainings(connection, tuning.name)
+    with explained(connection, TrainingError, f"{tuning.name} is not touched by that."):
+        trainings = list_trainings(connection, tuning.name)
     return make_table(tuning, trainings, price.usd_per_hour if price else None)
 
 
-def make_table(tuning: Tuning, trainings: Iterable[Training], usd_per_hour: float | None) -> pd.DataFrame:
-    """Return the table that `table` returns, of trainings that were found already."""
+def make_table(tuning: Tuning, trainings: Iterable[Mapping[str, Any]], usd_per_hour: float | None) -> pd.DataFrame:
+    """Return the table that `table` returns, of summaries as `list_trainings` returns them."""
     names = [one.name for one in tuning.ranges]
     rows = [
         {
-            "job": training.name,
-            **{name: training.parameters.get(name) for name in names},
-            tuning.metric: training.objective,
-            "status": training.status,
-            "seconds": round(training.seconds),
-            "usd": None if usd_per_hour is None else training.seconds / 3600 * usd_per_hour,
-            "note": training.note,
+            "job": training["TrainingJobName"],
+            **{name: training["TunedHyperParameters"].get(name) for name in names},
+            tuning.metric: _objective(training),
+            "status": training["TrainingJobStatus"],
+            "seconds": round(seconds := count_seconds(training)),
+            "usd": None if usd_per_hour is None else seconds / 3600 * usd_per_hour,
+            "note": training.get("FailureReason") or LACKING.get(training.get("ObjectiveStatus"), ""),
         }
         for training in trainings
     ]
@@ -299,28 +235,16 @@ def stop(connection: Connection, name: str) -> None:
 
     Raises
     ------
-    TuningError
+    TrainingError
         If there is no such tuning job. One that has ended already is left as it is.
     """
-    if not name:
-        raise TuningError(
-            "Expected the name of the tuning job to stop, found none. Name it, so that no other is stopped."
-        )
-    with explained(connection, TuningError, f"{name} was not stopped. It goes on, and is billed until it ends."):
-        tuning = describe(connection, name)
-        if tuning.status == "InProgress":
-            try:
-                connection.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ValidationException":
-                    raise
-                tuning = describe(connection, name)
-                if tuning.status == "InProgress":  # refused for another reason
-                    raise
-            else:
-                print(
-                    f"Stopping {name} and its {tuning.counts.get('InProgress', 0)} running trainings. They save their "
-                    f"models first; this can take two minutes. The {tuning.done} that have ended are kept."
-                )
-                return
-    print(f"{name} is {tuning.status} already.")
+    stop_once(
+        connection,
+        name,
+        lambda: describe(connection, name),
+        lambda: connection.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name),
+        lambda tuning: (
+            f"Stopping {name} and its {tuning.counts.get('InProgress', 0)} running trainings. They save their models "
+            f"first; this can take two minutes. The {tuning.done} that have ended are kept."
+        ),
+    )

@@ -1,7 +1,7 @@
-"""What is to be tried, looked at before anything is paid for: ranges and lists of values for keys of the trainer."""
+"""Checks of what a tuning job is to try, before anything is paid for: ranges and categories of the trainer's keys."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Range:
     scale : str
         One of `SCALES`, as SageMaker means them.
     values : tuple of str
-        The categories, as the container reads them.
+        The categories.
     """
 
     name: str
@@ -51,47 +51,47 @@ class Range:
     @property
     def ends(self) -> tuple[str, ...]:
         """The values that must all be fit for training: both ends, or every category."""
-        return self.values or (_write(self.low, self.kind), _write(self.high, self.kind))
+        numbers = (str(int(value)) if self.kind == "Integer" else repr(value) for value in (self.low, self.high))
+        return self.values or tuple(numbers)
+
+    def __str__(self) -> str:
+        inside = list(self.values) if self.values else f"{self.low:g}, {self.high:g}"
+        return f"{self.kind}Parameter({inside})"
 
 
-def _write(value: float, kind: str) -> str:
-    return str(int(value)) if kind == "Integer" else repr(float(value))
+def read(given: Mapping[str, list[Mapping[str, Any]]]) -> list[Range]:
+    """Return the ranges of a tuning job's ``ParameterRanges``."""
+    ranges = [
+        Range(one["Name"], kind, float(one["MinValue"]), float(one["MaxValue"]), one.get("ScalingType", "Auto"))
+        for kind in ("Continuous", "Integer")
+        for one in given.get(f"{kind}ParameterRanges", ())
+    ]
+    return ranges + [
+        Range(one["Name"], "Categorical", values=tuple(one["Values"]))
+        for one in given.get("CategoricalParameterRanges", ())
+    ]
 
 
-def read(given: object, static: Mapping[str, Any]) -> tuple[list[Range], list[str]]:
-    """Read what was given, and say what is wrong with it.
+def find_problems(ranges: list[Range], static: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with ranges by themselves.
 
     Parameters
     ----------
-    given
-        Key to ``(low, high)`` or ``(low, high, scale)``, or to a list of values.
-    static
-        The hyperparameters that stay as they are.
-
-    Returns
-    -------
     ranges : list of Range
-        Those that can be meant.
-    problems : list of str
-        A sentence or two for each of the others.
+    static : mapping
+        The hyperparameters that stay as they are.
     """
-    if not isinstance(given, Mapping) or not 1 <= len(given) <= MOST_RANGES:
-        found = f"{len(given)}" if isinstance(given, Mapping) else repr(given)[:60]
-        return [], [
-            f"Expected ranges to be 1 to {MOST_RANGES} keys and what to try for each, such as "
-            f'{{"learning_rate": (1e-5, 1e-2)}}, found {found}.'
-        ]
-    ranges, problems = [], []
-    for name, tried in given.items():
-        wrong = list(_problems_of_key(name, static)) or list(_problems_of_values(name, tried))
-        problems += wrong
-        if not wrong:
-            ranges.append(_read(name, tried))
-    return ranges, problems
+    if not 1 <= len(ranges) <= MOST_RANGES:
+        yield (
+            f"Expected hyperparameter_ranges of 1 to {MOST_RANGES} keys, such as "
+            f'{{"learning_rate": ContinuousParameter(1e-5, 1e-2)}}, found {len(ranges)}.'
+        )
+    for one in ranges:
+        yield from list(_problems_of_key(one.name, static)) or _problems_of_range(one)
 
 
-def find_conflicts(folder: str | Path, ranges: list[Range], static: Mapping[str, Any], metric: str) -> list[str]:
-    """Say what of the ranges does not go with the trainer config in `folder`.
+def find_conflicts(folder: str | Path, ranges: Iterable[Range], static: Mapping[str, Any], metric: str) -> list[str]:
+    """Return what of the ranges conflicts with the trainer config in `folder`.
 
     Each range's ends are put into the config, and the config is checked as the trainer would read it.
     """
@@ -117,90 +117,46 @@ def _errors(report: trainer_config.ConfigReport) -> list[Finding]:
     return [finding for finding in report.findings if finding.level == "error"]
 
 
-def _problems_of_key(name: object, static: Mapping[str, Any]) -> Iterator[str]:
-    if not isinstance(name, str) or name not in known.TRAINER_KEYS:
+def _problems_of_key(name: str, static: Mapping[str, Any]) -> Iterator[str]:
+    if name not in known.TRAINER_KEYS:
         option = " It is an option of the run, not a key of the trainer." if name in known.OPTIONS else ""
         near = "" if option else keys.nearest(name, known.TRAINER_KEYS)
         yield f"Expected the ranges to be of keys that the trainer has, found {name}.{option}{near}"
     elif name in static:
         yield (
-            f"Expected {name} either in hyperparameters, with one value, or in ranges, found it in both. "
-            "Leave it out of hyperparameters to tune it."
+            f"Expected {name} either in the trainer's hyperparameters, with one value, or in hyperparameter_ranges, "
+            "found it in both. Leave it out of hyperparameters to tune it."
         )
 
 
-def _problems_of_values(name: str, tried: object) -> Iterator[str]:
-    if isinstance(tried, list):
-        yield from _problems_of_list(name, tried)
-    elif isinstance(tried, tuple):
-        yield from _problems_of_range(name, tried)
-    else:
-        yield (
-            f"Expected for {name} a range such as (low, high), or a list of values to try, found {tried!r}. To set one "
-            "value, put it into hyperparameters."
-        )
-
-
-def _problems_of_list(name: str, tried: list[Any]) -> Iterator[str]:
-    if not 2 <= len(tried) <= MOST_VALUES or len({known.decode(value) for value in tried}) < len(tried):
-        yield f"Expected for {name} 2 to {MOST_VALUES} different values to try, found {tried!r}."
-    for value in tried:
-        yield from _problems_of_value(name, value)
-
-
-def _problems_of_range(name: str, tried: tuple[Any, ...]) -> Iterator[str]:
-    if not _is_numeric(name):
-        yield (
-            f"Expected for {name} a list of the values to try, because it is no number, found the range {tried!r}. "
-            f"Write [{', '.join(map(repr, tried[:2]))}] if you mean these."
-        )
+def _problems_of_range(one: Range) -> Iterator[str]:
+    key = known.TRAINER_KEYS[one.name]
+    if one.kind == "Categorical":
+        if not 2 <= len(set(one.values)) == len(one.values) <= MOST_VALUES:
+            yield f"Expected for {one.name} 2 to {MOST_VALUES} different values to try, found {list(one.values)}."
+        yield from (problem for value in one.values for problem in _problems_of_value(one.name, value))
         return
-    low, high, scale = (*tried, "Auto")[:3] if len(tried) in (2, 3) else (None, None, "Auto")
-    if len(tried) not in (2, 3) or not (_is_number(low) and _is_number(high)):
-        yield (
-            f"Expected for {name} a range of two numbers, (low, high), found {tried!r}. Values that are no range stand "
-            "in a list, with square brackets."
-        )
+    wanted = "Categorical" if not key.is_number else "Integer" if key.is_whole else "Continuous"
+    if one.kind != wanted:
+        article = "an" if wanted == "Integer" else "a"
+        yield f"Expected for {one.name} {article} {wanted}Parameter, found {one}."
         return
-    yield from (problem for value in (low, high) for problem in _problems_of_value(name, value))
-    if low > high:
-        yield f"Expected the range of {name} to go from low to high, found {tried!r}. Write ({high!r}, {low!r})."
-    elif low == high:
-        yield f"Expected the range of {name} to hold more than one value, found {tried!r}. Put it into hyperparameters."
-    if scale not in SCALES:
-        yield f"Expected the scale of {name} to be one of {', '.join(SCALES)}, found {scale!r}."
-    elif scale == "Logarithmic" and min(low, high) <= 0:
-        yield f"Expected a logarithmic range of {name} above 0, found {tried!r}. Raise its low end."
-    elif scale == "ReverseLogarithmic" and (_is_whole(name) or min(low, high) < 0 or max(low, high) >= 1):
+    yield from (problem for value in one.ends for problem in _problems_of_value(one.name, value))
+    if one.low >= one.high:
+        yield f"Expected the range of {one.name} to go from a lower to a higher value, found {one}."
+    if one.scale not in SCALES:
+        yield f"Expected the scaling_type of {one.name} to be one of {', '.join(SCALES)}, found {one.scale!r}."
+    elif one.scale == "Logarithmic" and one.low <= 0:
+        yield f"Expected a logarithmic range of {one.name} above 0, found {one}. Raise its low end."
+    elif one.scale == "ReverseLogarithmic" and (key.is_whole or one.low < 0 or one.high >= 1):
         yield (
-            f"Expected a reverse logarithmic range of {name} within 0 <= x < 1, found {tried!r}. It is for numbers "
-            "that come near 1, such as a gamma of (0.9, 0.9995)."
+            f"Expected a reverse logarithmic range of {one.name} within 0 <= x < 1, found {one}. It is for numbers "
+            "that come near 1, such as a gamma from 0.9 to 0.9995."
         )
 
 
-def _problems_of_value(name: str, value: Any) -> Iterator[str]:
+def _problems_of_value(name: str, value: str) -> Iterator[str]:
     _, _, findings = known.split({name: value})
     yield from (f"{finding.what} {finding.todo}" for finding in findings)
     if not findings and name in keys.CHOICES and known.decode(value) not in keys.CHOICES[name]:
         yield f"{name} is {value!r}. It must be one of {', '.join(keys.CHOICES[name])}."
-
-
-def _read(name: str, tried: list[Any] | tuple[Any, ...]) -> Range:
-    if isinstance(tried, list):
-        return Range(name, "Categorical", values=tuple(known.decode(value) for value in tried))
-    low, high, scale = (*tried, "Auto")[:3]
-    if _is_whole(name):
-        return Range(name, "Integer", int(low), int(high), scale)
-    return Range(name, "Continuous", float(low), float(high), scale)
-
-
-def _is_whole(name: str) -> bool:
-    return known.TRAINER_KEYS[name].is_whole
-
-
-def _is_numeric(name: str) -> bool:
-    return known.TRAINER_KEYS[name].is_number
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

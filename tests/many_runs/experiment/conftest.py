@@ -10,10 +10,9 @@ import pytest
 
 import sagemaker_local as embedded
 from helpers import aws, training
-from training_image import Image
 
 PROGRAM = Path(__file__).parents[2] / "sagemaker_local" / "program.py"
-IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents-0.11.0:0123456789abcdef"
 SUMMARY = (
     "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: {} s Mean Reward: {}. Std of Reward: 0.250. Training."
 )
@@ -57,22 +56,17 @@ def calls(connection):
 
 
 @pytest.fixture
-def launch(request):
+def launch(request, make_trainer):
     """Give a function that launches an experiment, its name first, on `connection` or another."""
 
-    def launch_experiment(name, settings, seeds=(1,), on=None, **more):
+    def launch_experiment(name, settings, seeds=(1,), on=None, trainer=None, hyperparameters=None, **more):
         on = on or request.getfixturevalue("connection")
         on.client("s3").put_object(Bucket=on.bucket, Key="unity-volume/abc/3DBall.x86_64", Body=b"player")
-        wanted = {
-            "volume": f"s3://{on.bucket}/unity-volume/abc/",
-            "image": IMAGE,
-            "hyperparameters": {"max_steps": 2000},
-            "max_minutes": 2,
-            "at_once": 6,
-            "poll_seconds": 0.1,
-            **more,
-        }
-        return training.launch_many(on, name, settings=settings, seeds=list(seeds), **wanted)
+        given = {"volume": f"s3://{on.bucket}/unity-volume/abc/", **(trainer or {})}
+        common = {"max_steps": 2000} if hyperparameters is None else hyperparameters
+        made = make_trainer(on, hyperparameters=common, **given)
+        wanted = {"experiment": name, "folder": None, "at_once": 6, "poll_seconds": 0.1, **more}
+        return training.launch_many(on, *made, settings=settings, seeds=list(seeds), **wanted)
 
     return launch_experiment
 

@@ -84,7 +84,7 @@ def test_a_clear_difference():
 def test_no_difference():
     rng = np.random.default_rng(1)
     found = compare(rng.normal(10, 1, 10), rng.normal(10, 1, 10))
-    assert found.verdict == "No difference is shown: it may be as well 0. That is not to say that there is none."
+    assert found.verdict == "No difference is shown: it may well be 0. That does not mean that there is none."
 
 
 def test_intervals_hold_what_they_promise():

@@ -14,23 +14,24 @@ from many_runs import experiment
 from many_runs.experiment import launching
 from many_runs.experiment.runs import gather
 from sagemaker_local.jobs import Jobs
-from training_jobs import patience
+from training_jobs import following, patience
 
 
 def test_each_run_is_a_job_whose_tags_say_which(connection, launch, many):
-    found = launch("tags", {"A": many.say(1.0), "B": many.say(2.0)}, [1, 2], spot=True, max_wait_minutes=3)
+    found = launch(
+        "tags", {"A": many.say(1.0), "B": many.say(2.0)}, [1, 2], trainer={"spot": True, "max_wait_minutes": 3}
+    )
     assert [run.label for run in found.runs] == [("A", 1), ("A", 2), ("B", 1), ("B", 2)]
     job = many.describe(connection, found.runs[3].name)
     tags = connection.client("sagemaker").list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
     assert {tag["Key"]: tag["Value"] for tag in tags} == {
         "project": "mlagents",
-        "image": many.IMAGE.tag,
         "experiment": "tags",
         "settings": "B",
         "seed": "2",
     }
     assert job["HyperParameters"] == {"max_steps": "2000", "seed": "2", **many.say(2.0)}
-    assert job["AlgorithmSpecification"]["TrainingImage"] == many.IMAGE.uri
+    assert job["AlgorithmSpecification"]["TrainingImage"] == many.IMAGE
     assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 120, "MaxWaitTimeInSeconds": 180}
     assert job["EnableNetworkIsolation"] is True
     assert job["EnableManagedSpotTraining"] is True
@@ -42,15 +43,10 @@ def test_each_run_is_a_job_whose_tags_say_which(connection, launch, many):
     assert [run.job.metrics["mean_reward"] for run in ended.runs] == [1.0, 1.0, 2.0, 2.0]
 
 
-def test_a_job_of_an_experiment_is_what_launch_makes(connection, launch, many):
+def test_a_job_of_an_experiment_is_what_launch_makes(connection, launch, many, make_trainer):
     """The request is the SDK's for one job; only what tells the runs apart is put into it."""
-    alone = training.launch(
-        connection,
-        volume=f"s3://{connection.bucket}/unity-volume/abc/",
-        image=many.IMAGE,
-        hyperparameters={"max_steps": 2000, "seed": 5, **many.say(0.5)},
-        max_minutes=2,
-    )
+    volume, given = f"s3://{connection.bucket}/unity-volume/abc/", {"max_steps": 2000, "seed": 5, **many.say(0.5)}
+    alone = training.launch(connection, *make_trainer(connection, volume, given), folder=None).name
     (run,) = launch("alike", {"A": many.say(0.5)}, [5]).runs
     one, other = many.describe(connection, alone), many.describe(connection, run.name)
     own = {"TrainingJobName", "TrainingJobArn", "CheckpointConfig", "ModelArtifacts", "ResponseMetadata"}
@@ -147,13 +143,11 @@ def test_failed_runs_are_shown_and_launched_again_when_asked(connection, launch,
     "change, told",
     [
         ({"hyperparameters": {"max_steps": 3000}}, "other hyperparameters for A, seed 1 (max_steps 2000, now 3000)"),
-        ({"volume": "s3://bucket/unity-volume/def/"}, "another build ("),
-        ({"image": "other"}, "another image ("),
+        ({"trainer": {"volume": "s3://bucket/unity-volume/def/"}}, "another build ("),
+        ({"trainer": {"image": "registry/other:tag"}}, "another image ("),
     ],
 )
 def test_an_experiment_is_not_mixed(connection, launch, many, change, told):
-    if change.get("image") == "other":
-        change = {"image": type(many.IMAGE)(many.IMAGE.registry, "f" * 16)}
     launch("mixed", {"A": many.say(1.0)})
     with pytest.raises(training.TrainingError) as caught:
         launch("mixed", {"A": many.say(1.0)}, [1, 2], **change)
@@ -195,7 +189,7 @@ def test_the_trainer_config_is_looked_at_before_anything_is_launched(launch, man
 
 
 def test_a_set_that_is_stopped_elsewhere_is_launched_no_further(connection, launch, many, capsys, monkeypatch):
-    waited, sleep = [], launching.time.sleep
+    waited, sleep = [], following.time.sleep
 
     def stop(seconds):
         if not waited:
@@ -203,7 +197,7 @@ def test_a_set_that_is_stopped_elsewhere_is_launched_no_further(connection, laun
         waited.append(len(experiment.find(connection, "halted").runs))
         sleep(seconds)
 
-    monkeypatch.setattr(launching.time, "sleep", stop)
+    monkeypatch.setattr(following.time, "sleep", stop)
     found = launch("halted", {"A": many.say(1.0, then="term;wait")}, range(5), at_once=2)
     assert set(waited) == {2}
     assert len(found.runs) == 2
@@ -359,7 +353,7 @@ def test_interrupting_leaves_running_what_runs(connection, launch, many, capsys,
 
     settings = {"A": many.say(1.0, then="term;wait")}
     with monkeypatch.context() as patch:
-        patch.setattr(launching.time, "sleep", interrupt)
+        patch.setattr(following.time, "sleep", interrupt)
         found = launch("cut", settings, [1, 2, 3], at_once=2)
         told = capsys.readouterr().out
         assert "No longer launching. 2 runs of cut go on. 1 are not launched yet: run this cell again" in told
@@ -388,7 +382,7 @@ def test_runs_that_are_stopping_already_are_counted_apart(connection, launch, ma
 
 
 def test_pauses_grow_and_differ():
-    launcher = launching.Launcher(None, None, 1)
+    launcher = launching.Launcher(None, {}, 1)
     pauses = []
     for _ in range(8):
         now = time.monotonic()
@@ -401,7 +395,7 @@ def test_pauses_grow_and_differ():
 
 def test_another_refusal_is_told_with_what_runs(launch, many):
     with pytest.raises(training.TrainingError) as caught:
-        launch("refused", {"A": many.say(1.0)}, instance_type="ml.c9.xlarge")
+        launch("refused", {"A": many.say(1.0)}, trainer={"instance_type": "ml.c9.xlarge"})
     assert "it does not know the instance type ml.c9.xlarge. The nearest: " in str(caught.value)
     assert "0 runs of refused are in progress, and 1 are not launched." in str(caught.value)
 

@@ -6,10 +6,10 @@ import pytest
 
 from helpers import training
 from many_runs import experiment
-from many_runs.experiment import following
 from many_runs.experiment.watch import Watch
 from tools.benchmarks import experiment as recorded
 from tools.benchmarks import processes
+from training_jobs import LOG_GROUP, following
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,5 @@ def test_logs_of_earlier_servers_are_read_as_often_as_asked_for(tmp_path, many):
         for _ in range(2):
             curves = experiment.read_curves(connection, found)
             assert sum(len(curve) for group in curves.groups.values() for curve in group.values()) == 3 * count
-        streams = (
-            connection.client("logs").get_paginator("describe_log_streams").paginate(logGroupName=training.LOG_GROUP)
-        )
+        streams = connection.client("logs").get_paginator("describe_log_streams").paginate(logGroupName=LOG_GROUP)
         assert sum(len(page["logStreams"]) for page in streams) == count

@@ -57,5 +57,5 @@ def test_a_target_that_is_gone_is_told(tmp_path, launch, many):
         with pytest.raises(
             training.TrainingError, match="no longer answers: it was stopped, and what ran there with it"
         ):
-            view.look()
+            view.follower.until(lambda: watch.look())
         view.close()

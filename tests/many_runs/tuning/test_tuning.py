@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ReadTimeoutError
 from botocore.stub import Stubber
 
 import training_jobs as training
 from many_runs import tuning
-from many_runs.tuning import following, job, launching
+from many_runs.tuning import job, launching
 from many_runs.tuning.drawing import plot
 from many_runs.tuning.job import make_table
-from training_image import Image
+from many_runs.tuning.ranges import Range
+from training_jobs import following as looking
 from training_jobs import patience
 
-IMAGE = Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789abcdef")
 GAMMA = "reward_signals.extrinsic.gamma"
 
 
@@ -30,24 +30,58 @@ def volume(connection):
     return f"s3://{connection.bucket}/unity-volume/abc/"
 
 
-def launch(connection, volume, do="tell lambd", ranges=None, **more):
-    given = {
-        "hyperparameters": {"do": do},
-        "ranges": {"lambd": (0.9, 0.99)} if ranges is None else ranges,
-        "strategy": "Random",
-        "max_trainings": 3,
-        "seed": 1,
-        "max_minutes": 2,
+def make_parameters(ranges):
+    """Return the SDK's: of a tuple of floats a continuous one, of whole numbers an integer one, of a list categories."""
+    from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
+
+    def make(given):
+        if isinstance(given, list):
+            return CategoricalParameter(given)
+        return (IntegerParameter if isinstance(given[0], int) else ContinuousParameter)(*given)
+
+    return {name: make(given) for name, given in ranges.items()}
+
+
+@pytest.fixture
+def launch(make_trainer):
+    """Give a function that launches a tuning job and returns its name."""
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    def launch_tuning(
+        connection,
+        volume,
+        do="tell lambd",
+        ranges=None,
+        hyperparameters=None,
+        trainer=None,
+        folder=None,
+        again=False,
         **more,
-    }
-    return tuning.launch(connection, volume=volume, image=IMAGE, **given)
+    ):
+        given = {
+            "objective_metric_name": "mean_reward",
+            "metric_definitions": [{"Name": name, "Regex": regex} for name, regex in training.METRICS.items()],
+            "strategy": "Random",
+            "max_jobs": 3,
+            "max_parallel_jobs": 2,
+            "early_stopping_type": "Auto",
+            "random_seed": 1,
+            **more,
+        }
+        common = {"do": do} if hyperparameters is None else hyperparameters
+        made, channels = make_trainer(connection, volume, common, **(trainer or {}))
+        parameters = make_parameters({"lambd": (0.9, 0.99)} if ranges is None else ranges)
+        tuner = HyperparameterTuner(made, hyperparameter_ranges=parameters, **given)
+        return tuning.launch(connection, tuner, channels, folder=folder, again=again).name
+
+    return launch_tuning
 
 
 def follow(connection, name):
     return tuning.follow(connection, name, poll_seconds=0.1)
 
 
-def test_a_tuning_job_is_what_was_asked_for(connection, volume):
+def test_a_tuning_job_is_what_was_asked_for(connection, volume, launch):
     ranges = {
         "learning_rate": (1e-5, 1e-2, "Logarithmic"),
         GAMMA: (0.9, 0.9999, "ReverseLogarithmic"),
@@ -72,12 +106,12 @@ def test_a_tuning_job_is_what_was_asked_for(connection, volume):
                 {"Name": GAMMA, "MinValue": "0.9", "MaxValue": "0.9999", "ScalingType": "ReverseLogarithmic"},
                 {"Name": "lambd", "MinValue": "0.9", "MaxValue": "0.99", "ScalingType": "Auto"},
             ],
-            "CategoricalParameterRanges": [{"Name": "normalize", "Values": ["true", "false"]}],
+            "CategoricalParameterRanges": [{"Name": "normalize", "Values": ["True", "False"]}],
         },
         "TrainingJobEarlyStoppingType": "Auto",
         "RandomSeed": 1,
     }
-    objective = {"_tuning_objective_metric": "mean_reward"}  # the SDK's own
+    objective = {"_tuning_objective_metric": "mean_reward"}  # SageMaker's own
     assert definition["StaticHyperParameters"] == {"do": "tell lambd", "x": "1", **objective}
     metrics = definition["AlgorithmSpecification"]["MetricDefinitions"]
     assert {metric["Name"]: metric["Regex"] for metric in metrics} == training.METRICS
@@ -86,17 +120,17 @@ def test_a_tuning_job_is_what_was_asked_for(connection, volume):
     assert definition["ResourceConfig"] == {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30}
     assert "CheckpointConfig" not in definition
 
-    job = follow(connection, name)
-    assert (job.status, job.done, job.failed) == ("Completed", 3, 0)
-    assert tuning.find(connection) == job  # the newest
-    best = training.find(connection, job.best)
+    tuned = follow(connection, name)
+    assert (tuned.status, tuned.done, tuned.failed) == ("Completed", 3, 0)
+    assert tuning.find(connection) == tuned  # the newest
+    best = training.find(connection, tuned.best)
     assert best.status == "Completed"
-    assert best.hyperparameters["lambd"] == job.best_parameters["lambd"]
-    assert best.metrics["mean_reward"] == pytest.approx(float(job.best_parameters["lambd"]), abs=1e-6)
+    assert best.hyperparameters["lambd"] == tuned.best_parameters["lambd"]
+    assert best.metrics["mean_reward"] == pytest.approx(float(tuned.best_parameters["lambd"]), abs=1e-6)
     tags = connection.client("sagemaker").list_tags(
-        ResourceArn=f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{job.best}"
+        ResourceArn=f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{tuned.best}"
     )["Tags"]
-    assert tags == [{"Key": "project", "Value": "mlagents"}, {"Key": "image", "Value": IMAGE.tag}]
+    assert tags == [{"Key": "project", "Value": "mlagents"}]
 
     table = tuning.table(connection, name)
     assert list(table) == [
@@ -112,21 +146,21 @@ def test_a_tuning_job_is_what_was_asked_for(connection, volume):
         "usd",
         "note",
     ]
-    assert table["job"][0] == job.best
+    assert table["job"][0] == tuned.best
     assert list(table["mean_reward"]) == sorted(table["mean_reward"], reverse=True)
     assert list(table["status"]) == ["Completed"] * 3 and list(table["note"]) == [""] * 3
     assert table["batch_size"].between(32, 64).all() and table["learning_rate"].between(1e-5, 1e-2).all()
-    trainings = tuning.find_trainings(connection, name)
-    assert sum(table["usd"]) == pytest.approx(sum(one.seconds for one in trainings) / 3600 * 0.204)
-    assert f"Best mean_reward: {job.best_objective:.3f} with " in str(job)
-    assert f"({job.best})" in str(job)
+    trainings = job.list_trainings(connection, name)
+    assert sum(table["usd"]) == pytest.approx(sum(map(job.count_seconds, trainings)) / 3600 * 0.204)
+    assert f"Best mean_reward: {tuned.best_objective:.3f} with " in str(tuned)
+    assert f"({tuned.best})" in str(tuned)
 
 
-def test_the_same_is_not_launched_twice(connection, volume, capsys):
-    name = launch(connection, volume, "term;tell lambd;wait", early_stopping=False)
-    assert launch(connection, volume, "term;tell lambd;wait", early_stopping=False) == name
+def test_the_same_is_not_launched_twice(connection, volume, capsys, launch):
+    name = launch(connection, volume, "term;tell lambd;wait", early_stopping_type="Off")
+    assert launch(connection, volume, "term;tell lambd;wait", early_stopping_type="Off") == name
     assert "No second one is launched." in capsys.readouterr().out
-    other = launch(connection, volume, "term;tell lambd;wait", early_stopping=False, seed=2)
+    other = launch(connection, volume, "term;tell lambd;wait", early_stopping_type="Off", random_seed=2)
     assert other != name
     for one in (name, other):
         tuning.stop(connection, one)
@@ -134,17 +168,17 @@ def test_the_same_is_not_launched_twice(connection, volume, capsys):
         assert follow(connection, one).status == "Stopped"
 
 
-def test_one_that_completed_is_launched_again_only_if_asked(connection, volume, capsys):
-    name = launch(connection, volume, "tell lambd", max_trainings=1)
+def test_one_that_completed_is_launched_again_only_if_asked(connection, volume, capsys, launch):
+    name = launch(connection, volume, "tell lambd", max_jobs=1, max_parallel_jobs=1)
     assert follow(connection, name).status == "Completed"
-    assert launch(connection, volume, "tell lambd", max_trainings=1) == name
+    assert launch(connection, volume, "tell lambd", max_jobs=1, max_parallel_jobs=1) == name
     assert f"{name} has completed with the same ranges and settings." in capsys.readouterr().out
-    again = launch(connection, volume, "tell lambd", max_trainings=1, again=True)
+    again = launch(connection, volume, "tell lambd", max_jobs=1, max_parallel_jobs=1, again=True)
     assert again != name
     assert follow(connection, again).status == "Completed"
 
 
-def test_one_that_completed_is_found_behind_a_page_of_others(connection):
+def test_one_that_completed_is_found_behind_a_page_of_others(connection, monkeypatch):
     mark, now = "abcdef", datetime.now(timezone.utc)
 
     def page(status, numbers):
@@ -170,8 +204,9 @@ def test_one_that_completed_is_found_behind_a_page_of_others(connection):
             ({**asked, "NextToken": "more"}, page("Completed", [1])),
         ):
             stub.add_response("list_hyper_parameter_tuning_jobs", answer, given)
+        monkeypatch.setattr(launching, "describe", lambda _, name: name)
         found = launching._find_same(SimpleNamespace(client=lambda name: client), mark)
-    assert (found.name, found.running) == (f"mlagents-tune-1-{mark}", False)
+    assert found == f"mlagents-tune-1-{mark}"
 
 
 def test_only_tuning_jobs_of_this_project_are_listed(connection, failing):
@@ -198,11 +233,11 @@ LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
         ("after-call.sagemaker.CreateHyperParameterTuningJob", [LOST, None]),
     ],
 )
-def test_launching_is_patient_and_launches_once(connection, volume, failing, monkeypatch, event, answers):
+def test_launching_is_patient_and_launches_once(connection, volume, failing, monkeypatch, event, answers, launch):
     before = tuning.job.list_newest(connection, 1000)
     with monkeypatch.context() as patch, failing(event, *answers) as aws:
         patch.setattr(patience.time, "sleep", lambda seconds: None)
-        name = launch(aws, volume, max_trainings=1, parallel=1, seed=uuid.uuid4().int % 2**31)
+        name = launch(aws, volume, max_jobs=1, max_parallel_jobs=1, random_seed=uuid.uuid4().int % 2**31)
     assert tuning.job.list_newest(connection, 1000) == [name, *before]
     expired = "credentials have expired.*aws sso login.*"
     for answers, ask, told in (
@@ -211,13 +246,13 @@ def test_launching_is_patient_and_launches_once(connection, volume, failing, mon
     ):
         with (
             failing("before-call.sagemaker.DescribeHyperParameterTuningJob", *answers) as aws,
-            pytest.raises(tuning.TuningError, match=expired + told),
+            pytest.raises(training.TrainingError, match=expired + told),
         ):
             ask(aws, name)
     follow(connection, name)
 
 
-def test_stopped_in_the_middle(connection, volume, capsys):
+def test_stopped_in_the_middle(connection, volume, capsys, launch):
     ranges = {"num_layers": [1, 2]}
     name = launch(
         connection,
@@ -225,7 +260,7 @@ def test_stopped_in_the_middle(connection, volume, capsys):
         "say Mean Reward: 1.5;if num_layers 2;term;wait",
         ranges,
         strategy="Grid",
-        max_trainings=None,
+        max_jobs=None,
     )
     end = time.monotonic() + 30
     while tuning.find(connection, name).counts["Completed"] < 1:
@@ -237,7 +272,7 @@ def test_stopped_in_the_middle(connection, volume, capsys):
     assert (job.status, job.counts["Completed"], job.counts["Stopped"]) == ("Stopped", 1, 1)
     assert job.best_parameters == {"num_layers": "1"}
     tuning.stop(connection, name)
-    assert f"{name} is Stopped already." in capsys.readouterr().out
+    assert f"{name} has ended already: Stopped." in capsys.readouterr().out
     plot(job, tuning.table(connection, name))
 
 
@@ -245,7 +280,7 @@ def test_stopped_in_the_middle(connection, volume, capsys):
     "do, notes",
     [("failure no player;exit 1", "AlgorithmError: no player, exit code: 1"), ("", "reported no value of the metric")],
 )
-def test_nothing_to_go_by(connection, volume, do, notes):
+def test_nothing_to_go_by(connection, volume, do, notes, launch):
     job = follow(connection, launch(connection, volume, do))
     assert job.status == "Failed"
     assert job.failure and job.failure in str(job)
@@ -254,15 +289,16 @@ def test_nothing_to_go_by(connection, volume, do, notes):
     assert list(table["note"]) == [notes] * 3
     assert table["mean_reward"].isna().all()
     with pytest.raises(
-        tuning.TuningError, match=f"Expected trainings of {job.name} with a mean_reward to plot, found none. .*{notes}"
+        training.TrainingError,
+        match=f"Expected trainings of {job.name} with a mean_reward to plot, found none. .*{notes}",
     ):
         plot(job, table)
 
 
-def test_some_trainings_failed(connection, volume):
+def test_some_trainings_failed(connection, volume, launch):
     ranges = {"num_layers": [1, 2, 3]}
     do = "say Mean Reward: 1.5;if num_layers 2;failure too deep;exit 1"
-    job = follow(connection, launch(connection, volume, do, ranges, strategy="Grid", max_trainings=None))
+    job = follow(connection, launch(connection, volume, do, ranges, strategy="Grid", max_jobs=None))
     assert (job.status, job.done, job.failed) == ("Completed", 3, 1)
     assert ", 2 completed, 1 failed" in str(job)
     table = tuning.table(connection, job.name)
@@ -277,43 +313,25 @@ def test_some_trainings_failed(connection, volume):
     }
 
 
-def test_interrupting_leaves_it_running(connection, volume, monkeypatch, capsys):
-    name = launch(connection, volume, "term;tell lambd;wait", parallel=1)
+def test_interrupting_leaves_it_running(connection, volume, monkeypatch, capsys, launch):
+    name = launch(connection, volume, "term;tell lambd;wait", max_parallel_jobs=1)
 
     def interrupt(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(following.time, "sleep", interrupt)
+    monkeypatch.setattr(looking.time, "sleep", interrupt)
     assert tuning.follow(connection, name).status == "InProgress"
     told = capsys.readouterr().out
     assert f"No longer following. {name} and its trainings go on." in told
-    assert f'tuning_name = "{name}"' in told and f'tuning.stop(connection, "{name}")' in told
+    assert f'tuning.follow(connection, "{name}")' in told and f'tuning.stop(connection, "{name}")' in told
     monkeypatch.undo()
     tuning.stop(connection, name)
     follow(connection, name)
 
 
-def test_being_told_to_slow_down(connection, volume, monkeypatch):
-    name = launch(connection, volume)
-    pauses, answers = [], iter([True, True, False])
-    describe = following.describe
-
-    def throttled(*given):
-        if pauses and next(answers, False):
-            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"}}, "Describe")
-        return describe(*given)
-
-    sleep = time.sleep
-    monkeypatch.setattr(following, "describe", throttled)
-    monkeypatch.setattr(following.time, "sleep", lambda seconds: (pauses.append(seconds), sleep(0.2)))
-    assert tuning.follow(connection, name, poll_seconds=0.5).status == "Completed"
-    assert pauses[:3] == [0.5, 1.0, 2.0] and set(pauses[3:]) <= {0.5}  # and fast again once it may
-
-
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"ranges": {}}, "Expected ranges to be 1 to 30 keys and what to try for each, such as"),
         (
             {"ranges": {"lerning_rate": (0.1, 0.2)}},
             "Expected the ranges to be of keys that the trainer has, found lerning_rate. Did you mean learning_rate?",
@@ -325,97 +343,88 @@ def test_being_told_to_slow_down(connection, volume, monkeypatch):
         ),
         (
             {"ranges": {"beta": (0.1, 0.2)}, "hyperparameters": {"beta": 0.1}},
-            "Expected beta either in hyperparameters, with one value, or in ranges, found it in both. Leave it out of "
-            "hyperparameters to tune it.",
+            "Expected beta either in the trainer's hyperparameters, with one value, or in hyperparameter_ranges, found "
+            "it in both. Leave it out of hyperparameters to tune it.",
         ),
         (
             {"ranges": {"learning_rate": (1e-2, 1e-5)}},
-            "Expected the range of learning_rate to go from low to high, found (0.01, 1e-05). Write (1e-05, 0.01).",
+            "Expected the range of learning_rate to go from a lower to a higher value, found "
+            "ContinuousParameter(0.01, 1e-05).",
         ),
         (
             {"ranges": {"learning_rate": (0.1, 0.1)}},
-            "Expected the range of learning_rate to hold more than one value, found (0.1, 0.1). Put it into "
-            "hyperparameters.",
+            "Expected the range of learning_rate to go from a lower to a higher value, found "
+            "ContinuousParameter(0.1, 0.1).",
         ),
         (
             {"ranges": {"learning_rate": ["slow", "fast"]}},
             "learning_rate is 'slow'. It must be a number.\nlearning_rate is 'fast'. It must be a number.",
         ),
         (
-            {"ranges": {"learning_rate": ("slow", "fast")}},
-            "Expected for learning_rate a range of two numbers, (low, high), found ('slow', 'fast'). Values that are no "
-            "range stand in a list, with square brackets.",
+            {"ranges": {"normalize": (0.0, 1.0)}},
+            "Expected for normalize a CategoricalParameter, found ContinuousParameter(0, 1).",
         ),
         (
-            {"ranges": {"normalize": (True, False)}},
-            "Expected for normalize a list of the values to try, because it is no number, found the range (True, False). "
-            "Write [True, False] if you mean these.",
+            {"ranges": {"batch_size": (16.0, 64.5)}},
+            "Expected for batch_size an IntegerParameter, found ContinuousParameter(16, 64.5).",
         ),
+        ({"ranges": {"beta": (1, 2)}}, "Expected for beta a ContinuousParameter, found IntegerParameter(1, 2)."),
         (
             {"ranges": {"vis_encode_type": ["simple", "resnets"]}},
             "vis_encode_type is 'resnets'. It must be one of simple, nature_cnn, resnet.",
         ),
-        (
-            {"ranges": {"num_layers": 2}},
-            "Expected for num_layers a range such as (low, high), or a list of values to try",
-        ),
-        ({"ranges": {"num_layers": [2]}}, "Expected for num_layers 2 to 30 different values to try, found [2]."),
+        ({"ranges": {"num_layers": [2]}}, "Expected for num_layers 2 to 30 different values to try, found ['2']."),
         (
             {"ranges": {"num_layers": [2, "2"]}},
-            "Expected for num_layers 2 to 30 different values to try, found [2, '2'].",
-        ),
-        (
-            {"ranges": {"batch_size": (16, 64.5)}},
-            "batch_size is '64.5'. It must be a whole number of at most 2147483647.",
+            "Expected for num_layers 2 to 30 different values to try, found ['2', '2'].",
         ),
         ({"ranges": {GAMMA: (0.9, 1.5)}}, f"{GAMMA} is 1.5. It must be 0 to 1."),
         (
-            {"ranges": {"beta": (0, 1, "Logarithmic")}},
-            "Expected a logarithmic range of beta above 0, found (0, 1, 'Logarithmic'). Raise its low end.",
+            {"ranges": {"beta": (0.0, 1.0, "Logarithmic")}},
+            "Expected a logarithmic range of beta above 0, found ContinuousParameter(0, 1). Raise its low end.",
         ),
         (
             {"ranges": {GAMMA: (0.9, 1.0, "ReverseLogarithmic")}},
-            f"Expected a reverse logarithmic range of {GAMMA} within 0 <= x < 1, found (0.9, 1.0, 'ReverseLogarithmic').",
+            f"Expected a reverse logarithmic range of {GAMMA} within 0 <= x < 1, found ContinuousParameter(0.9, 1).",
         ),
         (
-            {"ranges": {"beta": (0.1, 1, "log")}},
-            "Expected the scale of beta to be one of Auto, Linear, Logarithmic, ReverseLogarithmic, found 'log'.",
+            {"ranges": {"beta": (0.1, 1.0, "log")}},
+            "Expected the scaling_type of beta to be one of Auto, Linear, Logarithmic, ReverseLogarithmic, found 'log'.",
         ),
         (
-            {"metric": "mean_rewards"},
-            "Expected metric to be one that a training reports, mean_reward, std_reward, step, found 'mean_rewards'. "
-            "Did you mean mean_reward?",
+            {"objective_metric_name": "mean_rewards"},
+            "Expected objective_metric_name to be one of metric_definitions (mean_reward, std_reward, step), found "
+            "'mean_rewards'. Did you mean mean_reward?",
         ),
-        (
-            {"metric": ["mean_reward"]},
-            "Expected metric to be one that a training reports, mean_reward, std_reward, step, f",
-        ),
-        ({"early_stopping": "no"}, "Expected early_stopping to be True or False, found 'no'."),
         ({"again": "no"}, "Expected again to be True or False, found 'no'."),
-        ({"direction": "up"}, "Expected direction to be one of Maximize, Minimize, found 'up'."),
+        ({"objective_type": "up"}, "Expected objective_type to be one of Maximize, Minimize, found 'up'."),
         ({"strategy": "Hyperband"}, "Expected strategy to be one of Bayesian, Random, Grid, found 'Hyperband'."),
-        ({"max_trainings": 0}, "Expected max_trainings to be a whole number, 1 or more, found 0."),
-        ({"parallel": None}, "Expected parallel to be a whole number, 1 or more, found None."),
-        ({"seed": -1}, "Expected seed to be a whole number from 1 to 2147483647, found -1."),
+        ({"max_jobs": 0}, "Expected max_jobs of 1 or more, found none: the search would have no end."),
+        ({"max_parallel_jobs": 4}, "Expected max_parallel_jobs of at most max_jobs (3), found 4."),
+        ({"random_seed": 0}, "Expected random_seed to be 1 or more, found 0."),
         (
-            {"ranges": {"num_layers": [1, 2]}, "max_trainings": None},
-            "Expected max_trainings of at most 2, for there are no more combinations, found 10. Set it, or widen the "
-            "ranges.",
+            {"ranges": {"num_layers": [1, 2]}},
+            "Expected max_jobs of at most 2, the number of combinations, found 3. Or widen the ranges.",
         ),
         (
-            {"strategy": "Grid", "ranges": {"num_layers": (1, 2)}},
-            "Expected lists of values for a grid, found ranges of num_layers. List what is to be tried.",
+            {"strategy": "Grid", "ranges": {"num_layers": (1, 2)}, "max_jobs": None},
+            "Expected a CategoricalParameter of each key for a grid, found ranges of num_layers.",
         ),
         (
-            {"strategy": "Grid", "ranges": {"num_layers": [1, 2]}, "max_trainings": 3},
-            "Expected max_trainings to be left out, a grid tries all 2 combinations, found 3.",
+            {"strategy": "Grid", "ranges": {"num_layers": [1, 2]}, "max_jobs": 3},
+            "Expected max_jobs to be left out, because a grid tries all 2 combinations, found 3.",
         ),
-        ({"max_minutes": 0}, "Expected max_minutes to be a number from 1 to"),
+        ({"trainer": {"max_minutes": 0.5}}, "Expected max_runtime_in_seconds from 60 to 2419200 (28 days), found 30."),
+        (
+            {"trainer": {"run": "x"}},
+            "Expected the tuner's trainer without checkpoint_config, because all trainings of ",
+        ),
+        ({"hyperparameters": {"a": None}}, "Expected a value for the hyperparameter a, found None. Leave it out to "),
     ],
 )
-def test_what_cannot_be_meant_is_refused(connection, volume, changes, problem):
+def test_what_cannot_be_meant_is_refused(connection, volume, changes, problem, launch):
     before = len(tuning.job.list_newest(connection, 100))
-    with pytest.raises(tuning.TuningError) as refused:
+    with pytest.raises(training.TrainingError) as refused:
         launch(connection, volume, **changes)
     assert str(refused.value).startswith(problem)
     assert len(tuning.job.list_newest(connection, 100)) == before
@@ -466,34 +475,34 @@ default:
         ({"learning_rate": (1e-5, 1e-2)}, {"max_stepz": 200}, "max_stepz is no hyperparameter."),
     ],
 )
-def test_ranges_that_do_not_go_with_the_config(connection, volume, tmp_path, ranges, static, problem):
+def test_ranges_that_do_not_go_with_the_config(connection, volume, tmp_path, ranges, static, problem, launch):
     (tmp_path / "trainer_config.yaml").write_text(PPO)
-    with pytest.raises(tuning.TuningError) as refused:
+    with pytest.raises(training.TrainingError) as refused:
         launch(connection, volume, ranges=ranges, hyperparameters=static, folder=tmp_path)
     assert str(refused.value).startswith(problem)
 
 
-def test_an_instance_type_that_does_not_exist(connection, volume):
+def test_an_instance_type_that_does_not_exist(connection, volume, launch):
     with pytest.raises(
-        tuning.TuningError, match=r"nothing was started: it does not know the instance type ml\.c5\.huge"
+        training.TrainingError, match=r"nothing was started: it does not know the instance type ml\.c5\.huge"
     ):
-        launch(connection, volume, instance_type="ml.c5.huge")
+        launch(connection, volume, trainer={"instance_type": "ml.c5.huge"})
 
 
 def test_a_tuning_job_that_is_not_there(connection):
     with pytest.raises(
-        tuning.TuningError, match="Expected a tuning job named nobody, found none on embedded. The newest"
+        training.TrainingError, match="Expected a tuning job named nobody, found none on embedded. The newest"
     ):
         tuning.find(connection, "nobody")
-    with pytest.raises(tuning.TuningError, match="Name it, so that no other is stopped"):
+    with pytest.raises(training.TrainingError, match="Name it, so that no other is stopped"):
         tuning.stop(connection, "")
 
 
 def made(**changes):
     ranges = (
-        tuning.Range("learning_rate", "Continuous", 1e-5, 1e-2),
-        tuning.Range("batch_size", "Integer", 32, 64),
-        tuning.Range("normalize", "Categorical", values=("true", "false")),
+        Range("learning_rate", "Continuous", 1e-5, 1e-2),
+        Range("batch_size", "Integer", 32, 64),
+        Range("normalize", "Categorical", values=("true", "false")),
     )
     given = {
         "name": "mlagents-tune-1",
@@ -515,9 +524,15 @@ def made(**changes):
     return tuning.Tuning(**{**given, **changes})
 
 
-def trained(name, rate, objective, status="Completed", failure="", counts=True, normalize="true"):
-    parameters = {"learning_rate": rate, "batch_size": "32", "normalize": normalize}
-    return tuning.Training(name, parameters, objective, status, failure, counts, None, None)
+def trained(name, rate, objective, status="Completed", failure="", normalize="true"):
+    summary = {
+        "TrainingJobName": name,
+        "TunedHyperParameters": {"learning_rate": rate, "batch_size": "32", "normalize": normalize},
+        "TrainingJobStatus": status,
+        "FailureReason": failure,
+    }
+    value = {"FinalHyperParameterTuningJobObjectiveMetric": {"Value": objective}}
+    return summary if objective is None else {**summary, **value}
 
 
 def test_the_picture():
@@ -529,7 +544,7 @@ def test_the_picture():
             trained("a", "0.001", 5.0),
             trained("b", "0.0001", 9.0, normalize="false"),
             trained("c", "0.01", 1.0, "Stopped"),
-            trained("d", "1e-05", None, "Failed", "AlgorithmError: no player", False),
+            trained("d", "1e-05", None, "Failed", "AlgorithmError: no player"),
         ],
         None,
     )
@@ -561,24 +576,3 @@ def test_the_least_is_best_where_it_is_minimised():
     job = made(maximise=False, best="a")
     table = make_table(job, [trained("a", "0.1", 1.0), trained("b", "0.2", 2.0)], 0.204)
     assert list(table["job"]) == ["a", "b"]
-
-
-@pytest.mark.parametrize("after", ["Stopping", "Stopped", "InProgress"])
-def test_a_stop_that_comes_second(connection, monkeypatch, capsys, after):
-    """Somebody else stops it between the look at it and the request."""
-    statuses = iter(["InProgress", after])
-    monkeypatch.setattr(job, "describe", lambda *_: SimpleNamespace(status=next(statuses)))
-    refused = {"Error": {"Code": "ValidationException", "Message": "The request was rejected"}}
-
-    def stop(**request):
-        assert request == {"HyperParameterTuningJobName": "mlagents-tune-1"}
-        raise ClientError(refused, "StopHyperParameterTuningJob")
-
-    client = SimpleNamespace(stop_hyper_parameter_tuning_job=stop)
-    monkeypatch.setattr(type(connection), "client", lambda *_: client)
-    if after == "InProgress":  # refused for another reason
-        with pytest.raises(ClientError, match="The request was rejected"):
-            tuning.stop(connection, "mlagents-tune-1")
-    else:
-        tuning.stop(connection, "mlagents-tune-1")
-        assert capsys.readouterr().out == f"mlagents-tune-1 is {after} already.\n"

@@ -1,0 +1,15 @@
+"""The examples in the READMEs of the packages that launch jobs."""
+
+import doctest
+
+import pytest
+
+from common import ROOT
+
+
+@pytest.mark.parametrize("package", ["training_jobs", "many_runs"])
+def test_its_example_says_what_it_prints(package):
+    readme = ROOT / "packages" / package / "README.md"
+    found = doctest.testfile(str(readme), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert found.attempted > 1
+    assert found.failed == 0
