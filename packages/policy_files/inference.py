@@ -16,6 +16,8 @@ EPSILON = "epsilon"
 NOISE = 64
 """Type of the layers that draw from the normal distribution, one number for each of their input."""
 PREVIOUS = "prev_action"
+SMALL = 500_000
+"""Multiplications at a time. For more, OpenBLAS wakes threads, whose waiting costs far more than they save here."""
 RECURRENT = "recurrent_in"
 """The memory in one piece, as in TensorFlow; unused, because the layers read Barracuda's memories."""
 
@@ -61,7 +63,9 @@ REDUCTIONS: dict[int, Callable[..., np.ndarray]] = {124: np.max, 125: np.mean, 1
 def dense(layer: Layer, x: np.ndarray) -> np.ndarray:
     """Multiply by a matrix and add."""
     kernel, bias = layer.tensors.values()
-    flat = x.reshape(len(x), -1) @ kernel.reshape(kernel.shape[0], kernel.shape[3]) + bias.reshape(-1)
+    matrix = kernel.reshape(kernel.shape[0], kernel.shape[3])
+    parts = np.array_split(x.reshape(len(x), -1), max(1, -(-len(x) * matrix.size // SMALL)))
+    flat = np.concatenate([part @ matrix for part in parts]) + bias.reshape(-1)
     return flat[:, np.newaxis, np.newaxis, :]
 
 
