@@ -10,7 +10,11 @@ from typing import Any
 
 import yaml
 
+from common.contract import CONTRACT
 from mlagents_check.trainer_config import keys
+
+NEVER_FADES: int = CONTRACT["hyperparameters"]["largest_whole_number"]
+"""Steps over which imitation fades: the later releases write 0 for never, on which 0.11.0 fails."""
 
 _SIGNAL = {"strength": 1.0, "gamma": 0.99}
 _COMMON = {
@@ -39,7 +43,7 @@ _GROUP_DEFAULTS = {  # of the later releases, where 0.11.0 requires a setting
     "extrinsic": _SIGNAL,
     "curiosity": {**_SIGNAL, "encoding_size": 128},
     "gail": _SIGNAL,
-    "pretraining": {"strength": 1.0, "steps": 0},
+    "pretraining": {"strength": 1.0, "steps": NEVER_FADES},
 }
 
 _HEAD = "# Converted from the format of ML-Agents 0.17 and later to that of 0.11.0."
@@ -117,6 +121,8 @@ class _Section:
             settings["reward_signals"] = signals | _signal_updates(own, settings["trainer"])
         if isinstance(behavior.get("behavioral_cloning"), dict):
             settings["pretraining"] = self._group("pretraining", behavior["behavioral_cloning"], *keys.PRETRAINING)
+            if settings["pretraining"]["steps"] == 0:
+                settings["pretraining"]["steps"] = NEVER_FADES
             if settings["trainer"] == "sac":
                 settings["pretraining"].pop("samples_per_update", None)
         if "max_steps" in settings or "summary_freq" in settings:

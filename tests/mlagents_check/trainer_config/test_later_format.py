@@ -105,7 +105,9 @@ def test_what_has_no_home_is_named_in_a_comment(write):
             },
             {"train_interval": 20, "reward_signal_num_update": 4},
         ),
-        ({"behavioral_cloning": {"demo_path": "Ball.demo"}}, {"demo_path": "Ball.demo", "strength": 1.0, "steps": 0}),
+        ({"behavioral_cloning": {"demo_path": "Ball.demo"}}, {"strength": 1.0, "steps": later_format.NEVER_FADES}),
+        ({"behavioral_cloning": {"demo_path": "Ball.demo", "steps": 0}}, {"steps": later_format.NEVER_FADES}),
+        ({"behavioral_cloning": {"demo_path": "Ball.demo", "steps": 9}}, {"demo_path": "Ball.demo", "steps": 9}),
         ({"reward_signals": {"gail": {"demo_path": "Ball.demo"}}}, {"demo_path": "Ball.demo", **SIGNAL}),
     ],
 )

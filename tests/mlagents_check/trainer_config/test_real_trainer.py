@@ -46,6 +46,7 @@ FAILS = [
 BEHAVIORS = [
     {
         "hyperparameters": {"batch_size": 16, "buffer_size": 64, "num_epoch": 1},
+        "behavioral_cloning": {"demo_path": "Ball.demo"},
         "network_settings": {"hidden_units": 8, "memory": {"memory_size": 18, "sequence_length": 4}},
         "time_horizon": 5,
         "max_steps": 15,
