@@ -45,3 +45,41 @@ def test_after_a_failure_no_other_notebook_starts(monkeypatch, tmp_path):
     with pytest.raises(tutorial.TutorialError, match="a cell failed"):
         list(tutorial.execute_all(NOTEBOOKS, tmp_path))
     assert begun == NOTEBOOKS[: tutorial.ROAD + 1]
+
+
+def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are(monkeypatch, tmp_path, capsys):
+    def execute(notebook, parameters, folder):
+        if notebook.stem.startswith(("05", "07")):
+            folder = tmp_path / "results" / f"job-of-{notebook.stem[:2]}"
+            folder.mkdir(parents=True)
+            for name in ("rewards.png", "rewards.svg", "3DBall.nn"):
+                (folder / name).write_text(folder.name)
+
+    monkeypatch.setattr(tutorial, "execute", execute)
+    monkeypatch.setattr(tutorial, "list_notebooks", lambda: NOTEBOOKS)
+    monkeypatch.setattr(tutorial, "write_site", lambda: tmp_path / "build/html/index.html")
+    monkeypatch.setattr("sys.argv", ["tutorial"])
+    for name, folder in (("ROOT", ""), ("BUILD", "build"), ("RESULTS", "results")):
+        monkeypatch.setattr(tutorial, name, tmp_path / folder)
+    (tmp_path / "build").mkdir()
+    tutorial.main()
+    assert {path.name: path.read_text() for path in (tmp_path / "build").iterdir()} == dict.fromkeys(
+        ("rewards.png", "rewards.svg", "3DBall.nn"), "job-of-05"
+    )
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()[: tutorial.ROAD]] == [path.stem for path in NOTEBOOKS[:6]]
+    assert f"All {len(NOTEBOOKS)} notebooks in 0 s." in printed
+    assert "trained model        build/3DBall.nn" in printed
+
+
+def test_a_failure_is_the_programs_last_word(monkeypatch, tmp_path):
+    def execute(notebook, parameters, folder):
+        raise tutorial.TutorialError("01_lesson.ipynb, cell 2: it failed")
+
+    monkeypatch.setattr(tutorial, "execute", execute)
+    monkeypatch.setattr(tutorial, "BUILD", tmp_path)
+    monkeypatch.setattr(tutorial, "write_site", lambda: tmp_path / "html/index.html")
+    monkeypatch.setattr("sys.argv", ["tutorial"])
+    with pytest.raises(SystemExit) as ended:
+        tutorial.main()
+    assert str(ended.value).startswith("01_lesson.ipynb, cell 2: it failed\nWhat was run until then: ")
