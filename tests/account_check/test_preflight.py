@@ -48,6 +48,7 @@ def test_a_whole_account(account):
             "your rights, SageMaker",
             "your rights, tuning",
             "your rights, log",
+            "your rights, deleting",
             "your rights, looking",
             "quota",
             "quota, spot",
@@ -66,7 +67,7 @@ def test_a_whole_account(account):
 
 def test_it_shows_everything_as_one_table(account):
     report = check(account.whole())
-    assert report._repr_html_().count("✔ ok") == 20  # each row, and the verdict
+    assert report._repr_html_().count("✔ ok") == 21  # each row, and the verdict
     assert "  ok       quota, spot: 1 x ml.c5.xlarge for spot training job usage.\n" in str(report)
     assert "more like these" not in str(report)
 

@@ -1,6 +1,8 @@
-"""The rights that the road needs, and no more: for the reader's user and for the role that a job runs as.
+"""The rights that the road needs, and no more: for the reader, for the role that a job runs as, and for the set-up.
 
-`user.json` and `execution-role.json` hold placeholders. `fill` puts names in their place, and so does the command::
+`user.json`, `execution-role.json` and `setup.json` hold placeholders. `setup` is for whoever makes and deletes the
+stack of `account_setup`: who may make roles and policies may in the end do everything, so the reader's policy has none
+of it. `fill` puts names in their place, and so does the command::
 
     python -m account_check.policies user --account 123456789012 --region us-east-1 --role mlagents-training
 
@@ -27,7 +29,7 @@ from botocore.exceptions import BotoCoreError
 from common.aws_session import KEY_ARN
 
 FOLDER = Path(__file__).parent
-NAMES = ("user", "execution-role")
+NAMES = ("user", "execution-role", "setup")
 # What IAM and S3 take for a name. None of it means anything in a policy or in JSON, as *, ?, $ and quotes would.
 _NAME = r"[\w+=,.@-]{1,64}"
 _PATH = rf"(?:[\w+=,.@-]+/)*{_NAME}"
@@ -115,7 +117,7 @@ def partition(region: str) -> str:
         return ""
 
 
-def fill(name: Literal["user", "execution-role"], names: Names) -> dict[str, Any]:
+def fill(name: Literal["user", "execution-role", "setup"], names: Names) -> dict[str, Any]:
     """Return a policy with its placeholders filled, without what the names have no need of.
 
     Raises

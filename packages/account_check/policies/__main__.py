@@ -7,7 +7,7 @@ from account_check import policies
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print one of the two policies for an account."""
+    """Print one of the policies for an account."""
     parser = argparse.ArgumentParser(prog="python -m account_check.policies", description=main.__doc__)
     parser.add_argument("policy", choices=policies.NAMES)
     parser.add_argument("--account", required=True, help="the account's 12 digits")

@@ -23,10 +23,14 @@ AREAS = {
     "your rights, SageMaker": ("TrainingJobs", "TrainingJobList", "ExecutionRole"),
     "your rights, tuning": ("TuningJobs", "TuningJobList"),
     "your rights, log": ("Log",),
+    "your rights, deleting": (
+        *("DeleteObjects", "DeleteBucket", "DeleteRepository", "DeleteJobs", "DeleteLog", "LookAtStack"),
+    ),
     "your rights, looking": ("LookAtRole", "LookAtOwnRole", "LookAtOwnRights", "LookAtQuotasAndPrices"),
 }
 # What training does without, and what needs it.
 NOT_FOR_TRAINING = {
+    "your rights, deleting": "The last lesson needs them, training does not.",
     "your rights, tuning": "Tuning jobs need them, training does not.",
     "your rights, looking": "This table and the prices need them, training does not.",
 }
