@@ -18,11 +18,11 @@ from common.aws_session import code
 from common.bar import make as make_bar
 from common.contract import CHANNEL
 from training_image import REPOSITORY
-from training_jobs import JOB_PREFIX, LOG_GROUP, checkpoints
+from training_jobs import JOB_PREFIX, LOG_GROUP
 
 TAG, VALUE = "project", "mlagents"
 OURS = f"{JOB_PREFIX}-"
-PLACES = {"builds": f"{CHANNEL}/", "checkpoints": f"{checkpoints.PREFIX}/", "results": "training/"}
+PLACES = {"builds": f"{CHANNEL}/", "checkpoints": "checkpoints/", "results": "training/"}
 """Kind of objects -> where they lie in the bucket."""
 KINDS = {
     "running": "jobs that run, and cost by the second: they are stopped, and save their model first",

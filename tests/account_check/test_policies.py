@@ -29,7 +29,7 @@ from many_runs import experiment, tuning
 from sagemaker_local.cloudformation import KINDS, CloudFormation
 from sagemaker_local.schema import AwsError
 from training_image import manifest, pushing
-from training_jobs import checkpoints, cost
+from training_jobs import cost
 
 # What IAM calls a call, where that is not the service's and the operation's own name.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
@@ -335,8 +335,8 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
         ("user", "s3:PutObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
         ("user", "s3:GetObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
         ("user", "s3:GetObject", f"{BUCKET}/training/job/output/model.tar.gz"),
-        ("user", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
-        ("user", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
+        ("user", "s3:GetObject", f"{BUCKET}/checkpoints/run/models/run-0/3DBall/checkpoint"),
+        ("user", "s3:PutObject", f"{BUCKET}/checkpoints/run/models/run-0/3DBall/checkpoint"),
         ("user", "ecr:PutImage", REPOSITORY),
         ("user", "sagemaker:CreateTrainingJob", JOB),
         ("user", "sagemaker:StopTrainingJob", JOB),
@@ -346,8 +346,8 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
         ("user", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
         ("execution-role", "s3:GetObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
         ("execution-role", "s3:PutObject", f"{BUCKET}/training/job/output/model.tar.gz"),
-        ("execution-role", "s3:GetObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
-        ("execution-role", "s3:PutObject", f"{BUCKET}/{checkpoints.PREFIX}/run/models/run-0/3DBall/checkpoint"),
+        ("execution-role", "s3:GetObject", f"{BUCKET}/checkpoints/run/models/run-0/3DBall/checkpoint"),
+        ("execution-role", "s3:PutObject", f"{BUCKET}/checkpoints/run/models/run-0/3DBall/checkpoint"),
         ("execution-role", "s3:ListBucket", BUCKET),
         ("execution-role", "ecr:BatchGetImage", REPOSITORY),
         ("execution-role", "logs:PutLogEvents", STREAM),
