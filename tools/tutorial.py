@@ -25,6 +25,7 @@ SHORT: dict[str, dict[str, object]] = {
     "07_resume_after_interruption": {"max_steps": 600, "interrupt_after": 250, "further_steps": 750},
     "08_repeat": {"max_steps": 500, "seeds": [1, 2]},
     "09_tune": {"max_steps": 500},
+    "10_learn_from_demonstrations": {"max_steps": 500},
 }
 """Parameters, by the notebook's name, with which it trains only long enough to show that everything works."""
 ROAD = 6

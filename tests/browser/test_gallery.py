@@ -17,6 +17,7 @@ PICTURES = {
     "07_resume_after_interruption": 2,
     "08_repeat": 1,
     "09_tune": 1,
+    "10_learn_from_demonstrations": 1,
 }  # at least
 ERRORS = re.compile(r"Traceback|Error:|Exception|can't be shown|Could not render|<Figure size")
 

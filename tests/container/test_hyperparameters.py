@@ -232,55 +232,10 @@ def test_words_of_the_command_line():
         hyperparameters.read_words(["seed=1", "50000"])
 
 
-PIECES = [
-    "",
-    "0",
-    "1",
-    "-1",
-    "5e4",
-    "1e999",
-    "-1e999",
-    "nan",
-    "inf",
-    "1e-400",
-    "9" * 400,
-    "9" * 5000,
-    "0x10",
-    "1_0",
-    "\u0661",
-    " 7 ",
-]
-PIECES += [
-    "true",
-    "True",
-    "null",
-    "auto",
-    "ppo",
-    "a/b",
-    "..",
-    ".a",
-    "a\0b",
-    "x" * 401,
-    "3DBall=80",
-    "=",
-    "a=b",
-    '"',
-    '"5"',
-    '"a b"',
-]
-PIECES += [
-    "'a",
-    '["a", 1]',
-    "[]",
-    "{}",
-    "[" * 3000,
-    '"\\ud800"',
-    "all",
-    "threads, waiting",
-    "2020-01-01",
-    "constant",
-    "simple",
-]
+PLAIN = "0 1 -1 5e4 1e999 -1e999 nan inf 1e-400 0x10 1_0 \u0661 true True null auto ppo a/b .. .a 3DBall=80 = a=b"
+QUOTED = """ " "5" 'a [] {} "\\ud800" all 2020-01-01 constant simple"""
+PIECES = [*PLAIN.split(), *QUOTED.split(), "", " 7 ", "9" * 400, "9" * 5000, "a\0b", "x" * 401, '"a b"', '["a", 1]']
+PIECES += ["[" * 3000, "threads, waiting"]
 
 
 NAMES = [*sorted(hyperparameters.KNOWN), "sagemaker_x"]

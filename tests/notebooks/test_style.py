@@ -21,6 +21,7 @@ TEACHES = {
     7: "sagemaker",
     8: "sagemaker",
     9: "sagemaker",
+    10: "sagemaker",
 }
 """Number of a lesson -> the SDK that it teaches, and so imports; empty for one about files alone."""
 OURS = {"helpers", "tools", *(path.name for path in (ROOT / "packages").iterdir())}
