@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 
 from common.aws_session import Connection
 
+PREFIX = "checkpoints"
 STAMP = re.compile(r"\d{8}-\d{6}(?:-[0-9a-f]{4})?")  # the name of a run that was given none
 
 
@@ -25,7 +26,7 @@ def make_name() -> str:
 
 def locate(connection: Connection, run: str) -> str:
     """Return the S3 URI of a run's checkpoints in the connection's bucket."""
-    return f"s3://{connection.bucket}/checkpoints/{run}/"
+    return f"s3://{connection.bucket}/{PREFIX}/{run}/"
 
 
 def name_earlier_run(connection: Connection, place: str) -> str:

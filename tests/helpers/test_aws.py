@@ -32,8 +32,7 @@ from account_check import preflight
 from common import ROOT, aws_session
 from helpers import aws
 from many_runs import tuning
-from training_image import Image
-from training_jobs import launching
+from training_jobs import launching, sdk_request
 
 REAL = "AKIAREALREALREALREAL"
 FAKE_AWS = {  # what an account answers to those requests that a test lets through
@@ -196,20 +195,20 @@ def test_an_attempt_at_aws_leaves_the_connection_before_it_alone(connection, rea
     assert went_to(sent, connection)
 
 
-def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment):
+def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment, make_trainer):
+    from sagemaker.core.parameter import CategoricalParameter
+    from sagemaker.train.tuner import HyperparameterTuner
+
     for name, value in {**LATER["another endpoint"], **LATER["other keys"]}.items():
         readers_environment.setenv(name, value)
-    image = Image("210987654321.dkr.ecr.eu-west-1.amazonaws.com", "tag")
-    limits = {"max_runtime_in_seconds": 60}
-    order = launching.Order("s3://bucket/unity-volume/x/", image, {"max_steps": "1"}, "ml.m5.large", False, limits, "")
-    search = {"objective_metric_name": "mean_reward", "max_jobs": 1, "max_parallel_jobs": 1}
-    ranges = [tuning.ranges.Range("batch_size", "Categorical", values=("32", "64"))]
+    metrics = [{"Name": "mean_reward", "Regex": "Mean Reward: (.*)"}]
 
     def launch(one):
-        launching._create(
-            one, launching.make_request(one, replace(order, place="s3://b/c"), f"j-{time.monotonic_ns()}")
-        )
-        tuning.launching._create(one, f"t-{time.monotonic_ns()}", order, ranges, search)
+        trainer, channels = make_trainer(one, "s3://bucket/unity-volume/x/", {"max_steps": 1})
+        launching._create(one, launching.make_request(one, trainer, channels, None))
+        tuner = HyperparameterTuner(trainer, "mean_reward", {"batch_size": CategoricalParameter([32, 64])}, metrics)
+        request = sdk_request.read_tuning(one, tuner, channels, {"max_steps": "1"})
+        tuning.launching._create(one, {**request, "HyperParameterTuningJobName": f"t-{time.monotonic_ns()}"})
 
     before = dict(os.environ), boto3.DEFAULT_SESSION
     for one in both:
