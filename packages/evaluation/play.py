@@ -7,26 +7,16 @@ as `frames`. The player is started by `mlagents.envs` of the unmodified wheel.
 import json
 import os
 import sys
-import threading
 from pathlib import Path
 
 import frames
 import numpy as np
-from mlagents.envs import environment
 
 
-class WatchedEnvironment(environment.UnityEnvironment):
-    """ML-Agents' environment, which also ends when its player ends."""
-
-    def executable_launcher(self, file_name, docker_training, no_graphics, args):
-        """Start the player, and a thread that waits for its end."""
-        super().executable_launcher(file_name, docker_training, no_graphics, args)
-        threading.Thread(target=self._watch, args=(self.proc1,), daemon=True).start()
-
-    def _watch(self, player):
-        player.wait()
-        sys.stderr.flush()
-        os._exit(3)
+def end_too(_):
+    """End when the player ends."""
+    sys.stderr.flush()
+    os._exit(3)
 
 
 def describe(brain):
@@ -58,15 +48,10 @@ def main():
     # The player must not print into the messages.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    if sys.platform == "darwin":
-        environment.platform = "linux"  # there the sample is called NAME.x86_64, too
-    env = WatchedEnvironment(
-        file_name=request["file_name"],
-        base_port=request["port"],
-        no_graphics=request["no_graphics"],
-        args=request["args"],
-        seed=request["seed"],
-    )
+    sys.path.append(request["driver"])
+    from watched_player import WatchedEnvironment
+
+    env = WatchedEnvironment(end_too, request)
     infos = env.reset(train_mode=True)
     send(out, infos, brains={name: describe(env.brains[name]) for name in env.external_brain_names})
     while True:

@@ -149,6 +149,7 @@ def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[st
         request.write_text(
             json.dumps(
                 {
+                    "driver": str(smoke.DRIVER),
                     "file_name": str(folder / "build" / build.name),
                     "port": smoke.free_port(),
                     "no_graphics": True,

@@ -1,7 +1,5 @@
 """Run by the trainer environment's Python (3.7 and up): start a player, ask it who it is, step it.
 
-Uses nothing of this project. The player is started by `mlagents.envs` of the unmodified wheel, as mlagents-learn does.
-
 Usage: ``python ask_player.py REQUEST.json ANSWER.json``; the answer is written before the player is closed.
 """
 
@@ -14,33 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from mlagents.envs import environment
-
-
-class WatchedEnvironment(environment.UnityEnvironment):
-    """ML-Agents' environment, but one that notices at once when the player ends."""
-
-    answer_file = ""
-
-    def executable_launcher(self, file_name, docker_training, no_graphics, args):
-        """Start the player, and a thread that waits for its end."""
-        super().executable_launcher(file_name, docker_training, no_graphics, args)
-        threading.Thread(target=self._watch, args=(self.proc1,), daemon=True).start()
-
-    def send_academy_parameters(self, init_parameters):
-        """Wait for the player's first message; don't wait for its end where none comes."""
-        try:
-            return super().send_academy_parameters(init_parameters)
-        except environment.UnityTimeOutException:
-            write(self.answer_file, {"error": "UnityTimeOutException", "message": ""})
-            os._exit(1)
-
-    def _watch(self, player):
-        code = player.wait()
-        # Its last message may still be on the way; what it answered comes first.
-        time.sleep(0.5)
-        write(self.answer_file, {"error": "PlayerEnded", "message": "", "exit_code": code})
-        os._exit(1)
+from watched_player import WatchedEnvironment
 
 
 def write(path, answer):
@@ -73,18 +45,24 @@ def rest(brain, agents):
     return np.zeros((agents, width), dtype=np.float32 if continuous else np.int32)
 
 
+def write_end(answer_file):
+    """Return what to do when the player ends: write that down, and end too."""
+
+    def ended(code):
+        if code is None:
+            write(answer_file, {"error": "UnityTimeOutException", "message": ""})
+        else:
+            time.sleep(0.5)  # its last message may still be on the way; what it answered comes first
+            write(answer_file, {"error": "PlayerEnded", "message": "", "exit_code": code})
+        os._exit(1)
+
+    return ended
+
+
 def ask(request, answer_file):
     """Start the player, step it for the time that was asked for, and describe it."""
     start = time.perf_counter()
-    WatchedEnvironment.answer_file = answer_file
-    env = WatchedEnvironment(
-        file_name=request["file_name"],
-        base_port=request["port"],
-        no_graphics=request["no_graphics"],
-        timeout_wait=request["timeout"],
-        args=request["args"],
-        seed=1,
-    )
+    env = WatchedEnvironment(write_end(answer_file), request)
     connected = time.perf_counter() - start
     info = env.reset(train_mode=True)
     early = set(env.external_brain_names)
@@ -112,8 +90,6 @@ def ask(request, answer_file):
 def main():
     """Ask, and write down what went wrong where it does."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    if sys.platform == "darwin":
-        environment.platform = "linux"  # so that it looks for NAME.x86_64 there too, which the sample is
     try:
         ask(request, sys.argv[2])
     except BaseException as error:

@@ -23,7 +23,9 @@ from mlagents_check.unity_build.causes import explain
 from mlagents_check.unity_build.report import UnityBuild, UnityBuildError
 
 _OVERHEAD = 60  # seconds for the trainer environment's own start
-_SCRIPT = Path(__file__).with_name("ask_player.py")
+DRIVER = Path(__file__).parent
+"""The folder from which a script in the trainer's Python imports `watched_player`."""
+_SCRIPT = DRIVER / "ask_player.py"
 MARK = "SMOKE_START"  # environment variable by which every process of one smoke start is known
 
 
