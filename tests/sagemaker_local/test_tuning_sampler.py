@@ -38,7 +38,8 @@ def test_the_scale_that_auto_stands_for(one, scale):
 
 def test_each_scale_is_drawn_evenly():
     wide = Range("flat", "Continuous", 1e-5, 1e-2, "Linear")
-    drawn = draw(200, RATE, GAMMA, wide, Range("size", "Integer", 1, 1000, "Logarithmic"))
+    ranges = (RATE, GAMMA, wide, Range("size", "Integer", 1, 1000, "Logarithmic"))
+    drawn = [choose("Random", ranges, [], seed=seed, maximise=True) for seed in range(200)]
     half = [median(float(one[name]) for one in drawn) for name in ("rate", "gamma", "flat", "size")]
     assert -4.0 < math.log10(half[0]) < -3.0  # the middle of the powers of ten is -3.5
     assert -3.0 < math.log10(1 - half[1]) < -2.0  # that of the distances from 1 is -2.5
