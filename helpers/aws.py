@@ -1,8 +1,8 @@
-"""The target: where the work goes, the embedded AWS on this machine or the reader's own account.
+"""Connect to a target: the embedded AWS on this machine, or the reader's own account.
 
-Everything after `connect` is the same code for both. A connection's session carries its address and its keys, and with
-them every client that boto3 or the SageMaker SDK makes from it: two connections live side by side in one process, and
-the process's environment is read while connecting and never changed.
+After `connect`, both take the same code. A connection's session has the address and the keys of its target, and passes
+them to every client that boto3 or the SageMaker SDK makes from it. So one process can hold two connections. Its
+environment is read while connecting and never changed.
 """
 
 import json
@@ -11,10 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import OperationModel
 
 from common import ROOT, trainer_env
@@ -54,12 +51,12 @@ def connect(
     security_groups: Sequence[str] = (),
     kms_key: str = "",
 ) -> Connection:
-    """Connect to a target, and make sure that it has a bucket.
+    """Connect to a target, and make its bucket if there is none.
 
     Parameters
     ----------
     target : str
-        ``"embedded"`` starts the embedded AWS if it is not running. ``"aws"`` uses the account of your own credentials.
+        ``"embedded"`` starts the embedded AWS if it is not running. ``"aws"`` uses your own credentials.
     role : str, optional
         Name or ARN of the execution role. Needed with ``"aws"``.
     bucket : str, optional
@@ -67,16 +64,16 @@ def connect(
     region : str, optional
         Default: the one of your AWS profile; ``us-east-1`` on the embedded target.
     subnets, security_groups : sequence of str, optional
-        IDs of those of a VPC that jobs are to run in. Default: what the environment variables TRAINING_SUBNETS and
-        TRAINING_SECURITY_GROUPS list, with blanks between. The subnets need a way to S3, such as a gateway endpoint.
+        IDs in the VPC that jobs run in. Default: the environment variables TRAINING_SUBNETS and
+        TRAINING_SECURITY_GROUPS, separated by blanks. The subnets need a way to S3, such as a gateway endpoint.
     kms_key : str, optional
-        ARN of a KMS key of the same region, to encrypt with: the bucket by default, uploads, results, and the disks of
-        jobs where the instance has no local storage. Default: the environment variable TRAINING_KMS_KEY.
+        ARN of a KMS key of the same region that encrypts the bucket by default, uploads, results, and the disks of jobs
+        whose instance has no local storage. Default: the environment variable TRAINING_KMS_KEY.
 
     Raises
     ------
     ConnectError
-        In one paragraph: what is missing, and how to get it.
+        With what is missing, and how to get it.
     """
     subnets, security_groups, kms_key = choose_place(subnets, security_groups, kms_key)
     if target == "embedded":
@@ -89,7 +86,7 @@ def connect(
 
 
 def connect_embedded(bucket: str, kms_key: str) -> Connection:
-    """Connect to the embedded AWS, started if need be. See `connect`."""
+    """Connect to the embedded AWS, starting it if it does not run. See `connect`."""
     import sagemaker_local as embedded  # imported here so that target="aws" loads nothing of it
 
     try:
@@ -121,7 +118,7 @@ def connect_embedded(bucket: str, kms_key: str) -> Connection:
 
 
 def find_program() -> "Program":
-    """Return what trains where there is no Docker engine: `container/train`, in the trainer environment."""
+    """Return the program that trains where no Docker engine does: `container/train`, in the trainer environment."""
     import sagemaker_local as embedded
 
     try:
@@ -168,7 +165,7 @@ def connect_aws(role: str, bucket: str, region: str, kms_key: str) -> Connection
 
 
 def require_embedded(connection: Connection) -> None:
-    """Make sure that the embedded AWS still answers where this connection leads. Raises `ConnectError`."""
+    """Raise a `ConnectError` if the embedded AWS of this connection no longer answers."""
     import sagemaker_local as embedded
 
     server = embedded.find(connection.home)
@@ -180,11 +177,11 @@ def require_embedded(connection: Connection) -> None:
 
 
 def complete_requests(session: boto3.Session, account: str, kms_key: str = "") -> None:
-    """Have every S3 request of a session name the account that the bucket must belong to, and each upload the key.
+    """Add the bucket's owner to each S3 request of a session, and the KMS key to each upload.
 
-    S3 then refuses the request where somebody else has taken the bucket's name
+    S3 refuses such a request if the bucket belongs to another account
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html). CreateBucket has no such
-    parameter; it fails where the name is taken.
+    parameter; it fails if the name is taken.
     """
 
     def add(params: dict, model: OperationModel, **_: object) -> None:
@@ -197,13 +194,13 @@ def complete_requests(session: boto3.Session, account: str, kms_key: str = "") -
 
 
 def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
-    """Make a bucket unless it is there, make sure that it is private and encrypted, and return its name.
+    """Make a bucket unless it exists, make it private and encrypted, and return its name.
 
     Raises
     ------
     ConnectError
-        If bucket or key are of another region, the bucket belongs to another account, public access to it can't be
-        blocked, or it can't be encrypted.
+        If bucket or key are in another region, the bucket belongs to another account, or it can't be made private or
+        encrypted.
     botocore.exceptions.ClientError
         If S3 refuses for another reason.
     """
@@ -219,13 +216,13 @@ def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
             if region != session.region_name:
                 raise ConnectError(
                     f"Expected the bucket {bucket} to be in {session.region_name}, where the jobs run, found it in "
-                    f"{region}. A training job reads from its own region alone: choose another with bucket=, or pass "
+                    f"{region}. A training job reads only from its own region: choose another with bucket=, or pass "
                     "region=."
                 )
         except ClientError as error:
             if code(error) not in ("404", "NoSuchBucket"):
                 raise
-            # us-east-1 is the one region that must not be named here.
+            # us-east-1 is the only region that must not be named here.
             place = {"CreateBucketConfiguration": {"LocationConstraint": session.region_name}}
             s3.create_bucket(Bucket=bucket, **({} if session.region_name == "us-east-1" else place))
     except ClientError as error:
@@ -235,7 +232,7 @@ def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
                 "names of buckets. If it is somebody else's, nothing was sent there: choose another with bucket=. If "
                 "it is yours, ask for s3:ListBucket and s3:CreateBucket (`python -m account_check.policies user`)."
             ) from error
-        if code(error) != "BucketAlreadyOwnedByYou":  # another notebook was quicker
+        if code(error) != "BucketAlreadyOwnedByYou":  # another notebook has just made it
             raise
     block_public_access(s3, bucket)
     if kms_key:
@@ -244,7 +241,7 @@ def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
 
 
 def block_public_access(s3: Any, bucket: str) -> None:
-    """Block public access to a bucket, unless it is blocked. Raises as `make_bucket` does."""
+    """Block public access to a bucket. Raises as `make_bucket` does."""
     try:
         block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
         if NOT_PUBLIC.items() <= block.items():
@@ -265,9 +262,9 @@ def block_public_access(s3: Any, bucket: str) -> None:
 
 
 def encrypt(s3: Any, bucket: str, kms_key: str) -> None:
-    """Make a key the bucket's default, which checkpoints and TensorBoard's files are encrypted with.
+    """Make a key the bucket's default.
 
-    SageMaker takes a key for a job's results, and none for those.
+    It then encrypts checkpoints and TensorBoard's files, for which a SageMaker job takes no key.
     """
     rule = {
         "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": kms_key},

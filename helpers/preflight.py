@@ -17,7 +17,7 @@ def check(target: str | Connection = "embedded", *, bucket: str = "", **options:
         ``"embedded"``, which is started if need be, or ``"aws"``.
     bucket : str
     **options
-        As for `account_check.preflight.check`.
+        As for `account_check.preflight`.
     """
     if target == "embedded":
         target = aws.connect("embedded", bucket=bucket)

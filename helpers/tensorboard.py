@@ -1,6 +1,5 @@
-"""TensorBoard on a job: the command that opens it, on fetched results or while the job runs."""
+"""TensorBoard on a job that runs: the command that opens it."""
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -9,23 +8,11 @@ from common.aws_session import Connection
 from training_jobs import Job
 
 
-def command(*folders: str | Path) -> str:
-    """Return the command that opens TensorBoard on fetched jobs, to be typed in the project's folder.
-
-    Parameters
-    ----------
-    *folders : str or Path
-        Where `training_jobs.fetch` brought them. Each is a run of its own in TensorBoard.
-    """
-    named = ",".join(f"{Path(folder).name}:{_relative(Path(folder))}/summaries" for folder in folders)
-    return f"{_program()} --logdir_spec {shlex.quote(named)}"
-
-
 def command_while_running(connection: Connection, job: Job) -> str:
-    """Return the command that opens TensorBoard on a job that runs: SageMaker copies its summaries to S3 as they come.
+    """Return the command that opens TensorBoard on the summaries that SageMaker copies to S3 while a job runs.
 
-    On the embedded target the command gives the program its address and keys; on AWS it uses your own. For a job
-    that was not launched with a place for them, it is a line that says so.
+    On the embedded target the command passes its address and keys to TensorBoard; on AWS TensorBoard uses your own. For
+    a job without a TensorBoardOutputConfig, it is a comment that says so.
     """
     if not job.tensorboard:
         return (
@@ -42,6 +29,6 @@ def _program() -> str:
 
 
 def _relative(path: Path) -> str:
-    """Return a path from the project's folder where it lies in there."""
-    path = path.parent.resolve() / path.name  # a link to a program of elsewhere stays what it is
+    """Return a path relative to the project's folder if it is in there."""
+    path = path.parent.resolve() / path.name  # a link to a program elsewhere stays a link
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

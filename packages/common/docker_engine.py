@@ -29,26 +29,22 @@ def connect() -> docker.DockerClient:
     UnavailableError
         If none responds, you may not use it, or it runs Windows containers.
     """
-    problem = ""
+    try:
+        client = docker.from_env(environment=environment(), timeout=SILENCE)
+        require_linux(client)
+    except FAILURES as error:
+        raise explain_missing(error) from error
+    return client
+
+
+def environment() -> dict[str, str]:
+    """Return what `docker.from_env` needs: the environment, with ``DOCKER_HOST`` where an engine listens elsewhere."""
     for address in addresses():
-        try:
-            client = docker.DockerClient(address, timeout=SILENCE) if address else docker.from_env(timeout=SILENCE)
-            kind = client.version().get("Os", "linux")
-        except FAILURES as error:
-            problem = problem or str(error)
-            continue
-        if kind != "linux":
-            raise UnavailableError(f"Expected an engine that runs Linux containers, found {kind}. Switch it to Linux.")
-        return client
-    if "Permission denied" in problem or "PermissionError" in problem:
-        raise UnavailableError(
-            "A Docker engine is there, but you may not use it. On Linux join its group with "
-            "`sudo usermod -aG docker $USER`, log out and in again, and run this once more."
-        )
-    raise UnavailableError(
-        "Expected a Docker engine, none answers. Install Docker (https://docs.docker.com/get-docker/), start it, and "
-        "run this once more. If it runs elsewhere, DOCKER_HOST must name it."
-    )
+        found = {**os.environ, **({"DOCKER_HOST": address} if address else {})}
+        with contextlib.suppress(*FAILURES):
+            docker.from_env(environment=found).close()
+            return found
+    return dict(os.environ)
 
 
 def addresses() -> Iterator[str]:
@@ -59,6 +55,25 @@ def addresses() -> Iterator[str]:
             with contextlib.suppress(PermissionError):  # after `su` the environment names another user's folders
                 if (folder / "docker.sock").exists():
                     yield f"unix://{folder / 'docker.sock'}"
+
+
+def require_linux(client: docker.DockerClient) -> None:
+    """Raise an `UnavailableError` if the engine runs Windows containers."""
+    if (kind := client.version().get("Os", "linux")) != "linux":
+        raise UnavailableError(f"Expected an engine that runs Linux containers, found {kind}. Switch it to Linux.")
+
+
+def explain_missing(error: Exception) -> UnavailableError:
+    """Return what it means that no engine can be used, and what to do."""
+    if "Permission denied" in str(error) or "PermissionError" in str(error):
+        return UnavailableError(
+            "A Docker engine is there, but you may not use it. On Linux join its group with "
+            "`sudo usermod -aG docker $USER`, log out and in again, and run this once more."
+        )
+    return UnavailableError(
+        "Expected a Docker engine, none answers. Install Docker (https://docs.docker.com/get-docker/), start it, and "
+        "run this once more. If it runs elsewhere, DOCKER_HOST must name it."
+    )
 
 
 def caller(security: list[str]) -> dict[str, str]:

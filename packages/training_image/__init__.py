@@ -1,6 +1,6 @@
-"""The training image: `container/` on its way to a registry. The content of the folder names the image.
+"""The training image: `container/` on its way to a registry, named by the content of that folder.
 
-`read` and `locate` only name it. What needs a Docker engine (`build`, `push`, `layers`, `plot`) is loaded on first use.
+`read` and `locate` only name it. What needs a Docker engine is loaded on first use.
 """
 
 from importlib import import_module
@@ -8,16 +8,7 @@ from importlib import import_module
 from common.errors import ImageError, UnavailableError
 from training_image.name import REPOSITORY, Image, locate, read
 
-PLACES = {
-    "Build": "building",
-    "build": "building",
-    "Push": "pushing",
-    "push": "pushing",
-    "Layer": "picture",
-    "layers": "picture",
-    "monthly_cost": "picture",
-    "plot": "picture",
-}
+PLACES = {"find_engine": "building", "build": "building", "push": "pushing", "plot": "picture"}
 
 __all__ = ["REPOSITORY", "Image", "ImageError", "UnavailableError", "locate", "read", *PLACES]
 

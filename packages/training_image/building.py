@@ -1,6 +1,7 @@
 """Building the image with the Docker engine of this machine, always for linux/amd64."""
 
 import ast
+import contextlib
 import io
 import os
 import re
@@ -9,12 +10,12 @@ import sys
 import tarfile
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import docker
+import docker.models.images
 from docker.errors import APIError, ImageNotFound
 from tqdm import tqdm
 
@@ -22,7 +23,7 @@ from common import bar
 from common import docker_engine as engine
 from common.aws_session import Connection
 from common.errors import ImageError, UnavailableError
-from training_image.name import CONTAINER, Image, base_image, content_hash, look_up, read_files, registry_address
+from training_image.name import CONTAINER, Image, base_image, content_hash, read_files
 
 PLATFORM = "linux/amd64"  # what SageMaker's instances are, whatever this machine is
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout")
@@ -32,99 +33,123 @@ LAST_LINES = 15
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the engine's mark of what a step writes to stderr
 
 
-@dataclass(frozen=True)
-class Build:
-    """What a build did.
+@contextlib.contextmanager
+def find_engine(connection: Connection) -> Iterator[dict[str, str]]:
+    """Look for the Docker engine of this machine inside a ``with``: ``docker.from_env(environment=…)``.
 
-    Attributes
-    ----------
-    image : Image
-    done : str
-        ``"built"``, or ``"kept"`` because it was there already, or ``"nothing"`` because this machine cannot.
-    reason : str
-        Why nothing was built.
-    seconds : float
-    """
-
-    image: Image
-    done: str
-    reason: str
-    seconds: float
-
-    def __str__(self) -> str:
-        if self.done == "nothing":
-            return f"{self.image.local}: not built. {self.reason}"
-        return f"{self.image.local}: {self.reason or self.done} ({self.seconds:.1f} s)"
-
-
-def build(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Build:
-    """Build the image of a folder, unless the registry or this machine's engine has it.
-
-    On the embedded target a machine that cannot build is no error, for jobs run there without an image, too; the
-    result then says what is missing.
-
-    Parameters
-    ----------
-    connection : Connection
-    folder : str or Path
-    graphics : bool
-        Add a virtual screen and OpenGL, for players with visual observations. About 380 MB more.
+    Yields
+    ------
+    dict
+        The environment, with ``DOCKER_HOST`` where Docker Desktop or a rootless engine listens at a place of its own.
 
     Raises
     ------
     UnavailableError
-        If there is no engine, it may not be used, or the base image cannot be pulled.
-    ImageError
-        If the build fails. Nothing is tagged then.
+        If there is no engine, or it may not be used. On the embedded target, where jobs also run without an image, the
+        same is printed instead.
     """
-    start = time.monotonic()
-    files = read_files(Path(folder))  # once, for what is built must be what the tag is the hash of
-    image = look_up(connection, Image(registry_address(connection), content_hash(files, graphics)))
-    if image.digest:
-        return Build(image, "kept", "the registry holds it already, nothing to build", time.monotonic() - start)
     try:
-        client = engine.connect()
-        if has_image(client, image.local):
-            return Build(image, "kept", "built before from the same files", time.monotonic() - start)
-        base = base_image(files)
-        pull_base(client, base)
-    except UnavailableError as error:
+        yield engine.environment()
+    except engine.FAILURES as error:
+        problem = engine.explain_missing(error)
         if connection.target != "embedded":
+            raise problem from error
+        print(f"{problem}\nThe embedded AWS trains without an image, so you can continue.")
+
+
+def build(
+    client: docker.DockerClient | None,
+    image: Image,
+    *,
+    path: str | Path = CONTAINER,
+    tag: str = "",
+    platform: str = PLATFORM,
+    buildargs: Mapping[str, str] | None = None,
+) -> docker.models.images.Image | None:
+    """Build an image as ``client.images.build`` does, unless it is there, and show the steps as they come.
+
+    The context is packed from the files that the tag is the hash of. The base image is pulled for the platform, and the
+    settings of this machine's pip and its proxies are passed on.
+
+    Parameters
+    ----------
+    client : docker.DockerClient or None
+        Without one, nothing is built.
+    image : Image
+        As `read` names it. If the registry holds it, nothing is built.
+    path, tag, platform, buildargs
+        As for ``client.images.build``. ``tag`` is by default the image's name in the engine.
+
+    Returns
+    -------
+    docker.models.images.Image or None
+        None where the engine does not hold it, and need not.
+
+    Raises
+    ------
+    UnavailableError
+        If the base image cannot be pulled. Where the image is optional, this is printed instead.
+    ImageError
+        If the folder is not the one that was named, or the build fails. Nothing is tagged then.
+    """
+    start, name = time.monotonic(), tag or image.local
+    if client is None:
+        print(f"{name}: not built, because there is no Docker engine.")
+        return None
+    engine.require_linux(client)
+    arguments = dict(buildargs or {})
+    files = read_files(Path(path))  # once, because the tag must be the hash of what is built
+    if content_hash(files, arguments.get("GRAPHICS") == "1") != image.tag:
+        raise ImageError(
+            f"Expected {path} to be as it was when {image.local} was named, found it changed. Name it again."
+        )
+    if has_image(client, name, platform):
+        print(f"{name}: built before from the same files.")
+        return client.images.get(name)
+    if image.digest:
+        print(f"{name}: the registry holds it already, nothing to build.")
+        return None
+    arguments = {"BASE_IMAGE": base_image(files), "GRAPHICS": "0", **proxies(), **arguments}
+    try:
+        pull_base(client, arguments["BASE_IMAGE"], platform)
+    except UnavailableError as error:
+        if not image.optional:
             raise
-        return Build(image, "nothing", str(error), time.monotonic() - start)
-    arguments = {"BASE_IMAGE": base, "GRAPHICS": str(int(graphics)), **proxies()}
-    run_build(client, context(files), arguments, image.local)
-    if not has_image(client, image.local):
-        raise ImageError(f"Expected the build to leave {image.local} for {PLATFORM}, found another platform or none.")
-    return Build(image, "built", "", time.monotonic() - start)
+        print(f"{name}: not built. {error}")
+        return None
+    run_build(client, context(files), arguments, name, platform)
+    if not has_image(client, name, platform):
+        raise ImageError(f"Expected the build to leave {name} for {platform}, found another platform or none.")
+    print(f"{name}: built in {time.monotonic() - start:.1f} s.")
+    return client.images.get(name)
 
 
-def has_image(client: docker.DockerClient, name: str) -> bool:
-    """Tell whether the engine holds an image of this name and of the platform."""
+def has_image(client: docker.DockerClient, name: str, platform: str = PLATFORM) -> bool:
+    """Return whether the engine holds an image of this name for the platform."""
     try:
         found = client.images.get(name).attrs
     except ImageNotFound:
         return False
     except engine.FAILURES as error:
         raise engine.explain(error, f"Looking for {name}") from error
-    return f"{found['Os']}/{found['Architecture']}" == PLATFORM
+    return f"{found['Os']}/{found['Architecture']}" == platform
 
 
-def pull_base(client: docker.DockerClient, base: str) -> None:
-    """Make sure that the engine holds the base image.
+def pull_base(client: docker.DockerClient, base: str, platform: str = PLATFORM) -> None:
+    """Pull the base image, unless the engine holds it.
 
     Raises
     ------
     UnavailableError
         If it can't be pulled.
     ImageError
-        If the disk is full, or what came is for another platform.
+        If the disk is full, or the image is for another platform.
     """
-    if has_image(client, base):
+    if has_image(client, base, platform):
         return
     try:
         with bar.make(desc=f"pull {base}", bar_format="{desc} {elapsed} {postfix}") as shown:
-            for event in engine.events(client.api.pull(base, platform=PLATFORM, stream=True, decode=True)):
+            for event in engine.events(client.api.pull(base, platform=platform, stream=True, decode=True)):
                 shown.set_postfix_str(f"{event.get('id', '')} {event.get('status', '')}")
     except engine.FAILURES as error:
         problem = engine.explain(error, f"Pulling the base image {base}")
@@ -134,14 +159,14 @@ def pull_base(client: docker.DockerClient, base: str) -> None:
             f"{problem}. Check the network, and that the registry is reachable (`docker pull {base}`). Another image "
             "with Python 3.7 can be named in TRAINING_BASE_IMAGE."
         ) from error
-    if not has_image(client, base):
-        raise ImageError(f"Expected the base image {base} for {PLATFORM}, found one of another platform. Name another.")
+    if not has_image(client, base, platform):
+        raise ImageError(f"Expected the base image {base} for {platform}, found one of another platform. Name another.")
 
 
 def context(files: Mapping[str, bytes]) -> io.BytesIO:
-    """Pack what the build gets: the image's files, with the same modes and times whatever the disk says.
+    """Pack the image's files for the build, with the same modes and times whatever the disk says.
 
-    Settings of this machine's pip go along for the packages' stage, of which nothing but the packages is kept.
+    The settings of this machine's pip are for the Dockerfile's first stage, of which only the packages are kept.
     """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -154,10 +179,10 @@ def context(files: Mapping[str, bytes]) -> io.BytesIO:
 
 
 def pip_settings() -> dict[str, str]:
-    """Read how this machine's pip reaches its index: configuration files first, then PIP_… variables over them."""
+    """Return how this machine's pip reaches its index: PIP_… variables override configuration files."""
     command = [sys.executable, "-m", "pip", "config", "list"]
-    told = subprocess.run(command, capture_output=True, text=True)
-    lines = [line.split("=", 1) for line in told.stdout.splitlines() if "=" in line]
+    listed = subprocess.run(command, capture_output=True, text=True).stdout
+    lines = [line.split("=", 1) for line in listed.splitlines() if "=" in line]
     settings = {}
     for name, value in sorted(lines, key=lambda line: line[0].startswith(":env:")):
         settings[name.rpartition(".")[2]] = str(ast.literal_eval(value))
@@ -165,9 +190,9 @@ def pip_settings() -> dict[str, str]:
 
 
 def pip_files(settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, bytes]:
-    """Make `pip.conf` and `ca.pem` for the build; neither where pip needs no settings.
+    """Return `pip.conf` and `ca.pem` for the build, or neither where pip needs no settings.
 
-    Indexes that are folders of this machine are left out: the build can't see them.
+    Indexes in folders of this machine are left out, because the build can't see them.
     """
     kept = {}
     for name in PIP_SETTINGS:
@@ -188,7 +213,7 @@ def pip_files(settings: Mapping[str, str], environment: Mapping[str, str]) -> di
 
 
 def proxies() -> dict[str, str]:
-    """Return this machine's proxies as build arguments, which Docker keeps out of the image by their names."""
+    """Return this machine's proxies as build arguments. By these names Docker keeps them out of the image."""
     found = {}
     for name in PROXY_VARIABLES:
         value = os.environ.get(name) or os.environ.get(name.lower())
@@ -198,8 +223,14 @@ def proxies() -> dict[str, str]:
     return found
 
 
-def run_build(client: docker.DockerClient, packed: io.BytesIO, arguments: Mapping[str, str], name: str) -> None:
-    """Have the engine build, showing each step and what it says. Raises as `build` does."""
+def run_build(
+    client: docker.DockerClient,
+    packed: io.BytesIO,
+    arguments: Mapping[str, str],
+    name: str,
+    platform: str = PLATFORM,
+) -> None:
+    """Build in the engine, showing each step and its output. Raises as `build` does."""
     last: deque[str] = deque(maxlen=LAST_LINES)
     with bar.make(desc="build", bar_format="{desc} |{bar:20}| {elapsed} {postfix}") as shown:
         try:
@@ -207,7 +238,7 @@ def run_build(client: docker.DockerClient, packed: io.BytesIO, arguments: Mappin
                 fileobj=packed,
                 custom_context=True,
                 buildargs=dict(arguments),
-                platform=PLATFORM,
+                platform=platform,
                 tag=name,
                 rm=True,
                 forcerm=True,
@@ -223,7 +254,7 @@ def run_build(client: docker.DockerClient, packed: io.BytesIO, arguments: Mappin
 
 
 def show_line(shown: tqdm, line: str) -> None:
-    """Show a line of the build: a step moves the bar, anything else stands beside it."""
+    """Show a line of the build: a step moves the bar, any other line appears beside it."""
     if step := re.match(r"Step (\d+)/(\d+) : (.*)", line):
         shown.total, shown.n = int(step[2]), int(step[1]) - 1
         shown.set_description_str(f"{step[1]}/{step[2]} {step[3][:40]:40}")
@@ -232,7 +263,7 @@ def show_line(shown: tqdm, line: str) -> None:
 
 
 def build_error(error: Exception, last: deque[str]) -> ImageError:
-    """Return the build's failure with its last lines, and what to do where that is known."""
+    """Return an error with the build's last lines, and advice for the known causes."""
     problem = str(engine.explain(error, "The build"))
     lines = "\n".join(line for line in last if line.strip())
     if isinstance(error, APIError) and re.search(r"DO NOT MATCH THE HASHES|--require-hashes", lines):

@@ -17,9 +17,9 @@ from common.errors import ImageError
 REPOSITORY = "mlagents-0.11.0"
 CONTAINER = ROOT / "container"
 BASE_VARIABLE = "TRAINING_BASE_IMAGE"
-"""Environment variable that names another base image than the Dockerfile does."""
+"""Environment variable that names another base image than the Dockerfile."""
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-"""The kind of manifest that SageMaker is known to take."""
+"""The kind of manifest that SageMaker is known to accept."""
 KEPT = "Layers that were pushed stay in the registry."
 NOT_THERE = ("RepositoryNotFoundException", "ImageNotFoundException")
 
@@ -41,6 +41,8 @@ class Image:
         Bytes that the registry stores (layers are compressed there); 0 until it holds them.
     kind : str
         Media type of its manifest, once the registry holds it.
+    optional : bool
+        Whether jobs also run without it, as on the embedded target.
     """
 
     registry: str
@@ -49,10 +51,11 @@ class Image:
     digest: str = ""
     size: int = 0
     kind: str = MANIFEST
+    optional: bool = False
 
     @property
     def uri(self) -> str:
-        """What a training job is given: by digest where it is known, for a digest never means another image."""
+        """The name for a training job: by digest where it is known, because a digest never means another image."""
         name = f"{self.registry}/{self.repository}"
         return f"{name}@{self.digest}" if self.digest else f"{name}:{self.tag}"
 
@@ -79,7 +82,7 @@ def read(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bo
         If there is no such folder, or ECR does not answer.
     """
     tag = content_hash(read_files(Path(folder)), graphics)
-    return look_up(connection, Image(registry_address(connection), tag))
+    return look_up(connection, Image(registry_address(connection), tag, optional=connection.target == "embedded"))
 
 
 def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Image:
@@ -95,11 +98,11 @@ def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: 
     if image.kind != MANIFEST:
         raise ImageError(
             f"Expected {image.uri} to have the manifest of a single Docker image, found {image.kind}, which SageMaker "
-            "may refuse. Run notebook 03, which writes it as that."
+            "may refuse. Run notebook 3, which writes it as that."
         )
     if connection.target == "aws" and not image.digest:
         raise ImageError(
-            f"Expected the image {image.uri} in ECR, found none. Run notebook 03, which builds and pushes it. "
+            f"Expected the image {image.uri} in ECR, found none. Run notebook 3, which builds and pushes it. "
             f"If you did, one of what the tag is the hash of has changed since: {folder}, the choice of graphics, "
             f"{BASE_VARIABLE}."
         )
@@ -150,7 +153,7 @@ def list_files(folder: Path) -> Iterator[Path]:
 
 
 def base_image(files: Mapping[str, bytes]) -> str:
-    """Return the base image: what `TRAINING_BASE_IMAGE` says, else what the Dockerfile does."""
+    """Return the base image that `TRAINING_BASE_IMAGE` names, or else the Dockerfile."""
     named = re.search(r"^ARG BASE_IMAGE=(\S+)", files["Dockerfile"].decode(), re.MULTILINE)
     if not named:
         raise ImageError("Expected a line ARG BASE_IMAGE=… in the Dockerfile, found none. Restore it.")
@@ -158,11 +161,11 @@ def base_image(files: Mapping[str, bytes]) -> str:
 
 
 def registry_address(connection: Connection) -> str:
-    """Return the address of the account's registry; of the embedded AWS's where it has one."""
+    """Return the address of the account's registry, or of the embedded AWS's where it has one."""
     if connection.target == "embedded":
         try:
-            told = connection.client("ecr").describe_repositories(repositoryNames=[REPOSITORY])
-            return told["repositories"][0]["repositoryUri"].rpartition("/")[0]
+            found = connection.client("ecr").describe_repositories(repositoryNames=[REPOSITORY])
+            return found["repositories"][0]["repositoryUri"].rpartition("/")[0]
         except ClientError as error:
             if error.response["Error"]["Code"] not in NOT_THERE:
                 raise
@@ -175,14 +178,14 @@ def look_up(connection: Connection, image: Image) -> Image:
     ecr = connection.client("ecr")
     try:
         with explained(connection, ImageError, KEPT):
-            told = ecr.describe_images(repositoryName=image.repository, imageIds=[{"imageTag": image.tag}])
+            response = ecr.describe_images(repositoryName=image.repository, imageIds=[{"imageTag": image.tag}])
     except ClientError as error:
         if error.response["Error"]["Code"] in NOT_THERE:
             return image
         raise ImageError(
-            f"Expected to see in ECR whether it holds {image.uri}; it says: {error} Check that your credentials "
+            f"Expected ECR to say whether it holds {image.uri}, found: {error} Check that your credentials "
             "are valid and allow ecr:DescribeImages."
         ) from error
-    found = told["imageDetails"][0]
+    found = response["imageDetails"][0]
     kind = found.get("imageManifestMediaType", MANIFEST)
     return replace(image, digest=found["imageDigest"], size=found.get("imageSizeInBytes", 0), kind=kind)

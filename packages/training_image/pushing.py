@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import docker
@@ -18,7 +18,7 @@ from common.aws_session import Connection, explain_silence, explained
 from common.bar import make as make_bar
 from common.errors import ImageError, UnavailableError
 from training_image import manifest
-from training_image.building import PLATFORM, Build, has_image
+from training_image.building import PLATFORM, has_image
 from training_image.name import KEPT, MANIFEST, Image, look_up
 
 KEEP = 10
@@ -37,87 +37,73 @@ TAKEN = re.compile(r"cannot be overwritten because|ImageTagAlreadyExists", re.IG
 FAILED = re.compile(r"unexpected HTTP status: 5\d\d")
 
 
-@dataclass(frozen=True)
-class Push:
-    """What a push did.
+def push(connection: Connection, client: docker.DockerClient | None, image: Image) -> Image:
+    """Push an image, unless the registry holds it, and check there that it arrived.
 
-    Attributes
-    ----------
-    image : Image
-        With its digest, unless nothing could be pushed.
-    sent, kept : int
-        Layers sent, and layers that the registry held already.
-    reason : str
-        Why nothing was sent.
-    seconds : float
-    """
-
-    image: Image
-    sent: int
-    kept: int
-    reason: str
-    seconds: float
-
-    def __str__(self) -> str:
-        if self.reason:
-            return f"{self.image.uri}\nnothing pushed: {self.reason} ({self.seconds:.1f} s)"
-        return (
-            f"{self.image.uri}\n{self.sent} layers sent, {self.kept} there already, in {self.seconds:.1f} s; "
-            f"the registry keeps {self.image.size / 1e6:.0f} MB"
-        )
-
-
-def push(connection: Connection, build: Build) -> Push:
-    """Push what was built, unless the registry holds it, and check there that it arrived.
-
-    Where the engine pushes an OCI manifest, or an index with attestations, the tag is given to the same image with
-    Docker's manifest. A push that was cut off goes on where it was: the registry keeps the layers that arrived. The
-    token that ECR gives for the login lives in this process alone; one that expires on the way is renewed once.
+    Logs in with ``get_authorization_token``, makes the repository with ``create_repository``, and pushes as
+    ``client.images.push`` does. Where the engine pushes an OCI manifest, or an index with attestations, the image is
+    given Docker's manifest. A push that was cut off continues where it was, because the registry keeps the layers that
+    arrived. ECR's token stays in this process; one that expires during the push is renewed once.
 
     Parameters
     ----------
     connection : Connection
-    build : Build
+    client : docker.DockerClient or None
+        The engine that holds the image. Without one, nothing is pushed.
+    image : Image
+        As `read` names it.
+
+    Returns
+    -------
+    Image
+        With its digest and size, unless nothing could be pushed. What was done is printed.
 
     Raises
     ------
     UnavailableError
-        If there is no engine or no registry. On the embedded target the result says so instead.
+        If there is no registry. Where the image is optional, this is printed instead.
     ImageError
-        If the registry refuses, or holds something else than what was pushed. Nothing counts as pushed then.
+        If the registry refuses, or holds another image than the pushed one. Nothing counts as pushed then.
     """
     start = time.monotonic()
-    image = look_up(connection, build.image)
+    image = look_up(connection, image)
     if image.digest:
         image = settle(connection, image)
-        return Push(image, 0, 0, "the registry holds this very content already", time.monotonic() - start)
-    if build.done == "nothing":
-        return Push(image, 0, 0, build.reason, time.monotonic() - start)
+        print(f"{image.local}: the registry holds this very content already, nothing pushed.")
+        return image
+    if client is None or (image.optional and not has_image(client, image.local)):
+        print(f"{image.local}: nothing pushed, because there is no {'image' if client else 'Docker engine'}.")
+        return image
     try:
-        client = engine.connect()
         with explained(connection, ImageError, KEPT):
-            image = Image(make_repository(connection, image.repository), image.tag, image.repository)
+            image = replace(image, registry=make_repository(connection, image.repository))
             sent, kept, digest = push_once_more(connection, client, image)
     except UnavailableError as error:
-        if connection.target != "embedded":
+        if not image.optional:
             raise
-        return Push(build.image, 0, 0, str(error), time.monotonic() - start)
+        print(f"{image.local}: nothing pushed. {error}")
+        return image
     held = look_up(connection, image)
     if not held.digest or (digest and held.digest != digest):
         raise ImageError(
             f"Expected {image.uri} {f'to be {digest} ' if digest else ''}in the registry after the push, found "
             f"{held.digest or 'nothing'}. Run this again; somebody else may have pushed at the same time."
         )
-    return Push(settle(connection, held), sent, kept, "", time.monotonic() - start)
+    held = settle(connection, held)
+    print(
+        f"{image.local}: {sent} layers sent, {kept} there already, in {time.monotonic() - start:.1f} s; the registry "
+        f"keeps {held.size / 1e6:.0f} MB."
+    )
+    return held
 
 
 def settle(connection: Connection, image: Image) -> Image:
-    """Return an image that the registry holds with Docker's manifest, which is written if it has another one.
+    """Return an image that the registry holds, after replacing an OCI manifest with Docker's.
 
     Raises
     ------
     ImageError
-        If that manifest cannot be written so, or ECR refuses. The tag is as it was then, or free.
+        If the manifest has no such form, or ECR refuses. The tag is then as it was, or free.
     """
     if image.kind == MANIFEST:
         return image
@@ -130,7 +116,7 @@ def settle(connection: Connection, image: Image) -> Image:
             written = text if kind == MANIFEST else manifest.convert(text)
             digest = "sha256:" + hashlib.sha256(written.encode()).hexdigest()
             put = {**name, "imageManifest": written, "imageManifestMediaType": MANIFEST, "imageDigest": digest}
-            # Without a tag first: the layers then belong to an image at any time, and a tag can't be moved.
+            # Without a tag first, so that the layers always belong to an image; a tag can't be moved.
             put_image(ecr, **put)
             ecr.batch_delete_image(**name, imageIds=[{"imageTag": image.tag}])
             put_image(ecr, **put, imageTag=image.tag)
@@ -152,15 +138,15 @@ def settle(connection: Connection, image: Image) -> Image:
 
 def read_manifest(ecr: Any, image: Image, digest: str) -> tuple[str, str]:
     """Return kind and text of a manifest in the image's repository, checked against its digest."""
-    told = ecr.batch_get_image(
+    response = ecr.batch_get_image(
         repositoryName=image.repository,
         imageIds=[{"imageDigest": digest}],
         acceptedMediaTypes=[*manifest.KINDS, *manifest.INDEXES],
     )
-    found = told.get("images") or [{}]
+    found = response.get("images") or [{}]
     text = found[0].get("imageManifest", "")
     if "sha256:" + hashlib.sha256(text.encode()).hexdigest() != digest:
-        reason = (told.get("failures") or [{}])[0].get("failureReason", "another one")
+        reason = (response.get("failures") or [{}])[0].get("failureReason", "another one")
         raise ImageError(f"Expected the manifest {digest} of {image.uri} in ECR, found {reason}. Run this again.")
     return found[0].get("imageManifestMediaType") or json.loads(text).get("mediaType", ""), text
 
@@ -209,25 +195,26 @@ def make_repository(connection: Connection, name: str) -> str:
 
 
 def refused(connection: Connection, error: ClientError, wanted: str) -> ImageError:
-    """Return what ECR's refusal means; what is none is raised as it is."""
+    """Return an error that says what ECR's refusal means. An error that is no refusal is raised as it is."""
     if explain_silence(connection, error):
         raise error
-    told = error.response["Error"]
-    if told["Code"] == "RegistryUnavailableException":  # the embedded AWS's own
-        return UnavailableError(told["Message"])
+    details = error.response["Error"]
+    if details["Code"] == "RegistryUnavailableException":  # the embedded AWS's own
+        return UnavailableError(details["Message"])
     return ImageError(
-        f"Expected to {wanted}, ECR refuses: {error} Ask for the policy AmazonEC2ContainerRegistryPowerUser with "
-        "ecr:BatchDeleteImage, ecr:CreateRepository, ecr:TagResource and ecr:PutLifecyclePolicy."
+        f"Expected to {wanted}, found that ECR refuses: {error} Ask for the policy "
+        "AmazonEC2ContainerRegistryPowerUser with ecr:BatchDeleteImage, ecr:CreateRepository, ecr:TagResource and "
+        "ecr:PutLifecyclePolicy."
     )
 
 
 def log_in(connection: Connection) -> dict[str, str]:
-    """Ask ECR for a token and return it as the engine wants it: for one request, written nowhere."""
+    """Return ECR's token as the engine takes it: for one request, stored nowhere."""
     try:
-        told = connection.client("ecr").get_authorization_token()["authorizationData"][0]
+        [login] = connection.client("ecr").get_authorization_token()["authorizationData"]
     except ClientError as error:
         raise refused(connection, error, "log in") from error
-    user, _, password = base64.b64decode(told["authorizationToken"]).decode().partition(":")
+    user, _, password = base64.b64decode(login["authorizationToken"]).decode().partition(":")
     return {"username": user, "password": password}
 
 
@@ -260,11 +247,11 @@ def push_once_more(connection: Connection, client: docker.DockerClient, image: I
 
 
 def ask_the_registry() -> str:
-    """Say where the embedded AWS's registry tells what failed."""
-    from sagemaker_local.control import home_folder  # here, for with AWS nothing of it is loaded
+    """Say where the embedded AWS's registry logs its failures."""
+    from sagemaker_local.home import home_folder  # here, because AWS needs nothing of it
 
     home = home_folder()
-    return f"What failed there is in {home / 'server.log'}; most often its disk is full (`df {home}`)."
+    return f"The cause is in {home / 'server.log'}; most often its disk is full (`df {home}`)."
 
 
 def send(client: docker.DockerClient, name: str, tag: str, login: Mapping[str, str]) -> tuple[int, int, str]:

@@ -14,7 +14,7 @@ from botocore.validate import ParamValidator
 
 import sagemaker_local as embedded
 import training_image as image
-from account_check.preflight import machine
+from account_check import machine
 from common import aws_session
 from helpers import aws
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import boto3
 import pytest
+from account_check.policies.__main__ import main
 from botocore.client import BaseClient
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ClientError
@@ -21,7 +22,6 @@ import account_setup
 import training_image as image
 import training_jobs as training
 from account_check import policies, preflight
-from account_check.policies.__main__ import main
 from common import aws_session
 from common.contract import CHANNEL
 from helpers import aws, volume

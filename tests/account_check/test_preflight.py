@@ -7,9 +7,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 import training_image as image
-from account_check import preflight
-from account_check.preflight import machine
-from account_check.preflight.quota import check_quota
+from account_check import machine, preflight
+from account_check.quota import check_quota
 from common import aws_session
 from helpers import preflight as of_a_target
 
@@ -287,7 +286,7 @@ def test_a_role_without_rights(account):
     account.denied = {"logs:PutLogEvents", "ecr:BatchGetImage"}
     report = check(account.whole())
     assert row(report, "role's rights").what == "Missing: ecr:BatchGetImage, logs:PutLogEvents."
-    assert "packages/account_check/policies/execution-role.json" in row(report, "role's rights").todo
+    assert "packages/account_check/execution-role.json" in row(report, "role's rights").todo
 
 
 def test_a_role_that_one_may_not_look_at(account):

@@ -153,14 +153,14 @@ def container(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pushed(client, connection, container):
     """Build and push the image. Nothing of it stays in the engine."""
-    built = image.build(connection, container)
-    assert built.done == "built"
-    done = image.push(connection, built)
+    named = image.read(connection, container)
+    assert image.build(client, named, path=container)
+    done = image.push(connection, client, named)
     yield done
     for tag in [tag for found in client.images.list() for tag in found.tags]:
-        if tag.startswith(f"{done.image.registry}/"):
+        if tag.startswith(f"{done.registry}/"):
             client.images.remove(tag)
-    client.images.remove(built.image.local, force=True)
+    client.images.remove(named.local, force=True)
 
 
 @pytest.fixture(scope="session")

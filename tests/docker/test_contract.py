@@ -26,7 +26,7 @@ def test_the_entrypoint_keeps_its_contract_in_the_image(client, pushed, tmp_path
     (home / "bin").mkdir(parents=True)
     (home / "stamp").touch()
     say = ["python", "-c", "import platform; print(platform.python_version())"]
-    version = client.containers.run(pushed.image.local, say, remove=True).decode().strip()
+    version = client.containers.run(pushed.local, say, remove=True).decode().strip()
     (home / "pyvenv.cfg").write_text(f"version_info = {version}\n")
     for program in ("python", "mlagents-learn"):
         path = home / "bin" / program
@@ -35,7 +35,7 @@ def test_the_entrypoint_keeps_its_contract_in_the_image(client, pushed, tmp_path
     environment = {
         **os.environ,
         "TRAINER_HOME": str(home),
-        "CONTRACT_IMAGE": pushed.image.local,
+        "CONTRACT_IMAGE": pushed.local,
         "CONTRACT_TRAINER": str(trainer.python),
     }
     outside = run_pytest("--collect-only", *SAME)

@@ -28,7 +28,7 @@ def test_the_editor_trains_through_the_published_port(client, pushed, tmp_path):
     folder = tmp_path / "opt-ml"
     folder.mkdir()
     container = client.containers.run(
-        pushed.image.local,
+        pushed.local,
         ["train", *SHORT],
         ports={"5004/tcp": ("127.0.0.1", None)},
         volumes={str(folder): {"bind": "/opt/ml", "mode": "rw"}},
@@ -63,6 +63,6 @@ def test_the_editor_trains_through_the_published_port(client, pushed, tmp_path):
 @pytest.mark.parametrize("where", [{"environment": {"TRAINING_JOB_NAME": "job"}}, {"network_mode": "none"}])
 def test_it_is_refused_where_no_editor_can_come(client, pushed, where):
     with pytest.raises(ContainerError) as refused:
-        client.containers.run(pushed.image.local, "train", remove=True, **where)
+        client.containers.run(pushed.local, "train", remove=True, **where)
     assert refused.value.exit_status == 1
     assert b"Expected a channel unity-volume at /opt/ml/input/data/unity-volume, found none." in refused.value.stderr

@@ -6,6 +6,7 @@ import os
 import pytest
 
 import training_image as image
+from training_image import picture
 
 PLAYER = """\
 #!/usr/bin/env python3
@@ -21,10 +22,10 @@ if display:
 
 @pytest.fixture(scope="module")
 def drawn(connection, client, container, pushed):
-    built = image.build(connection, container, graphics=True)
-    assert built.done == "built"
-    yield built
-    client.images.remove(built.image.local, force=True)
+    named = image.read(connection, container, graphics=True)
+    assert image.build(client, named, path=container, buildargs={"GRAPHICS": "1"})
+    yield named
+    client.images.remove(named.local, force=True)
 
 
 def run(client, drawn, folder, no_graphics):
@@ -34,7 +35,7 @@ def run(client, drawn, folder, no_graphics):
     (folder / "input/config").mkdir()
     (folder / "input/config/hyperparameters.json").write_text(json.dumps({"no-graphics": no_graphics}))
     container = client.containers.create(
-        drawn.image.local,
+        drawn.local,
         "train",
         network_mode="none",
         user=f"{os.getuid()}:{os.getgid()}",
@@ -49,8 +50,8 @@ def run(client, drawn, folder, no_graphics):
 
 
 def test_a_player_with_graphics_finds_a_screen(client, drawn, pushed, tmp_path):
-    assert drawn.image.tag != pushed.image.tag
-    assert "graphics" in [layer.holds for layer in image.layers(drawn.image)]
+    assert drawn.tag != pushed.tag
+    assert "graphics" in [holds for holds, _ in picture.list_layers(client.images.get(drawn.local))]
     said = run(client, drawn, tmp_path / "with", "false")
     assert said.splitlines()[:2] == ["display :0", "connected"]
 

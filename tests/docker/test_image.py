@@ -13,8 +13,7 @@ from docker.errors import ContainerError
 
 import training_image as image
 from common import ROOT
-from common import docker_engine as engine
-from training_image import name, pushing
+from training_image import name, picture, pushing
 
 MAX_SIZE = 560e6  # bytes without the base image, uncompressed
 LISTING = """
@@ -25,22 +24,20 @@ for found in pkg_resources.find_distributions(sysconfig.get_path("purelib")):
 
 
 def run(client, pushed, *command, **options):
-    return client.containers.run(
-        pushed.image.local, list(command), remove=True, network_mode="none", **options
-    ).decode()
+    return client.containers.run(pushed.local, list(command), remove=True, network_mode="none", **options).decode()
 
 
 def test_the_registry_holds_one_image_under_the_digest(pushed, manifests):
-    kind, body = manifests(pushed.image.uri)
+    kind, body = manifests(pushed.uri)
     assert kind == name.MANIFEST
-    assert "sha256:" + hashlib.sha256(body).hexdigest() == pushed.image.digest
+    assert "sha256:" + hashlib.sha256(body).hexdigest() == pushed.digest
     told = json.loads(body)
-    assert pushed.image.size == told["config"]["size"] + sum(layer["size"] for layer in told["layers"])
-    assert pushed.image.uri.endswith(f"/mlagents-0.11.0@{pushed.image.digest}")
+    assert pushed.size == told["config"]["size"] + sum(layer["size"] for layer in told["layers"])
+    assert pushed.uri.endswith(f"/mlagents-0.11.0@{pushed.digest}")
 
 
 def test_it_is_for_linux_amd64_and_labelled(client, pushed):
-    told = client.images.get(pushed.image.local).attrs
+    told = client.images.get(pushed.local).attrs
     assert (told["Os"], told["Architecture"]) == ("linux", "amd64")
     assert told["Config"]["Labels"] == {
         "org.opencontainers.image.title": "ML-Agents 0.11.0 trainer",
@@ -51,12 +48,13 @@ def test_it_is_for_linux_amd64_and_labelled(client, pushed):
     }
 
 
-def test_without_its_base_it_is_small(pushed):
-    base, *ours = image.layers(pushed.image)
-    assert base.holds == "base: Debian, Python 3.7"
-    assert [layer.holds for layer in ours] == ["ML-Agents, TensorFlow", "speedups", "train"]
-    assert sum(layer.size for layer in ours) <= MAX_SIZE
-    assert image.plot([base, *ours]).axes[0].patches[1].get_width() == ours[0].size / 1e6
+def test_without_its_base_it_is_small(client, pushed):
+    built = client.images.get(pushed.local)
+    base, *ours = picture.list_layers(built)
+    assert base[0] == "base: Debian, Python 3.7"
+    assert [holds for holds, _ in ours] == ["ML-Agents, TensorFlow", "speedups", "train"]
+    assert sum(size for _, size in ours) <= MAX_SIZE
+    assert image.plot(built).axes[0].patches[1].get_width() == ours[0][1] / 1e6
 
 
 def test_it_holds_the_locked_packages_and_no_others(client, pushed):
@@ -80,7 +78,7 @@ def test_nothing_of_how_it_was_built_stays_in_it(client, pushed):
     )
     assert "packages" not in left
     assert not [word for word in left.split() if word.endswith((".pem", "pip.conf"))]
-    said = json.dumps(client.images.get(pushed.image.local).history())
+    said = json.dumps(client.images.get(pushed.local).history())
     assert "PIP_" not in said
     assert "ca.pem" not in said
 
@@ -91,36 +89,41 @@ def test_without_a_word_it_prints_usage(client, pushed):
     assert "stop-at-reward" in said
 
 
-def test_building_and_pushing_the_same_again_does_nothing(connection, client, container, pushed):
-    identity = client.images.get(pushed.image.local).id
-    again = image.build(connection, container)
-    once_more = image.push(connection, again)
-    assert (again.done, once_more.sent, once_more.kept) == ("kept", 0, 0)
-    assert once_more.image == pushed.image
-    assert client.images.get(pushed.image.local).id == identity
+def test_building_and_pushing_the_same_again_does_nothing(connection, client, container, pushed, capsys):
+    identity = client.images.get(pushed.local).id
+    named = image.read(connection, container)
+    assert image.build(client, named, path=container).id == identity
+    assert image.push(connection, client, named) == pushed
+    assert capsys.readouterr().out.splitlines() == [
+        f"{named.local}: built before from the same files.",
+        f"{named.local}: the registry holds this very content already, nothing pushed.",
+    ]
+    assert client.images.get(pushed.local).id == identity
 
 
-def test_touching_train_sends_one_layer(connection, client, container, pushed, tmp_path):
-    """Twice, for the first may rest on packages that a build by hand has left since `pushed` was made."""
+def test_touching_train_sends_one_layer(connection, client, container, pushed, tmp_path, capsys):
+    """Twice, because the first may rest on packages that a build by hand has left since `pushed` was made."""
     folder = tmp_path / "container"
     shutil.copytree(container, folder)
-    before = pushed.image
+    before = pushed
     for _ in range(2):
         with (folder / "train").open("a") as file:
             file.write(f"# {time.time()}\n")
-        built = image.build(connection, folder)
-        changed = image.push(connection, built)
-        client.images.remove(built.image.local, force=True)
-        assert built.done == "built"
-        assert built.image.tag != before.tag
-        assert changed.image.digest != before.digest
-        before = changed.image
-    assert changed.sent == 1
-    assert changed.kept >= 2
+        named = image.read(connection, folder)
+        assert image.build(client, named, path=folder)
+        capsys.readouterr()
+        changed = image.push(connection, client, named)
+        client.images.remove(named.local, force=True)
+        assert named.tag != before.tag
+        assert changed.digest != before.digest
+        before = changed
+        sent, kept = count_layers(changed, capsys)
+    assert sent == 1
+    assert kept >= 2
 
 
 def test_credentials_are_written_nowhere(pushed):
-    assert pushed.image.digest
+    assert pushed.digest
     assert list(Path(os.environ["DOCKER_CONFIG"]).iterdir()) == []
 
 
@@ -129,7 +132,7 @@ def test_repository_is_as_it_should_be(connection, pushed):
     repository = ecr.describe_repositories(repositoryNames=["mlagents-0.11.0"])["repositories"][0]
     assert repository["imageTagMutability"] == "IMMUTABLE"
     assert repository["imageScanningConfiguration"] == {"scanOnPush": True}
-    assert repository["repositoryUri"] == f"{pushed.image.registry}/mlagents-0.11.0"
+    assert repository["repositoryUri"] == f"{pushed.registry}/mlagents-0.11.0"
     policy = json.loads(ecr.get_lifecycle_policy(repositoryName="mlagents-0.11.0")["lifecyclePolicyText"])
     assert policy["rules"][0]["selection"] == {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}
 
@@ -145,11 +148,11 @@ def layered(connection, client, tmp_path):
     (folder / "Dockerfile").write_text("\n".join(lines))
     made = image.Image(name.registry_address(connection), hashlib.sha256(os.urandom(8)).hexdigest()[:16])
     client.images.build(path=str(folder), tag=made.local, platform="linux/amd64", rm=True)
-    yield image.Build(made, "built", "", 0.0)
+    yield made
     client.images.remove(made.local, force=True)
 
 
-def test_a_push_that_broke_off_goes_on(connection, pushed, layered, monkeypatch):
+def test_a_push_that_broke_off_goes_on(connection, client, pushed, layered, monkeypatch, capsys):
     finish = pushing.LayerBars.finish
 
     def break_off(self, layer):
@@ -158,14 +161,14 @@ def test_a_push_that_broke_off_goes_on(connection, pushed, layered, monkeypatch)
 
     monkeypatch.setattr(pushing.LayerBars, "finish", break_off)
     with pytest.raises(KeyboardInterrupt):
-        image.push(connection, layered)
+        image.push(connection, client, layered)
     # Half of it is no image: nothing can be launched by it.
-    assert name.look_up(connection, layered.image).digest == ""
+    assert name.look_up(connection, layered).digest == ""
     monkeypatch.undo()
-    assert_it_goes_on(connection, layered)
+    assert_it_goes_on(connection, client, layered, capsys)
 
 
-def test_a_push_whose_engine_goes_away_goes_on(connection, pushed, layered, cable, monkeypatch):
+def test_a_push_whose_engine_goes_away_goes_on(connection, client, pushed, layered, cable, monkeypatch, capsys):
     finish = pushing.LayerBars.finish
 
     def cut(self, layer):
@@ -173,19 +176,23 @@ def test_a_push_whose_engine_goes_away_goes_on(connection, pushed, layered, cabl
         cable.cut()
 
     monkeypatch.setattr(pushing.LayerBars, "finish", cut)
-    monkeypatch.setattr(engine, "connect", lambda: cable.client)
     with pytest.raises(image.ImageError, match="running this again goes on"):
-        image.push(connection, layered)
-    assert name.look_up(connection, layered.image).digest == ""
+        image.push(connection, cable.client, layered)
+    assert name.look_up(connection, layered).digest == ""
     monkeypatch.undo()
-    assert_it_goes_on(connection, layered)
+    assert_it_goes_on(connection, client, layered, capsys)
 
 
-def assert_it_goes_on(connection, layered):
-    done = image.push(connection, layered)
-    assert done.sent + done.kept == 4
-    assert done.kept >= 1
-    assert done.image.digest.startswith("sha256:")
+def assert_it_goes_on(connection, client, layered, capsys):
+    sent, kept = count_layers(image.push(connection, client, layered), capsys)
+    assert sent + kept == 4
+    assert kept >= 1
+
+
+def count_layers(pushed, capsys):
+    """Return how many layers a push says that it sent, and that were there."""
+    assert pushed.digest.startswith("sha256:")
+    return map(int, re.search(r"(\d+) layers sent, (\d+) there already", capsys.readouterr().out).groups())
 
 
 def test_what_was_pushed_outlives_the_embedded_aws(connection, pushed):
@@ -194,6 +201,6 @@ def test_what_was_pushed_outlives_the_embedded_aws(connection, pushed):
 
     assert embedded.stop()
     again = aws.connect("embedded")
-    found = name.look_up(again, pushed.image)
-    assert (found.digest, found.size) == (pushed.image.digest, pushed.image.size)
-    assert name.registry_address(again) == pushed.image.registry
+    found = name.look_up(again, pushed)
+    assert (found.digest, found.size) == (pushed.digest, pushed.size)
+    assert name.registry_address(again) == pushed.registry

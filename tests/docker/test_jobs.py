@@ -21,7 +21,7 @@ def launch(make_trainer):
 
     def launch_job(connection, volume, pushed, **hyperparameters):
         given = {**SHORT, **hyperparameters}
-        made = make_trainer(connection, volume, given, image=pushed.image.uri, max_minutes=10)
+        made = make_trainer(connection, volume, given, image=pushed.uri, max_minutes=10)
         return training.launch(connection, *made, folder=None).name
 
     return launch_job
@@ -63,7 +63,7 @@ def completed(connection, sample, pushed, launch):
 def test_a_job_trains_in_its_image(connection, sample, pushed, completed):
     assert completed.failure == ""
     assert completed.status == "Completed"
-    assert completed.image == pushed.image.uri
+    assert completed.image == pushed.uri
     assert completed.metrics["step"] == 300.0
     digest = sample.rstrip("/").rpartition("/")[2]
     log = (folder_of(completed.name) / "log.txt").read_text()
@@ -71,7 +71,7 @@ def test_a_job_trains_in_its_image(connection, sample, pushed, completed):
     messages = [
         step.get("StatusMessage", "") for step in told_of(connection, completed.name)["SecondaryStatusTransitions"]
     ]
-    assert f"in a container of {pushed.image.uri} without a network" in " ".join(messages)
+    assert f"in a container of {pushed.uri} without a network" in " ".join(messages)
 
 
 def test_its_model_is_whole(connection, completed):
@@ -145,7 +145,7 @@ for address in [("192.0.2.1", 80), ("127.0.0.1", PORT)]:
 
 
 def test_a_job_reaches_no_network(connection, pushed, launch):
-    port = int(pushed.image.registry.rpartition(":")[2])  # listens on this machine's loopback, not on the container's
+    port = int(pushed.registry.rpartition(":")[2])  # listens on this machine's loopback, not on the container's
     s3 = connection.client("s3")
     s3.put_object(
         Bucket=connection.bucket, Key="network/3DBall.x86_64", Body=PLAYER.replace("PORT", str(port)).encode()

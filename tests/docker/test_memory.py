@@ -18,7 +18,7 @@ def test_a_player_that_takes_all_memory_is_told_as_that(client, pushed, tmp_path
     strings = {name: str(value) for name, value in asked.items()}
     (tmp_path / "input/config/hyperparameters.json").write_text(json.dumps(strings))
     container = client.containers.create(
-        pushed.image.local,
+        pushed.local,
         "train",
         network_mode="none",
         mem_limit=1_500_000_000,

@@ -58,10 +58,10 @@ def test_a_base_for_another_platform_only(connection, small):
 
 
 def test_an_image_for_another_platform_is_not_pushed(connection, client, pushed, small):
-    other = image.Image(pushed.image.registry, "arm64")
+    other = image.Image(pushed.registry, "arm64")
     small(other.local, "linux/arm64")
     with pytest.raises(image.ImageError, match="for linux/amd64 in the Docker engine, found none"):
-        image.push(connection, image.Build(other, "built", "", 0.0))
+        image.push(connection, client, other)
     assert name.look_up(connection, other).digest == ""
 
 
@@ -88,16 +88,16 @@ def test_an_index_under_the_tag(connection, client, small, another, manifests):
     small(f"{single}:single")
     _, _, digest = pushing.send(client, single, "single", pushing.log_in(connection))
     manifests(address, *index_of(digest, "amd64", "arm64"))
-    built = image.build(connection, folder)
-    assert built.done == "kept"
+    named = image.read(connection, folder)
+    assert image.build(client, named, path=folder) is None  # the registry holds it
     with pytest.raises(image.ImageError, match="one image for linux/amd64, found an index of linux/amd64, linux/arm64"):
-        image.push(connection, built)
-    with pytest.raises(image.ImageError, match="Run notebook 03"):
+        image.push(connection, client, named)
+    with pytest.raises(image.ImageError, match="Run notebook 3"):
         image.locate(connection, folder)
-    ids = [{"imageTag": built.image.tag}]
+    ids = [{"imageTag": named.tag}]
     connection.client("ecr").batch_delete_image(repositoryName=name.REPOSITORY, imageIds=ids)
     manifests(address, *index_of(digest, "amd64"))
-    assert image.push(connection, image.build(connection, folder)).image.digest == digest
+    assert image.push(connection, client, image.read(connection, folder)).digest == digest
     assert image.locate(connection, folder).digest == digest
 
 
@@ -117,22 +117,22 @@ def test_an_oci_image_under_the_tag(connection, client, small, another, manifest
         ],
         check=True,
     )
-    held = name.look_up(connection, image.build(connection, folder).image)
+    held = image.read(connection, folder)
     assert held.kind == "application/vnd.oci.image.manifest.v1+json"
-    with pytest.raises(image.ImageError, match="found application/vnd.oci.image.manifest.v1.json, .*Run notebook 03"):
+    with pytest.raises(image.ImageError, match="found application/vnd.oci.image.manifest.v1.json, .*Run notebook 3"):
         image.locate(connection, folder)
     if compression == "zstd":
         with pytest.raises(image.ImageError, match="packed with gzip, found the layer sha256:.*tar.zstd"):
-            image.push(connection, image.build(connection, folder))
+            image.push(connection, client, held)
         return
-    pushed = image.push(connection, image.build(connection, folder))
-    assert pushed.image == image.locate(connection, folder)
-    assert pushed.image.digest != held.digest and pushed.image.kind == name.MANIFEST
-    kind, body = manifests(pushed.image.uri)
-    assert (kind, "sha256:" + hashlib.sha256(body).hexdigest()) == (name.MANIFEST, pushed.image.digest)
-    refused = docker_runner.find(pushed.image.uri)
+    pushed = image.push(connection, client, held)
+    assert pushed == image.locate(connection, folder)
+    assert pushed.digest != held.digest and pushed.kind == name.MANIFEST
+    kind, body = manifests(pushed.uri)
+    assert (kind, "sha256:" + hashlib.sha256(body).hexdigest()) == (name.MANIFEST, pushed.digest)
+    refused = docker_runner.find(pushed.uri)
     assert refused.startswith("the engine could not get the image: ") and "no basic auth credentials" in refused
-    found = docker_runner.find(pushed.image.uri, connection.client)  # as a job is started
+    found = docker_runner.find(pushed.uri, connection.client)  # as a job is started
     assert found.image == json.loads(body)["config"]["digest"]
     pulled, made = (client.images.get(image).attrs for image in (found.image, "mlagents-oci:1"))
     assert (pulled["RootFS"], pulled["Config"]["Cmd"]) == (made["RootFS"], ["none"])

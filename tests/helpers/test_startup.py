@@ -26,7 +26,7 @@ SDK = {"boto3", "matplotlib", "pandas", "requests", "sagemaker", "scipy"}  # wha
 USED = {
     "01": set(),
     "02": {"boto3", "docker", "pandas", "requests"},  # preflight looks for a Docker engine
-    "03": {"boto3"},  # Docker's client is loaded by the cell that builds
+    "03": {"boto3", "docker", "pandas", "requests"},
     "04": SDK,
     "05": {"boto3", "matplotlib", "pandas"},
     "06": {"boto3", "matplotlib", "pandas"},

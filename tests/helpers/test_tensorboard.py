@@ -1,4 +1,4 @@
-"""The command that opens TensorBoard: on what was fetched, and on a job that runs."""
+"""The command that opens TensorBoard on a job that runs, and the curve of such a job."""
 
 import os
 import shlex
@@ -13,12 +13,6 @@ from common import ROOT
 from helpers import tensorboard
 
 PROGRAM = ".venv/bin/tensorboard"
-
-
-def test_fetched_jobs_are_runs_of_their_own(tmp_path):
-    (tmp_path / "a job").mkdir()
-    words = shlex.split(tensorboard.command(ROOT / "results" / "one", tmp_path / "a job"))
-    assert words == [PROGRAM, "--logdir_spec", f"one:results/one/summaries,a job:{tmp_path}/a job/summaries"]
 
 
 def test_on_aws_it_uses_the_readers_own_keys():

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -24,26 +23,25 @@ def cell():
 
 
 @pytest.mark.parametrize(
-    ("layers", "pushed", "end"),
+    ("built", "pushed", "end"),
     [
-        (["a layer"], PUSHED, f" mlagents-0.11.0:{TAG} train max_steps=50000"),
-        (["a layer"], NAMED, f" mlagents-0.11.0:{TAG} train max_steps=50000"),  # built, and no registry here
-        ([], PUSHED, f" registry.example/mlagents-0.11.0@{DIGEST} train max_steps=50000"),  # of another engine
+        ("an image", PUSHED, f" mlagents-0.11.0:{TAG} train max_steps=50000"),
+        ("an image", NAMED, f" mlagents-0.11.0:{TAG} train max_steps=50000"),  # built, and no registry here
+        (None, PUSHED, f" registry.example/mlagents-0.11.0@{DIGEST} train max_steps=50000"),  # of another engine
     ],
 )
-def test_the_line_names_an_image_that_can_be_had(cell, layers, pushed, end):
-    said = run(cell, layers, pushed)
+def test_the_line_names_an_image_that_can_be_had(cell, built, pushed, end):
+    said = run(cell, built, pushed)
     assert said.startswith("mkdir -p results/editor && docker run --rm --publish 127.0.0.1:5004:5004 ")
     assert said.endswith(f'"$(id -u):$(id -g)"{end}\n')
 
 
 def test_without_an_image_it_says_why(cell):
-    assert run(cell, [], NAMED) == "There is no image to run. The base image cannot be pulled.\n"
+    assert run(cell, None, NAMED) == "There is no image to run: none was built or pushed above.\n"
 
 
-def run(cell, layers, pushed):
-    build = SimpleNamespace(image=NAMED, reason="The base image cannot be pulled.")
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told):
-        exec(cell, {"build": build, "push": SimpleNamespace(image=pushed), "layers": layers})
-    return told.getvalue()
+def run(cell, built, pushed):
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        exec(cell, {"built": built, "named": NAMED, "pushed": pushed})
+    return shown.getvalue()

@@ -89,7 +89,6 @@ def test_5_shows_what_the_job_did(road, result, job, curve):
 
 def test_5_leaves_models_pictures_and_what_it_takes_to_train_again(result, project, road, curve):
     assert (result / "3DBall.nn").stat().st_size > 10_000
-    assert all(value in road[5] for _, value in model.read(result / "3DBall.nn").facts)
     assert struct.unpack(">II", (result / "rewards.png").read_bytes()[16:24]) == (960, 540)
     assert b"<svg" in (result / "rewards.svg").read_bytes()
     pd.testing.assert_frame_equal(pd.read_csv(result / "curve.csv"), curve)
@@ -97,6 +96,15 @@ def test_5_leaves_models_pictures_and_what_it_takes_to_train_again(result, proje
     assert "{'env-args': '--agents 48', 'max_steps': '500', 'no-graphics': 'true', 'seed': '1'}" in readme
     assert volume.read(project / "unity-volume").digest in readme
     assert "max_runtime_in_seconds=1800" in readme
+
+
+def test_5_lists_artifacts_and_metrics_as_aws_has_them(road, connection, job):
+    described = connection.client("sagemaker").describe_training_job(TrainingJobName=job.name)
+    assert {metric["MetricName"] for metric in described["FinalMetricDataList"]} >= {"mean_reward", "step"}
+    for metric in described["FinalMetricDataList"]:
+        assert f"<td>{metric['MetricName']}</td>" in road[5]
+    for archive in ("model.tar.gz", "output.tar.gz"):
+        assert f"/{job.name}/output/{archive}</td>" in road[5]
 
 
 def test_5_hides_no_value_of_its_table(road, curve):

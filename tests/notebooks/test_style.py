@@ -17,7 +17,10 @@ CARD_ROWS = ["**You will**", "**You will learn**", "**You need**", "**Time**", "
 TEACHES = {
     1: "",
     2: "boto3",
+    3: "docker",
     4: "sagemaker",
+    5: "pandas",
+    6: "pandas",
     7: "sagemaker",
     8: "sagemaker",
     9: "sagemaker",

@@ -6,7 +6,7 @@ import json
 import boto3
 import pytest
 from botocore.stub import ANY, Stubber
-from docker.errors import APIError, ImageNotFound
+from docker.errors import ImageNotFound
 
 from common import docker_engine as engine
 from common.aws_session import Connection
@@ -62,10 +62,6 @@ class Found:
         self.attrs = {"Os": "linux", "Architecture": architecture}
         self.tags = []
 
-    @classmethod
-    def of(cls, architecture):
-        return cls(architecture)
-
     def tag(self, name, tag):
         self.tags.append(f"{name}:{tag}")
 
@@ -79,6 +75,9 @@ class Engine:
         self.pull_events, self.build_events, self.push_events = [], [], [[]]
         self.pulled = self.built = Found()
         self.images, self.api = self, self
+
+    def version(self):
+        return {"Os": "linux"}
 
     def get(self, name):
         if name not in self.held:
@@ -138,8 +137,3 @@ def folder(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     return tmp_path / "container"
-
-
-@pytest.fixture
-def refusal():
-    return APIError

@@ -1,10 +1,8 @@
 """Building: what the engine is given, what is skipped, and each way it fails."""
 
-import io
-import json
 import os
+import re
 import tarfile
-from dataclasses import replace
 
 import pytest
 from docker.errors import APIError, DockerException
@@ -24,57 +22,73 @@ def plain_machine(monkeypatch):
         monkeypatch.delenv(variable.lower(), raising=False)
 
 
-def test_the_engine_gets_platform_base_and_files(connection, answers, docker, folder):
-    answers.absent()
-    built = image.build(connection, folder)
-    assert built.done == "built"
-    assert str(replace(built, seconds=4.06)) == f"mlagents-0.11.0:{built.image.tag}: built (4.1 s)"
+@pytest.fixture
+def named(folder):
+    """Give the folder's image, named as `image.read` does of one that the registry does not hold."""
+    return name.Image("registry", name.content_hash(name.read_files(folder)))
+
+
+@pytest.fixture
+def build(docker, named, folder):
+    return lambda **options: image.build(docker, named, path=folder, **options)
+
+
+def unpack(options):
+    with tarfile.open(fileobj=options["fileobj"]) as archive:
+        return {item.name: (item.mode, item.mtime, archive.extractfile(item).read()) for item in archive}
+
+
+def test_the_engine_gets_platform_base_and_files(docker, named, build, capsys):
+    assert build() is docker.built
     [options] = docker.builds
     assert options["platform"] == "linux/amd64"
     assert options["buildargs"] == {"BASE_IMAGE": BASE, "GRAPHICS": "0"}
-    assert options["tag"] == built.image.local == f"mlagents-0.11.0:{built.image.tag}"
-    with tarfile.open(fileobj=options["fileobj"]) as archive:
-        assert {item.name: (item.mode, item.mtime) for item in archive} == {
-            "Dockerfile": (0o644, 0),
-            "paths.py": (0o644, 0),
-            "train": (0o755, 0),
-        }
-
-
-def test_graphics_are_asked_for_by_a_build_argument(connection, answers, docker, folder):
-    answers.absent()
-    image.build(connection, folder, graphics=True)
-    assert docker.builds[0]["buildargs"]["GRAPHICS"] == "1"
-
-
-def test_what_the_registry_holds_is_not_built(connection, answers, docker, folder):
-    answers.present("sha256:" + "ab" * 32)
-    built = image.build(connection, folder)
-    assert (built.done, docker.builds) == ("kept", [])
-    assert str(replace(built, seconds=0.12)) == (
-        f"mlagents-0.11.0:{built.image.tag}: the registry holds it already, nothing to build (0.1 s)"
-    )
-
-
-def test_what_was_built_is_not_built_again(connection, answers, docker, folder):
-    answers.absent()
-    answers.absent()
-    image.build(connection, folder)
-    assert image.build(connection, folder).done == "kept"
+    assert options["tag"] == named.local == f"mlagents-0.11.0:{named.tag}"
+    sent = unpack(options)
+    assert {each: about[:2] for each, about in sent.items()} == {
+        "Dockerfile": (0o644, 0),
+        "paths.py": (0o644, 0),
+        "train": (0o755, 0),
+    }
+    assert name.content_hash({each: about[2] for each, about in sent.items()}) == named.tag
+    assert re.search(rf"^{named.local}: built in \d+\.\d s\.$", capsys.readouterr().out, re.MULTILINE)
+    assert build() is docker.built
+    assert capsys.readouterr().out == f"{named.local}: built before from the same files.\n"
     assert len(docker.builds) == 1
 
 
-def test_the_base_is_pulled_for_the_platform(connection, answers, docker, folder):
-    del docker.held[BASE]
-    answers.absent()
-    image.build(connection, folder)
-    assert docker.pulls == [(BASE, "linux/amd64")]
+def test_it_takes_the_arguments_of_the_sdk(docker, folder):
+    graphics = name.Image("registry", name.content_hash(name.read_files(folder), graphics=True))
+    docker.pulled = docker.built = docker.held[BASE]
+    docker.built.attrs["Architecture"] = "arm64"
+    arguments = {"path": folder, "tag": "mine:1", "platform": "linux/arm64", "buildargs": {"GRAPHICS": "1"}}
+    image.build(docker, graphics, **arguments)
+    [options] = docker.builds
+    assert (options["tag"], options["platform"]) == ("mine:1", "linux/arm64")
+    assert options["buildargs"] == {"BASE_IMAGE": BASE, "GRAPHICS": "1"}
 
 
-def test_what_is_built_is_what_the_tag_is_the_hash_of(connection, answers, docker, folder):
-    """Also where a file is edited while the base is pulled."""
+def test_what_the_registry_holds_or_nobody_can_build_is_not_built(docker, named, folder, capsys):
+    held = name.replace(named, digest="sha256:" + "ab" * 32)
+    assert image.build(docker, held, path=folder) is image.build(None, named, path=folder) is None
+    assert capsys.readouterr().out.splitlines() == [
+        f"{named.local}: the registry holds it already, nothing to build.",
+        f"{named.local}: not built, because there is no Docker engine.",
+    ]
+    assert docker.builds == []
+
+
+def test_a_folder_that_changed_since_it_was_named_is_refused(docker, folder, build):
+    (folder / "train").write_text("edited")
+    with pytest.raises(
+        image.ImageError, match=r"Expected .*container to be as it was when mlagents-0.11.0:\w+ was named"
+    ):
+        build()
+    assert docker.builds == []
+
+
+def test_a_file_that_is_edited_during_the_build_is_built_as_it_was(docker, folder, build):
     del docker.held[BASE]
-    tag = name.content_hash(name.read_files(folder))
     pull = docker.pull
 
     def edit_meanwhile(*asked, **options):
@@ -82,69 +96,64 @@ def test_what_is_built_is_what_the_tag_is_the_hash_of(connection, answers, docke
         return pull(*asked, **options)
 
     docker.pull = edit_meanwhile
-    answers.absent()
-    assert image.build(connection, folder).image.tag == tag
-    [options] = docker.builds
-    with tarfile.open(fileobj=options["fileobj"]) as archive:
-        sent = {item.name: archive.extractfile(item).read() for item in archive}
-    assert name.content_hash(sent) == tag
-    assert sent["train"] == b"print()\n"
+    build()
+    assert unpack(docker.builds[0])["train"][2] == b"print()\n"
 
 
-def test_a_base_of_another_platform_is_pulled_anew(connection, answers, docker, folder):
-    docker.held[BASE].attrs["Architecture"] = "arm64"
-    answers.absent()
-    assert image.build(connection, folder).done == "built"
+@pytest.mark.parametrize("there", ["nothing", "another platform"])
+def test_the_base_is_pulled_for_the_platform(docker, build, there):
+    if there == "nothing":
+        del docker.held[BASE]
+    else:
+        docker.held[BASE].attrs["Architecture"] = "arm64"
+    assert build() is docker.built
     assert docker.pulls == [(BASE, "linux/amd64")]
 
 
-def test_a_base_of_the_wrong_platform_only_is_refused(connection, answers, docker, folder):
+def test_a_base_of_the_wrong_platform_only_is_refused(docker, build):
     del docker.held[BASE]
     docker.pulled.attrs["Architecture"] = "arm64"
-    answers.absent()
     with pytest.raises(image.ImageError, match=r"python:3.7-test for linux/amd64, found one of another platform"):
-        image.build(connection, folder)
+        build()
     assert docker.builds == []
 
 
-def test_an_image_of_the_wrong_platform_is_refused(connection, answers, docker, folder):
-    docker.built = docker.held[BASE].of("arm64")
-    answers.absent()
+def test_an_image_of_the_wrong_platform_is_refused(docker, build):
+    docker.built = type(docker.built)("arm64")
     with pytest.raises(image.ImageError, match="found another platform or none"):
-        image.build(connection, folder)
+        build()
 
 
-def test_a_base_that_cannot_be_pulled(connection, answers, docker, folder):
+def test_a_base_that_cannot_be_pulled(docker, named, folder, build, capsys):
     del docker.held[BASE]
     docker.pull_events = [{"status": "Pulling"}, {"error": "dial tcp: lookup public.ecr.aws: no such host"}]
-    answers.absent()
     with pytest.raises(image.UnavailableError) as failed:
-        image.build(connection, folder)
-    assert "no such host" in str(failed.value)
-    assert f"docker pull {BASE}" in str(failed.value)
-    assert "TRAINING_BASE_IMAGE" in str(failed.value)
+        build()
+    for part in ("no such host", f"docker pull {BASE}", "TRAINING_BASE_IMAGE"):
+        assert part in str(failed.value)
+    capsys.readouterr()
+    assert image.build(docker, name.replace(named, optional=True), path=folder) is None
+    assert f"{named.local}: not built. {failed.value}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("when", ["pull_events", "build_events"])
-def test_a_full_disk(connection, answers, docker, folder, when):
+def test_a_full_disk(docker, build, when):
     del docker.held[BASE]
     setattr(docker, when, [{"error": "write /var/lib/docker/tmp/x: no space left on device"}])
-    answers.absent()
-    with pytest.raises(image.ImageError) as failed:
-        image.build(connection, folder)
+    with pytest.raises(image.ImageError, match="docker system prune") as failed:
+        build()
     assert not isinstance(failed.value, image.UnavailableError)
-    assert "docker system prune" in str(failed.value)
 
 
-def test_a_failed_build_shows_its_last_lines(connection, answers, docker, folder):
+def test_a_failed_build_shows_its_steps_and_last_lines(docker, build, capsys):
     lines = ["Step 1/2 : FROM x\n", *(f"\x1b[91mline {number}\n\x1b[0m" for number in range(30))]
     docker.build_events = [*({"stream": line} for line in lines), {"error": "returned a non-zero code: 1"}]
-    answers.absent()
     with pytest.raises(image.ImageError) as failed:
-        image.build(connection, folder)
-    said = str(failed.value).splitlines()
-    assert said[0] == "The build failed: returned a non-zero code: 1"
-    assert said[1:] == [f"line {number}" for number in range(15, 30)]
+        build()
+    first, *last = str(failed.value).splitlines()
+    assert first == "The build failed: returned a non-zero code: 1"
+    assert last == [f"line {number}" for number in range(15, 30)]
+    assert "1/2 FROM x" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -160,30 +169,51 @@ def test_a_failed_build_shows_its_last_lines(connection, answers, docker, folder
         ),
     ],
 )
-def test_known_failures_of_pip_come_with_advice(connection, answers, docker, folder, line, advice):
+def test_known_failures_come_with_advice(docker, build, line, advice):
     docker.build_events = [{"stream": f"{line}\n"}, {"error": "returned a non-zero code: 1"}]
-    answers.absent()
     with pytest.raises(image.ImageError, match=advice):
-        image.build(connection, folder)
-
-
-def unreachable(*_, **__):
-    raise DockerException("Error while fetching server API version: ('Connection aborted.', FileNotFoundError(2))")
-
-
-def forbidden(*_, **__):
-    raise DockerException("Error while fetching server API version: PermissionError(13, 'Permission denied')")
+        build()
 
 
 @pytest.mark.parametrize(
-    ("failure", "advice"), [(unreachable, "docs.docker.com/get-docker"), (forbidden, "usermod -aG docker")]
+    ("said", "advice"),
+    [("FileNotFoundError(2)", "docs.docker.com/get-docker"), ("PermissionError(13, 'x')", "usermod -aG docker")],
 )
-def test_no_engine_or_no_right_to_use_it(connection, answers, folder, monkeypatch, failure, advice):
-    monkeypatch.setattr("docker.from_env", failure)
-    monkeypatch.setattr(engine, "addresses", lambda: [""])
-    answers.absent()
+@pytest.mark.parametrize("target", ["embedded", "aws"])
+def test_no_engine_or_no_right_to_use_it(connection, monkeypatch, capsys, said, advice, target):
+    def fail(**_):
+        raise DockerException(f"Error while fetching server API version: ('Connection aborted.', {said})")
+
+    monkeypatch.setattr("docker.from_env", fail)
+
+    def find():
+        with image.find_engine(name.replace(connection, target=target)) as environment:
+            engine.docker.from_env(environment=environment)
+
+    if target == "aws":
+        with pytest.raises(image.UnavailableError, match=advice):
+            find()
+    else:
+        find()
+        assert re.search(rf"{advice}.*\nThe embedded AWS trains without an image", capsys.readouterr().out)
     with pytest.raises(image.UnavailableError, match=advice):
-        image.build(connection, folder)
+        engine.connect()
+
+
+def test_an_engine_at_a_place_of_its_own_is_found(tmp_path, monkeypatch):
+    socket = tmp_path / ".docker/run/docker.sock"
+    socket.parent.mkdir(parents=True)
+    socket.touch()
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(engine.Path, "home", lambda: tmp_path)
+
+    def from_env(environment):
+        if "DOCKER_HOST" not in environment:
+            raise DockerException("FileNotFoundError")
+        return type("Client", (), {"close": lambda self: None})()
+
+    monkeypatch.setattr("docker.from_env", from_env)
+    assert engine.environment()["DOCKER_HOST"] == f"unix://{socket}"
 
 
 def test_a_home_that_may_not_be_seen_holds_no_engine(monkeypatch):
@@ -199,39 +229,17 @@ def test_a_home_that_may_not_be_seen_holds_no_engine(monkeypatch):
     assert list(engine.addresses()) == [""]
 
 
-def test_an_engine_that_runs_windows(monkeypatch):
-    windows = type("Windows", (), {"version": lambda self: {"Os": "windows"}})
-    monkeypatch.setattr("docker.from_env", lambda **_: windows())
+def test_an_engine_that_runs_windows(docker, build):
+    docker.version = lambda: {"Os": "windows"}
     with pytest.raises(image.UnavailableError, match="found windows"):
-        engine.connect()
-
-
-def test_the_embedded_target_says_what_is_missing_and_goes_on(connection, answers, folder, monkeypatch):
-    monkeypatch.setattr("docker.from_env", unreachable)
-    monkeypatch.setattr(engine, "addresses", lambda: [""])
-    answers.refuse("describe_repositories", "RepositoryNotFoundException")
-    answers.absent()
-    answers.absent()
-    embedded = replace(connection, target="embedded")
-    built = image.build(embedded, folder)
-    assert built.done == "nothing"
-    assert "none answers" in built.reason
-    pushed = image.push(embedded, built)
-    assert (pushed.image.digest, pushed.reason) == ("", built.reason)
+        build()
 
 
 def test_events_stop_at_an_error():
     seen = []
     with pytest.raises(APIError, match="broken"):
         seen.extend(engine.events(iter([{"stream": "a"}, {"error": "broken"}, {"stream": "b"}])))
-
-
-def read_conf(files):
-    return files["pip.conf"].decode().splitlines()
-
-
-def test_a_plain_machine_gives_pip_no_settings():
-    assert building.pip_files({}, {}) == {}
+    assert seen == [{"stream": "a"}]
 
 
 def test_pip_settings_go_along_and_folders_of_this_machine_do_not(tmp_path):
@@ -245,7 +253,7 @@ def test_pip_settings_go_along_and_folders_of_this_machine_do_not(tmp_path):
         "cert": str(bundle),
     }
     files = building.pip_files(settings, {})
-    assert read_conf(files) == [
+    assert files["pip.conf"].decode().splitlines() == [
         "[global]",
         "index-url = https://user:secret@example.org/simple",
         "extra-index-url = https://other.example/simple",
@@ -253,13 +261,9 @@ def test_pip_settings_go_along_and_folders_of_this_machine_do_not(tmp_path):
         "cert = /packages/ca.pem",
     ]
     assert files["ca.pem"] == b"certificate"
-
-
-def test_a_ca_bundle_in_the_environment_goes_along(tmp_path):
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_text("certificate")
     files = building.pip_files({}, {"SSL_CERT_FILE": str(bundle), "REQUESTS_CA_BUNDLE": "/nowhere"})
-    assert read_conf(files) == ["[global]", "cert = /packages/ca.pem"]
+    assert files == {"pip.conf": b"[global]\ncert = /packages/ca.pem\n", "ca.pem": b"certificate"}
+    assert building.pip_files({}, {}) == {}
 
 
 def test_proxies_go_along_unless_they_are_on_loopback(monkeypatch):
@@ -275,13 +279,6 @@ def test_pip_is_asked_for_its_settings(monkeypatch):
     assert building.pip_settings()["index-url"] == "https://index.example/simple"
 
 
-def test_steps_and_lines_are_shown(connection, answers, docker, folder, capsys):
-    docker.build_events = [{"stream": "Step 1/2 : FROM x\n"}, {"stream": " ---> abc\n"}, {"aux": {"ID": "sha256:1"}}]
-    answers.absent()
-    image.build(connection, folder)
-    assert "1/2 FROM x" in capsys.readouterr().out
-
-
 def test_settings_reach_the_packages_stage_alone():
     """The last stage copies nothing that could bring them along."""
     dockerfile = (building.CONTAINER / "Dockerfile").read_text()
@@ -292,6 +289,6 @@ def test_settings_reach_the_packages_stage_alone():
         "COPY speedups/*.py /opt/mlagents/speedups/",
         "COPY train *.py *.json trainer_config.yaml /opt/mlagents/",
     ]
-    assert json.loads(last[last.index("\nCMD ") + 5 :]) == ["python", "/opt/mlagents/usage.py"]
+    assert last.endswith('\nCMD ["python", "/opt/mlagents/usage.py"]\n')
     assert "--require-hashes --no-deps" in dockerfile
-    assert io.StringIO(dockerfile).read().count("ARG BASE_IMAGE=") == 1
+    assert dockerfile.count("ARG BASE_IMAGE=") == 1

@@ -108,7 +108,7 @@ def test_a_job_on_aws_needs_the_image_there(connection, answers, folder):
     with pytest.raises(image.ImageError) as failed:
         image.locate(connection, folder)
     assert str(failed.value) == (
-        f"Expected the image {REGISTRY}/mlagents-0.11.0:{hash_folder(folder)} in ECR, found none. Run notebook 03, which "
+        f"Expected the image {REGISTRY}/mlagents-0.11.0:{hash_folder(folder)} in ECR, found none. Run notebook 3, which "
         f"builds and pushes it. If you did, one of what the tag is the hash of has changed since: {folder}, the choice of "
         "graphics, TRAINING_BASE_IMAGE."
     )

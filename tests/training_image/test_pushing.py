@@ -19,7 +19,6 @@ DIGEST = "sha256:" + "ab" * 32
 TOKEN = base64.b64encode(b"AWS:first-secret").decode()
 NEW_TOKEN = base64.b64encode(b"AWS:second-secret").decode()
 MADE = Image(REGISTRY, "0123456789abcdef")
-BUILT = image.Build(MADE, "built", "", 1.0)
 LAYERS = [
     {"status": "The push refers to repository"},
     {"id": "a", "status": "Preparing", "progressDetail": {}},
@@ -40,32 +39,41 @@ def built(docker):
     return docker
 
 
-def test_a_push_says_what_was_sent_and_by_which_digest(connection, answers, built, capsys):
+@pytest.fixture
+def push(connection, built):
+    return lambda: image.push(connection, built, MADE)
+
+
+def test_a_push_says_what_was_sent_and_by_which_digest(answers, built, push, capsys):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
     answers.present(DIGEST)
     built.push_events = [LAYERS]
-    pushed = image.push(connection, BUILT)
-    assert (pushed.sent, pushed.kept, pushed.reason) == (1, 2, "")
-    assert pushed.image.uri == f"{REGISTRY}/mlagents-0.11.0@{DIGEST}"
-    assert pushed.image.size == 200_000_000
+    pushed = push()
+    assert pushed.uri == f"{REGISTRY}/mlagents-0.11.0@{DIGEST}"
+    assert pushed.size == 200_000_000
     assert built.held[MADE.local].tags == [f"{REGISTRY}/mlagents-0.11.0:{MADE.tag}"]
     assert built.pushes == [(f"{REGISTRY}/mlagents-0.11.0", MADE.tag, {"username": "AWS", "password": "first-secret"})]
-    assert "layer b: 100%" in capsys.readouterr().out
-    assert str(replace(pushed, seconds=0.26)) == (
-        f"{pushed.image.uri}\n1 layers sent, 2 there already, in 0.3 s; the registry keeps 200 MB"
-    )
+    shown = capsys.readouterr().out
+    assert "layer b: 100%" in shown
+    wanted = rf"^{MADE.local}: 1 layers sent, 2 there already, in \d+\.\d s; the registry keeps 200 MB\.$"
+    assert re.search(wanted, shown, re.MULTILINE)
 
 
-def test_what_the_registry_holds_is_not_pushed(connection, answers, docker):
+def test_what_the_registry_holds_is_not_pushed(answers, docker, push, capsys):
     answers.present(DIGEST)
-    pushed = image.push(connection, BUILT)
-    assert (pushed.sent, pushed.kept, docker.pushes) == (0, 0, [])
-    assert pushed.image.digest == DIGEST
-    assert str(replace(pushed, seconds=0.12)) == (
-        f"{pushed.image.uri}\nnothing pushed: the registry holds this very content already (0.1 s)"
-    )
+    assert (push().digest, docker.pushes) == (DIGEST, [])
+    told = f"{MADE.local}: the registry holds this very content already, nothing pushed.\n"
+    assert capsys.readouterr().out == told
+
+
+@pytest.mark.parametrize(("engine", "lacks"), [(False, "Docker engine"), (True, "image")])
+def test_where_nothing_could_be_built_nothing_is_pushed(connection, answers, docker, capsys, engine, lacks):
+    answers.absent()
+    optional = replace(MADE, optional=True)
+    assert image.push(connection, docker if engine else None, optional) == optional
+    assert capsys.readouterr().out == f"{MADE.local}: nothing pushed, because there is no {lacks}.\n"
 
 
 def test_the_repository_is_made_with_its_rules(answers, connection):
@@ -91,14 +99,14 @@ def test_a_repository_that_is_there_keeps_the_readers_own_rules(answers, connect
 
 
 @pytest.mark.parametrize("before", [[], ["absent"], ["absent", "repository"]])
-def test_credentials_that_expire_while_it_is_pushed(connection, answers, built, before):
+def test_credentials_that_expire_while_it_is_pushed(answers, built, before, push):
     for each in before:
         getattr(answers, each)()
     answers.refuse(("describe_images", "create_repository", "get_authorization_token")[len(before)], "ExpiredToken")
     with pytest.raises(
         image.ImageError, match=r"credentials have expired.*aws sso login.*Layers that were pushed stay"
     ):
-        image.push(connection, BUILT)
+        push()
 
 
 @pytest.mark.parametrize(
@@ -109,25 +117,25 @@ def test_credentials_that_expire_while_it_is_pushed(connection, answers, built, 
         "unauthorized: authentication required",
     ],
 )
-def test_an_expired_token_is_renewed(connection, answers, built, said):
+def test_an_expired_token_is_renewed(answers, built, said, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
     answers.token(NEW_TOKEN)
     answers.present(DIGEST)
     built.push_events = [[{"error": said}], LAYERS]
-    assert image.push(connection, BUILT).image.digest == DIGEST
+    assert push().digest == DIGEST
     assert [login["password"] for *_, login in built.pushes] == ["first-secret", "second-secret"]
 
 
-def test_a_token_is_renewed_once_only(connection, answers, built):
+def test_a_token_is_renewed_once_only(answers, built, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
     answers.token(NEW_TOKEN)
     built.push_events = [[{"error": "no basic auth credentials"}], [{"error": "no basic auth credentials"}]]
     with pytest.raises(image.ImageError, match="Nothing counts as pushed"):
-        image.push(connection, BUILT)
+        push()
 
 
 @pytest.mark.parametrize(
@@ -138,13 +146,13 @@ def test_a_token_is_renewed_once_only(connection, answers, built):
         APIError("500 Server Error: dial tcp 127.0.0.1:1: connection refused"),
     ],
 )
-def test_a_registry_that_refuses_or_breaks_off(connection, answers, built, events):
+def test_a_registry_that_refuses_or_breaks_off(answers, built, events, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
     built.push_events = [events]
     with pytest.raises(image.ImageError) as failed:
-        image.push(connection, BUILT)
+        push()
     assert f"Pushing to {REGISTRY} failed" in str(failed.value)
     assert "running this again goes on" in str(failed.value)
     assert "secret" not in str(failed.value)
@@ -158,30 +166,30 @@ def test_an_embedded_registry_that_fails_says_where_to_look(connection, answers,
     with pytest.raises(image.ImageError) as failed:
         pushing.push_once_more(replace(connection, target="embedded"), built, MADE)
     assert str(failed.value) == (
-        f"Pushing to {REGISTRY} failed: received unexpected HTTP status: 500 Internal Server Error. What failed there "
-        f"is in {tmp_path}/server.log; most often its disk is full (`df {tmp_path}`). Nothing counts as pushed. Layers "
+        f"Pushing to {REGISTRY} failed: received unexpected HTTP status: 500 Internal Server Error. The cause is "
+        f"in {tmp_path}/server.log; most often its disk is full (`df {tmp_path}`). Nothing counts as pushed. Layers "
         "that arrived stay there, so running this again goes on."
     )
 
 
-def test_a_tag_that_somebody_else_was_quicker_to_push(connection, answers, built):
+def test_a_tag_that_somebody_else_was_quicker_to_push(answers, built, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
     answers.present(DIGEST)
     built.push_events = [[{"error": "tag invalid: The image tag 't' cannot be overwritten because it is immutable."}]]
-    assert image.push(connection, BUILT).image.digest == DIGEST
+    assert push().digest == DIGEST
 
 
 @pytest.mark.parametrize("held", [None, "sha256:" + "cd" * 32])
-def test_a_push_is_done_only_if_the_registry_says_so(connection, answers, built, held):
+def test_a_push_is_done_only_if_the_registry_says_so(answers, built, held, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
     answers.present(held) if held else answers.absent()
     built.push_events = [LAYERS]
     with pytest.raises(image.ImageError) as failed:
-        image.push(connection, BUILT)
+        push()
     assert f"to be {DIGEST} in the registry after the push, found {held or 'nothing'}" in str(failed.value)
 
 
@@ -192,14 +200,14 @@ def test_a_push_is_done_only_if_the_registry_says_so(connection, answers, built,
         [{"error": "tag invalid: The image tag 't' cannot be overwritten because it is immutable."}],
     ],
 )
-def test_a_push_that_tells_no_digest_is_done_only_if_the_registry_holds_it(connection, answers, built, events):
+def test_a_push_that_tells_no_digest_is_done_only_if_the_registry_holds_it(answers, built, events, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
     answers.absent()
     built.push_events = [events]
     with pytest.raises(image.ImageError) as failed:
-        image.push(connection, BUILT)
+        push()
     assert str(failed.value) == (
         f"Expected {REGISTRY}/mlagents-0.11.0:{MADE.tag} in the registry after the push, found nothing. Run this "
         "again; somebody else may have pushed at the same time."
@@ -254,7 +262,7 @@ def index(*platforms):
 
 @pytest.mark.parametrize("kind", [OCI, INDEX])
 @pytest.mark.parametrize("when", ["pushed now", "held from before"])
-def test_an_oci_image_is_given_the_manifest_that_sagemaker_takes(connection, answers, built, kind, when):
+def test_an_oci_image_is_given_the_manifest_that_sagemaker_takes(answers, built, kind, when, push):
     image_digest = digest_of(oci())
     text = oci() if kind == OCI else index((image_digest, "linux/amd64"))
     digest = digest_of(text)
@@ -275,13 +283,13 @@ def test_an_oci_image_is_given_the_manifest_that_sagemaker_takes(connection, ans
     answers.stubber.add_response("batch_delete_image", {}, {**name, "imageIds": [{"imageTag": MADE.tag}]})
     answers.stubber.add_response("put_image", {}, {**put, "imageTag": MADE.tag})
     answers.present(converted)
-    pushed = image.push(connection, BUILT)
-    assert pushed.image.uri == f"{REGISTRY}/mlagents-0.11.0@{converted}"
-    assert pushed.image.kind == DOCKER
+    pushed = push()
+    assert pushed.uri == f"{REGISTRY}/mlagents-0.11.0@{converted}"
+    assert pushed.kind == DOCKER
     answers.stubber.assert_no_pending_responses()
 
 
-def test_a_conversion_that_was_cut_off_goes_on(connection, answers):
+def test_a_conversion_that_was_cut_off_goes_on(answers, push):
     digest = digest_of(oci())
     answers.present(digest, OCI)
     answers.manifest(oci())
@@ -290,7 +298,7 @@ def test_a_conversion_that_was_cut_off_goes_on(connection, answers):
     answers.stubber.add_response("put_image", {})
     converted = digest_of(json.dumps(CONVERTED, indent=3))
     answers.present(converted)
-    assert image.push(connection, BUILT).image.digest == converted
+    assert push().digest == converted
 
 
 @pytest.mark.parametrize(
@@ -306,73 +314,73 @@ def test_a_conversion_that_was_cut_off_goes_on(connection, answers):
         (json.dumps({"mediaType": INDEX, "manifests": [3]}), "Expected an index of images, found one without"),
     ],
 )
-def test_what_cannot_be_written_so_is_refused(connection, answers, text, told):
+def test_what_cannot_be_written_so_is_refused(answers, text, told, push):
     answers.present(digest_of(text), json.loads(text)["mediaType"])
     answers.manifest(text)
     with pytest.raises(image.ImageError, match=f"{told}.*aws ecr batch-delete-image --repository-name mlagents-0.11.0"):
-        image.push(connection, BUILT)
+        push()
 
 
-def test_another_manifest_than_the_digests_is_refused(connection, answers):
+def test_another_manifest_than_the_digests_is_refused(answers, push):
     answers.present(DIGEST, OCI)
     answers.manifest(oci(), DIGEST)
     with pytest.raises(image.ImageError, match=f"Expected the manifest {DIGEST} of .* in ECR, found another one"):
-        image.push(connection, BUILT)
+        push()
 
 
 @pytest.mark.parametrize("kind", [OCI, INDEX])
 def test_no_job_is_given_another_manifest(connection, answers, folder, kind):
     answers.present(DIGEST, kind)
-    with pytest.raises(image.ImageError, match=f"single Docker image, found {re.escape(kind)}, which.*Run notebook 03"):
+    with pytest.raises(image.ImageError, match=f"single Docker image, found {re.escape(kind)}, which.*Run notebook 3"):
         image.locate(connection, folder)
 
 
-def test_an_image_of_the_wrong_platform_is_not_pushed(connection, answers, built):
-    built.held[MADE.local] = built.built.of("arm64")
+def test_an_image_of_the_wrong_platform_is_not_pushed(answers, built, push):
+    built.held[MADE.local] = type(built.built)("arm64")
     answers.absent()
     answers.repository()
     with pytest.raises(image.ImageError, match="for linux/amd64 in the Docker engine, found none"):
-        image.push(connection, BUILT)
+        push()
     assert built.pushes == []
 
 
-def test_ecr_that_refuses_to_make_the_repository(connection, answers, docker):
+def test_ecr_that_refuses_to_make_the_repository(answers, docker, push):
     answers.absent()
     answers.refuse("create_repository", "AccessDeniedException", "not authorized to perform: ecr:CreateRepository")
     with pytest.raises(image.ImageError) as failed:
-        image.push(connection, BUILT)
+        push()
     assert str(failed.value).endswith(
         "Ask for the policy AmazonEC2ContainerRegistryPowerUser with ecr:BatchDeleteImage, ecr:CreateRepository, "
         "ecr:TagResource and ecr:PutLifecyclePolicy."
     )
 
 
-def test_a_login_that_fails_leaves_no_tag_in_the_engine(connection, answers, built):
+def test_a_login_that_fails_leaves_no_tag_in_the_engine(answers, built, push):
     answers.absent()
     answers.repository()
     answers.refuse("get_authorization_token", "AccessDeniedException", "not authorized")
-    with pytest.raises(image.ImageError, match="Expected to log in, ECR refuses"):
-        image.push(connection, BUILT)
+    with pytest.raises(image.ImageError, match="Expected to log in, found that ECR refuses"):
+        push()
     assert (built.held[MADE.local].tags, built.pushes) == ([], [])
 
 
-def test_an_embedded_aws_without_a_registry_says_how_to_get_one(connection, answers, built):
+def test_an_embedded_aws_without_a_registry_says_how_to_get_one(connection, answers, built, capsys):
     answers.absent()
     answers.repository()
     answers.refuse("get_authorization_token", "RegistryUnavailableException", "install docker-registry")
-    embedded = type(connection)("embedded", answers, "123456789012", "us-east-1", "bucket", "role")
-    pushed = image.push(embedded, BUILT)
-    assert (pushed.image.digest, pushed.reason) == ("", "install docker-registry")
+    embedded = replace(connection, target="embedded")
+    assert image.push(embedded, built, replace(MADE, optional=True)).digest == ""
+    assert capsys.readouterr().out == f"{MADE.local}: nothing pushed. install docker-registry\n"
 
 
-def test_credentials_reach_no_log(connection, answers, built, caplog, capsys):
+def test_credentials_reach_no_log(answers, built, caplog, capsys, push):
     caplog.set_level(logging.DEBUG)
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
     answers.present(DIGEST)
     built.push_events = [LAYERS]
-    print(image.push(connection, BUILT))
+    print(push())
     shown = capsys.readouterr()
     # botocore's own debug log holds answers whole; nobody but who asks for it sees it.
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith(("botocore", "boto3"))]

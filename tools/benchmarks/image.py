@@ -172,10 +172,11 @@ def write_plain(folder: Path) -> str:
 
 def push_ours(connection: aws_session.Connection, tag: str) -> None:
     """Push as notebook 3 does."""
-    built = building.Build(Image(registry_address(connection), tag), "built", "", 0.0)
-    told = images.push(connection, built)
-    if not told.image.digest:
-        raise AbsentError(told.reason)
+    image = Image(registry_address(connection), tag)
+    try:
+        images.push(connection, engine.connect(), image)
+    except images.UnavailableError as error:
+        raise AbsentError(str(error)) from error
 
 
 def push_plain(connection: aws_session.Connection, tag: str) -> None:

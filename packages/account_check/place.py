@@ -15,7 +15,7 @@ from common.findings import Finding
 QUICK = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
-POLICY = "packages/account_check/policies/user.json"
+POLICY = "packages/account_check/user.json"
 
 
 @dataclass(frozen=True)

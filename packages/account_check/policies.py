@@ -1,14 +1,14 @@
-"""The rights that the road needs, and no more: for the reader, for the role that a job runs as, and for the set-up.
+"""The permissions that the notebooks need, and no more: for the reader, the role that a job runs as, and the set-up.
 
 `user.json`, `execution-role.json` and `setup.json` hold placeholders. `setup` is for whoever makes and deletes the
-stack of `account_setup`: who may make roles and policies may in the end do everything, so the reader's policy has none
-of it. `fill` puts names in their place, and so does the command::
+stack of `account_setup`: a right to make roles and policies can in the end be used for anything, so the reader's policy
+has none of it. `fill` replaces the placeholders by names, and so does the command::
 
     python -m account_check.policies user --account 123456789012 --region us-east-1 --role mlagents-training
 
-What it prints can be pasted into the IAM console, or made a policy with ``aws iam create-policy`` and attached (the
-user's is too long for an inline policy of a user, which may have 2,048 characters). A test holds the user's policy to
-the calls that the helpers really make. The role's follows AWS's list of what CreateTrainingJob takes; its parts for
+Its output can be pasted into the IAM console, or made a policy with ``aws iam create-policy`` and attached (the user's
+is too long for an inline policy of a user, which may have 2,048 characters). A test compares the user's policy with
+the calls that the helpers really make. The role's follows AWS's list of what CreateTrainingJob needs; its parts for
 VPCs and KMS keys are printed with ``--vpc`` and ``--kms-key``
 (https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html#sagemaker-roles-createtrainingjob-perms).
 
@@ -16,6 +16,7 @@ ARNs of buckets name no account, so what is allowed there is bound to the accoun
 ARNs name it.
 """
 
+import argparse
 import json
 import re
 from dataclasses import dataclass
@@ -41,12 +42,12 @@ SSO = "AWSReservedSSO_"  # how the names of roles of IAM Identity Center begin
 
 
 class PolicyError(ValueError):
-    """A name that no policy can be made for."""
+    """A name that cannot stand in a policy."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What is put in the placeholders' place.
+    """What replaces the placeholders.
 
     Attributes
     ----------
@@ -57,17 +58,17 @@ class Names:
     role : str
         Name of the execution role, with its path if it has one.
     user : str
-        ARN of who uses the notebooks, who may then have their own rights looked at: a user, a role, or a role's
-        session. Not needed for the execution role's policy.
+        ARN of who uses the notebooks, and may then look at their own permissions: a user, a role, or a role's session.
+        Not needed for the execution role's policy.
     key : str
-        ARN of the KMS key that is encrypted with; empty for none.
+        ARN of the KMS key to encrypt with; empty for none.
     vpc : bool
         Whether jobs run in a VPC.
 
     Raises
     ------
     PolicyError
-        If one of them is none, with all that is wrong.
+        If a name is invalid, with all that is wrong.
     """
 
     account: str
@@ -101,7 +102,7 @@ class Names:
 
     @property
     def principal(self) -> str:
-        """The ARN that IAM has for the user: of a session, its role's."""
+        """The user's ARN in IAM: of a session, its role's."""
         if not (session := SESSION.fullmatch(self.user)):
             return self.user
         # A session's ARN does not say its role's path. That of IAM Identity Center's roles differs by region alone.
@@ -110,7 +111,7 @@ class Names:
 
 
 def partition(region: str) -> str:
-    """Return what a region's ARNs begin with, such as ``"aws-cn"``; empty if there can be no such region."""
+    """Return the partition of a region, such as ``"aws-cn"``; empty if the region is invalid."""
     try:
         return botocore.session.get_session().get_partition_for_region(region)
     except BotoCoreError:
@@ -118,12 +119,12 @@ def partition(region: str) -> str:
 
 
 def fill(name: Literal["user", "execution-role", "setup"], names: Names) -> dict[str, Any]:
-    """Return a policy with its placeholders filled, without what the names have no need of.
+    """Return a policy with its placeholders replaced, without the statements that these names do not need.
 
     Raises
     ------
     KeyError
-        If the file holds a placeholder that has no name.
+        If the file holds an unknown placeholder.
     """
     values = {
         "PARTITION": partition(names.region),
@@ -146,7 +147,7 @@ def fill(name: Literal["user", "execution-role", "setup"], names: Names) -> dict
 
 
 def listed(value: str | list[str]) -> list[str]:
-    """Return what a policy writes as one string or as a list as a list."""
+    """Return as a list what a policy has as one string or as a list."""
     return [value] if isinstance(value, str) else value
 
 
@@ -154,3 +155,34 @@ def listed_statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a policy's statements as a list; IAM also takes a single one without one."""
     statements = policy.get("Statement", [])
     return [statements] if isinstance(statements, dict) else statements
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print one of the policies for an account."""
+    parser = argparse.ArgumentParser(prog="python -m account_check.policies", description=main.__doc__)
+    parser.add_argument("policy", choices=NAMES)
+    parser.add_argument("--account", required=True, help="the account's 12 digits")
+    parser.add_argument("--region", required=True, help="such as us-east-1")
+    parser.add_argument("--role", required=True, help="name of the execution role")
+    parser.add_argument("--bucket", default="", help="default: mlagents-<region>-<account>")
+    parser.add_argument("--user", default="", help="ARN of who uses the notebooks; default: user/mlagents")
+    parser.add_argument("--kms-key", default="", help="ARN of the KMS key that is encrypted with")
+    parser.add_argument("--vpc", action="store_true", help="jobs run in a VPC")
+    given = parser.parse_args(argv)
+    try:
+        names = Names(
+            account=given.account,
+            region=given.region,
+            bucket=given.bucket or f"mlagents-{given.region}-{given.account}",
+            role=given.role,
+            user=given.user or f"arn:{partition(given.region) or 'aws'}:iam::{given.account}:user/mlagents",
+            key=given.kms_key,
+            vpc=given.vpc,
+        )
+    except PolicyError as error:
+        parser.error(str(error))
+    print(json.dumps(fill(given.policy, names), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,8 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from account_check.place import Place, code
 from account_check.policies import partition
-from account_check.preflight.place import Place, code
 from common.findings import Finding
 
 # In the partition "aws"; the others have consoles elsewhere.

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from account_check.preflight.place import QUICK, code, header
+from account_check.place import QUICK, code, header
 from common.findings import Finding
 
 # Signatures are refused when the request is older than this
@@ -50,7 +50,7 @@ def find_identity(session: Any, region: str) -> tuple[dict[str, str], list[Findi
         return {}, [Finding("error", f"AWS could not be asked who they are: {error}.", todo, name)]
     arn = answer["Arn"]
     if arn.endswith(":root"):
-        todo = "Make a user or role of your own with packages/account_check/policies/user.json; never work as root."
+        todo = "Make a user or role of your own with packages/account_check/user.json; never work as root."
         finding = Finding("warning", f"They are the root user's of account {answer['Account']}.", todo, name)
     else:
         finding = Finding("ok", arn, "", name)

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from account_check import policies
-from account_check.preflight.place import POLICY, Place, code, unanswered
+from account_check.place import POLICY, Place, code, unanswered
 from common.findings import Finding
 
 SAGEMAKER = "sagemaker.amazonaws.com"
@@ -75,7 +75,7 @@ def find_role(place: Place) -> tuple[str, list[Finding]]:
         statements = policies.fill("execution-role", _names(place, role["Arn"]))["Statement"]
     except policies.PolicyError as error:
         return role["Arn"], [_trust(role), Finding("error", str(error), "Correct the name.", "role's rights")]
-    file = "packages/account_check/policies/execution-role.json"
+    file = "packages/account_check/execution-role.json"
     return role["Arn"], [_trust(role), _rights(place, iam, role["Arn"], statements, "role's rights", file)]
 
 

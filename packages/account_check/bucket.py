@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from account_check.preflight.place import Place, code, header, unanswered
+from account_check.place import Place, code, header, unanswered
 from common.aws_session import NOT_PUBLIC
 from common.findings import Finding
 

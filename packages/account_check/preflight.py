@@ -1,4 +1,8 @@
-"""The whole preflight: every look taken, whatever the others found."""
+"""Check an AWS account before anything is sent there: what a training job needs, what is missing, how to get it.
+
+One table covers credentials, region, clock, bucket, role, permissions, registry, quotas, Docker and disk. Every check
+is made, whatever the others found. It changes nothing, and needs no permission that `user.json` does not hold.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,13 @@ from typing import ClassVar
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from account_check.account import check_region, find_identity
+from account_check.bucket import check_bucket
+from account_check.machine import check_disk, check_image
+from account_check.place import Place, unanswered
 from account_check.policies import PolicyError
-from account_check.preflight.account import check_region, find_identity
-from account_check.preflight.bucket import check_bucket
-from account_check.preflight.machine import check_disk, check_image
-from account_check.preflight.place import Place, unanswered
-from account_check.preflight.quota import check_quota
-from account_check.preflight.rights import check_user, find_role
+from account_check.quota import check_quota
+from account_check.rights import check_user, find_role
 from common import aws_session
 from common.findings import CheckError, Finding, Report, ordered
 from training_image.name import CONTAINER

@@ -9,7 +9,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 import training_image as image
-from account_check.preflight.place import Place
+from account_check.place import Place
 from common import ROOT
 from common import docker_engine as engine
 from common.aws_session import Connection
