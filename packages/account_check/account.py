@@ -1,4 +1,4 @@
-"""Who the credentials are, in which region, and whether this machine's clock agrees with AWS's."""
+"""Whose credentials these are, which region is chosen, and whether this machine's clock agrees with AWS's."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRef
 
 
 def find_identity(session: Any, region: str) -> tuple[dict[str, str], list[Finding]]:
-    """Ask AWS who the credentials are.
+    """Ask AWS whose credentials these are.
 
     Returns
     -------
     identity : dict
-        With ``Account`` and ``Arn``; empty where there is no answer.
+        With ``Account`` and ``Arn``; empty if there is no answer.
     findings : list of Finding
-        On credentials and clock.
+        About the credentials and the clock.
     """
     name = "credentials"
     how = "Run `aws configure` (access keys) or `aws sso login`, or set AWS_PROFILE to a profile that has them."
@@ -58,7 +58,7 @@ def find_identity(session: Any, region: str) -> tuple[dict[str, str], list[Findi
 
 
 def compare_clocks(answer: dict[str, Any]) -> Iterator[Finding]:
-    """Compare this machine's clock with the time that AWS's answer bears."""
+    """Compare this machine's clock with the time in a response of AWS."""
     if not (date := header(answer, "date")):
         return
     skew = (datetime.now(timezone.utc) - parsedate_to_datetime(date)).total_seconds()
@@ -73,7 +73,7 @@ def compare_clocks(answer: dict[str, Any]) -> Iterator[Finding]:
 
 
 def check_region(session: Any, region: str) -> Iterator[Finding]:
-    """Is a region chosen, and is SageMaker there."""
+    """Check that a region is chosen and has SageMaker."""
     if not region:
         todo = "Run `aws configure set region us-east-1` (or the one nearest to you), or pass region=."
         yield Finding("error", "None is chosen.", todo, "region")

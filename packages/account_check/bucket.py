@@ -1,4 +1,4 @@
-"""The bucket: is it there, in the region, private and encrypted."""
+"""The bucket: whether it exists, in the region, private and encrypted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "bucket"
 
 
 def check_bucket(place: Place) -> Iterator[Finding]:
-    """Look at the bucket; a missing one is made by notebook 02 and no error."""
+    """Check the bucket. A missing one is no error, because notebook 2 makes it."""
     s3 = place.client("s3")
     bucket = {"Bucket": place.bucket, "ExpectedBucketOwner": place.account}
     try:

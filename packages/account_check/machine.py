@@ -1,4 +1,4 @@
-"""The reader's machine: a Docker engine and room on the disk; and whether the registry makes the engine needless."""
+"""The reader's machine: a Docker engine, which is needed until the registry holds the image, and room on the disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST = 1e9
 
 
 def check_image(place: Place | None, container: Path) -> Iterator[Finding]:
-    """Is the image in the registry, and if not, is there an engine that can build it."""
+    """Check that the registry holds the image, or that an engine can build it."""
     held = None
     if place is not None:
         connection = Connection(place.target, place.session, place.account, place.region, place.bucket, place.role)
@@ -52,7 +52,7 @@ def _engine(needless: bool, place: Place | None) -> Finding:
 
 
 def check_disk(folder: Path = ROOT) -> Iterator[Finding]:
-    """Is there room for the image and the results."""
+    """Check that there is room for the image and the results."""
     free = shutil.disk_usage(folder).free
     what = f"{free / 1e9:.1f} GB free."
     if free >= ENOUGH:

@@ -1,4 +1,4 @@
-"""What is looked at, and what it means when AWS refuses to tell."""
+"""The account that is checked, and what it means when AWS refuses to answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.aws_session import code
 from common.findings import Finding
 
-# A table that hangs helps nobody: one more try, and no long wait.
+# One retry and no long wait, so that the table comes soon.
 QUICK = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
@@ -20,7 +20,7 @@ POLICY = "packages/account_check/user.json"
 
 @dataclass(frozen=True)
 class Place:
-    """An account as far as it is known.
+    """What is known of an account.
 
     Attributes
     ----------
@@ -28,17 +28,17 @@ class Place:
         ``"embedded"`` or ``"aws"``.
     session : boto3.Session
     account : str
-        Its 12 digits; empty where the credentials say nothing.
+        Its 12 digits.
     user : str
-        ARN of who the credentials are.
+        ARN of the caller.
     region : str
     bucket : str
     role : str
         Name or ARN; empty where none was given.
     kms_key : str
-        ARN of the key that is to be encrypted with; empty for none.
+        ARN of the key to encrypt with; empty for none.
     vpc : bool
-        Whether jobs are to run in a VPC.
+        Whether jobs run in a VPC.
     """
 
     target: str
@@ -52,7 +52,7 @@ class Place:
     vpc: bool = False
 
     def client(self, service: str) -> Any:
-        """Return a client that gives up soon."""
+        """Return a client with short timeouts."""
         return self.session.client(service, config=QUICK)
 
     @property
@@ -62,12 +62,12 @@ class Place:
 
 
 def header(answer: dict[str, Any], name: str) -> str:
-    """Return a header of AWS's answer, be it an error's; empty where it has none of that name."""
+    """Return a header of a response, also of an error; empty if it has none of that name."""
     return answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, "")
 
 
 def unanswered(place: Place, name: str, error: BotoCoreError | ClientError) -> Finding:
-    """Say what it means that a question had no answer."""
+    """Return a finding for a call that AWS did not answer."""
     if not isinstance(error, ClientError):
         todo = "Check the network, a proxy and the region's name, then run this again."
         return Finding("error", f"AWS could not be asked: {error}.", todo, name)

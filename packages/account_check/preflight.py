@@ -32,7 +32,7 @@ class PreflightError(CheckError):
 
 @dataclass(frozen=True)
 class PreflightReport(Report):
-    """What a look at an account found: one row for each thing looked at, what is missing first.
+    """What a check of an account found: a row for each thing, what is missing first.
 
     Parameters
     ----------
@@ -63,18 +63,18 @@ def check(
     container: str | Path = CONTAINER,
     session: boto3.Session | None = None,
 ) -> PreflightReport:
-    """Look at everything that a training job needs, and change nothing.
+    """Check everything that a training job needs, and change nothing.
 
     Parameters
     ----------
     target
-        ``"aws"``, or a connection, whose names are then taken.
+        ``"aws"``, or a connection, whose names are used.
     role, bucket, region, subnets, security_groups, kms_key
         As for `helpers.aws.connect`.
     instance_type
-        The machine that the job is to have: its quota is looked up.
+        The job's instance type, whose quota is checked.
     spot
-        Whether the job is to run on spot instances, which have a quota of their own.
+        Whether the job runs on spot instances, which have a quota of their own.
     container
         Folder of the image.
     session
@@ -83,8 +83,8 @@ def check(
     Raises
     ------
     ConnectError
-        If the target is neither of the two, the embedded AWS can't be started, the settings for AWS can't be used, or a
-        name of VPC or key is none. Nothing else is raised: what is missing is in the report.
+        If the target is neither of the two, the settings for AWS can't be used, or a name of a VPC or key is invalid.
+        Nothing else is raised: what is missing is in the report.
     """
     subnets, security_groups, kms_key = aws_session.choose_place(subnets, security_groups, kms_key)
     if isinstance(target, aws_session.Connection):
@@ -118,7 +118,7 @@ def check(
 
 
 def _look(place: Place, name: str, look: Callable[[Place], Iterable[Finding]]) -> Iterator[Finding]:
-    """Pass on what a look finds; that it could not be taken is a finding, too."""
+    """Yield what a check finds, and a finding if AWS refuses it."""
     try:
         yield from look(place)
     except (BotoCoreError, ClientError) as error:

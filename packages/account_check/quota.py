@@ -1,4 +1,4 @@
-"""How many instances of a type the account may train on at once."""
+"""How many instances of a type the account may use at once for training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = {"quota": "{} for training job usage", "quota, spot": "{} for spot train
 
 
 def check_quota(place: Place, instance_type: str, spot: bool) -> Iterator[Finding]:
-    """Look up both quotas; the one that a job would not use is a note when it is zero.
+    """Check both quotas, on demand and spot. A zero quota that the job does not use is only a note.
 
     New accounts have zero of most types, and an increase takes hours to days.
     """
@@ -42,7 +42,7 @@ def check_quota(place: Place, instance_type: str, spot: bool) -> Iterator[Findin
 
 
 def find_quotas(client: Any, names: set[str]) -> dict[str, dict[str, Any]]:
-    """Find quotas by name: what applies to the account, else AWS's default, which is listed apart.
+    """Return quotas by name: the account's own value, or else AWS's default, which another call lists.
 
     Raises
     ------

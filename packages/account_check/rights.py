@@ -1,4 +1,4 @@
-"""The execution role, and whether it and the reader may do what the road takes: asked of IAM's policy simulator."""
+"""The execution role, and whether it and the reader have their permissions, by IAM's policy simulator."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ AREAS = {
     ),
     "your rights, looking": ("LookAtRole", "LookAtOwnRole", "LookAtOwnRights", "LookAtQuotasAndPrices"),
 }
-# What training does without, and what needs it.
+# What training does not need, and what does.
 NOT_FOR_TRAINING = {
     "your rights, deleting": "The last lesson needs them, training does not.",
     "your rights, tuning": "Tuning jobs need them, training does not.",
     "your rights, looking": "This table and the prices need them, training does not.",
 }
 
-# Needed once, when something is made that may be there already.
+# Needed once, to make what may exist already.
 ONCE = {
     "ecr:BatchDeleteImage",
     "s3:CreateBucket",
@@ -50,12 +50,12 @@ ONCE = {
 
 
 def find_role(place: Place) -> tuple[str, list[Finding]]:
-    """Is there a role, does it trust SageMaker, and may it do what a job needs.
+    """Check that the role exists, trusts SageMaker, and has the permissions of a job.
 
     Returns
     -------
     arn : str
-        The role's; what was given where it can't be looked at.
+        The role's; the given name if IAM does not answer.
     findings : list of Finding
     """
     name = "role"
@@ -105,7 +105,7 @@ def _trust(role: dict[str, Any]) -> Finding:
 
 
 def check_user(place: Place) -> Iterator[Finding]:
-    """May the reader do what the notebooks do."""
+    """Check that the reader has the permissions that the notebooks need."""
     iam = place.client("iam")
     if place.user.endswith(":root"):
         yield Finding("note", "The root user may do everything.", "Work as somebody else.", "your rights")
@@ -128,13 +128,13 @@ def check_user(place: Place) -> Iterator[Finding]:
 
 
 def _names(place: Place, role: str, user: str = "") -> policies.Names:
-    user = user.replace(":sts:", ":iam:")  # whose ARN the embedded AWS has
+    user = user.replace(":sts:", ":iam:")  # the embedded AWS returns an ARN of STS
     own = (place.account, place.region, place.bucket, role.partition("role/")[2], user)
     return policies.Names(*own, key=place.kms_key, vpc=place.vpc)
 
 
 def _principal(place: Place, iam: Any) -> str:
-    """Return the ARN that IAM can simulate: a user's own; of a session, its role's."""
+    """Return the ARN that IAM can simulate: a user's own, or the role's of a session."""
     if place.target == "embedded" or ":user/" in place.user:
         return place.user
     if ":assumed-role/" in place.user:
@@ -167,7 +167,7 @@ def _rights(
 
 
 def find_denied(iam: Any, principal: str, statement: dict[str, Any]) -> list[str]:
-    """Ask the simulator which of a statement's actions a principal may not do on any of its resources.
+    """Return the actions of a statement that the simulator denies a principal on all of its resources.
 
     Raises
     ------

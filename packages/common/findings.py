@@ -179,7 +179,7 @@ class Report:
             place = f"<code>{as_html(finding.place)}</code>" if finding.place else ""
             rows.append(
                 f'<tr><td style="{_CELL};white-space:nowrap">{_badge(finding.level)}</td>'
-                f'<td style="{_CELL}">{place}</td>'
+                f'<td style="{_CELL};min-width:8em">{place}</td>'
                 f'<td style="{_CELL}">{as_html(finding.what)}</td><td style="{_CELL}">{as_html(finding.todo)}</td></tr>'
             )
             if finding.text:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import boto3
 import pytest
-from account_check.policies.__main__ import main
 from botocore.client import BaseClient
 from botocore.endpoint import Endpoint
 from botocore.exceptions import ClientError
@@ -21,7 +20,8 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 import account_setup
 import training_image as image
 import training_jobs as training
-from account_check import policies, preflight
+from account_check import policies, preflight, quota
+from account_check.policies import main
 from common import aws_session
 from common.contract import CHANNEL
 from helpers import aws, volume
@@ -217,7 +217,7 @@ def go_down_the_road(folder, make_trainer):
     with Stubber(boto3.client("service-quotas")) as stub:
         stub.add_response("list_service_quotas", {"Quotas": []})
         stub.add_response("list_aws_default_service_quotas", {"Quotas": []})
-        preflight.quota.find_quotas(stub.client, {"ml.c5.xlarge for training job usage"})
+        quota.find_quotas(stub.client, {"ml.c5.xlarge for training job usage"})
     pricing = boto3.client("pricing")
     session = type("Session", (), {"client": lambda self, service, **_: pricing})()
     with Stubber(pricing) as stub:

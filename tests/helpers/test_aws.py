@@ -35,6 +35,8 @@ from many_runs import tuning
 from training_jobs import launching, sdk_request
 
 REAL = "AKIAREALREALREALREAL"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+VPC = {"subnets": ["subnet-0a1b"], "security_groups": ["sg-1", "sg-2"]}
 FAKE_AWS = {  # what an account answers to those requests that a test lets through
     "GetCallerIdentity": "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>210987654321</Account><Arn>arn:aws:"
     "iam::210987654321:user/reader</Arn><UserId>A</UserId></GetCallerIdentityResult></GetCallerIdentityResponse>",
@@ -240,36 +242,39 @@ def test_a_target_that_can_not_be_honoured_is_an_error(connection, readers_envir
     assert sent == set()
 
 
-def test_an_unknown_target():
-    with pytest.raises(aws_session.ConnectError, match='to be "embedded" or "aws", found \'azure\''):
-        aws.connect("azure")
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+REGION = ("AWS_DEFAULT_REGION", "AWS_REGION")
 
 
-def test_aws_without_a_region(readers_environment):
-    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+@pytest.mark.parametrize(
+    ("given", "unset", "settings", "problem"),
+    [
+        ({"target": "azure"}, (), {}, 'Expected target to be "embedded" or "aws", found \'azure\''),
+        ({"role": "role"}, REGION, {}, "Expected an AWS region, found none. Run `aws configure set region"),
+        ({"role": "role"}, KEYS, {}, "Expected AWS credentials, found none. Run `aws configure`"),
+        ({}, (), {}, "Expected the name or ARN of an execution role, found none"),
+        (
+            {"role": "role"},
+            (),
+            {"AWS_ENDPOINT_URL": "http://nowhere.invalid"},
+            "AWS refused, or could not be reached: Could not connect",
+        ),
+        ({"role": "role"}, (), {"AWS_PROFILE": "nowhere"}, "profile .nowhere. could not be found"),
+        ({"subnets": ["subnet-1"]}, (), {}, "Expected subnets and security_groups together, or neither"),
+        ({**VPC, "subnets": "subnet-1"}, (), {}, "subnets to be a list of up to 16 IDs .*, found 'subnet-1'"),
+        ({**VPC, "subnets": ["vpc-1"]}, (), {}, "subnets to be a list of up to 16 IDs .*, found .*vpc-1"),
+        ({**VPC, "security_groups": [f"sg-{n}" for n in range(6)]}, (), {}, "security_groups to be a list of up to 5"),
+        ({"kms_key": "alias/mine"}, (), {}, "kms_key to be the ARN of a KMS key, such as .*, found 'alias/mine'"),
+        ({"kms_key": KEY.replace("key/", "alias/")}, (), {}, "Expected kms_key to be the ARN of a KMS key"),
+    ],
+)
+def test_what_is_missing_is_said_before_aws_is_used(readers_environment, given, unset, settings, problem):
+    for name in unset:
         readers_environment.delenv(name, raising=False)
-    with pytest.raises(
-        aws_session.ConnectError, match="Expected an AWS region, found none. Run `aws configure set region"
-    ):
-        aws.connect("aws", role="role")
-
-
-def test_aws_without_credentials(readers_environment):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        readers_environment.delenv(name, raising=False)
-    with pytest.raises(aws_session.ConnectError, match="Expected AWS credentials, found none. Run `aws configure`"):
-        aws.connect("aws", role="role", region="eu-west-1")
-
-
-def test_aws_without_a_role(readers_environment):
-    with pytest.raises(aws_session.ConnectError, match="Expected the name or ARN of an execution role, found none"):
-        aws.connect("aws", region="eu-west-1")
-
-
-def test_aws_that_refuses(readers_environment):
-    readers_environment.setenv("AWS_ENDPOINT_URL", "http://nowhere.invalid")
-    with pytest.raises(aws_session.ConnectError, match="AWS refused, or could not be reached: Could not connect"):
-        aws.connect("aws", role="role", region="eu-west-1")
+    for name, value in settings.items():
+        readers_environment.setenv(name, value)
+    with pytest.raises(aws_session.ConnectError, match=problem):
+        aws.connect(**{"target": "aws", **given})
 
 
 def test_aws_is_the_same_code_with_the_readers_names(connection, monkeypatch):
@@ -293,7 +298,6 @@ HEAD = ("head_bucket", {}, OWNED)
 MISSING = ("head_bucket", "404", OWNED)
 BLOCKED = ("get_public_access_block", {"PublicAccessBlockConfiguration": aws_session.NOT_PUBLIC}, OWNED)
 OPEN = ("get_public_access_block", {"PublicAccessBlockConfiguration": {"BlockPublicAcls": True}}, OWNED)
-KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 DEFAULT = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY}
 CONFIGURED = {
     "ServerSideEncryptionConfiguration": {
@@ -379,25 +383,6 @@ def test_a_session_makes_one_client_at_a_time(connection, readers_environment, m
     assert (made, max(most), len(most)) == (["s3"] * 16, 1, 16)
 
 
-VPC = {"subnets": ["subnet-0a1b"], "security_groups": ["sg-1", "sg-2"]}
-
-
-@pytest.mark.parametrize(
-    "given, problem",
-    [
-        ({"subnets": ["subnet-1"]}, "Expected subnets and security_groups together, or neither"),
-        ({**VPC, "subnets": "subnet-1"}, "Expected subnets to be a list of up to 16 IDs .*, found 'subnet-1'"),
-        ({**VPC, "subnets": ["vpc-1"]}, "Expected subnets to be a list of up to 16 IDs .*, found .*vpc-1"),
-        ({**VPC, "security_groups": [f"sg-{n}" for n in range(6)]}, "Expected security_groups to be a list of up to 5"),
-        ({"kms_key": "alias/mine"}, "Expected kms_key to be the ARN of a KMS key, such as .*, found 'alias/mine'"),
-        ({"kms_key": KEY.replace("key/", "alias/")}, "Expected kms_key to be the ARN of a KMS key"),
-    ],
-)
-def test_what_is_no_vpc_and_no_key(given, problem):
-    with pytest.raises(aws_session.ConnectError, match=problem):
-        aws.connect("aws", role="role", **given)
-
-
 @pytest.mark.parametrize("how", ["arguments", "environment"])
 def test_vpc_and_key_are_the_connections(connection, monkeypatch, how):
     given = {"kms_key": KEY, **VPC} if how == "arguments" else {}
@@ -463,9 +448,3 @@ def test_an_embedded_aws_that_has_gone_is_named(connection):
         aws_session.ConnectError, match=r"at http://127\.0\.0\.1:9 no longer answers.*from its first cell"
     ):
         gone.client("s3")
-
-
-def test_aws_with_a_profile_that_is_not_there(readers_environment):
-    readers_environment.setenv("AWS_PROFILE", "nowhere")
-    with pytest.raises(aws_session.ConnectError, match="profile .nowhere. could not be found"):
-        aws.connect("aws", role="role")
