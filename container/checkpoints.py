@@ -43,12 +43,12 @@ def of_brain(folder: str) -> List[Checkpoint]:
 
 
 def brains(run_folder: str) -> List[str]:
-    """Name the brains that have checkpoints in a run's folder."""
+    """Return the brains that have checkpoints in a run's folder."""
     return sorted(unquote(name.rstrip("%")) for name in _saved(run_folder))
 
 
 def runs(checkpoints: str) -> List[str]:
-    """Name the runs that have checkpoints."""
+    """Return the runs that have checkpoints."""
     models = os.path.join(checkpoints, "models")
     names = os.listdir(models) if os.path.isdir(models) else []
     return sorted(name[: -len("-0")] for name in names if name.endswith("-0") and brains(os.path.join(models, name)))
@@ -127,7 +127,7 @@ def write_note(checkpoint: Checkpoint, note: Dict[str, Any]) -> None:
 
 
 def differences(saved: Dict[str, Any], wanted: Dict[str, Any]) -> List[str]:
-    """Say in words what differs between two shapes; empty when nothing does."""
+    """Return in words what differs between two shapes; empty when nothing does."""
     return [
         "%s: %s in the checkpoint, %s now" % (key.replace("_", " "), saved.get(key), wanted.get(key))
         for key in sorted(set(saved) | set(wanted))

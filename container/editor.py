@@ -45,7 +45,7 @@ def check(options: Dict[str, Any]) -> None:
 
 
 def describe(port: int) -> str:
-    """Say what is waited for, and why."""
+    """Return a sentence about what the job waits for, and why."""
     return (
         "no hyperparameter env and no build in %s: the Unity Editor plays. It connects to port %d; press Play within "
         "%d s once ML-Agents asks for it" % (paths.CHANNEL, port, PLAY_SECONDS)

@@ -27,7 +27,7 @@ class Fault:
         return self.kind in WORTH_A_RESTART
 
     def reason(self, steps: str) -> str:
-        """Say in one sentence what happened, and how far the training was."""
+        """Return in one sentence what happened, and how far the training was."""
         return _words(self.event, steps)
 
 
@@ -108,7 +108,7 @@ def _ending(event: Dict[str, Any]) -> str:
 
 
 def ending(code: Optional[int]) -> str:
-    """Say how a process ended, from its return code (negative: the signal)."""
+    """Return how a process ended, from its return code (negative: the signal)."""
     if code is None:
         return "ended"
     if code >= 0:

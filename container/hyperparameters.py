@@ -255,7 +255,7 @@ def _check_run_id(run_id: str) -> None:
 
 
 def _unknown(names) -> str:
-    """Say it in few words: SageMaker keeps no more than 1,024 characters of them."""
+    """Return the refusal in few words: SageMaker keeps no more than 1,024 characters."""
     name = names[0]
     nearest = sorted(KNOWN, key=lambda known: -difflib.SequenceMatcher(None, name[:SHOWN], known).ratio())[:NEAREST]
     shown = [_short(other) for other in names[: 1 + NEAREST]]

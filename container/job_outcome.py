@@ -55,7 +55,7 @@ class Outcome:
     torn: List[str] = field(default_factory=list)  # checkpoints that could not be read
 
     def steps(self) -> str:
-        """Say how far the brains are."""
+        """Return how far the brains are, in words."""
         return ", ".join("step %d of %s" % (b.step, name) for name, b in sorted(self.brains.items())) or "no step"
 
     def reached_max_steps(self) -> bool:
@@ -69,7 +69,7 @@ class Outcome:
         return not self.restarts and all(begun.get(n, 0) >= (b.max_steps or 0) for n, b in self.brains.items())
 
     def remarks(self) -> List[str]:
-        """Say what keeps a training from having learned; what is owed to its length, only where it went to its end."""
+        """Return what kept a training from learning; what its length explains, only where it ran to its end."""
         said: Dict[str, List[str]] = {}
         for name, brain in [] if self.trained_nothing() else sorted(self.brains.items()):
             if brain.spoilt:
@@ -85,7 +85,7 @@ class Outcome:
         return [what.replace("{}", ", ".join(names)) for what, names in said.items()]
 
     def untrained(self) -> List[str]:
-        """Name the brains whose network is still as it was made: neither loaded nor ever updated."""
+        """Return the brains whose network is still in its initial state: neither loaded nor ever updated."""
         return sorted(n for n, b in self.brains.items() if not b.updated and n not in self.resumed_from)
 
     def holds(self, reward: float, named: Optional[str]) -> bool:

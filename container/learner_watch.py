@@ -228,7 +228,7 @@ def _watch_trainers(run: Run) -> None:
 
 
 def _why_not_saved(checkpoint: checkpoints.Checkpoint, error: BaseException) -> str:
-    """Say it in a line: TensorFlow tells of each node and of the whole stack, after the file and the reason."""
+    """Return it in one line: after the file and the reason, TensorFlow lists each node and the whole stack."""
     message = str(error) if isinstance(error, OSError) else error.message
     reason = message.strip().splitlines()[0].rpartition("; ")[2]
     return "%s at step %d: %s" % (os.path.dirname(checkpoint.prefix), checkpoint.step, reason)
@@ -266,7 +266,7 @@ def _note_episodes(run: Run, trainer) -> None:
 
 
 def _note_idle(trainer) -> None:
-    """Tell which of its settings were to make a brain imitate, and did not."""
+    """Report which settings should have made a brain imitate, and did not."""
     policy, idle = trainer.policy, []
     module, signal = getattr(policy, "bc_module", None), getattr(policy, "reward_signals", {}).get("gail")
     if module is not None and (not module.has_updated):

@@ -23,7 +23,7 @@ def reserve() -> None:
 
 
 def release() -> None:
-    """Give that room free."""
+    """Free that room."""
     if os.path.exists(paths.RESERVE):
         os.remove(paths.RESERVE)
 

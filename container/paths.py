@@ -43,7 +43,7 @@ LEARNER = os.path.join(FOLDER, "learner.py")
 
 
 def channels():
-    """Name the input channels that this job has."""
+    """Return the names of this job's input channels."""
     folder = os.path.dirname(CHANNEL)
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 

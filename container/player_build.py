@@ -64,7 +64,7 @@ def check(channel: str, wanted: str) -> int:
 
 
 def differences(there: Dict[str, str], sums: str, wanted: str) -> str:
-    """Name what differs from the list, where the list itself can be trusted."""
+    """Return what differs from the list, where the list itself can be trusted."""
     content = b""
     if os.path.isfile(sums) and not os.path.islink(sums):
         with open(sums, "rb") as file:

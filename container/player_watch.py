@@ -201,7 +201,7 @@ def _watch_numbers(player: Player) -> None:
 
 
 def _tick(player: Player, learner: int, stall_timeout: float) -> None:
-    """Look after the player twice a second.
+    """Check the player twice a second.
 
     Time is counted in ticks of this process and not by the clock: a machine that slept, or a job that was paused,
     has made nobody hang.

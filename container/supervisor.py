@@ -200,7 +200,7 @@ class Attempt:
         outcome.reason = " ".join([outcome.reason, *outcome.remarks()])
 
     def _compare_model(self) -> str:
-        """Say whether the model that is left behind is older than the newest checkpoint."""
+        """Return whether the model that is left behind is older than the newest checkpoint."""
         run_folder = os.path.join(paths.CHECKPOINTS, self.command.run_folder)
         saved, exported = checkpoints.newest_step(run_folder), checkpoints.exported(run_folder)
         if saved and not exported:
@@ -283,7 +283,7 @@ class Attempt:
             self._fail({"kind": "refused", "message": message})
 
     def _tick(self, seconds: float) -> None:
-        """Look after what only time tells."""
+        """Check what only the clock shows."""
         process_tree.reap(keep=self.learner.pid)
         self.unshared += seconds
         if self.unshared > SHARE_SECONDS:

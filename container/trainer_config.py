@@ -55,7 +55,7 @@ class BoundedLoader(yaml.SafeLoader):
 
 
 def choose(channel: str, named: Optional[str]) -> str:
-    """Say which file the training is configured by.
+    """Return the file that configures the training.
 
     Raises
     ------

@@ -13,7 +13,7 @@ _END = object()
 
 
 def apply() -> None:
-    """Give the server's thread and the worker's thread queues in the place of a pipe."""
+    """Connect the server's thread and the worker's thread by queues instead of a pipe."""
 
     def connect(self):
         self.parent_conn, self.child_conn = make_pair()

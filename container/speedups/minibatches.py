@@ -7,7 +7,7 @@ from mlagents.trainers.ppo.trainer import PPOTrainer
 
 
 def apply() -> None:
-    """Give PPO's update its buffer as arrays, and let SAC draw its sample from a field at once."""
+    """Hand PPO's update its buffer as arrays, and let SAC draw its sample from a whole field at once."""
     update_policy = PPOTrainer.update_policy
 
     def update_from_arrays(self):

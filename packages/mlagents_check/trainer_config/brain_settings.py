@@ -212,7 +212,7 @@ def _together(
         batch, buffer = settings["batch_size"], settings["buffer_size"]
         if math.isinf(buffer):
             yield finding(
-                "error", f"buffer_size is {buffer}.", "It is never full, so nothing is learnt.", "buffer_size"
+                "error", f"buffer_size is {buffer}.", "It is never full, so nothing is learned.", "buffer_size"
             )
         elif batch > buffer and trainer == "sac":
             what = f"batch_size {batch} is more than buffer_size {buffer}."

@@ -171,7 +171,7 @@ def _is_pair(data: bytes, position: int) -> bool:
 
 
 def _problem(info: Any, observations: int, actions: int, cameras: Sequence[tuple[int, int, int]]) -> str:
-    """Say what the trainer would fail on in a step; empty if nothing."""
+    """Return what the trainer would fail on in a step; empty if nothing."""
     if observations > 0 and len(info.observations) != observations:
         return f"damaged: a step holds {len(info.observations)} observations in the place of {observations}"
     if len(info.actions) != actions:
@@ -210,7 +210,7 @@ def _loads(files: Sequence[Demonstration]) -> bool:
 
 
 def kind_of(path: Path) -> Literal["folder", "file"] | None:
-    """Say what lies at a path; None if nothing does, or if no file could have such a name."""
+    """Return what lies at a path; None if nothing does, or if no file could have such a name."""
     try:
         return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
     except (OSError, ValueError):
@@ -301,7 +301,7 @@ def check_demonstration(
 def _differences(
     demonstration: Brain, brain: Brain, exact: bool
 ) -> Iterator[tuple[Literal["error", "warning"], str, str]]:
-    """Tell in what a demonstration's brain is unlike the one that is trained: level, what the first has, the second."""
+    """Yield how a demonstration's brain differs from the one that is trained: level, what the first has, the second."""
     pair = (demonstration, brain)
     seen = [(one.observations, one.stacked) if exact else one.observations * one.stacked for one in pair]
     if seen[0] != seen[1] and (exact or brain.observations):

@@ -143,7 +143,7 @@ def decode(value: Any) -> str:
 
 
 def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any], list[Finding]]:
-    """Part a job's hyperparameters into options and overrides of the trainer config.
+    """Split a job's hyperparameters into options and overrides of the trainer config.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def _unknown(name: str, every: Mapping[str, Option], place: str) -> Finding:
 
 
 def _read(name: str, option: Option, text: str, place: str) -> Finding | None:
-    """Say what is wrong with a value; None if nothing is."""
+    """Return what is wrong with a value, or None."""
     try:
         value = option.read(text)
     except (ValueError, KeyError, OverflowError):

@@ -170,12 +170,12 @@ OTHER_GROUP_KEYS: Mapping[str, Elsewhere] = {
 
 
 def of_release(name: str, table: Mapping[str, Elsewhere], how: str) -> tuple[str, str]:
-    """Say which releases have a key, how it is taken here, and what to do."""
+    """Return which releases have a key, how it is taken here, and what to do."""
     return f"{name} is of ML-Agents {table[name].releases}, and {how}.", f"{table[name].todo}."
 
 
 def elsewhere(name: Any, settings: Any, tables: Iterable[Mapping[str, Elsewhere]]) -> str:
-    """Say under which other name a missing key stands in the settings, and what to write; or nothing."""
+    """Return under which other name a missing key stands in the settings, and what to write; or nothing."""
     for other, row in ((other, row) for table in tables for other, row in table.items() if row.key == name):
         if other in settings:
             return f" ML-Agents {row.releases} have {other} for it. {row.todo}."
@@ -229,7 +229,7 @@ RULES: Mapping[str, Rule] = {name: _rule(**row["in_config"]) for name, row in TR
 
 
 def nearest(name: Any, known: Any) -> str:
-    """Say which known name a wrong one is like: " Did you mean x?", or nothing."""
+    """Return the known name that a wrong one is most like: " Did you mean x?", or nothing."""
     some = [str(key)[:100] for key in islice(known, 200)]  # each is compared letter by letter
     close = get_close_matches(str(name)[:100], some, 1, 0.7)
     return f" Did you mean {close[0]}?" if close else ""
@@ -272,7 +272,7 @@ def _judge_number(found: str, value: Any, rule: Rule) -> tuple[Literal["error", 
     if math.isnan(number):
         return "error", f"{found}.", f"It must be {expected}."
     if rule.low is not None and number < rule.low:
-        return "error", f"{found}.", f"It must be {rule.low} or more, else nothing is learnt."
+        return "error", f"{found}.", f"It must be {rule.low} or more, else nothing is learned."
     low, high = rule.usual
     if not low <= number <= high:
         bounds = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} or more"
@@ -285,7 +285,7 @@ def _judge_number(found: str, value: Any, rule: Rule) -> tuple[Literal["error", 
 
 
 def _quoted_hint(text: str) -> str:
-    """Say why YAML took a number for text: quotes around it, or a form that it does not know, such as 1e-4."""
+    """Return why YAML took a number for text: quotes around it, or a form that it does not know, such as 1e-4."""
     try:
         if isinstance(LOADER(text).get_single_data(), (int, float)):
             return " The quotes make a text of it: take them away."

@@ -39,7 +39,7 @@ def describe(brain, agents, late):
 
 
 def rest(brain, agents):
-    """Give an action that does nothing, for each agent."""
+    """Return an action that does nothing, for each agent."""
     continuous = brain.vector_action_space_type == "continuous"
     width = brain.vector_action_space_size[0] if continuous else len(brain.vector_action_space_size)
     return np.zeros((agents, width), dtype=np.float32 if continuous else np.int32)

@@ -74,7 +74,7 @@ _BY_ERROR = {
 
 
 def explain(answer: Mapping[str, Any], log: str, timeout: float) -> Finding:
-    """Name the cause of a failed smoke start.
+    """Return the cause of a failed smoke start.
 
     Parameters
     ----------

@@ -174,7 +174,7 @@ def _mono(player: Player, listing: Listing, inside: set[str]) -> Iterator[Findin
 
 
 def _broken_dll(listing: Listing, path: str) -> str | None:
-    """Tell what is wrong with a .NET assembly, a PE file: signature, and sections that lie within the file."""
+    """Return what is wrong with a .NET assembly, a PE file: signature, and sections that lie within the file."""
     head = listing.read(path, 4096)
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself"

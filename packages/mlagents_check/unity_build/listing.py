@@ -93,7 +93,7 @@ class Listing:
 
 
 def is_left_out(name: str, at_top: bool) -> bool:
-    """Tell whether a file or folder of this name stays behind when the folder is uploaded."""
+    """Return whether a file or folder of this name stays behind when the folder is uploaded."""
     patterns = LEFT_OUT + (LEFT_OUT_AT_TOP if at_top else ())
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 

@@ -80,7 +80,7 @@ def locate(listing: Listing) -> tuple[Player | None, list[Finding]]:
 
 
 def _instead(listing: Listing) -> tuple[str, str, str] | None:
-    """Say what a folder without a player at its top holds: what was found, what to do, and its path."""
+    """Return what a folder without a player at its top holds: what was found, what to do, and its path."""
     top = [path for path in listing.files if "/" not in path]
     return (
         _too_deep(listing)

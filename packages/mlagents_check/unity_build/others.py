@@ -14,7 +14,7 @@ _MODEL = re.compile(r"(.*\.(nn|onnx)|checkpoint|model-\d+\.cptk\..*|(raw|frozen)
 
 
 def others(listing: Listing, player: Player | None) -> tuple[Other, ...]:
-    """Name the kind of every file that does not belong to the build and is uploaded with it."""
+    """Return every file that is uploaded with the build without being part of it, with its kind."""
     found: dict[Other, None] = {}
     for path, entry in listing.files.items():
         if player and player.owns(path):

@@ -252,7 +252,7 @@ def _read_answer(folder: Path, ended: bool) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         return listener.getsockname()[1]

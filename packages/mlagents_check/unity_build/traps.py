@@ -15,7 +15,7 @@ _KEY_LIMIT = 1024  # bytes in an S3 key
 
 
 def traps(listing: Listing) -> Iterator[Finding]:
-    """Look for what never belongs in an upload, wherever it lies."""
+    """Find what never belongs in an upload, wherever it lies."""
     yield from _apple_files(listing)
     yield from _links_and_others(listing)
     yield from _names(listing)
@@ -27,7 +27,7 @@ def is_lfs_pointer(listing: Listing, path: str) -> bool:
 
 
 def lfs_pointers(listing: Listing, pointers: Collection[str], player: Player | None) -> list[Finding]:
-    """Say once that files are Git LFS pointers: an error if the build needs one of them."""
+    """Report once that files are Git LFS pointers: an error if the build needs one of them."""
     if not pointers:
         return []
     names = [listing.files[path].name for path in sorted(pointers)]

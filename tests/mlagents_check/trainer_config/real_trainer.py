@@ -82,7 +82,7 @@ def train(path):
                 trainer.update_policy()
                 for name, values in trainer.stats.items():
                     if "Loss" in name and values and not np.isfinite(values[-1]):
-                        raise RuntimeError(f"learnt nothing: {name} is {values[-1]}")
+                        raise RuntimeError(f"learned nothing: {name} is {values[-1]}")
             trainer.write_summary(step, 0.0)
             before = after
         trainer.save_model()
@@ -92,9 +92,9 @@ def train(path):
         if not Path(folder, "Ball.nn").stat().st_size:
             raise RuntimeError("no model")
     if not all(np.isfinite(value).all() for value in last):
-        raise RuntimeError("learnt nothing: the weights are no numbers")
+        raise RuntimeError("learned nothing: the weights are no numbers")
     if max(abs(value - old).max() for value, old in zip(last, first)) < 1e-7:  # noqa: B905
-        raise RuntimeError("learnt nothing")
+        raise RuntimeError("learned nothing")
 
 
 def load(path):

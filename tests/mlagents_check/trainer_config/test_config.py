@@ -249,7 +249,7 @@ def test_numbers_that_yaml_takes_for_text(write, parts, written, hint):
 def test_what_a_buffer_without_an_end_means(write, parts):
     report = check(write, {"default": parts.PPO, "Ball": {"buffer_size": float("inf")}})
     assert found(report) == ["buffer_size is inf."]
-    assert report.errors[0].todo == "It is never full, so nothing is learnt."
+    assert report.errors[0].todo == "It is never full, so nothing is learned."
 
 
 def test_pretraining_needs_a_learning_rate_that_is_a_number(write, parts):
