@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import docker
 import pytest
 
 import reward_curves as rewards
@@ -42,7 +43,11 @@ def prepared(project):
     sample_env.make_sample_build(project / "unity-volume")
     connection = aws.connect("embedded")
     volume.upload(connection.client("s3"), connection.bucket, project / "unity-volume")
-    image.push(connection, image.build(connection, project / "container"))
+    named, folder = image.read(connection, project / "container"), str(project / "container")
+    with image.find_engine(connection) as environment:  # without one, jobs run as processes
+        engine = docker.from_env(environment=environment, timeout=1800)
+        image.build(engine, named, path=folder, tag=named.local, platform="linux/amd64")
+        image.push(connection, engine, named)
     return project
 
 
