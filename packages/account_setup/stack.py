@@ -143,7 +143,7 @@ def _choose_type(cloudformation: Any, stack: str) -> str:
         return "CREATE"
     if status in UPDATABLE:
         return "UPDATE"
-    if status.endswith("_IN_PROGRESS"):
+    if _is_moving(status):
         raise SetUpError(f"Expected the stack {stack} at rest, found it {status}. Wait until that has ended.")
     left = _list_resources(cloudformation, stack)
     raise SetUpError(
@@ -259,6 +259,8 @@ def wait_for_change_set(cloudformation: Any, name: str, poll_seconds: float = PO
 def follow(cloudformation: Any, stack: str = STACK, poll_seconds: float = POLL_SECONDS) -> pd.DataFrame:
     """Follow a stack until it is at rest, with a bar that counts resources, and return them.
 
+    There are none where its first change set has not been executed.
+
     Returns
     -------
     pandas.DataFrame
@@ -271,7 +273,7 @@ def follow(cloudformation: Any, stack: str = STACK, poll_seconds: float = POLL_S
     """
     with explained(cloudformation):
         with contextlib.closing(make_bar(desc=f"stack {stack}", unit="resource")) as bar:
-            while (found := find_stack(cloudformation, stack)) and found["StackStatus"].endswith("_IN_PROGRESS"):
+            while (found := find_stack(cloudformation, stack)) and _is_moving(found["StackStatus"]):
                 resources = _list_resources(cloudformation, stack)
                 bar.total = len(resources)
                 bar.update(int((resources["status"].str.endswith("_COMPLETE")).sum()) - bar.n)
@@ -288,6 +290,11 @@ def follow(cloudformation: Any, stack: str = STACK, poll_seconds: float = POLL_S
                 f"{_tell_left(resources)} Delete the stack with account_setup.delete_stack(…), then run this again."
             )
     return resources
+
+
+def _is_moving(status: str) -> bool:
+    """Return whether something is being done to a stack; one under review waits for its change set to be executed."""
+    return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
 
 
 def delete_stack(cloudformation: Any, stack: str = STACK, poll_seconds: float = POLL_SECONDS) -> None:

@@ -24,6 +24,7 @@ HEAVY = (
 )
 SDK = {"boto3", "matplotlib", "pandas", "requests", "sagemaker", "scipy"}  # what the SageMaker SDK brings, and a curve
 USED = {
+    "00": {"boto3", "matplotlib", "pandas"},  # the names of jobs and of the repository are their packages'
     "01": set(),
     "02": {"boto3", "docker", "pandas", "requests"},  # preflight looks for a Docker engine
     "03": {"boto3", "docker", "pandas", "requests"},
@@ -33,6 +34,8 @@ USED = {
     "07": SDK,
     "08": SDK,
     "09": SDK,
+    "10": SDK,
+    "99": {"boto3", "matplotlib", "pandas"},
 }
 
 
