@@ -25,7 +25,9 @@ help:  ## list the targets
 
 .venv/stamp: .venv/bin/uv requirements.lock pyproject.toml
 	@echo "Installing the notebook environment into .venv (the first time some 400 MB to download)"
-	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .venv requirements.lock
+	@if test -z "$(UNLOCKED)"; then \
+		$(UV) pip sync --quiet --compile-bytecode --require-hashes --python .venv requirements.lock; \
+	else $(UV) pip install --quiet --upgrade --python .venv --requirements requirements.in; fi
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
