@@ -147,8 +147,8 @@ def connect_aws(role: str, bucket: str, region: str, kms_key: str) -> Connection
     if not role:
         raise ConnectError(
             "Expected the name or ARN of an execution role, found none. A training job runs as a role that "
-            "trusts sagemaker.amazonaws.com and may read and write your bucket. Make one in the IAM console "
-            "(use case SageMaker), then pass role=."
+            "trusts sagemaker.amazonaws.com and may read and write your bucket. Lesson 0 "
+            "(notebooks/00_set_up_your_account.ipynb) makes one; pass its name as role=."
         )
     try:
         account = session.client("sts").get_caller_identity()["Account"]

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from account_check import policies
 from account_setup.settings import Settings, SetUpError
-from account_setup.template import TEMPLATE
+from account_setup.template import NO_BUDGETS, read
 from common.aws_session import code, explain_silence
 from common.bar import make as make_bar
 
@@ -91,6 +91,11 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
             names = policies.Names(account, region, bucket, settings.role, user, settings.kms_key, settings.vpc)
         except policies.PolicyError as error:
             raise SetUpError(str(error)) from error
+        if settings.budget_usd and policies.partition(region) in NO_BUDGETS:
+            raise SetUpError(
+                f"Expected budget_usd = 0, for {region} has no AWS Budgets, found {settings.budget_usd}. Budgets of "
+                "the standard account that pays for this one count it."
+            )
         kind = _choose_type(cloudformation, stack)
         there = {
             "Bucket": _has_bucket(session, bucket),
@@ -99,6 +104,11 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
         }
         ids = {"Bucket": bucket, "Repository": "mlagents-0.11.0", "Role": settings.role}
         make = {name: not found or _is_ours(cloudformation, ids[name], stack) for name, found in there.items()}
+        if settings.keep_days and not make["Bucket"]:
+            raise SetUpError(
+                f"Expected the stack to make the bucket whose objects are deleted after keep_days, found {bucket} "
+                "there already, which stays as it is. Set keep_days = 0, or choose another name with bucket=."
+            )
         policy = f"arn:{policies.partition(region)}:iam::{account}:policy/{settings.policy}"
         if _has(session.client("iam").get_policy, PolicyArn=policy) and not _is_ours(cloudformation, policy, stack):
             raise SetUpError(
@@ -123,7 +133,7 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
         "StackName": stack,
         "ChangeSetName": f"{stack}-{time.strftime('%Y%m%d-%H%M%S')}",
         "ChangeSetType": kind,
-        "TemplateBody": TEMPLATE.read_text(),
+        "TemplateBody": read(policies.partition(region)),
         "Parameters": [{"ParameterKey": name, "ParameterValue": _text(value)} for name, value in parameters.items()],
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
         "Tags": TAGS,

@@ -97,10 +97,38 @@ def test_it_works_beside_what_is_there_already(session, clean, list_account):
     changes = set_up(session, Settings())
     assert list(changes.table["resource"]) == ["Repository", "UserPolicy"]
     assert set_up(session, Settings()).empty
+    with pytest.raises(SetUpError) as error:
+        make_request(session, Settings(keep_days=3))
+    assert str(error.value) == (
+        f"Expected the stack to make the bucket whose objects are deleted after keep_days, found {BUCKET} there already, "
+        "which stays as it is. Set keep_days = 0, or choose another name with bucket=."
+    )
     delete_stack(session.client("cloudformation"), poll_seconds=0.01)
     assert (list_account(session)["buckets"], list_account(session)["roles"]) == ([BUCKET], ["mlagents-training"])
     connection.client("s3").delete_bucket(Bucket=BUCKET)
     connection.client("iam").delete_role(RoleName="mlagents-training")
+
+
+def test_a_change_set_that_is_not_executed_makes_nothing(session, cloudformation, clean):
+    made = cloudformation.create_change_set(**make_request(session, Settings()))
+    assert len(wait_for_change_set(cloudformation, made["Id"], 0.01).table) == 4
+    assert follow(cloudformation, poll_seconds=0.01).empty
+    assert cloudformation.describe_stacks(StackName="mlagents")["Stacks"][0]["StackStatus"] == "REVIEW_IN_PROGRESS"
+    assert make_request(session, Settings())["ChangeSetType"] == "CREATE"
+
+
+def test_a_budget_where_there_are_none(monkeypatch):
+    session = boto3.Session(region_name="us-gov-west-1")
+    sts = session.client("sts")
+    monkeypatch.setattr(session, "client", lambda service: sts)
+    with Stubber(sts) as stub:
+        stub.add_response("get_caller_identity", {"Account": ACCOUNT, "Arn": f"arn:aws-us-gov:iam::{ACCOUNT}:user/me"})
+        with pytest.raises(SetUpError) as error:
+            make_request(session, WHOLE)
+    assert str(error.value) == (
+        "Expected budget_usd = 0, for us-gov-west-1 has no AWS Budgets, found 20. Budgets of the standard account that "
+        "pays for this one count it."
+    )
 
 
 def test_a_stack_that_fails_leaves_nothing_and_says_why(session, cloudformation, clean):

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from cfnlint.api import lint_file
+from cfnlint.api import ManualArgs, lint, lint_file
 
 import account_setup
 from account_check import policies
-from account_setup.template import TEMPLATE, insert_policies
+from account_setup.template import TEMPLATE, insert_policies, read
 from sagemaker_local.cloudformation import Template
 from training_image import REPOSITORY
 from training_image.pushing import LIFECYCLE
@@ -51,6 +51,14 @@ def resolve(names):
 
 def test_cfn_lint_finds_nothing():
     assert lint_file(TEMPLATE) == []
+
+
+@pytest.mark.parametrize("region", ["cn-north-1", "eu-west-1", "us-gov-west-1"])
+def test_cloudformation_knows_its_resources_in_each_partition(region):
+    text = read(policies.partition(region))
+    config = ManualArgs(regions=[region])
+    assert [found for found in lint(text, config=config) if found.rule.severity == "error"] == []
+    assert ("AWS::Budgets::Budget" in text) == (region != "us-gov-west-1")
 
 
 def test_the_file_holds_the_policies_as_they_are():
