@@ -61,8 +61,7 @@ def find_role(place: Place) -> tuple[str, list[Finding]]:
     name = "role"
     if not place.role:
         todo = (
-            "Make one in the IAM console (Roles, Create role, use case SageMaker), give it the policy of "
-            "`python -m account_check.policies execution-role` (`--help` says what it wants to know), and pass its "
+            "Lesson 0 (notebooks/00_set_up_your_account.ipynb) makes one with the permissions that jobs need. Pass its "
             "name as role=."
         )
         return "", [Finding("error", "None was given. A job runs as a role that you name.", todo, name)]
@@ -81,7 +80,7 @@ def find_role(place: Place) -> tuple[str, list[Finding]]:
 
 def _unseen(place: Place, error: BotoCoreError | ClientError) -> Finding:
     if isinstance(error, ClientError) and code(error) == "NoSuchEntity":
-        todo = "Is the name right, and the account? Make it in the IAM console, use case SageMaker."
+        todo = "Is the name right, and the account? Lesson 0 (notebooks/00_set_up_your_account.ipynb) makes a role."
         return Finding("error", f"There is no role {place.role_name} in account {place.account}.", todo, "role")
     return unanswered(place, "role", error)
 

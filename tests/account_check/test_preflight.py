@@ -250,7 +250,7 @@ def test_no_role(account):
     account.quotas(training=1.0, spot=1.0)
     report = check(account, role="")
     assert levels(report) == {"role": "error"}
-    assert "python -m account_check.policies execution-role" in row(report, "role").todo
+    assert "Lesson 0 (notebooks/00_set_up_your_account.ipynb) makes one" in row(report, "role").todo
 
 
 OTHERS = [
