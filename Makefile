@@ -48,12 +48,17 @@ lab: setup  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks/01_check_unity_build.ipynb
 
 .PHONY: test
-test: setup  ## run all tests that need no Docker engine
-	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "not browser and not docker and not slow and not clients"
+test: setup  ## run all tests that need no Docker engine and no browser, but the long ones
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder \
+		-m "not browser and not docker and not slow and not clients and not long"
+
+.PHONY: test-long
+test-long: setup  ## run the tests that train for real for long, or tell a storm of kills
+	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "long and not docker and not slow"
 
 .PHONY: test-all
 test-all: setup  ## run every group of tests, one after another; says at the end which failed
-	@failed=; for group in test faults test-compat test-browser test-docker test-clients; do \
+	@failed=; for group in test test-long faults test-compat test-browser test-docker test-clients; do \
 		$(MAKE) --no-print-directory $$group || failed="$$failed $$group"; \
 	done; test -z "$$failed" || { echo "These failed:$$failed" >&2; exit 1; }
 

@@ -36,6 +36,19 @@ SMALL = {
 }
 
 
+JOBS = {"job", "make_job", "train", "quick", "bare"}
+"""Fixtures by which a test starts the real trainer."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what starts the real trainer as long, but for one test of each kind, which are marked `essential`."""
+    for item in items:
+        starts = JOBS & set(getattr(item, "fixturenames", ()))
+        if item.path.parent == Path(__file__).parent and starts and not item.get_closest_marker("essential"):
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def trainer():
     """Give the trainer environment; TRAINER_HOME chooses it."""

@@ -84,6 +84,7 @@ NO_NUMBERS = (
 )
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize(
     "player, settings, remarks",
     [

@@ -8,6 +8,7 @@ import job_outcome
 import pytest
 
 
+@pytest.mark.essential
 def test_a_crash_costs_nothing_but_a_restart(job, tmp_path):
     crash = f"--fault crash --at 25 --times 1 --counter {tmp_path / 'count'}"
     assert job.run(crash) == 0
@@ -37,6 +38,7 @@ def test_what_would_come_again_is_not_tried_again(job):
     assert job.training["restarts"] == []
 
 
+@pytest.mark.essential
 def test_a_player_that_is_no_program_is_not_taken_for_the_editor(job):
     player = job.channel / "Test.x86_64"
     player.chmod(0o644)
@@ -45,6 +47,7 @@ def test_a_player_that_is_no_program_is_not_taken_for_the_editor(job):
     assert re.match(r"Player 0 could not be driven after no step: OSError: .*Exec format error", job.failure)
 
 
+@pytest.mark.essential
 def test_an_error_of_the_trainer_is_a_failure(job):
     (job.channel / "trainer_config.yaml").write_text("default: {trainer: ppo, reward_signals: {extrinsic: {}}}")
     assert job.run() == 1

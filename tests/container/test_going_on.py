@@ -26,6 +26,7 @@ LESSON = {
 }
 
 
+@pytest.mark.essential
 def test_a_killed_job_goes_on_without_loss(job):
     """Kill the trainer, tear the newest checkpoint, and train on: step, lesson and curve are kept."""
     (job.channel / "lessons").mkdir()
@@ -54,6 +55,7 @@ def test_a_killed_job_goes_on_without_loss(job):
     assert len(job.saved_steps()) == 5  # those of both lives are counted by keep-checkpoints
 
 
+@pytest.mark.essential
 def test_sigterm_saves_and_exports(job, tmp_path):
     job.start("--pause 0.02", max_steps=100000, save__freq=100000)
     job.wait_for(r"Step: 20\.")

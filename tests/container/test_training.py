@@ -71,6 +71,7 @@ def test_nobody_but_this_machine_reaches_the_trainer(job):
     assert {address.ip.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
 
 
+@pytest.mark.essential
 def test_a_training_leaves_what_sagemaker_takes_up(job):
     assert job.run(**{"reward_signals.extrinsic.gamma": "0.9", "run-id": '"first"', "_tuning_objective": "x"}) == 0
     training = job.training
@@ -198,6 +199,7 @@ def test_a_brain_is_told_from_its_file(brain, file):
     assert twins == ["RED", "%52%45%64", "%72%65%64", "A"]
 
 
+@pytest.mark.essential
 def test_a_brain_whose_name_is_no_file_name_is_refused(job):
     assert job.run(["--brains", "ü" * 120 + "/"]) == 1
     assert job.failure.partition("\n")[0] == (
@@ -206,6 +208,7 @@ def test_a_brain_whose_name_is_no_file_name_is_refused(job):
     )
 
 
+@pytest.mark.essential
 def test_discrete_actions_curriculum_and_sampler(job):
     (job.channel / "lessons").mkdir()
     lesson = {

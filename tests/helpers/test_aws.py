@@ -197,6 +197,7 @@ def test_an_attempt_at_aws_leaves_the_connection_before_it_alone(connection, rea
     assert went_to(sent, connection)
 
 
+@pytest.mark.long
 def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment, make_trainer):
     from sagemaker.core.parameter import CategoricalParameter
     from sagemaker.train.tuner import HyperparameterTuner

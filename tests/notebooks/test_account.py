@@ -9,6 +9,8 @@ from account_setup import find
 from common import ROOT
 from helpers import aws, volume
 
+pytestmark = pytest.mark.long
+
 BUCKET = "mlagents-us-east-1-123456789012"
 
 

@@ -9,6 +9,8 @@ import pytest
 from many_runs import experiment
 from tools import gallery, tutorial
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def output(scripted, prepared, run):

@@ -9,6 +9,8 @@ import training_jobs as training
 from helpers import interruptions
 from tools import gallery
 
+pytestmark = pytest.mark.long
+
 pytestmark = pytest.mark.timeout(600)  # the notebook trains twice
 
 

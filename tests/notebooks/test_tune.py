@@ -6,6 +6,8 @@ from many_runs import tuning
 from sagemaker_local.tuning import sampler
 from tools import gallery
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def output(scripted, prepared, run):

@@ -316,6 +316,7 @@ def smallest(shape):
     return {"map": {}, "boolean": True, "timestamp": 1e9, "blob": b""}.get(kind, limits.get("min", 1))
 
 
+@pytest.mark.long
 def test_every_call_is_answered_at_once(own):
     aws = own.start()  # for what some calls do to a service
     for service in ("sagemaker", "logs", "ecr", "cloudwatch", "iam", "sts"):

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 AWS = Path(sys.executable).with_name("aws")
 
 TRAINER = """
@@ -95,6 +97,7 @@ def test_aws_cli_reads_the_logs_of_one_job(aws):
     assert all(metric["Dimensions"][0]["Name"] == "TrainingJobName" for metric in told["Metrics"])
 
 
+@pytest.mark.long
 def test_sagemaker_sdk(aws):
     aws.s3.put_object(Bucket=aws.bucket, Key="sdk-in/data.bin", Body=b"build")
     done = subprocess.run(

@@ -352,6 +352,7 @@ class Writer:
         return len(listed)
 
 
+@pytest.mark.long
 def test_a_storm_of_kills_costs_no_object_that_was_acknowledged_and_halves_none(own):
     aws, writers, seen = own.start(), [Writer(number) for number in range(3)], 0
     for _ in range(8):

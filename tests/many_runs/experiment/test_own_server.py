@@ -7,6 +7,8 @@ from helpers import training
 from many_runs import experiment
 from many_runs.experiment import following, launching
 
+pytestmark = pytest.mark.long
+
 
 def test_nothing_is_there_yet(tmp_path, many):
     with many.serve(tmp_path) as connection:

@@ -106,12 +106,14 @@ def outcomes(trainer, parts, tmp_path_factory):
     return list(zip(texts + WHOLE_FILES, reports, outcomes, strict=True))
 
 
+@pytest.mark.long
 def test_what_passes_learns(outcomes):
     for text, report, failure in outcomes[: len(BEHAVIORS) + len(LEARNS)]:
         assert report.ok, f"{text}\n{report}"
         assert failure is None, f"{text}\n{failure}"
 
 
+@pytest.mark.long
 def test_what_is_refused_fails(outcomes):
     for text, report, failure in outcomes[len(BEHAVIORS) + len(LEARNS) :]:
         assert not report.ok, text
