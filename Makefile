@@ -80,9 +80,9 @@ test-browser: setup  ## open the executed notebooks, and JupyterLab, in Chromium
 	@$(BIN)/pytest -m browser tests/browser
 
 .PHONY: test-compat
-test-compat: setup  ## run the container's tests in the compat flavour of the trainer too
+test-compat: setup  ## run the container's tests in the compat flavour of the trainer too; SHORT=1 without the long ones
 	@TRAINER_FLAVOUR=compat $(BIN)/python -m common.trainer_env --home .trainer-compat
-	@TRAINER_HOME=$(CURDIR)/.trainer-compat $(BIN)/pytest -n 2 --dist loadfile -m "not docker and not slow" tests/container
+	@TRAINER_HOME=$(CURDIR)/.trainer-compat $(BIN)/pytest -n 2 --dist loadfile -m "not docker and not slow$(if $(SHORT), and not long)" tests/container
 
 .PHONY: faults
 faults: setup  ## break trainings and configs in every known way; prints what came out and how soon (some 10 minutes)
