@@ -33,8 +33,8 @@ def test_notebook_4_runs_and_shows_bar_and_curve(browser, at_width, lab):
     ActionChains(browser).move_to_element(run_all).click().perform()
     bar = wait_for(browser, By.CSS_SELECTOR, ".jp-OutputArea progress")
     assert bar.get_attribute("max")
-    # The last cell but one shows the job's metrics: all has run.
-    wait_for(browser, By.XPATH, "//pre[contains(., \"'mean_reward'\")]")
+    # The last cell but one shows the job's description: all before it has run.
+    wait_for(browser, By.XPATH, "//pre[contains(., \"'BillableTimeInSeconds'\")]")
     bar = browser.find_element(By.CSS_SELECTOR, ".jp-OutputArea progress")
     assert (bar.get_attribute("value"), bar.get_attribute("max")) == ("750", "750")
     figures = browser.find_elements(By.CSS_SELECTOR, ".jp-OutputArea img")
