@@ -12,7 +12,7 @@ PICTURES = {
     "index": 6,
     "01_check_unity_build": 1,
     "04_train_on_sagemaker": 1,
-    "05_plot_rewards": 3,
+    "05_plot_rewards": 2,
     "06_watch_the_agent": 1,
     "07_resume_after_interruption": 2,
     "08_repeat": 1,
