@@ -21,6 +21,7 @@ CARD = "card"
 """Tag of the cell whose picture stands for its notebook; without it the last picture does."""
 LINK = re.compile(r"\]\(([0-9]{2}_\w+)\.ipynb\)")
 SOLUTION_LINK = re.compile(r"\[[^]]+\]\((solutions/\w+\.ipynb)\)")  # of which the site has no page
+FILE_LINK = re.compile(r"\[[^]]+\]\(\.\./([\w./]+)\)")  # to a file of the project, which the site does not hold either
 OVERVIEW = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -117,7 +118,8 @@ def write_page(executed: Path, folder: Path, pages: Sequence[Page]) -> Path:
     notebook = nbformat.read(executed, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = SOLUTION_LINK.sub(r"One solution is `notebooks/\1`", LINK.sub(r"](\1.html)", cell.source))
+            source = FILE_LINK.sub(r"`\1`", LINK.sub(r"](\1.html)", cell.source))
+            cell.source = SOLUTION_LINK.sub(r"One solution is `notebooks/\1`", source)
     page = folder / executed.with_suffix(".html").name
     exporter = HTMLExporter(extra_template_basedirs=[str(TEMPLATES)], template_name="gallery", embed_images=True)
     gallery = {"style": read_style(), "pages": pages, "current": page.name}
