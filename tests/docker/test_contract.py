@@ -15,12 +15,13 @@ SAME = [
     "tests/container/test_going_on.py",
     # Looks for sockets in this side's network; a job's container has none but loopback, see test_jobs.py.
     "--deselect=tests/container/test_training.py::test_nobody_but_this_machine_reaches_the_trainer",
+    "-m=not long and not slow",  # outside the image all of them run
 ]
 STAND_IN = Path(__file__).with_name("python_in_image.py")
 
 
 def test_the_entrypoint_keeps_its_contract_in_the_image(client, pushed, tmp_path):
-    """PPO, SAC, BC, curiosity, GAIL, recurrent and visual, failures, signals: see tests/container."""
+    """Training, discrete actions, curriculum, failures, restarts, signals: see tests/container."""
     trainer = trainer_env.find()
     home = tmp_path / "trainer"
     (home / "bin").mkdir(parents=True)

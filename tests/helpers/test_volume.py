@@ -99,8 +99,8 @@ def test_the_digest_changes_with_the_content_alone(folder, change, same):
         (lambda folder: (folder / "link").symlink_to("nowhere"), "found the symbolic link link"),
         (lambda folder: os.mkfifo(folder / "pipe"), "files that can be read in .*, found that pipe is special"),
         (lambda folder: (folder / "a\\b").touch(), "names that S3 takes in .*: a name with a backslash"),
-        (lambda folder: (folder / "a\nb").mkdir(), "names that S3 takes in .*: a name with characters"),
-        (lambda folder: (folder / "\udcff").touch(), "names that S3 takes in .*: a name with characters"),
+        (lambda folder: (folder / "a\nb").mkdir(), "names that S3 takes in .*: a name with unprintable characters"),
+        (lambda folder: (folder / "\udcff").touch(), "names that S3 takes in .*: a name with unprintable characters"),
     ],
 )
 def test_a_folder_that_cannot_be_uploaded(folder, spoil, problem):

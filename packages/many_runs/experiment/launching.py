@@ -160,13 +160,13 @@ class Launcher:
         """Launch as many runs as there is room for."""
         while left and len(watch.running) < self.at_once and time.monotonic() >= self._not_before:
             self._note = view.note = " · no answer: trying again"
-            view.follower.more = NOT_LAUNCHED.format(len(left))
             try:
                 self._note = self._try(watch, left)
             except (BotoCoreError, ClientError):
                 view.show(total)
                 raise
             view.note = self._note
+            view.follower.more = NOT_LAUNCHED.format(len(left)) if left else ""
             view.show(total)
             if self._note:
                 break
