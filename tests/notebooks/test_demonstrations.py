@@ -7,9 +7,7 @@ import pytest
 from mlagents_check.trainer_config.demonstrations import read_demonstration
 from training_jobs import find, list_newest
 
-pytestmark = pytest.mark.long
-
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

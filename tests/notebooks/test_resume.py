@@ -9,9 +9,7 @@ import training_jobs as training
 from helpers import interruptions
 from tools import gallery
 
-pytestmark = pytest.mark.long
-
-pytestmark = pytest.mark.timeout(600)  # the notebook trains twice
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # the notebook trains twice
 
 
 @pytest.fixture(scope="module")
