@@ -53,7 +53,7 @@ test: setup  ## run all tests that need no Docker engine and no browser, but the
 		-m "not browser and not docker and not slow and not clients and not long"
 
 .PHONY: test-long
-test-long: setup  ## run the tests that train for real for long, or tell a storm of kills
+test-long: setup  ## run the tests that take many seconds each: trainings, kills, lessons that train twice
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "long and not docker and not slow"
 
 .PHONY: test-all

@@ -37,7 +37,7 @@ KINDS = {
 }
 """What there is to be deleted, in the order in which it is."""
 USD_A_MONTH = {"builds": 0.023, "checkpoints": 0.023, "results": 0.023, "uploads": 0.023, "images": 0.10, "logs": 0.03}
-"""Price of a gigabyte a month in us-east-1, USD, by aws.amazon.com's pages on S3, ECR and CloudWatch, 2026-01."""
+"""Price of a gigabyte a month in us-east-1, USD; docs/costs.md links AWS's pages, which could not be read from here."""
 RUNNING = ("InProgress", "Stopping")
 AT_ONCE = {"objects": 1_000, "images": 100}
 """How many DeleteObjects and BatchDeleteImage take."""
