@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from common.findings import Finding, Level
+from mlagents_check.brain_spaces import BrainSpaces
 from mlagents_check.trainer_config import keys
-from mlagents_check.trainer_config.brain import Brain
 from mlagents_check.trainer_config.document import Document
 from mlagents_check.trainer_config.report import BrainSettings
 
-Demo = Callable[[str, str, int | None, Brain | None, bool], Generator[Finding, None, list[bool]]]
+Demo = Callable[[str, str, int | None, BrainSpaces | None, bool], Generator[Finding, None, list[bool]]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _put(settings: dict, path: tuple[str, ...], value: Any) -> None:
     settings[path[-1]] = value
 
 
-def examine(brain: BrainSettings, source: Source, described: Brain | None = None) -> Iterator[Finding]:
+def examine(brain: BrainSettings, source: Source, described: BrainSpaces | None = None) -> Iterator[Finding]:
     """Judge a brain's settings as its trainer would use them.
 
     Parameters

@@ -10,8 +10,8 @@ from typing import Any
 
 from common import ROOT
 from common.findings import Finding, ordered
+from mlagents_check.brain_spaces import BrainSpaces
 from mlagents_check.trainer_config import keys
-from mlagents_check.trainer_config.brain import Brain
 from mlagents_check.trainer_config.brain_settings import AliasError, Source, examine
 from mlagents_check.trainer_config.demonstrations import check_demonstration, kind_of
 from mlagents_check.trainer_config.document import Document, UnreadableError, read_document, read_text, repeated_keys
@@ -25,7 +25,7 @@ SHIPPED = ROOT / "container" / "trainer_config.yaml"
 
 def check_folder(
     folder: str | Path,
-    brains: Iterable[str | Brain] | None = None,
+    brains: Iterable[str | BrainSpaces] | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     reset_parameters: Collection[str] | None = None,
 ) -> ConfigReport:
@@ -54,7 +54,7 @@ def check_folder(
 
 def check(
     path: str | Path,
-    brains: Iterable[str | Brain] | None = None,
+    brains: Iterable[str | BrainSpaces] | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     *,
     folder: str | Path | None = None,
@@ -112,7 +112,7 @@ def _look_at(
     folder: Path,
     overrides: Mapping[tuple[str, ...], Any],
     known: Collection[str] | None,
-    described: Mapping[str, Brain],
+    described: Mapping[str, BrainSpaces],
     text: str,
 ) -> tuple[list[Finding], tuple[BrainSettings, ...]]:
     """Check a config's text."""
@@ -199,7 +199,7 @@ def _counted_by_agents(document: Document, shown: str) -> Iterator[Finding]:
 
 
 def _brains(
-    source: Source, known: Collection[str] | None, described: Mapping[str, Brain], findings: list[Finding]
+    source: Source, known: Collection[str] | None, described: Mapping[str, BrainSpaces], findings: list[Finding]
 ) -> Iterator[BrainSettings]:
     sections = [name for name in source.document.value if name not in ("default", *keys.FILE_KEYS)]
     for brain in known if known is not None else [name for name in sections if isinstance(name, str)] or ["default"]:

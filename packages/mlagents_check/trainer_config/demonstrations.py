@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from PIL import Image
 
 from common.findings import Finding
-from mlagents_check.trainer_config.brain import Brain
+from mlagents_check.brain_spaces import BrainSpaces
 
 _BRAIN_AT = 33  # the first 33 bytes hold the header, with its length before it and zeros after it
 _MOST_ACTIONS = 10_000_000  # more and the trainer has no memory for their masks
@@ -58,13 +58,13 @@ _CLASS = {name.rpartition(".")[2]: cls for name, cls in _classes().items()}
 
 
 @dataclass(frozen=True)
-class Demonstration:
+class Demonstration(BrainSpaces):
     """What a `.demo` file holds.
 
     Parameters
     ----------
     name, observations, stacked, cameras, actions, action_sizes
-        Of the brain that it was recorded with, as in `Brain`.
+        Of the brain that it was recorded with, as in `BrainSpaces`.
     promised
         Steps that its header names; the trainer stops at them. 0 if the recording was never closed.
     present
@@ -76,12 +76,6 @@ class Demonstration:
         the promised steps it is the header once more, as Unity's recorder leaves it.
     """
 
-    name: str
-    observations: int
-    stacked: int
-    cameras: tuple[tuple[int, int, int], ...]
-    actions: str
-    action_sizes: tuple[int, ...]
     promised: int
     present: int
     ends: tuple[bool, ...]
@@ -218,7 +212,7 @@ def kind_of(path: Path) -> Literal["folder", "file"] | None:
 
 
 def check_demonstration(
-    folder: Path, named: str, path: str, line: int | None, brain: Brain | None = None, exact: bool = False
+    folder: Path, named: str, path: str, line: int | None, brain: BrainSpaces | None = None, exact: bool = False
 ) -> Generator[Finding, None, list[bool]]:
     """Check a `demo_path` of a config: a `.demo` file, or a folder of them, in the folder that is uploaded.
 
@@ -299,7 +293,7 @@ def check_demonstration(
 
 
 def _differences(
-    demonstration: Brain, brain: Brain, exact: bool
+    demonstration: BrainSpaces, brain: BrainSpaces, exact: bool
 ) -> Iterator[tuple[Literal["error", "warning"], str, str]]:
     """Yield how a demonstration's brain differs from the one that is trained: level, what the first has, the second."""
     pair = (demonstration, brain)
@@ -314,14 +308,14 @@ def _differences(
         yield "error" if exact or widths[0] != widths[1] else "warning", *map(_actions, pair)
 
 
-def _observations(brain: Brain) -> str:
+def _observations(brain: BrainSpaces) -> str:
     return f"{brain.observations} observations{f' x {brain.stacked}' if brain.stacked > 1 else ''}"
 
 
-def _cameras(brain: Brain) -> str:
+def _cameras(brain: BrainSpaces) -> str:
     sizes = [f"{width} x {height} x {channels}" for height, width, channels in brain.cameras]
     return f"camera{'s' if len(sizes) > 1 else ''} {', '.join(sizes)}" if sizes else "no camera"
 
 
-def _actions(brain: Brain) -> str:
+def _actions(brain: BrainSpaces) -> str:
     return f"{' x '.join(map(str, brain.action_sizes))} {brain.actions} actions"

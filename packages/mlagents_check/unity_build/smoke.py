@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from common.findings import CheckError, Finding, Report, ordered
 from common.processes import kill_marked
+from mlagents_check.brain_spaces import BrainSpaces
 from mlagents_check.unity_build.causes import explain
 from mlagents_check.unity_build.report import UnityBuild, UnityBuildError
 
@@ -30,35 +31,19 @@ MARK = "SMOKE_START"  # environment variable by which every process of one smoke
 
 
 @dataclass(frozen=True)
-class Brain:
+class Brain(BrainSpaces):
     """A brain as the running player describes it.
 
     Parameters
     ----------
-    name
-        As the trainer config must name it.
-    observations
-        Numbers in one vector observation.
-    stacked
-        Vector observations that are stacked.
-    cameras
-        Height, width and channels of each visual observation.
-    actions
-        ``continuous`` or ``discrete``.
-    action_sizes
-        Continuous: how many numbers; discrete: choices of each branch.
+    name, observations, stacked, cameras, actions, action_sizes
+        As in `BrainSpaces`.
     agents
         How many agents ask for decisions.
     late
         Whether it appeared only after the start.
     """
 
-    name: str
-    observations: int
-    stacked: int
-    cameras: tuple[tuple[int, int, int], ...]
-    actions: str
-    action_sizes: tuple[int, ...]
     agents: int
     late: bool = False
 

@@ -1,17 +1,18 @@
-"""What the checks of the trainer's files need to know of a brain."""
+"""What a brain observes and does, as a running player or a demonstration says."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
 
 
-class Brain(Protocol):
-    """A brain as a smoke start describes it, or as a demonstration does that was recorded with it.
+@dataclass(frozen=True)
+class BrainSpaces:
+    """A brain's name and its observation and action spaces; the trainer's files are checked against them.
 
     Parameters
     ----------
     name
-        Of the brain.
+        As the trainer config must name it.
     observations
         Numbers in one vector observation.
     stacked
