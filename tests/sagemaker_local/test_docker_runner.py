@@ -13,8 +13,8 @@ from urllib3.exceptions import ProtocolError
 
 import sagemaker_local as embedded
 from common import docker_engine as engine
+from common.errors import UnavailableError
 from sagemaker_local import __main__, docker_runner, jobs, runner, runner_choice
-from training_image import UnavailableError
 
 GIB = 2**30
 DIGEST = "sha256:" + "ab" * 32
