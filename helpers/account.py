@@ -17,10 +17,6 @@ import pandas as pd
 from common.aws_session import ConnectError, open_session
 from helpers import aws
 
-LARGE = 1 << 20
-"""Bytes from which a file of the embedded AWS is linked rather than copied: it is never written to again."""
-NOT_COPIED = ("practice", "alive.lock", "start.lock", "server.json", "server.log", "port", "*.new")
-
 
 def connect(target: str = "embedded", region: str = "", practice: bool = False) -> boto3.Session:
     """Return a session of a target, and make nothing there.
@@ -64,18 +60,14 @@ def _start() -> boto3.Session:
 def _practise() -> boto3.Session:
     """Start an embedded AWS on a copy of this one's folder."""
     import sagemaker_local as embedded
-    from sagemaker_local.home import home_folder
+    from sagemaker_local.home import copy_home, home_folder
 
     _start()
     home = home_folder()
     copy = home / "practice"
     with _at_home(copy):
         embedded.stop()
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(
-            home, copy, symlinks=True, ignore=shutil.ignore_patterns(*NOT_COPIED), copy_function=_copy_or_link
-        )
-        copy.chmod(0o700)
+        copy_home(home, copy)
         atexit.register(_end_practice, copy)
         return _start()
 
@@ -86,15 +78,6 @@ def _end_practice(copy: Path) -> None:
     with _at_home(copy), contextlib.suppress(embedded.EmbeddedError):
         embedded.stop()
         shutil.rmtree(copy, ignore_errors=True)
-
-
-def _copy_or_link(source: str, target: str) -> None:
-    """Copy a file, or link to it where it is large."""
-    with contextlib.suppress(FileNotFoundError):  # gone meanwhile: the embedded AWS is at work
-        if Path(source).stat().st_size < LARGE:
-            shutil.copy2(source, target)
-        else:
-            os.link(source, target)
 
 
 @contextlib.contextmanager

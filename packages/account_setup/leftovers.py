@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 import boto3
 import pandas as pd
@@ -14,16 +16,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from account_setup.settings import SetUpError
 from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find_stack
-from common.aws_session import code
+from common.aws_session import PROJECT_TAG, code
 from common.bar import make as make_bar
 from common.contract import CHANNEL
 from training_image import REPOSITORY
 from training_jobs import JOB_PREFIX, LOG_GROUP
 
-TAG, VALUE = "project", "mlagents"
+TAG, VALUE = PROJECT_TAG["Key"], PROJECT_TAG["Value"]
 OURS = f"{JOB_PREFIX}-"
 PLACES = {"builds": f"{CHANNEL}/", "checkpoints": "checkpoints/", "results": "training/"}
 """Kind of objects -> where they lie in the bucket."""
+UPLOADED = re.compile(rf"{CHANNEL}/[0-9a-f]{{16}}/")
+"""How the keys of uploads begin: the place is named by the content hash."""
 KINDS = {
     "running": "jobs that run, and cost by the second: they are stopped, and save their model first",
     **{kind: f"objects below {place}, with all their versions" for kind, place in PLACES.items()},
@@ -121,8 +125,8 @@ class Leftovers:
 
 
 def is_ours(name: str, tags: Mapping[str, str]) -> bool:
-    """Return whether a job is the project's: by the beginning of its name, unless its tags name another project."""
-    return name.startswith(OURS) and tags.get(TAG, VALUE) == VALUE
+    """Return whether a job is the project's: by the beginning of its name and the tag that every launch puts on."""
+    return name.startswith(OURS) and tags.get(TAG) == VALUE
 
 
 def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftovers:
@@ -146,22 +150,33 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
         account = session.client("sts").get_caller_identity()["Account"]
         default = f"mlagents-{session.region_name}-{account}"
         names = dict.fromkeys([bucket or default, *owned.get("AWS::S3::Bucket", ())])
-        items, kept, others = [], [], set()
-        for item, ours in _list_jobs(session):
-            items += [item] if ours else []
-            others |= set() if ours else {item.name}
-        for name in names:
-            more, beside = _list_bucket(session, name, account)
-            items += more
-            kept += [f"s3://{name}/{key}" for key in beside]
-            if name in owned.get("AWS::S3::Bucket", ()) or not _has_bucket(session, name, account):
-                continue
-            if name == default or _bucket_tags(session, name, account).get(TAG) == VALUE:
-                items.append(Item("bucket", "S3", name))
+        items, kept, places, others = [], [], set(), set()
+        for item, job in _list_jobs(session):
+            if is_ours(item.name, {tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}):
+                items.append(item)
+                places |= _find_places(item.name, job)
             else:
+                others.add(item.name)
+        jobs = {item.name for item in items}
+        for name in names:
+            if not _has_bucket(session, name, account):
+                continue
+            of_stack = name in owned.get("AWS::S3::Bucket", ())
+            ours = of_stack or name == default or _bucket_tags(session, name, account).get(TAG) == VALUE
+            more, beside = _list_bucket(session, name, account)
+            written = [item for item in more if ours or _is_written(item, places)]
+            stays = {"/".join(item.name.split("/")[:2]) for item in set(more) - set(written)}
+            items += written
+            kept += [f"s3://{name}/{key}" for key in sorted({*beside, *stays})]
+            if not ours:
                 kept.append(f"s3://{name}")
+            elif not of_stack:
+                items.append(Item("bucket", "S3", name))
         items += _list_images(session, REPOSITORY in owned.get("AWS::ECR::Repository", ()))
-        items += [item for item in _list_streams(session) if item.name.partition("/")[0] not in others]
+        for item in _list_streams(session):
+            job = item.name.partition("/")[0]
+            items += [item] if job in jobs else []
+            others |= set() if job in jobs else {job}
     if found:
         items.append(Item("stack", "CloudFormation", stack, made=found["CreationTime"]))
     owns = tuple(name for named in owned.values() for name in named)
@@ -179,19 +194,32 @@ def _list_owned(session: boto3.Session, stack: str) -> dict[str, list[str]]:
     return owned
 
 
-def _list_jobs(session: boto3.Session) -> Iterator[tuple[Item, bool]]:
-    """Yield training jobs and tuning jobs of our prefix, and whether each is ours."""
+def _find_places(name: str, job: Mapping[str, Any]) -> set[str]:
+    """Return the S3 URIs that a training job reads its build from and writes to."""
+    sources = [channel["DataSource"].get("S3DataSource", {}) for channel in job.get("InputDataConfig", ())]
+    output = job.get("OutputDataConfig", {}).get("S3OutputPath", "")
+    places = {source.get("S3Uri", "") for source in sources} | {job.get("CheckpointConfig", {}).get("S3Uri", "")}
+    return {f"{place.rstrip('/')}/" for place in {*places, output and f"{output.rstrip('/')}/{name}"} if place}
+
+
+def _is_written(item: Item, places: set[str]) -> bool:
+    """Return whether an object in a bucket of somebody's is an upload of ours, or lies where a job of ours wrote."""
+    at = f"s3://{item.place}/{item.name}"
+    return bool(UPLOADED.match(item.name)) or at.startswith(tuple(places))
+
+
+def _list_jobs(session: boto3.Session) -> Iterator[tuple[Item, Mapping[str, Any]]]:
+    """Yield training jobs and tuning jobs of our prefix, each with its description."""
     for kind in ("HyperParameterTuningJob", "TrainingJob"):
         named = [{"Name": f"{kind}Name", "Operator": "Contains", "Value": OURS}]
         pages = session.client("sagemaker").get_paginator("search")
         for page in pages.paginate(Resource=kind, SearchExpression={"Filters": named}):
             for each in page["Results"]:
                 job = each[kind]
-                tags = {tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}
                 state = "running" if job[f"{kind}Status"] in RUNNING else "records"
                 item = Item(state, kind, job[f"{kind}Name"], made=job["CreationTime"])
                 if item.name.startswith(OURS):
-                    yield item, is_ours(item.name, tags)
+                    yield item, job
 
 
 def _has_bucket(session: boto3.Session, bucket: str, account: str) -> bool:

@@ -16,11 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from account_check import policies
 from account_setup.settings import Settings, SetUpError
 from account_setup.template import NO_BUDGETS, read
-from common.aws_session import code, explain_silence
+from common.aws_session import PROJECT_TAG, code, explain_silence
 from common.bar import make as make_bar
 
 STACK = "mlagents"
-TAGS = [{"Key": "project", "Value": "mlagents"}]
 UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 NOTHING = re.compile(r"didn't contain changes|No updates are to be performed")
 DENIED = re.compile(r"not authorized to perform:? (?:the action )?`?([a-z0-9-]+:[A-Za-z]+)")
@@ -136,7 +135,7 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
         "TemplateBody": read(policies.partition(region)),
         "Parameters": [{"ParameterKey": name, "ParameterValue": _text(value)} for name, value in parameters.items()],
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
-        "Tags": TAGS,
+        "Tags": [PROJECT_TAG],
     }
 
 

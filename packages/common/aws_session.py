@@ -64,6 +64,8 @@ THROTTLED = (
     "SlowDown",
 )
 KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9A-Za-z-]+")
+PROJECT_TAG = {"Key": "project", "Value": "mlagents"}
+"""On everything that the project makes in an account; by it things are found again, and deleted."""
 NOT_PUBLIC = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,

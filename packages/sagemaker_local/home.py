@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import re
 import secrets
+import shutil
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,14 @@ from common import ROOT
 REGION = "us-east-1"
 CONFIG = "aws-config"
 """The file with the keys, the region and the address, as ``AWS_CONFIG_FILE`` takes it."""
+
+
+CONTENT = ("s3", "registry")
+"""Folders of a home whose large files are never written to again: new content is another file."""
+LARGE = 1 << 20
+"""Bytes from which such a file is linked rather than copied."""
+OF_A_SERVER = ("alive.lock", "start.lock", "server.json", "server.log", "port", "*.new")
+"""What of a home belongs to the server that runs there."""
 
 
 class HomeError(Exception):
@@ -63,6 +73,27 @@ def make_private(home: Path) -> None:
             f"Expected {home} to be a folder for the embedded AWS's files, but it can't be made or written to "
             f"({error.strerror}). {instead}"
         ) from error
+
+
+def copy_home(home: Path, copy: Path) -> None:
+    """Make a copy of a home, in which another server can run; what is in the way is removed.
+
+    Only the content of objects and images is shared with the original, where it is large. Logs and journals, which
+    servers append to, never are.
+    """
+
+    def copy_file(source: str, target: str) -> None:
+        at = Path(source)
+        with contextlib.suppress(FileNotFoundError):  # gone meanwhile: the embedded AWS is at work
+            if at.relative_to(home).parts[0] in CONTENT and at.stat().st_size >= LARGE:
+                os.link(source, target)
+            else:
+                shutil.copy2(source, target)
+
+    shutil.rmtree(copy, ignore_errors=True)
+    left_out = shutil.ignore_patterns(*OF_A_SERVER, copy.name)
+    shutil.copytree(home, copy, symlinks=True, ignore=left_out, copy_function=copy_file)
+    copy.chmod(0o700)
 
 
 def open_private(file: Path) -> IO[str]:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from tqdm import tqdm
 
 from common import docker_engine as engine
-from common.aws_session import Connection, explain_silence, explained
+from common.aws_session import PROJECT_TAG, Connection, explain_silence, explained
 from common.bar import make as make_bar
 from common.errors import ImageError, UnavailableError
 from training_image import manifest
@@ -177,7 +177,7 @@ def make_repository(connection: Connection, name: str) -> str:
                 repositoryName=name,
                 imageTagMutability="IMMUTABLE",
                 imageScanningConfiguration={"scanOnPush": True},
-                tags=[{"Key": "project", "Value": "mlagents"}],
+                tags=[PROJECT_TAG],
             )["repository"]
         except ClientError as error:
             if error.response["Error"]["Code"] != "RepositoryAlreadyExistsException":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from common.aws_session import Connection, code, explain_silence
+from common.aws_session import PROJECT_TAG, Connection, code, explain_silence
 from training_jobs import checkpoints as places
 from training_jobs import job_request, sdk_request
 from training_jobs.job import (
@@ -131,6 +131,7 @@ def make_request(
     name = places.make_name()
     request["TrainingJobName"] = f"{JOB_PREFIX}-{name}"
     complete(request)
+    tag(request)
     place = request.setdefault("CheckpointConfig", {}).get("S3Uri") or places.locate(connection, name)
     request["CheckpointConfig"]["S3Uri"] = f"{place.rstrip('/')}/"
     refuse(job_request.find_problems(connection, "CreateTrainingJob", request))
@@ -147,6 +148,13 @@ def refuse(problems: Iterator[str]) -> None:
     """Raise a `TrainingError` that tells all the problems, each once, if there are any."""
     if told := list(dict.fromkeys(problems)):
         raise TrainingError("\n".join(told))
+
+
+def tag(request: dict[str, Any]) -> None:
+    """Put the project's tag on a request; a `project` of the reader's own stays, and keeps the job from deletion."""
+    tags = request.setdefault("Tags", [])
+    if all(each["Key"] != PROJECT_TAG["Key"] for each in tags):
+        tags.append(dict(PROJECT_TAG))
 
 
 def complete(job: dict[str, Any]) -> None:

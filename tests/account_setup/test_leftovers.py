@@ -45,13 +45,16 @@ def account(session):
     delete(session, found, KINDS, sure=True, poll_seconds=0.05)
 
 
-def train(session, name, do="model trained", tags=()):
+OURS = {"project": "mlagents"}
+
+
+def train(session, name, do="model trained", tags=OURS, bucket=BUCKET):
     """Have a job run as a notebook would."""
     session.client("sagemaker").create_training_job(
         TrainingJobName=name,
         RoleArn="arn:aws:iam::123456789012:role/mlagents-training",
         AlgorithmSpecification={"TrainingImage": "trainer:test", "TrainingInputMode": "File"},
-        OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/training"},
+        OutputDataConfig={"S3OutputPath": f"s3://{bucket}/training"},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
         StoppingCondition={"MaxRuntimeInSeconds": 60},
         HyperParameters={"do": do},
@@ -78,7 +81,7 @@ def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_acco
     s3.put_object(Bucket=BUCKET, Key="checkpoints/again", Body=b"first")
     s3.put_object(Bucket=BUCKET, Key="checkpoints/again", Body=b"second")
     s3.delete_object(Bucket=BUCKET, Key="checkpoints/again")
-    train(session, "mlagents-1", tags={"project": "mlagents"})
+    train(session, "mlagents-1")
     train(session, "mlagents-2", do="term;model trained;wait")
     session.client("sagemaker").get_waiter("training_job_completed_or_stopped").wait(
         TrainingJobName="mlagents-1", WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
@@ -216,39 +219,61 @@ def test_no_foreign_object_is_touched(account, keys):
 @given(name=NAMES | st.builds("mlagents-{}".format, AROUND), project=st.none() | NAMES | st.just("mlagents"))
 def test_a_job_is_ours_by_name_and_tag(name, project):
     tags = {} if project is None else {"project": project}
-    assert leftovers.is_ours(name, tags) == (name[:9] == "mlagents-" and project in (None, "mlagents"))
+    assert leftovers.is_ours(name, tags) == (name[:9] == "mlagents-" and project == "mlagents")
+
+
+def wait(session, *names):
+    for name in names:
+        session.client("sagemaker").get_waiter("training_job_completed_or_stopped").wait(
+            TrainingJobName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+        )
 
 
 def test_jobs_and_logs_of_others_stay(account):
+    train(account, "mlagents-ours")
     train(account, "mlagents-other", tags={"project": "another"})
+    train(account, "mlagents-untagged", tags={})
     train(account, "my-mlagents-1")
-    for name in ("mlagents-other", "my-mlagents-1"):
-        account.client("sagemaker").get_waiter("training_job_completed_or_stopped").wait(
-            TrainingJobName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
-        )
+    wait(account, "mlagents-ours", "mlagents-other", "mlagents-untagged", "my-mlagents-1")
     logs = account.client("logs")
-    for stream in ("mlagents-1/algo-1-1", "mlagents/algo", "Mlagents-1/algo", "mlagents-other/more"):
+    for stream in ("mlagents-ours/more", "mlagents/algo", "Mlagents-1/algo", "mlagents-other/more", "mlagents-gone/x"):
         logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
     found = find(account)
-    assert [item.name for item in found["logs"]] == ["mlagents-1/algo-1-1"]
-    assert (found["records"], found.kept) == ((), ("mlagents-other",))
+    assert {item.name.partition("/")[0] for item in found["logs"]} == {"mlagents-ours"}
+    assert "mlagents-ours/more" in [item.name for item in found["logs"]]
+    assert [item.name for item in found["records"]] == ["mlagents-ours"]
+    assert found.kept == ("mlagents-gone", "mlagents-other", "mlagents-untagged")
     delete(account, found, ["logs", "records"], sure=True)
     names = {each["logStreamName"] for each in logs.describe_log_streams(logGroupName=LOG_GROUP)["logStreams"]}
-    assert "mlagents-1/algo-1-1" not in names
-    assert names >= {"mlagents/algo", "Mlagents-1/algo", "mlagents-other/more"}
-    for name in ("mlagents-other", "my-mlagents-1"):
+    assert "mlagents-ours/more" not in names
+    assert names >= {"mlagents/algo", "Mlagents-1/algo", "mlagents-other/more", "mlagents-gone/x"}
+    for name in ("mlagents-other", "mlagents-untagged", "my-mlagents-1"):
         account.client("sagemaker").delete_training_job(TrainingJobName=name)
     logs.delete_log_group(logGroupName=LOG_GROUP)
 
 
-def test_a_bucket_of_the_readers_own_stays(session):
+def test_in_a_bucket_of_the_readers_own_only_what_we_wrote_is_deleted(session, account):
+    """Prefixes such as training/ are common words: others may write below them, too."""
     s3 = session.client("s3")
     s3.create_bucket(Bucket="readers-own")
-    s3.put_object(Bucket="readers-own", Key="training/mlagents-1/output/model.tar.gz", Body=b"x")
+    theirs = ["checkpoints/theirs/weights", "training/mlagents-theirs/output/model.tar.gz", "unity-volume/notes.txt"]
+    for key in (*theirs, "unity-volume/0123456789abcdef/3DBall.x86_64", "training/mlagents-9/output/more"):
+        s3.put_object(Bucket="readers-own", Key=key, Body=b"x")
+    train(session, "mlagents-9", bucket="readers-own")
+    wait(session, "mlagents-9")
     found = find(session, "readers-own")
-    assert found.kept == ("s3://readers-own",)
-    assert delete(session, found, KINDS, sure=True) == "Deleted 1 results."
-    assert find(session, "readers-own") == Leftovers((), ("s3://readers-own",), "readers-own")
+    kept = ["checkpoints/theirs", "training/mlagents-theirs", "unity-volume/notes.txt"]
+    assert found.kept == (*(f"s3://readers-own/{key}" for key in kept), "s3://readers-own")
+    assert [item.name for item in found["builds"]] == ["unity-volume/0123456789abcdef/3DBall.x86_64"]
+    assert [item.name for item in found["results"]] == [
+        "training/mlagents-9/output/model.tar.gz",
+        "training/mlagents-9/output/more",
+    ]
+    assert found["checkpoints"] == found["bucket"] == ()
+    delete(session, found, ["builds", "results", "checkpoints", "records", "logs"], sure=True)
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket="readers-own")["Contents"]] == theirs
+    for key in theirs:
+        s3.delete_object(Bucket="readers-own", Key=key)
     s3.delete_bucket(Bucket="readers-own")
 
 

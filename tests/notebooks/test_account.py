@@ -37,6 +37,7 @@ def lessons(program, project, run):
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
         StoppingCondition={"MaxRuntimeInSeconds": 60},
         HyperParameters={"do": "model trained"},
+        Tags=[{"Key": "project", "Value": "mlagents"}],
     )
     connection.client("sagemaker").get_waiter("training_job_completed_or_stopped").wait(
         TrainingJobName="mlagents-1", WaiterConfig={"Delay": 0.2, "MaxAttempts": 300}

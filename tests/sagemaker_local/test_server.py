@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from helpers import aws
 from sagemaker_local import control, record
 from sagemaker_local import server as server_process
 from sagemaker_local.cloudwatch_logs import GROUP
+from sagemaker_local.home import copy_home
 
 FIND = "import sagemaker_local as embedded; server = embedded.start(); print(server.url, server.pid)"
 
@@ -408,3 +410,21 @@ def test_a_disk_that_is_full_takes_nothing_more_until_something_is_deleted(small
     aws = own.start()
     assert aws.keys("fill/") == [*kept, "fill/again"]
     assert aws.get("fill/again") == b"y" * (1 << 19)
+
+
+def test_a_copy_of_a_home_shares_no_file_that_is_appended_to(tmp_path):
+    home, copy = tmp_path / "home", tmp_path / "home" / "practice"
+    large = b"x" * (1 << 20)
+    for name in ("iam.jsonl", "jobs/a/log", "s3/b/content", "registry/blob"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_bytes(large)
+    (home / "server.json").touch()
+    copy_home(home, copy)
+    copy_home(home, copy)  # again, over the one that is there
+    assert {str(file.relative_to(copy)): file.stat().st_nlink for file in copy.rglob("*") if file.is_file()} == {
+        "iam.jsonl": 1,
+        "jobs/a/log": 1,
+        "s3/b/content": 2,
+        "registry/blob": 2,
+    }
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o700

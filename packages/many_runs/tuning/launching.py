@@ -18,7 +18,7 @@ from common.aws_session import Connection, code
 from many_runs.tuning import ranges as tried
 from many_runs.tuning.job import PREFIX, Tuning, describe
 from training_jobs import TrainingError, job_request, sdk_request
-from training_jobs.launching import alone, complete, refuse
+from training_jobs.launching import alone, complete, refuse, tag
 from training_jobs.patience import POLL_SECONDS, Patience
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def launch(
     refuse(job_request.find_problems_of_hyperparameters(static))
     request = sdk_request.read_tuning(connection, tuner, channels, job_request.encode(static))
     complete(request["TrainingJobDefinition"])
+    tag(request)
     config = request["HyperParameterTuningJobConfig"]
     found = tried.read(config.get("ParameterRanges", {}))
     refuse(
