@@ -195,11 +195,10 @@ def _list_owned(session: boto3.Session, stack: str) -> dict[str, list[str]]:
 
 
 def _find_places(name: str, job: Mapping[str, Any]) -> set[str]:
-    """Return the S3 URIs that a training job reads its build from and writes to."""
-    sources = [channel["DataSource"].get("S3DataSource", {}) for channel in job.get("InputDataConfig", ())]
+    """Return the S3 URIs that a training job writes to. What it reads may be somebody else's."""
     output = job.get("OutputDataConfig", {}).get("S3OutputPath", "")
-    places = {source.get("S3Uri", "") for source in sources} | {job.get("CheckpointConfig", {}).get("S3Uri", "")}
-    return {f"{place.rstrip('/')}/" for place in {*places, output and f"{output.rstrip('/')}/{name}"} if place}
+    places = (job.get("CheckpointConfig", {}).get("S3Uri", ""), output and f"{output.rstrip('/')}/{name}")
+    return {f"{place.rstrip('/')}/" for place in places if place}
 
 
 def _is_written(item: Item, places: set[str]) -> bool:
