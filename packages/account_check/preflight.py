@@ -57,6 +57,7 @@ def check(
     region: str = "",
     instance_type: str = "ml.c5.xlarge",
     spot: bool = False,
+    keep_alive: bool = False,
     subnets: Sequence[str] = (),
     security_groups: Sequence[str] = (),
     kms_key: str = "",
@@ -75,6 +76,8 @@ def check(
         The job's instance type, whose quota is checked.
     spot
         Whether the job runs on spot instances, which have a quota of their own.
+    keep_alive
+        Whether its machine is to be kept in a warm pool, which has another.
     container
         Folder of the image.
     session
@@ -107,7 +110,7 @@ def check(
         arn, found = find_role(place)
         place, findings = replace(place, role=arn), findings + found
         findings += _look(place, "your rights", check_user)
-        findings += _look(place, "quota", lambda place: check_quota(place, instance_type, spot))
+        findings += _look(place, "quota", lambda place: check_quota(place, instance_type, spot, keep_alive))
     else:
         todo = "They can be once there are credentials and a region."
         findings.append(Finding("note", "Bucket, role, rights, registry and quotas were not looked at.", todo, "AWS"))

@@ -13,18 +13,24 @@ from common.findings import Finding
 
 # In the partition "aws"; the others have consoles elsewhere.
 CONSOLE = "https://{region}.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/{code}"
-KINDS = {"quota": "{} for training job usage", "quota, spot": "{} for spot training job usage"}
+KINDS = {
+    "quota": "{} for training job usage",
+    "quota, spot": "{} for spot training job usage",
+    "quota, warm pool": "{} for training warm pool usage",
+}
 
 
-def check_quota(place: Place, instance_type: str, spot: bool) -> Iterator[Finding]:
-    """Check both quotas, on demand and spot. A zero quota that the job does not use is only a note.
+def check_quota(place: Place, instance_type: str, spot: bool, keep_alive: bool = False) -> Iterator[Finding]:
+    """Check the quotas on demand, on spot and, where machines are to be kept, of warm pools.
 
-    New accounts have zero of most types, and an increase takes hours to days.
+    A zero quota that the job does not use is only a note. So is one of warm pools: SageMaker trains, and keeps
+    nothing. New accounts have zero of most types, and an increase takes
+    hours to days.
     """
-    wanted = {kind: name.format(instance_type) for kind, name in KINDS.items()}
+    wanted = {kind: name.format(instance_type) for kind, name in KINDS.items() if keep_alive or "pool" not in kind}
     found = find_quotas(place.client("service-quotas"), set(wanted.values()))
     for kind, name in wanted.items():
-        used = (kind == "quota, spot") == spot
+        used = kind == ("quota, spot" if spot else "quota")
         quota = found.get(name)
         if quota is None:
             todo = f"Is the type's name right, and is it offered in {place.region}? https://aws.amazon.com/sagemaker/pricing/"

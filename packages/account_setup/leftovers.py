@@ -29,7 +29,7 @@ PLACES = {"builds": f"{CHANNEL}/", "checkpoints": "checkpoints/", "results": "tr
 UPLOADED = re.compile(rf"{CHANNEL}/[0-9a-f]{{16}}/")
 """How the keys of uploads begin: the place is named by the content hash."""
 KINDS = {
-    "running": "jobs that run, and cost by the second: they are stopped, and save their model first",
+    "running": "jobs and warm pools, which cost by the second: jobs are stopped, and save their model first",
     **{kind: f"objects below {place}, with all their versions" for kind, place in PLACES.items()},
     "uploads": "uploads that were never finished, invisible in the console's list of objects",
     "images": f"images in the ECR repository {REPOSITORY}",
@@ -215,10 +215,15 @@ def _list_jobs(session: boto3.Session) -> Iterator[tuple[Item, Mapping[str, Any]
         for page in pages.paginate(Resource=kind, SearchExpression={"Filters": named}):
             for each in page["Results"]:
                 job = each[kind]
-                state = "running" if job[f"{kind}Status"] in RUNNING else "records"
+                state = "running" if job[f"{kind}Status"] in RUNNING or _keeps_machine(job) else "records"
                 item = Item(state, kind, job[f"{kind}Name"], made=job["CreationTime"])
                 if item.name.startswith(OURS):
                     yield item, job
+
+
+def _keeps_machine(job: Mapping[str, Any]) -> bool:
+    """Return whether a job's machine waits in a warm pool for another job."""
+    return job.get("WarmPoolStatus", {}).get("Status") == "Available"
 
 
 def _has_bucket(session: boto3.Session, bucket: str, account: str) -> bool:
@@ -394,8 +399,11 @@ def _stop(session: boto3.Session, items: tuple[Item, ...], poll_seconds: float) 
             calls[item.place][0](**{f"{item.place}Name": item.name})
     for item in items:
         with _gone("ResourceNotFound", "ValidationException"):
-            while calls[item.place][1](**{f"{item.place}Name": item.name})[f"{item.place}Status"] in RUNNING:
+            name = {f"{item.place}Name": item.name}
+            while (job := calls[item.place][1](**name))[f"{item.place}Status"] in RUNNING:
                 time.sleep(poll_seconds)
+            if _keeps_machine(job):
+                sagemaker.update_training_job(**name, ResourceConfig={"KeepAlivePeriodInSeconds": 0})
         yield 1
 
 

@@ -28,6 +28,12 @@ from sagemaker_local.schema import AwsError, invalid, read_tags
 ACCOUNT = "123456789012"
 MAX_RUNTIME = 86_400  # seconds; SageMaker's default
 MOST_RUNTIME = 28 * 86_400  # seconds; the most that SageMaker takes
+POOLED = ("RoleArn", "VpcConfig", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption")
+POOLED_RESOURCES = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
+"""What two jobs must have in common for one to take over the other's warm pool.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/train-warm-pools.html
+"""
 
 
 class Jobs:
@@ -106,8 +112,23 @@ class Jobs:
             job.told = told or job.told
             job.folder.mkdir(exist_ok=True)
             job.move("Starting", "Preparing the instances for training")
+            self._take_over_pool(job)
             self._admit(job)
         return job
+
+    def _take_over_pool(self, job: Record) -> None:
+        """Hand a warm pool that suits a new job over to it."""
+        if job.tuning or job.request.get("EnableManagedSpotTraining"):
+            return
+        wanted = _describe_pool(job)
+        for kept in self.records.values():
+            if kept.kept_until is None or kept.region != job.region or _describe_pool(kept) != wanted:
+                continue
+            with kept.lock:
+                if kept.warm_pool()["Status"] == "Available":
+                    kept.reused_by, kept.kept_until = job.name, kept.now()
+                    kept.save()
+                    return
 
     def get(self, name: str, region: str = REGION) -> Record:
         """Return a job's record. Raise `AwsError` as SageMaker, if there is no such job."""
@@ -310,6 +331,10 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
             raise invalid(
                 "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
             )
+        if instances.get("KeepAlivePeriodInSeconds"):
+            raise invalid(
+                "Invalid KeepAlivePeriodInSeconds. It is not supported when EnableManagedSpotTraining is true"
+            )
     elif wait is not None:
         raise invalid("Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is true")
     for definition in algorithm.get("MetricDefinitions", ()):
@@ -351,6 +376,12 @@ def _check_possible(request: dict[str, Any], algorithm: dict[str, Any], instance
         raise invalid(f"The embedded AWS can't run this job: {'; '.join(problems)}.")
 
 
+def _describe_pool(job: Record) -> list[Any]:
+    """Return what a job must share with one whose warm pool it takes over."""
+    request, resources = job.request, job.request["ResourceConfig"]
+    return [*(request.get(key) or None for key in POOLED), *(resources.get(key) or None for key in POOLED_RESOURCES)]
+
+
 def require_in_progress(job: Record) -> None:
     """Raise SageMaker's ValidationException unless a job is in progress."""
     if job.status != "InProgress":
@@ -362,7 +393,7 @@ def _matches(job: Record, query: dict[str, Any], region: str) -> bool:
         job.region == region
         and query.get("NameContains", "").lower() in job.name.lower()
         and query.get("StatusEquals", job.status) == job.status
-        and "WarmPoolStatusEquals" not in query
+        and query.get("WarmPoolStatusEquals") in (None, (job.warm_pool() or {}).get("Status"))
         and "TrainingPlanArnEquals" not in query
         and job.created > query.get("CreationTimeAfter", 0)
         and job.created < query.get("CreationTimeBefore", float("inf"))

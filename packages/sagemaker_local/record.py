@@ -71,6 +71,8 @@ class Record:
     tags: dict[str, str] = field(default_factory=dict)
     streams: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what its owner should know, said in the last status message
+    kept_until: float | None = None  # when its warm pool ends, or was handed on
+    reused_by: str = ""  # name of the job that took the pool over
     tuning: str = ""  # ARN of the tuning job that launched it
     objective: str = ""  # the metric that this tuning job goes by
     objectives: list[float] = field(default_factory=list)  # its values so far
@@ -109,6 +111,22 @@ class Record:
         """Where the model goes: one archive, or a prefix when compression is off."""
         compressed = self.request["OutputDataConfig"].get("CompressionType") != "NONE"
         return f"{self.output}/{'model.tar.gz' if compressed else 'model/'}"
+
+    @property
+    def keep_alive(self) -> int:
+        """Seconds for which the job's machine is kept in a warm pool; 0 for none."""
+        return self.request.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds", 0)
+
+    def warm_pool(self) -> dict[str, Any] | None:
+        """Return the WarmPoolStatus of a job; None if it keeps no machine."""
+        if self.kept_until is None:
+            status = "Terminated" if self.status in ENDED else "InUse"
+            return {"Status": status} if self.keep_alive else None
+        now = self.now()
+        told = {"ResourceRetainedBillableTimeInSeconds": round(min(now, self.kept_until) - self.ended)}
+        if self.reused_by:
+            return told | {"Status": "Reused", "ReusedByJob": self.reused_by}
+        return told | {"Status": "Available" if now < self.kept_until else "Terminated"}
 
     def seconds_at_work(self, seen: float) -> float:
         """Return how long the job had an instance if it was last seen at `seen`."""
@@ -152,6 +170,8 @@ class Record:
                 self.transitions[-1]["EndTime"] = now
                 if self.started is not None:
                     self.ended = now
+                if self.status == "Completed" and self.keep_alive:
+                    self.kept_until = now + self.keep_alive
             self.save()
 
     def describe(self) -> dict[str, Any]:
@@ -178,6 +198,7 @@ class Record:
                 "TrainingEndTime": self.ended,
                 "FailureReason": self.failure,
                 "TuningJobArn": self.tuning or None,
+                "WarmPoolStatus": self.warm_pool(),
             }
             if self.ended is not None:  # whole seconds, at least 1, says SageMaker's model
                 optional["TrainingTimeInSeconds"] = max(1, round(self.training_seconds))
@@ -197,7 +218,8 @@ class Record:
                 "TrainingJobStatus": self.status,
                 "SecondaryStatus": self.secondary,
             }
-            return entry if self.ended is None else {**entry, "TrainingEndTime": self.ended}
+            optional = {"TrainingEndTime": self.ended, "WarmPoolStatus": self.warm_pool()}
+            return entry | {key: value for key, value in optional.items() if value is not None}
 
     def save(self) -> None:
         """Write ``job.json``, so that a reader sees the old or the new one whole."""

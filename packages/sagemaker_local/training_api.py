@@ -37,10 +37,17 @@ class TrainingApi:
         return self.jobs.get(request["TrainingJobName"], region)
 
     def _update(self, request: dict[str, Any], region: str) -> Answer:
-        """Update a running job's profiling and debugging settings, which have no effect here."""
+        """Update a running job's profiling and debugging settings, which have no effect here, and its warm pool.
+
+        The pool of a job that has ended can be updated as long as it is kept. 0 seconds end it.
+        """
         job = self._get(request, region)
         with job.lock:
-            require_in_progress(job)
+            pool = job.warm_pool() or {}
+            if pool.get("Status") != "Available" or request.keys() != {"TrainingJobName", "ResourceConfig"}:
+                require_in_progress(job)
+            else:
+                job.kept_until = max(job.now(), job.ended + request["ResourceConfig"]["KeepAlivePeriodInSeconds"])
             for name in ("ProfilerConfig", "RemoteDebugConfig", "ResourceConfig"):
                 if name in request:
                     job.request[name] = {**job.request.get(name, {}), **request[name]}

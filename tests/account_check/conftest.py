@@ -122,7 +122,8 @@ class Account:
         self.answer("iam", "get_role", {"Role": role}, RoleName=role["RoleName"])
 
     def quotas(self, call="list_service_quotas", **values):
-        names = {"training": "ml.c5.xlarge for training job usage", "spot": "ml.c5.xlarge for spot training job usage"}
+        kinds = {"training": "training job", "spot": "spot training job", "pool": "training warm pool"}
+        names = {key: f"ml.c5.xlarge for {kind} usage" for key, kind in kinds.items()}
         quotas = [{"QuotaName": names[key], "QuotaCode": f"L-{key}", "Value": v} for key, v in values.items()]
         self.answer("service-quotas", call, {"Quotas": quotas}, ServiceCode="sagemaker")
 

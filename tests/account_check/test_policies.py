@@ -192,6 +192,7 @@ def go_down_the_road(folder, make_trainer):
     bucket, _, key = job.checkpoints.removeprefix("s3://").partition("/")
     connection.client("s3").put_object(Bucket=bucket, Key=f"{key}model-1.cptk.index", Body=b"saved")
     trainer, channels = make_trainer(connection, uri, {"do": ""})
+    trainer.compute.keep_alive_period_in_seconds = 3600
     further = training.launch(connection, trainer, channels, folder=None, start_from=job)
     assert training.follow(connection, further.name, poll_seconds=0.1).status == "Completed"
     from sagemaker.core.parameter import ContinuousParameter

@@ -420,6 +420,7 @@ def test_a_right_that_the_reader_lacks(account, denied, area, level):
         ({"training": 1.0, "spot": 0.0}, True, {"quota, spot": "error"}),
         ({"training": 0.0, "spot": 4.0}, True, {"quota": "note"}),
         ({"training": 0.0, "spot": 4.0}, False, {"quota": "error"}),
+        ({"training": 1.0, "spot": 1.0, "pool": 0.0}, False, {"quota, warm pool": "note"}),
     ],
 )
 def test_quotas(account, values, spot, expected):
@@ -427,10 +428,10 @@ def test_quotas(account, values, spot, expected):
     account.bucket()
     account.role()
     account.quotas(**values)
-    report = check(account, spot=spot)
+    report = check(account, spot=spot, keep_alive="pool" in values)
     assert levels(report) == expected
     (name,) = expected
-    code = "L-spot" if "spot" in name else "L-training"
+    code = {"quota": "L-training", "quota, spot": "L-spot", "quota, warm pool": "L-pool"}[name]
     assert f"--quota-code {code} --desired-value 1 --region us-east-1" in row(report, name).todo
     assert f"https://us-east-1.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/{code}." in (
         row(report, name).todo
