@@ -82,3 +82,8 @@ def test_the_mail_that_would_have_come_is_shown(lessons):
     _, _, last, *_ = lessons
     assert "you@example.com" in last
     assert "Training job mlagents-1: Completed." in last
+
+
+@pytest.mark.parametrize("number", [0, 99])
+def test_its_solution_runs(lessons, solve, number):
+    solve(number)

@@ -87,5 +87,6 @@ def test_its_card_has_a_picture(output, project):
     assert gallery.describe(executed).picture
 
 
-def test_its_solution_runs(output, solve):
-    solve(7)
+@pytest.mark.parametrize("number", [4, 7])
+def test_the_solutions_that_train_run(prepared, solve, number):
+    solve(number)

@@ -31,6 +31,11 @@ TEACHES = {
 """Number of a lesson -> the SDK that it teaches, and so imports; empty for one about files alone."""
 OURS = {"helpers", "tools", *(path.name for path in (ROOT / "packages").iterdir())}
 MOST_NAMES = 8
+FOOT = (
+    "Stuck? [Troubleshooting](../docs/troubleshooting.md) goes by what you see. To look something up: "
+    "[glossary](../docs/glossary.md), [costs](../docs/costs.md), [Windows](../docs/windows.md), "
+    "[Apple silicon](../docs/apple-silicon.md), [Studio](../docs/studio.md)."
+)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -76,6 +81,7 @@ def test_it_ends_with_what_one_has_now_and_where_to_go(notebook):
     assert last.cell_type == "markdown"
     assert "## What you have now" in last.source
     assert ".ipynb)" in last.source
+    assert last.source.splitlines()[-1] == FOOT
 
 
 def find_imports(path):
@@ -123,6 +129,10 @@ def test_its_last_cell_gives_two_or_three_tasks_and_what_to_expect(path):
     listed = re.findall(r"^\d\. .+(?:\n   .+)*", tasks, re.MULTILINE)
     assert len(listed) in (2, 3)
     assert all("Expect" in task for task in listed)
+
+
+def test_each_lesson_has_a_solution():
+    assert [path.name for path in SOLUTIONS] == [path.name for path in NOTEBOOKS]
 
 
 def test_a_solution_is_a_small_notebook_of_its_lesson(solution):

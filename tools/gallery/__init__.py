@@ -15,13 +15,15 @@ import nbformat
 from nbconvert import HTMLExporter
 from PIL import Image
 
+from common import ROOT
+
 TEMPLATES = Path(__file__).with_name("templates")
 GIF = re.compile(r'src="data:image/gif;base64,([^"]+)"')
 CARD = "card"
 """Tag of the cell whose picture stands for its notebook; without it the last picture does."""
 LINK = re.compile(r"\]\(([0-9]{2}_\w+)\.ipynb\)")
 SOLUTION_LINK = re.compile(r"\[[^]]+\]\((solutions/\w+\.ipynb)\)")  # of which the site has no page
-FILE_LINK = re.compile(r"\[[^]]+\]\(\.\./([\w./]+)\)")  # to a file of the project, which the site does not hold either
+FILE_LINK = re.compile(r"(?<!!)\[[^]]+\]\(\.\./([\w./-]+)\)")  # to a file of the project, which it lacks, too
 OVERVIEW = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -123,7 +125,7 @@ def write_page(executed: Path, folder: Path, pages: Sequence[Page]) -> Path:
     page = folder / executed.with_suffix(".html").name
     exporter = HTMLExporter(extra_template_basedirs=[str(TEMPLATES)], template_name="gallery", embed_images=True)
     gallery = {"style": read_style(), "pages": pages, "current": page.name}
-    resources = {"gallery": gallery, "metadata": {"name": executed.stem, "path": str(executed.parent)}}
+    resources = {"gallery": gallery, "metadata": {"name": executed.stem, "path": str(ROOT / "notebooks")}}
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
     folder.mkdir(parents=True, exist_ok=True)
     page.write_text(body, encoding="utf-8")

@@ -1,0 +1,59 @@
+"""The pages under docs/: what they quote is what the code says, and what they link is there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from common import ROOT
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TROUBLES = (ROOT / "docs/troubleshooting.md").read_text()
+ENTRIES = dict(re.findall(r"^### (.+)\n\n((?:(?!#).*\n)+)", TROUBLES, re.MULTILINE))
+PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[-#0-9.,]*[sdrfgx]|\{[^{}]*\}|\\\d")
+
+
+def read_strings(path):
+    """Return the texts of a module, with … for what is filled in."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+            yield PLACEHOLDER.sub("…", "".join(parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield PLACEHOLDER.sub("…", node.value)
+
+
+@pytest.fixture(scope="module")
+def messages():
+    modules = [path for top in ("container", "helpers", "packages") for path in (ROOT / top).rglob("*.py")]
+    return "\n".join([(ROOT / "Makefile").read_text(), *(text for path in modules for text in read_strings(path))])
+
+
+def test_what_the_page_quotes_is_in_the_code(messages):
+    quoted = re.findall(r"^> (.+)$", TROUBLES, re.MULTILINE)
+    assert [message for message in quoted if message not in messages] == []
+    assert len(quoted) >= 30
+
+
+def test_an_entry_has_a_cause_what_to_do_and_a_message_or_a_report():
+    assert len(ENTRIES) == TROUBLES.count("\n### ") >= 30
+    for title, entry in ENTRIES.items():
+        assert [entry.count(f"- **{word}**: ") for word in ("Why", "Do")] == [1, 1], title
+        assert re.search(r"^> ", entry, re.MULTILINE) or "](https://" in entry or title in WITHOUT, title
+
+
+WITHOUT = {"Files have the line ends of Windows", "It acts worse than the curve"}
+"""Entries of which nobody sees a message."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_its_links_lead_somewhere(page):
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif not target.startswith("https://"):
+            assert Path(page.parent, target.partition("#")[0]).exists(), target
