@@ -84,29 +84,31 @@ def test_one_bar_shows_them(in_progress, monkeypatch, capsys):
     assert "No longer following. 200 runs of recorded go on" in told
 
 
-def test_the_table_of_2000_runs_takes_20_calls_and_throttling_is_obeyed(tmp_path, many):
+def test_the_table_of_2000_runs_takes_20_calls(tmp_path, many):
     recorded.write_runs(tmp_path, 2000, 3)
-    with many.serve(tmp_path, EMBEDDED_CALLS_A_SECOND="5") as connection:
+    with many.serve(tmp_path) as connection:
         calls = recorded.count_calls(connection)
-        refused = []
+        table = experiment.tabulate(connection, experiment.find(connection, recorded.NAME))
+    assert calls == {"Search": 20}
+    assert len(table) == 2000
+    assert table.groupby("settings")["seed"].nunique().tolist() == [100] * 20
+    assert table["mean_reward"].notna().all()
 
-        def note(parsed, **_):
-            refused.append(parsed.get("Error", {}).get("Code"))
 
+def test_throttled_calls_are_made_again(tmp_path, many):
+    recorded.write_runs(tmp_path, 300, 3)
+    with many.serve(tmp_path, EMBEDDED_CALLS_A_SECOND="1") as connection:
+        codes = []
         connection.session.events.register(
-            "response-received.sagemaker.Search", lambda parsed_response, **_: note(parsed_response)
+            "response-received.sagemaker.Search",
+            lambda parsed_response, **_: codes.append(parsed_response.get("Error", {}).get("Code")),
         )
         found = experiment.find(connection, recorded.NAME)
-        table = experiment.tabulate(connection, found)
-        assert calls == {"Search": 20}
-        assert set(refused) == {None, "ThrottlingException"}
-        assert refused.count(None) == 20
-        assert len(table) == 2000
-        assert table.groupby("settings")["seed"].nunique().tolist() == [100] * 20
-        assert table["mean_reward"].notna().all()
-        some = experiment.Experiment(found.name, found.runs[:3], found.launches)
-        curves = experiment.read_curves(connection, some)  # CloudWatch refuses, too
-        assert [len(curve) for group in curves.groups.values() for curve in group.values()] == [3, 3, 3]
+        assert set(codes) == {None, "ThrottlingException"} and codes.count(None) == 3
+        assert len(found.runs) == 300
+        some = experiment.Experiment(found.name, found.runs[:2], found.launches)
+        curves = experiment.read_curves(connection, some)  # CloudWatch throttles, too
+        assert [len(curve) for group in curves.groups.values() for curve in group.values()] == [3, 3]
 
 
 def test_logs_of_earlier_servers_are_read_as_often_as_asked_for(tmp_path, many):
