@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 import reward_curves as rewards
 from common.contract import RESUMED
+from reward_curves.drawing import DPI
 from training_jobs import Job
 
 # Okabe and Ito's, as in reward_curves. What is not named here is waiting.
@@ -51,18 +52,16 @@ def plot(job: Job, folder: str | Path) -> Figure:
         Where `training_jobs.fetch` brought it.
     """
     figure, (above, below) = plt.subplots(
-        2, 1, figsize=(8, 5.6), dpi=120, layout="constrained", gridspec_kw={"height_ratios": [5, 1]}
+        2, 1, figsize=(6.4, 4.8), dpi=DPI, layout="constrained", gridspec_kw={"height_ratios": [5, 1]}
     )
     plt.close(figure)  # a notebook would show an open figure a second time
     rewards.plot({job.name: rewards.read(folder)}, ax=above)
-    legend = above.get_legend()
-    legend.set_loc("upper left")  # where no rising curve is; the steps are told above
-    legend.set_bbox_to_anchor(None)
-    for step in read_steps(folder):
-        above.axvline(step, color=MARK, linestyle=(0, (4, 3)), linewidth=1.2)
-        above.annotate(
-            f"goes on from step {step:,}", (step, 1.01), xycoords=("data", "axes fraction"), color=MARK, ha="center"
-        )
+    steps, legend = read_steps(folder), above.get_legend()
+    handles, labels = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
+    if steps:
+        labels.append(f"goes on from step {', '.join(f'{step:,}' for step in steps)}")
+        handles += [above.axvline(step, color=MARK, linestyle=(0, (4, 3)), linewidth=1.2) for step in steps][:1]
+    above.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), frameon=False)  # where no line crosses it
     _draw_phases(below, job)
     return figure
 

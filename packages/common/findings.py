@@ -186,7 +186,8 @@ class Report:
                 lines = f'<pre style="margin:0;color:inherit;background:transparent">{as_html(finding.text)}</pre>'
                 rows.append(f'<tr><td style="{_CELL}" colspan="4">{lines}</td></tr>')
         return (
-            f'<div {PLAIN}><table style="border-collapse:collapse;color:inherit;background:transparent">'
+            f'<div {PLAIN}><table class="findings" '
+            'style="border-collapse:collapse;color:inherit;background:transparent">'
             f'<caption style="text-align:left;font-weight:bold;color:inherit">{as_html(self.subject)}</caption>'
             f"<tbody>{''.join(rows)}</tbody></table>"
             f"<p>{_badge('ok' if self.ok else 'error')} {as_html(self.verdict)}</p></div>"

@@ -1,5 +1,6 @@
 """Plot curves: of one or several jobs, of several seeds, and every scalar of one training."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import Locator, MaxNLocator
 
 from common.findings import as_label
 from reward_curves.table import RewardsError
@@ -39,10 +41,12 @@ INDEX = ("brain", "attempt", "step", "elapsed", "std_reward")
 """Columns that have no panel."""
 MOST_ABOVE = 3
 """Entries of a legend above the axes; a longer legend is placed beside them."""
-MOST_LETTERS = 70
+MOST_LETTERS = 55
 """Limit for all entries of a legend together, to fit on one line."""
 NO_EPISODE = "No episode has ended, so there is no mean reward: train longer, or make episodes shorter."
 BAND = {"alpha": 0.18, "linewidth": 0}
+DPI = 150
+"""Pixels of an inch; with figures this small, text is readable where a page is as narrow as a telephone."""
 NOTHING = Line2D([], [], linestyle="none")
 """The handle of a sentence in a legend."""
 
@@ -229,11 +233,13 @@ def plot_training(curve: pd.DataFrame) -> Figure:
     """
     columns = [*LABELS, *(column for column in curve if column not in LABELS and column not in INDEX)]
     found = [column for column in columns if column in curve and curve[column].notna().any()]
+    if "lesson" in found and curve["lesson"].nunique() == 1:  # no curriculum
+        found.remove("lesson")
     if not found:
         raise RewardsError("Expected summaries to plot, found none.")
     across = min(3, len(found))
     down = -(-len(found) // across)
-    figure, grid = plt.subplots(down, across, figsize=(3.6 * across, 2.6 * down), dpi=120, layout="constrained")
+    figure, grid = plt.subplots(down, across, figsize=(2.5 * across, 2 * down), dpi=DPI, layout="constrained")
     plt.close(figure)
     panels = np.ravel(grid)
     handles: dict[str, Line2D] = {}
@@ -241,8 +247,8 @@ def plot_training(curve: pd.DataFrame) -> Figure:
         lines, left_out = _lines({"": curve}, column)
         drawn = _draw(axes, lines, column, "step", 1, None)
         handles |= {label: handle for label, handle in drawn.items() if label not in handles}
-        axes.xaxis.set_major_locator(plt.MaxNLocator(4))
-        axes.yaxis.label.set_size(8)  # else the longest is higher than its panel
+        axes.xaxis.set_major_locator(choose_ticks(3))
+        axes.set_ylabel(textwrap.fill(axes.get_ylabel(), 22), size=9)  # else the longest is higher than its panel
         if column == "mean_reward":
             handles |= dict.fromkeys(left_out, NOTHING)
     if "mean_reward" not in found:
@@ -326,8 +332,13 @@ def _mark(
             marks[meaning] = Line2D([], [], **style, color="#555555")
 
 
+def choose_ticks(most: int) -> Locator:
+    """Return a locator that sets at most so many ticks, at numbers that one would choose by hand."""
+    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
+
+
 def _new_axes() -> Axes:
-    figure, axes = plt.subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), dpi=DPI, layout="constrained")
     plt.close(figure)  # a notebook would show an open figure a second time
     return axes
 
@@ -337,7 +348,7 @@ def _finish(axes: Axes, x: str, y: str, band: str) -> None:
     axes.set_xlabel(AXES[x][0])
     if x == "step":
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.xaxis.set_major_locator(plt.MaxNLocator(6))
+        axes.xaxis.set_major_locator(choose_ticks(6))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 

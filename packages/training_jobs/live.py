@@ -25,6 +25,15 @@ TAIL = 6
 SETTINGS = re.compile(r"Hyperparameters for the \w+ of brain (?P<brain>.+?):\s*$")
 MAX_STEPS = re.compile(r"^\s*max_steps:\s+([0-9]{1,15}(?:\.[0-9]*)?(?:[eE]\+?[0-9]{1,2})?)\s*$")
 LONGEST = 1000  # characters of a line that may be one of these
+LONGEST_SHOWN = 600  # characters of a line in a notebook
+NOISE = re.compile(
+    r"\s*$|.*[▀▄█▓]"  # ML-Agents' logo, whatever the width
+    r"|WARNING:tensorflow:|INFO:tensorflow:|[\d-]{10} [\d:.]+: [IW] tensorflow/"
+    r"|The TensorFlow contrib module|For more information, please see:|  \* https://github\.com/tensorflow/"
+    r"|If you depend on functionality not listed|Instructions for updating:|(?:Please u|U)se (?:keras|`?tf|`layer)\."
+    r"|(?:IGNORED|GLOBALS|IN|OUT): |DONE: wrote |Converting \./|INFO:mlagents\.trainers:(?:\t|List of|Command)"
+)
+"""Lines that tell nothing of the training; the log that `training.fetch` brings has them all."""
 # A curve is drawn again when it has grown, but not so often that drawing takes more than this share of a core.
 DRAWING = 0.03
 
@@ -105,8 +114,13 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02} h"
 
 
+def shorten(line: str) -> str:
+    """Cut a line that is too long for the panel, between two words."""
+    return line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN].rpartition(' ')[0]} …"
+
+
 class View:
-    """What both displays share: the progress and the end of the log."""
+    """What both displays share: the progress and the end of the log, without what tells nothing."""
 
     def __init__(self, usd_per_hour: float | None = None, money: str = "USD"):
         self.progress = Progress(usd_per_hour=usd_per_hour, money=money)
@@ -118,7 +132,8 @@ class View:
     def update(self, job: "Job", lines: Iterable[str], curve: pd.DataFrame) -> None:
         """Update with the job, the log's new lines and the curve so far."""
         for line in lines:
-            self.tail.append(line)
+            if not NOISE.match(line):
+                self.tail.append(line)
             self._note(line)
         last = {brain: rows.iloc[-1] for brain, rows in curve.groupby("brain")}
         steps = {brain: int(row["step"]) for brain, row in last.items()}
@@ -180,7 +195,7 @@ class Terminal(View):
         """Show the job, the log's new lines and the steps."""
         lines = list(lines)
         super().update(job, lines, curve)
-        lines = [printable(line) for line in lines]
+        lines = [printable(line) for line in lines if not NOISE.match(line)]
         if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns - 1  # a line that fills the last column may wrap
             wipe = f"\x1b[{len(self._block)}F\x1b[J" if self._block else ""
@@ -223,7 +238,7 @@ class Notebook(View):
     def update(self, job: "Job", lines: Iterable[str], curve: pd.DataFrame) -> None:
         """Replace the panel, and the curve if it has grown."""
         super().update(job, lines, curve)
-        tail = "\n".join(line[:160] for line in self.tail)
+        tail = "\n".join(map(shorten, self.tail))
         full, length = self.progress.drawn
         self._panel.update(
             self._html(

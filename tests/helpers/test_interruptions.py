@@ -51,7 +51,7 @@ def test_the_picture_shows_where_and_when(job, tmp_path, monkeypatch):
     monkeypatch.setattr(rewards, "read", lambda folder: pd.DataFrame(rows, columns=rewards.COLUMNS))
     above, below = interruptions.plot(job, tmp_path).axes
     assert [line.get_xdata()[0] for line in above.lines if line.get_linestyle() == "--"] == [120]
-    assert [text.get_text() for text in above.texts] == ["goes on from step 120"]
+    assert above.get_legend().get_texts()[-1].get_text() == "goes on from step 120"
     bars = [(bar.get_x(), bar.get_width()) for bar in below.patches]
     assert bars == [(0, 2), (2, 2), (4, 10), (14, 5), (19, 1), (20, 1), (21, 10), (31, 1), (32, 0)]
     kinds = [text.get_text() for text in below.get_legend().get_texts()]

@@ -90,6 +90,7 @@ def read_output(executed):
 
 
 def shown(output):
+    assert output.get("name") != "stderr", output["text"]  # which JupyterLab shows in a red box
     data = output.get("data", {})
     return "".join(output.get("text") or data.get("text/html") or data.get("text/plain") or "")
 

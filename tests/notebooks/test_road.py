@@ -71,8 +71,8 @@ def test_4_trains_to_the_end(road, job):
 
 def test_4_prices_a_million_steps_by_the_speed_of_this_very_job(road, job):
     assert f"<td>{500 / advice.training_seconds(job):.1f}</td>" in road[4]
-    assert f"measured: step 500 after {advice.training_seconds(job):.0f} s of {job.name}" in road[4]
-    assert "extrapolated: as fast, for 1 player and the trainer keep 2 cores busy" in road[4]
+    assert f"<td>{job.name}</td><td>this machine</td><td>1</td>" in road[4]
+    assert "1 player and the trainer keep 2 cores busy at most" in road[4]
 
 
 def test_5_shows_what_the_job_did(road, result, job, curve):
@@ -145,21 +145,27 @@ def test_the_site_has_a_page_for_each_notebook(road, project):
     executed = sorted((project / "executed").glob("*.ipynb"))
     overview = gallery.write(executed, project / "site")
     pages = {notebook.with_suffix(".html").name for notebook in executed}
-    assert {path.name for path in (project / "site").iterdir()} == {"index.html", *pages}
+    docs = {f"{name}.html" for name in gallery.DOCS}
+    assert {path.name for path in (project / "site").iterdir()} == {"index.html", *pages, *docs}
     for name in pages:
         assert f'href="{name}"' in overview.read_text()
         page = (project / "site" / name).read_text()
         assert "Traceback" not in page
         assert not re.search(r'href="[^"]+\.ipynb"', page)
         assert not re.search(r"<script[^>]+src=", page)  # nothing of it comes from elsewhere
+        assert page.count('<details class="contents">') == 1
+    assert "data:image/svg+xml;base64," in (project / "site/01_check_unity_build.html").read_text()
+    (middle,) = (project / "site").glob("03_*.html")
+    assert re.findall(r'href="(\d\d)[^"]*" rel="(\w+)"', middle.read_text()) == [("02", "prev"), ("04", "next")]
 
 
 def test_the_sites_cards_have_the_pictures_that_matter(road, project, result):
     executed = {int(path.stem[:2]): path for path in (project / "executed").glob("*.ipynb")}
     pages = {number: gallery.describe(path) for number, path in executed.items()}
-    assert {number for number, page in pages.items() if not page.picture} <= {2, 3}
+    assert {number for number, page in pages.items() if not page.picture} == {2, 3}
+    assert "3DBall_Data/player/main.py" in pages[2].excerpt and "FROM ${BASE_IMAGE}" in pages[3].excerpt
     cells = json.loads(executed[5].read_text())["cells"]
-    (curve,) = [cell["outputs"] for cell in cells if "rewards.plot(curves, smooth=smooth)" in "".join(cell["source"])]
+    (curve,) = [cell["outputs"] for cell in cells if "rewards.plot_training(" in "".join(cell["source"])]
     assert pages[5].picture == "".join(curve[0]["data"]["image/png"]).replace("\n", "")
     with Image.open(result / "watch.gif") as gif, Image.open(io.BytesIO(base64.b64decode(pages[6].picture))) as card:
         assert card.format == "PNG"

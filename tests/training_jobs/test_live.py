@@ -163,6 +163,36 @@ def test_a_notebook_has_one_panel_and_one_figure(shown):
     assert len(figures) == 1
 
 
+NOISY = """\
+
+                   ╓▓▓▓▓▓▓█▓▓▓▓▓
+                        ¬`▀▀▀█▓
+WARNING:tensorflow:From threads.py:19: The name tf.ConfigProto is deprecated.
+  * https://github.com/tensorflow/addons
+2026-11-29 01:02:08.287885: I tensorflow/core/platform/cpu_feature_guard.cc:142] Your CPU supports instructions
+Use `tf.compat.v1.graph_util.extract_sub_graph`
+Please use `layer.__call__` method instead.
+INFO:mlagents.trainers:\tis_continuous_control
+IN: 'epsilon': [-1, 1, 1, 2] => 'mul_1'
+DONE: wrote ./models/run-0/3DBall.nn file.
+train: 1 player
+"""
+
+
+def test_logo_and_warnings_of_tensorflow_are_left_out(shown, capsys):
+    for view in (live.Notebook(), live.Terminal()):
+        view.update(job(), NOISY.splitlines(), EMPTY)
+        assert list(view.tail) == ["train: 1 player"]
+    assert capsys.readouterr().out.splitlines() == ["train: 1 player", "Training"]
+
+
+def test_a_long_line_ends_with_a_whole_word(shown):
+    view = live.Notebook()
+    view.update(job(), ["advice, " * 100], EMPTY)
+    ((*_, panel),) = shown
+    assert panel.data.count("advice,") == 75 and "advice, …</pre>" in panel.data
+
+
 def test_names_and_log_lines_are_shown_and_never_obeyed(shown, capsys):
     """Whoever wrote the game wrote them: markup for a page, and for a terminal what clears it or turns its text."""
     name = "<b>$x$</b>\x1b[2J\u202e"

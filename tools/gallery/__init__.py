@@ -18,12 +18,16 @@ from PIL import Image
 from common import ROOT
 
 TEMPLATES = Path(__file__).with_name("templates")
+DOCS = ("troubleshooting", "glossary", "costs", "windows", "apple-silicon", "studio")
+"""The pages under docs/ that lessons link."""
 GIF = re.compile(r'src="data:image/gif;base64,([^"]+)"')
 CARD = "card"
-"""Tag of the cell whose picture stands for its notebook; without it the last picture does."""
-LINK = re.compile(r"\]\(([0-9]{2}_\w+)\.ipynb\)")
-SOLUTION_LINK = re.compile(r"\[[^]]+\]\((solutions/\w+\.ipynb)\)")  # of which the site has no page
-FILE_LINK = re.compile(r"(?<!!)\[[^]]+\]\(\.\./([\w./-]+)\)")  # to a file of the project, which it lacks, too
+"""Tag of the cell whose picture, table or text stands for its notebook; without it the last picture does."""
+LINK = re.compile(r"(?<!!)\[([^]]+)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]+)?\)")
+PICTURE = re.compile(r"(!\[[^]]*\]\()\.\./")  # of the project: nbconvert embeds no file outside of its path
+HEADING = re.compile(r'<h2 id="([^"]+)">(.+?)<a class="anchor-link"')
+CONTENTS = "<!-- contents -->"
+STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
 OVERVIEW = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -37,7 +41,7 @@ OVERVIEW = """\
 </head>
 <body class="overview">
 <h1>Train Unity ML-Agents on Amazon SageMaker</h1>
-<p>The notebooks as they ran, one after another.</p>
+<p>The notebooks as they ran, one after another. To look something up: {docs}.</p>
 <ol class="cards">
 {cards}
 </ol>
@@ -62,13 +66,16 @@ class Page:
     picture : str
         A PNG, base64-encoded, of the cell that is tagged for it, else the last one; empty if there is none. Of a moving
         picture it is the first frame.
+    excerpt : str
+        HTML: what a tagged cell shows that has no picture.
     """
 
     number: int
     title: str
     goal: str
     file: str
-    picture: str
+    picture: str = ""
+    excerpt: str = ""
 
 
 def describe(notebook: Path) -> Page:
@@ -78,16 +85,24 @@ def describe(notebook: Path) -> Page:
     title = re.search(r"^# (\d+) · (.+)$", prose, re.MULTILINE)
     goal = re.search(r"^\| \*\*You will\*\* \| (.+?) \|$", prose, re.MULTILINE)
     tagged = [cell for cell in cells if CARD in cell.metadata.get("tags", [])]
-    pictures = [
-        picture for cell in tagged or cells for output in cell.get("outputs", []) for picture in _pictures(output)
-    ]
+    outputs = [output for cell in tagged or cells for output in cell.get("outputs", [])]
+    pictures = [picture for output in outputs for picture in _pictures(output)]
     return Page(
         number=int(title[1]),
         title=title[2],
         goal=goal[1].replace("`", ""),
         file=notebook.with_suffix(".html").name,
         picture=pictures[-1] if pictures else "",
+        excerpt="" if pictures or not tagged else "".join(map(_excerpt, outputs)),
     )
+
+
+def _excerpt(output: nbformat.NotebookNode) -> str:
+    """Return an output's table or text as HTML."""
+    data = output.get("data", {})
+    if "text/html" in data:
+        return STYLE.sub("", data["text/html"])
+    return f"<pre>{escape(output.get('text', data.get('text/plain', '')))}</pre>"
 
 
 def _pictures(output: nbformat.NotebookNode) -> Iterator[str]:
@@ -118,18 +133,48 @@ def write_page(executed: Path, folder: Path, pages: Sequence[Page]) -> Path:
         The page.
     """
     notebook = nbformat.read(executed, as_version=4)
+    return _write(notebook, folder / executed.with_suffix(".html").name, pages)
+
+
+def write_doc(name: str, folder: Path, pages: Sequence[Page]) -> Path:
+    """Write a page of docs/ as one of the site, and return it; `folder` and `pages` as for `write_page`."""
+    text = (ROOT / "docs" / f"{name}.md").read_text()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
+    return _write(notebook, folder / f"{name}.html", pages)
+
+
+def _write(notebook: nbformat.NotebookNode, page: Path, pages: Sequence[Page]) -> Path:
+    names = {*DOCS, *(Path(each.file).stem for each in pages)}
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            source = FILE_LINK.sub(r"`\1`", LINK.sub(r"](\1.html)", cell.source))
-            cell.source = SOLUTION_LINK.sub(r"One solution is `notebooks/\1`", source)
-    page = folder / executed.with_suffix(".html").name
+            source = PICTURE.sub(r"\1", cell.source)
+            cell.source = LINK.sub(lambda found: _link(*found.groups(), names), source)
+    place = next((index for index, each in enumerate(pages) if each.file == page.name), -1)
+    gallery = {
+        "style": read_style(),
+        "pages": pages,
+        "current": page.name,
+        "previous": pages[place - 1] if place > 0 else None,
+        "next": pages[place + 1] if -1 < place < len(pages) - 1 else None,
+    }
     exporter = HTMLExporter(extra_template_basedirs=[str(TEMPLATES)], template_name="gallery", embed_images=True)
-    gallery = {"style": read_style(), "pages": pages, "current": page.name}
-    resources = {"gallery": gallery, "metadata": {"name": executed.stem, "path": str(ROOT / "notebooks")}}
+    resources = {"gallery": gallery, "metadata": {"name": page.stem, "path": str(ROOT)}}
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
-    folder.mkdir(parents=True, exist_ok=True)
-    page.write_text(body, encoding="utf-8")
+    entries = "".join(f'<li><a href="#{name}">{heading}</a></li>' for name, heading in HEADING.findall(body))
+    contents = f'<details class="contents"><summary>On this page</summary><ul>{entries}</ul></details>'
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(body.replace(CONTENTS, contents if entries else "", 1), encoding="utf-8")
     return page
+
+
+def _link(label: str, target: str, anchor: str | None, names: set[str]) -> str:
+    """Return a link as the site has it: to one of its pages, or the name of a file that it lacks."""
+    path = Path(target)
+    if path.parts[0] == "solutions":
+        return f"{label} is `notebooks/{target}`"
+    if path.stem in names:
+        return f"[{label}]({path.stem}.html{anchor or ''})"
+    return f"`{target.removeprefix('../')}`"
 
 
 def write_overview(folder: Path, pages: Sequence[Page]) -> Path:
@@ -137,11 +182,13 @@ def write_overview(folder: Path, pages: Sequence[Page]) -> Path:
     cards = "\n".join(
         f'<li><a href="{page.file}">{page.number} · {escape(page.title)}</a><p>{escape(page.goal)}</p>'
         + (f'<img alt="" src="data:image/png;base64,{page.picture}">' if page.picture else "")
+        + (f'<div class="excerpt" aria-hidden="true">{page.excerpt}</div>' if page.excerpt else "")
         + "</li>"
         for page in pages
     )
+    docs = ", ".join(f'<a href="{name}.html">{name.replace("-", " ")}</a>' for name in DOCS)
     overview = folder / "index.html"
-    overview.write_text(OVERVIEW.format(style=read_style(), cards=cards), encoding="utf-8")
+    overview.write_text(OVERVIEW.format(style=read_style(), cards=cards, docs=docs), encoding="utf-8")
     return overview
 
 
@@ -157,6 +204,8 @@ def write(executed: Sequence[Path], folder: Path) -> Path:
     pages = [describe(notebook) for notebook in executed]
     for notebook in executed:
         write_page(notebook, folder, pages)
+    for name in DOCS:
+        write_doc(name, folder, pages)
     return write_overview(folder, pages)
 
 

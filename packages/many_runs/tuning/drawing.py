@@ -10,7 +10,7 @@ from matplotlib.ticker import NullFormatter
 from common.findings import as_label
 from many_runs.tuning.job import Tuning
 from many_runs.tuning.ranges import Range
-from reward_curves.drawing import COLOURS, LABELS
+from reward_curves.drawing import COLOURS, DPI, LABELS, choose_ticks
 from training_jobs import TrainingError
 
 COLUMNS = 3  # panels side by side
@@ -43,8 +43,8 @@ def plot(tuning: Tuning, table: pd.DataFrame) -> Figure:
     figure, grid = plt.subplots(
         rows,
         columns,
-        figsize=(max(4.8, 3.6 * columns), 3.2 * rows),
-        dpi=120,
+        figsize=(max(4.2, 2.6 * columns), 2.6 * rows),
+        dpi=DPI,
         layout="constrained",
         sharey=True,
         squeeze=False,
@@ -106,5 +106,5 @@ def _along(axes: Axes, one: Range, table: pd.DataFrame) -> pd.Series:
     else:
         room = (one.high - one.low) * MARGIN
         axes.set_xlim(one.low - room, one.high + room)
-        axes.xaxis.set_major_locator(plt.MaxNLocator(4))
+        axes.xaxis.set_major_locator(choose_ticks(4))
     return table[one.name]
