@@ -4,9 +4,11 @@ import ast
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from common import ROOT
+from tools import tutorial
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 TROUBLES = (ROOT / "docs/troubleshooting.md").read_text()
@@ -57,3 +59,20 @@ def test_its_links_lead_somewhere(page):
             assert target[1:] in anchors, target
         elif not target.startswith("https://"):
             assert Path(page.parent, target.partition("#")[0]).exists(), target
+
+
+NO_TERMS = {
+    *("you will", "you will learn", "you need", "time", "cost"),
+    *("place", "name", "kept for ever", "on a\ncopy", "linux", "x86_64", "v0.11.0"),
+    *("linux build support", "server build", "demonstration recorder", "model", "play"),  # what Unity calls its buttons
+}
+"""What lessons write in bold and nobody looks up."""
+
+
+def test_the_glossary_has_each_word_that_a_lesson_introduces():
+    cells = [cell for path in tutorial.list_notebooks() for cell in nbformat.read(path, as_version=4).cells]
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    words = {word.lower() for word in re.findall(r"\*\*([^*]+)\*\*", prose)} - NO_TERMS
+    terms = " ".join(re.findall(r"^\| (.+?) \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)).lower()
+    assert {word for word in words if word not in terms and word.removesuffix("s") not in terms} == set()
+    assert len(words) > 40
