@@ -5,12 +5,12 @@ import re
 import pytest
 from selenium.webdriver.common.by import By
 
-from tools import tutorial
+from tools import gallery, tutorial
 
-PAGES = ["index", *(path.stem for path in tutorial.list_notebooks())]
+PAGES = ["index", *(path.stem for path in tutorial.list_notebooks()), *gallery.DOCS]
 PICTURES = {
-    "index": 6,
-    "01_check_unity_build": 1,
+    "index": 8,
+    "01_check_unity_build": 2,
     "04_train_on_sagemaker": 1,
     "05_plot_rewards": 2,
     "06_watch_the_agent": 1,
@@ -46,6 +46,19 @@ def test_nothing_sticks_out(page, browser, at_width, width):
     page = "document.documentElement"
     script = f"return [innerWidth, {page}.scrollWidth - {page}.clientWidth]"  # a scroll bar takes some of the width
     assert browser.execute_script(script) == [width, 0]
+
+
+def test_no_table_squeezes_its_text(page, browser, at_width):
+    at_width(400)
+    script = "return [...document.querySelectorAll('td')].map(cell => [cell.offsetWidth, cell.innerText.trim()])"
+    cells = browser.execute_script(script)
+    assert [text for width, text in cells if width < 100 and len(text) > 50] == []
+    script = (
+        "return [...document.querySelectorAll('td code')].map(code => [code.getClientRects().length, code.innerText])"
+    )
+    assert [
+        text for lines, text in browser.execute_script(script) if lines > 1 and not re.search(r"[\s/-]", text)
+    ] == []
 
 
 def test_its_links_lead_to_pages(page, browser, site):
