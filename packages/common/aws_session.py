@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import threading
+import unittest.mock
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +156,7 @@ class Connection:
             for name in ("SAGEMAKER_USER_CONFIG_OVERRIDE", "SAGEMAKER_ADMIN_CONFIG_OVERRIDE"):
                 changes[name] = str(self.home / "sagemaker-config.yaml")
         logging.getLogger("sagemaker").setLevel(logging.WARNING)  # what it does is shown by the notebooks
-        with _sdk_lock:
+        with _sdk_lock, unittest.mock.patch("jsonschema.validate", _validate):
             before = {name: os.environ.get(name) for name in changes}
             default, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, self.session
             os.environ.update(changes)
@@ -172,6 +173,25 @@ class Connection:
 
 
 _sdk_lock = threading.RLock()
+_valid_schemas: dict[int, Any] = {}
+
+
+def _validate(instance: Any, schema: Any) -> None:
+    """Validate an instance as ``jsonschema.validate`` does, and each schema itself once only.
+
+    The SDK validates its settings against the same schema some twenty times for a trainer and its launch. To check that
+    schema anew each time took four fifths of the processor time of a launch.
+    """
+    import jsonschema
+
+    validator = jsonschema.validators.validator_for(schema)
+    if id(schema) not in _valid_schemas:
+        validator.check_schema(schema)
+        _valid_schemas[id(schema)] = schema  # kept, so that no other object can have its id
+    if error := jsonschema.exceptions.best_match(validator(schema).iter_errors(instance)):
+        raise error
+
+
 _client_lock = threading.RLock()  # boto3: a session may not make clients in several threads at once
 
 

@@ -18,6 +18,7 @@ from common.aws_session import BoundSession, Connection
 from training_jobs.job import TrainingError
 
 if TYPE_CHECKING:
+    from sagemaker.core.helper.session_helper import Session
     from sagemaker.core.training.configs import InputData
     from sagemaker.train import ModelTrainer
     from sagemaker.train.tuner import HyperparameterTuner
@@ -98,14 +99,8 @@ def _read(
     hyperparameters: Mapping[str, str],
     send: Callable[[ModelTrainer], None],
 ) -> dict[str, Any]:
-    from sagemaker.core.helper.session_helper import Session  # the SDK takes seconds to import
-
     with connection.sdk():
-        session = Session(
-            boto_session=_open_session(connection.region),
-            default_bucket=connection.bucket,
-            sagemaker_config={"SchemaVersion": "1.0", **NO_TELEMETRY},
-        )
+        session = _open_session(connection.region, connection.bucket)
         twin = trainer.model_copy(update={"sagemaker_session": session, "hyperparameters": dict(hyperparameters)})
         try:
             send(twin)
@@ -125,7 +120,9 @@ def _read(
 
 
 @functools.lru_cache
-def _open_session(region: str) -> boto3.Session:
+def _open_session(region: str, bucket: str) -> Session:
+    from sagemaker.core.helper.session_helper import Session  # the SDK takes seconds to import
+
     session = boto3.Session(
         aws_access_key_id="none",
         aws_secret_access_key="none",  # noqa: S106  no secret
@@ -135,7 +132,8 @@ def _open_session(region: str) -> boto3.Session:
     for operation in ("CreateTrainingJob", "CreateHyperParameterTuningJob"):
         session.events.register(f"provide-client-params.sagemaker.{operation}", _keep)
     session.events.register("before-send", _refuse)
-    return session
+    settings = {"SchemaVersion": "1.0", **NO_TELEMETRY}
+    return Session(boto_session=session, default_bucket=bucket, sagemaker_config=settings)
 
 
 def _keep(params: dict[str, Any], **_: Any) -> None:

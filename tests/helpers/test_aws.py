@@ -449,3 +449,18 @@ def test_an_embedded_aws_that_has_gone_is_named(connection):
         aws_session.ConnectError, match=r"at http://127\.0\.0\.1:9 no longer answers.*from its first cell"
     ):
         gone.client("s3")
+
+
+def test_settings_of_the_sdk_are_validated_as_jsonschema_does(connection):
+    from jsonschema import ValidationError
+    from sagemaker.core.config import validate_sagemaker_config
+
+    wrong = {"SchemaVersion": "1.0", "SageMaker": {"TrainingJob": {"RoleArn": 3}}}
+    found = []
+    for context in (contextlib.nullcontext(), connection.sdk(), connection.sdk()):
+        with context:
+            validate_sagemaker_config({"SchemaVersion": "1.0"})
+            with pytest.raises(ValidationError) as caught:
+                validate_sagemaker_config(wrong)
+            found.append(str(caught.value))
+    assert found == found[:1] * 3

@@ -29,7 +29,7 @@ def test_nothing_can_be_created_while_a_request_is_read(connection, make_trainer
         TrainingError, match=r"found that the SDK would first call (s3|sts)\.\w+\. Upload with volume.upload"
     ):
         sdk_request.read_training(connection, trainer, channels, {})
-    client = sdk_request._open_session("us-east-1").client("sts")
+    client = sdk_request._open_session("us-east-1", "b").boto_session.client("sts")
     with pytest.raises(sdk_request._UploadError, match="sts.GetCallerIdentity"):
         client.get_caller_identity()
 
