@@ -16,7 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
-.venv/bin/uv:
+# The lock's hashes would not match, and pip would say that somebody may have tampered with the packages.
+.PHONY: line-ends
+line-ends:
+	@! grep -q "$$(printf '\r')" requirements.lock container/train || { echo "Expected Unix line ends (LF), found those" \
+		"of Windows (CRLF) in requirements.lock or container/train: clone the project again, with git inside Linux." >&2; \
+		exit 1; }
+
+.venv/bin/uv: | line-ends
 	@test -n "$(PYTHON)" || { echo "Expected Python 3.10 or later with venv, found none. Install one (on Debian:" \
 		"apt install python3 python3-venv), or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv
@@ -32,20 +39,26 @@ help:  ## list the targets
 	@touch $@
 
 .PHONY: setup
-setup: .venv/stamp  ## make both environments: .venv for the notebooks, .trainer for ML-Agents
+setup: line-ends .venv/stamp  ## make both environments: .venv for the notebooks, .trainer for ML-Agents
 	@$(BIN)/python -m common.trainer_env
 
 .PHONY: tutorial
 tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains some hundred steps only
-	@$(BIN)/python -m tools.tutorial $(if $(SHORT),--short)
+	@$(BIN)/python -m tools.tutorial $(if $(SHORT),--short) $(if $(SURE),--sure)
 
 .PHONY: html
 html: .venv/stamp  ## write what `make tutorial` executed as a small site, build/html/index.html
 	@$(BIN)/python -m tools.tutorial --html
 
 .PHONY: lab
-lab: setup  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=. notebooks/01_check_unity_build.ipynb
+lab: setup  ## open the notebooks in JupyterLab; ARGS="--no-browser --ip=0.0.0.0" for options of its own
+	@$(BIN)/python -m helpers.settings
+	@$(BIN)/jupyter lab --notebook-dir=. --LabApp.news_url=None $(if $(filter 0,$(shell id -u)),--allow-root) \
+		$(ARGS) notebooks/01_check_unity_build.ipynb
+
+.PHONY: remove-sample
+remove-sample: .venv/stamp  ## remove the sample environment from unity-volume/, for a build of your own
+	@$(BIN)/python -m sample_env remove unity-volume
 
 .PHONY: test
 test: setup  ## run all tests that need no Docker engine and no browser, but the long ones

@@ -14,19 +14,19 @@ from pathlib import Path
 import boto3
 import pandas as pd
 
-from common.aws_session import ConnectError, open_session
-from helpers import aws
+from common.aws_session import ConnectError, Connection, open_session
+from helpers import aws, settings
 
 
-def connect(target: str = "embedded", region: str = "", practice: bool = False) -> boto3.Session:
-    """Return a session of a target, and make nothing there.
+def connect(target: str = "", *, region: str = "", bucket: str = "", practice: bool = False) -> Connection:
+    """Return a connection to a target, make nothing there, and print whose account it is.
+
+    Its `role` is the one that is set, which need not exist yet.
 
     Parameters
     ----------
-    target : str
-        ``"embedded"`` or ``"aws"``.
-    region : str
-        Default: the one of your AWS profile; ``us-east-1`` on the embedded target.
+    target, region, bucket : str
+        As for `helpers.aws.connect`.
     practice : bool
         On the embedded target: work on a copy of it, which is removed when this process ends.
 
@@ -35,41 +35,45 @@ def connect(target: str = "embedded", region: str = "", practice: bool = False) 
     ConnectError
         If the target is neither, cannot be started, or has no credentials or no region.
     """
-    if target == "embedded":
-        return _practise() if practice else _start()
-    if target != "aws":
-        raise ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
-    session = open_session(region)
+    chosen = settings.read(target, "", bucket, region)
+    if chosen.target == "embedded":
+        session = (_practise if practice else _start)(chosen.region or aws.EMBEDDED_REGION)
+    else:
+        session = open_session(chosen.region)
     if session.get_credentials() is None or not session.region_name:
         raise ConnectError(
             "Expected AWS credentials and a region, found none of one. Run `aws configure` (access keys), or "
             "`aws configure sso`; set AWS_PROFILE where they are in a profile, and pass region=."
         )
-    return session
+    identity = session.client("sts").get_caller_identity()
+    account, region = identity["Account"], session.region_name
+    bucket = chosen.bucket or f"mlagents-{region}-{account}"
+    print(f"{chosen}\nAccount {account}, region {region}, as {identity['Arn']}")
+    return Connection(chosen.target, session, account, region, bucket, chosen.role)
 
 
-def _start() -> boto3.Session:
+def _start(region: str) -> boto3.Session:
     import sagemaker_local as embedded  # here, so that target="aws" loads nothing of it
 
     try:
-        return aws.open_embedded(embedded.start(aws.find_program()))
+        return aws.open_embedded(embedded.start(aws.find_program()), region)
     except embedded.EmbeddedError as error:
         raise ConnectError(str(error)) from error
 
 
-def _practise() -> boto3.Session:
+def _practise(region: str) -> boto3.Session:
     """Start an embedded AWS on a copy of this one's folder."""
     import sagemaker_local as embedded
     from sagemaker_local.home import copy_home, home_folder
 
-    _start()
+    _start(region)
     home = home_folder()
     copy = home / "practice"
     with _at_home(copy):
         embedded.stop()
         copy_home(home, copy)
         atexit.register(_end_practice, copy)
-        return _start()
+        return _start(region)
 
 
 def _end_practice(copy: Path) -> None:
@@ -91,10 +95,22 @@ def _at_home(home: Path) -> Iterator[None]:
         os.environ.pop("EMBEDDED_HOME") if before is None else os.environ.update(EMBEDDED_HOME=before)
 
 
-def read_mails(target: str = "embedded") -> pd.DataFrame:
+def remember(connection: Connection, role: str) -> str:
+    """Write target, bucket and region of a connection and the role of jobs where all notebooks find them; say so.
+
+    Practice on the embedded target leaves settings for AWS as they are.
+    """
+    file = settings.settings_file()
+    if connection.target == "embedded" and settings.read_file(file).get("target") == "aws":
+        return f'{file.name} says "aws", and stays as it is.'
+    settings.write(connection.target, role, connection.bucket, connection.region)
+    return f"{file.name} says now:\n{file.read_text()}"
+
+
+def read_mails(connection: Connection) -> pd.DataFrame:
     """Return the mails that AWS would have sent, which the embedded AWS keeps: ``to``, ``subject`` and ``text``."""
     mails = []
-    if target == "embedded":
+    if connection.target == "embedded":
         from sagemaker_local.home import home_folder
 
         files = sorted((home_folder() / "mail").glob("*.eml"))

@@ -16,6 +16,7 @@ from botocore.model import OperationModel
 
 from common import ROOT, trainer_env
 from common.aws_session import NOT_PUBLIC, BoundSession, ConnectError, Connection, choose_place, code, open_session
+from helpers import settings
 
 if TYPE_CHECKING:
     from sagemaker_local import Program, Server
@@ -42,7 +43,7 @@ def open_embedded(server: "Server", region: str = EMBEDDED_REGION) -> boto3.Sess
 
 
 def connect(
-    target: str = "embedded",
+    target: str = "",
     *,
     role: str = "",
     bucket: str = "",
@@ -51,14 +52,16 @@ def connect(
     security_groups: Sequence[str] = (),
     kms_key: str = "",
 ) -> Connection:
-    """Connect to a target, and make its bucket if there is none.
+    """Connect to a target, and make its bucket if there is none. What is empty is as `helpers.settings` finds it.
+
+    Print the target, and the account with its names, before anything is made there.
 
     Parameters
     ----------
-    target : str
+    target : str, optional
         ``"embedded"`` starts the embedded AWS if it is not running. ``"aws"`` uses your own credentials.
     role : str, optional
-        Name or ARN of the execution role. Needed with ``"aws"``.
+        Name or ARN of the execution role. Needed with ``"aws"``; the embedded target makes one.
     bucket : str, optional
         Bucket for uploads and results. Default: ``mlagents-<region>-<account>``, made on first use, private.
     region : str, optional
@@ -75,46 +78,54 @@ def connect(
     ConnectError
         With what is missing, and how to get it.
     """
+    chosen = settings.read(target, role, bucket, region)
     subnets, security_groups, kms_key = choose_place(subnets, security_groups, kms_key)
-    if target == "embedded":
-        connection = connect_embedded(bucket, kms_key)
-    elif target == "aws":
-        connection = connect_aws(role, bucket, region, kms_key)
-    else:
-        raise ConnectError(f'Expected target to be "embedded" or "aws", found {target!r}.')
+    connection = (connect_embedded if chosen.target == "embedded" else connect_aws)(chosen, kms_key)
     return replace(connection, subnets=tuple(subnets), security_groups=tuple(security_groups), kms_key=kms_key)
 
 
-def connect_embedded(bucket: str, kms_key: str) -> Connection:
+def connect_embedded(chosen: settings.Settings, kms_key: str) -> Connection:
     """Connect to the embedded AWS, starting it if it does not run. See `connect`."""
     import sagemaker_local as embedded  # imported here so that target="aws" loads nothing of it
 
     try:
         server = embedded.start(find_program())
-        session = open_embedded(server)
+        session = open_embedded(server, chosen.region or EMBEDDED_REGION)
     except embedded.EmbeddedError as error:
         raise ConnectError(str(error)) from error
     account = session.client("sts").get_caller_identity()["Account"]
     complete_requests(session, account, kms_key)
-    iam = session.client("iam")
-    try:
-        made = iam.create_role(RoleName=EMBEDDED_ROLE, AssumeRolePolicyDocument=json.dumps(TRUST_SAGEMAKER))
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "EntityAlreadyExists":
-            raise
-        made = iam.get_role(RoleName=EMBEDDED_ROLE)
-    bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}", kms_key)
-    return Connection(
+    connection = Connection(
         target="embedded",
         session=session,
         account=account,
         region=session.region_name,
-        bucket=bucket,
-        role=made["Role"]["Arn"],
+        bucket=chosen.bucket or f"mlagents-{session.region_name}-{account}",
+        role=find_embedded_role(session.client("iam"), chosen.role.rpartition("/")[2] or EMBEDDED_ROLE),
         endpoint=server.url,
         home=server.home,
         check_alive=require_embedded,
     )
+    print(chosen, connection, sep="\n")
+    make_bucket(session, connection.bucket, kms_key)
+    return connection
+
+
+def find_embedded_role(iam: Any, name: str) -> str:
+    """Return a role's ARN; make the role that jobs run as by default. Raise `ConnectError` where there is no other."""
+    try:
+        if name == EMBEDDED_ROLE:
+            return iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST_SAGEMAKER))["Role"]["Arn"]
+    except ClientError as error:
+        if code(error) != "EntityAlreadyExists":
+            raise
+    try:
+        return iam.get_role(RoleName=name)["Role"]["Arn"]
+    except ClientError as error:
+        raise ConnectError(
+            f"Expected the role {name} on the embedded target, found that {error} Lesson 0 "
+            "(notebooks/00_set_up_your_account.ipynb) makes one; without role= a role of its own is taken."
+        ) from error
 
 
 def find_program() -> "Program":
@@ -130,9 +141,9 @@ def find_program() -> "Program":
     )
 
 
-def connect_aws(role: str, bucket: str, region: str, kms_key: str) -> Connection:
+def connect_aws(chosen: settings.Settings, kms_key: str) -> Connection:
     """Connect to the reader's own account. See `connect`."""
-    session = open_session(region)
+    session = open_session(chosen.region)
     if not session.region_name:
         raise ConnectError(
             "Expected an AWS region, found none. Run `aws configure set region us-east-1` (or the region "
@@ -144,24 +155,29 @@ def connect_aws(role: str, bucket: str, region: str, kms_key: str) -> Connection
             "set AWS_PROFILE to a profile that has them. To learn without an account, use "
             'target="embedded".'
         )
-    if not role:
+    if not chosen.role:
         raise ConnectError(
             "Expected the name or ARN of an execution role, found none. A training job runs as a role that "
             "trusts sagemaker.amazonaws.com and may read and write your bucket. Lesson 0 "
-            "(notebooks/00_set_up_your_account.ipynb) makes one; pass its name as role=."
+            "(notebooks/00_set_up_your_account.ipynb) makes one and notes its name in settings.toml; "
+            "of one that you have, pass the name as role=."
         )
     try:
-        account = session.client("sts").get_caller_identity()["Account"]
+        identity = session.client("sts").get_caller_identity()
+        account, role = identity["Account"], chosen.role
         complete_requests(session, account, kms_key)
         if not role.startswith("arn:"):
             role = session.client("iam").get_role(RoleName=role)["Role"]["Arn"]
-        bucket = make_bucket(session, bucket or f"mlagents-{session.region_name}-{account}", kms_key)
+        bucket = chosen.bucket or f"mlagents-{session.region_name}-{account}"
+        connection = Connection("aws", session, account, session.region_name, bucket, role)
+        print(f"{chosen}, as {identity['Arn']}", connection, sep="\n")
+        make_bucket(session, bucket, kms_key)
     except (BotoCoreError, ClientError) as error:
         raise ConnectError(
             f"AWS refused, or could not be reached: {error} Check that the credentials are still valid "
             "(`aws sts get-caller-identity`) and may use the role and the bucket."
         ) from error
-    return Connection("aws", session, account, session.region_name, bucket, role)
+    return connection
 
 
 def require_embedded(connection: Connection) -> None:
@@ -193,8 +209,8 @@ def complete_requests(session: boto3.Session, account: str, kms_key: str = "") -
     session.events.register("provide-client-params.s3", add, unique_id="complete-requests")
 
 
-def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
-    """Make a bucket unless it exists, make it private and encrypted, and return its name.
+def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> None:
+    """Make a bucket unless it exists, and make it private and encrypted.
 
     Raises
     ------
@@ -237,7 +253,6 @@ def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> str:
     block_public_access(s3, bucket)
     if kms_key:
         encrypt(s3, bucket, kms_key)
-    return bucket
 
 
 def block_public_access(s3: Any, bucket: str) -> None:

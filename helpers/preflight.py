@@ -3,22 +3,29 @@
 from account_check import preflight
 from account_check.preflight import PreflightError, PreflightReport
 from common.aws_session import Connection
-from helpers import aws
+from helpers import aws, settings
 
 __all__ = ["PreflightError", "PreflightReport", "check"]
 
 
-def check(target: str | Connection = "embedded", *, bucket: str = "", **options: object) -> PreflightReport:
-    """Look at a target, or at the place that a connection leads to.
+def check(
+    target: str | Connection = "", *, role: str = "", bucket: str = "", region: str = "", **options: object
+) -> PreflightReport:
+    """Look at a target, or at the place that a connection leads to, and print which one it is.
 
     Parameters
     ----------
     target : str or Connection
         ``"embedded"``, which is started if need be, or ``"aws"``.
-    bucket : str
+    role, bucket, region : str
+        As for `helpers.aws.connect`, which says what an empty target and empty names stand for.
     **options
         As for `account_check.preflight`.
     """
-    if target == "embedded":
-        target = aws.connect("embedded", bucket=bucket)
-    return preflight.check(target, bucket=bucket, **options)
+    if isinstance(target, Connection):
+        return preflight.check(target, bucket=bucket, **options)
+    chosen = settings.read(target, role, bucket, region)
+    if chosen.target == "embedded":
+        return preflight.check(aws.connect(target, role=role, bucket=bucket, region=region), **options)
+    print(chosen)
+    return preflight.check("aws", role=chosen.role, bucket=chosen.bucket, region=chosen.region, **options)

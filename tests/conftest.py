@@ -1,13 +1,20 @@
-"""Settings for all rooms. No test can reach an AWS account, and none uses the reader's own embedded AWS."""
+"""Settings for all rooms. No test can reach an AWS account, nor uses the reader's embedded AWS, settings or caches."""
 
+import atexit
 import contextlib
 import fcntl
 import itertools
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+
+TESTS = Path(__file__).parent
+SETTINGS = tempfile.mkdtemp(prefix="settings-")
+atexit.register(shutil.rmtree, SETTINGS, ignore_errors=True)
 
 # Set before anything imports boto3, and for every process that a test starts.
 os.environ.update(
@@ -20,8 +27,13 @@ os.environ.update(
     # A port that nothing listens on: what is not meant for the embedded AWS fails at once.
     AWS_ENDPOINT_URL="http://127.0.0.1:9",
     MPLBACKEND="agg",
+    TRAINING_SETTINGS=f"{SETTINGS}/settings.toml",
+    # One for all runs of the tests, because Matplotlib takes seconds to list the fonts of a machine.
+    XDG_CACHE_HOME=str(TESTS.parent / ".pytest_cache" / "xdg"),
 )
 for _name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
+    os.environ.pop(_name, None)
+for _name in ("TRAINING_TARGET", "TRAINING_ROLE", "TRAINING_BUCKET", "TRAINING_REGION"):
     os.environ.pop(_name, None)
 
 import pytest  # noqa: E402
@@ -32,7 +44,6 @@ from common import cores, trainer_env  # noqa: E402
 from common.contract import METRICS  # noqa: E402
 from helpers import aws  # noqa: E402
 
-TESTS = Path(__file__).parent
 PROGRAM = TESTS / "sagemaker_local" / "program.py"
 LONG_FILES_FIRST = ["notebooks", "container", "many_runs", "training_jobs", "sagemaker_local", "helpers"]
 """Rooms whose test files take longest. Begun last, one of them would keep a single worker busy at the end."""

@@ -4,6 +4,8 @@ Leaves the executed notebooks, the same as a site, the reward curve and the trai
 """
 
 import argparse
+import contextlib
+import io
 import os
 import shutil
 import sys
@@ -14,8 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import sagemaker_local
 from common import ROOT
+from common.aws_session import ConnectError
 from common.cores import cores_here
+from helpers import account, aws, settings
+from training_jobs.job import list_with_status
 
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
@@ -91,6 +97,8 @@ def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> P
                 progress_bar=False,
                 # Papermill's own cwd moves the whole process, in which other notebooks may be running.
                 resources={"metadata": {"path": str(notebook.parent)}},
+                # It is interrupted before it is shut down, and would report that as an error.
+                extra_arguments=["--Application.log_level=CRITICAL"],
                 # Over TCP the kernel would warn, on every start, that it is not encrypted.
                 config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
             )
@@ -147,32 +155,61 @@ def write_site() -> Path:
     return gallery.write(executed, BUILD / "html")
 
 
-def main() -> None:
-    """Execute every notebook and say where things are."""
-    parser = argparse.ArgumentParser(prog="python -m tools.tutorial", description=main.__doc__)
-    parser.add_argument("--short", action="store_true", help="train only long enough to see that all works")
-    parser.add_argument("--html", action="store_true", help="execute nothing, write what was executed as HTML")
-    arguments = parser.parse_args()
-    if arguments.html:
-        try:
-            print(write_site().relative_to(ROOT))
-        except TutorialError as error:
-            sys.exit(str(error))
-        return
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger would warn on each start
+def choose_target(sure: bool) -> None:
+    """Say where the notebooks will work, and give lesson 0 a copy of the settings to write to.
+
+    Raises
+    ------
+    TutorialError
+        If the target can't be used, or is AWS, which bills, and nobody said `sure`.
+    """
+    try:
+        chosen = settings.read()
+        account.connect() if chosen.target == "aws" else print(chosen)
+    except ConnectError as error:
+        raise TutorialError(str(error)) from error
+    if chosen.target == "aws" and not sure:
+        raise TutorialError(
+            "Expected a yes to some 16 training jobs, which AWS bills to this account by the second, found none. Run "
+            "`make tutorial SURE=1`, or `TRAINING_TARGET=embedded make tutorial` to stay on this machine."
+        )
+    file, copy = settings.settings_file(), BUILD / "settings.toml"
+    BUILD.mkdir(exist_ok=True)
+    copy.unlink(missing_ok=True)
+    if file.is_file():
+        shutil.copy(file, copy)
+    os.environ["TRAINING_SETTINGS"] = str(copy)
+
+
+def tell_what_runs() -> str:
+    """Say which jobs go on after an interruption, and how to stop them."""
+    if settings.read().target == "embedded" and sagemaker_local.find() is None:
+        return "Interrupted. No job runs."
+    with contextlib.redirect_stdout(io.StringIO()):  # where it works was said at the beginning
+        connection = aws.connect()
+    names = [job.name for job in list_with_status(connection, "InProgress")]
+    if not names:
+        return "Interrupted. No job runs."
+    still = f"Interrupted, while {' and '.join(names)} still {'runs' if len(names) == 1 else 'run'}."
+    if connection.endpoint:
+        return f"{still} `make stop` ends that."
+    stop = f"aws sagemaker stop-training-job --region {connection.region} --training-job-name"
+    lines = [f"{still} AWS bills that until it ends, or you stop it:", *(f"{stop} {name}" for name in names)]
+    return "\n    ".join(lines)
+
+
+def run_all(short: bool) -> None:
+    """Execute every notebook and say where things are. Raises as `execute_all` does."""
     start = time.monotonic()
     notebooks = list_notebooks()
     shutil.rmtree(BUILD / "notebooks", ignore_errors=True)
     try:
-        for notebook, seconds in execute_all(notebooks, BUILD / "notebooks", arguments.short):
+        for notebook, seconds in execute_all(notebooks, BUILD / "notebooks", short):
             print(f"{notebook.stem}   {seconds:.0f} s", flush=True)
             if notebook.stem.startswith("05"):
                 result = max(RESULTS.glob("*/rewards.png"), key=lambda path: path.stat().st_mtime).parent
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        os._exit(130)  # without waiting for the notebooks; their kernels end with their parent
     except TutorialError as error:
-        sys.exit(f"{error}\nWhat was run until then: {write_site()}")
+        raise TutorialError(f"{error}\nWhat was run until then: {write_site()}") from error
     shutil.copy(result / "rewards.png", BUILD)
     shutil.copy(result / "rewards.svg", BUILD)
     models = [shutil.copy(model, BUILD) for model in sorted(result.glob("*.nn"))]
@@ -180,6 +217,36 @@ def main() -> None:
     print(f"executed notebooks   build/notebooks/, as pages {write_site().relative_to(ROOT)}")
     print("reward curve         build/rewards.png, build/rewards.svg")
     print(f"trained model        {', '.join(str(Path(model).relative_to(ROOT)) for model in models)}")
+
+
+def main() -> None:
+    """Run all notebooks and say where things are. Whatever ends this early is told in a sentence."""
+    parser = argparse.ArgumentParser(prog="python -m tools.tutorial", description=main.__doc__)
+    parser.add_argument("--short", action="store_true", help="train only long enough to see that all works")
+    parser.add_argument("--sure", action="store_true", help="yes, train on AWS if that is the target, and be billed")
+    parser.add_argument("--html", action="store_true", help="execute nothing, write what was executed as HTML")
+    arguments = parser.parse_args()
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger would warn on each start
+    try:
+        if arguments.html:
+            print(write_site().relative_to(ROOT))
+        else:
+            choose_target(arguments.sure)
+            run_all(arguments.short)
+    except TutorialError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        place = error.filename or f"files below {ROOT}"
+        sys.exit(
+            f"Expected to write {place}, found: {error.strerror}. Make room or get the right, then run this again."
+        )
+    except KeyboardInterrupt:
+        try:
+            told = tell_what_runs()
+        except BaseException as error:
+            told = f"Interrupted. Which jobs run is not known ({error}). `make stop` ends those on this machine."
+        print(told, file=sys.stderr, flush=True)
+        os._exit(130)  # without waiting for the notebooks; their kernels end with their parent
 
 
 if __name__ == "__main__":

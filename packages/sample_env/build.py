@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -71,6 +72,30 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
         (new / data.name).rename(data)
         (new / executable.name).rename(executable)
     return executable
+
+
+def remove_sample_build(folder: Path | str) -> list[Path]:
+    """Remove what `make_sample_build` wrote, and return the removed files and folders.
+
+    Files beside the build, such as `trainer_config.yaml`, stay if you changed them. A build of your own stays, even
+    with the sample's name.
+    """
+    folder, removed = Path(folder), []
+    for scene in SCENES:
+        executable, data = folder / f"{scene}.x86_64", folder / f"{scene}_Data"
+        if not executable.is_file() or not is_part_of_sample(executable, scene):
+            continue
+        executable.unlink()
+        shutil.rmtree(data)
+        removed += [executable, data]
+        for source in sorted(path for path in (BESIDE / scene).rglob("*") if path.is_file()):
+            beside = folder / source.relative_to(BESIDE / scene)
+            if beside.is_file() and beside.read_bytes() == source.read_bytes():
+                beside.unlink()
+                removed.append(beside)
+                if beside.parent != folder and not any(beside.parent.iterdir()):
+                    beside.parent.rmdir()
+    return removed
 
 
 def record_demonstrations(folder: Path | str, python: Path | str | None = None, *, steps: int = 3000) -> list[Path]:

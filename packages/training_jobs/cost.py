@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from botocore.config import Config
@@ -190,13 +191,11 @@ def estimate(
     Raises
     ------
     CostError
-        If time or speed is not above zero, or the steps are below.
+        If time, speed or steps are not numbers above zero.
     """
-    for name, value in (("max_minutes", max_minutes), ("steps_per_second", steps_per_second)):
-        if value is not None and not value > 0:
-            raise CostError(f"Expected {name} above 0, found {value}.")
-    if steps is not None and not steps >= 0:
-        raise CostError(f"Expected steps of 0 or more, found {steps}.")
+    for name, value in (("max_minutes", max_minutes), ("steps", steps), ("steps_per_second", steps_per_second)):
+        if value is not None and not (isinstance(value, Real) and value > 0):
+            raise CostError(f"Expected {name} to be a number above 0, found {value!r}.")
     price, why = find_price(connection, instance_type)
     seconds = None
     if steps is not None and steps_per_second is not None:

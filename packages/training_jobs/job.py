@@ -240,8 +240,9 @@ def list_newest(sagemaker, count: int) -> list[str]:
 
 
 def list_with_status(connection: Connection, status: str) -> Iterator[Job]:
-    """Yield the jobs that `launch` made and that have this status."""
-    for name in list_names(connection.client("sagemaker"), StatusEquals=status):
+    """Yield the jobs that `launch` made and that have this status, newest first."""
+    newest_first = {"SortBy": "CreationTime", "SortOrder": "Descending"}
+    for name in list_names(connection.client("sagemaker"), StatusEquals=status, **newest_first):
         yield describe(connection, name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 LOCAL_STORAGE = re.compile(r"ml\.(?:g[5-9]|p[5-9]|trn|[a-z]+\d+[a-z]*d)")  # as in ml.g5, ml.r5d, ml.g4dn
 
+MOST_FINISHED = 10
+"""How many completed jobs are compared with a new one, each by a call."""
+
 
 def launch(
     connection: Connection,
@@ -47,7 +51,8 @@ def launch(
 
     It is what ``trainer.train(channels, wait=False)`` would launch, with a name that begins with ``mlagents-`` and the
     content hash of the channel `unity-volume` in its environment. If the same job (same volume, image, hyperparameters
-    and beginning) is running already, that one is returned, and no second one is paid for.
+    and beginning) is running already, that one is returned, and no second one is paid for. If one of the newest jobs
+    was the same and is Completed, this says so, and launches.
 
     Without a ``checkpoint_config`` the job keeps its checkpoints at ``s3://<bucket>/checkpoints/<date>-<time>-<4
     letters>/``. Where that folder has another name, the name is that of a run: a later job with the same folder and a
@@ -90,6 +95,11 @@ def launch(
                 f"{running.name} is running with the same volume, image and hyperparameters. No second job is launched."
             )
             return running
+        if finished := ask(lambda: find_finished(connection, request, goes_on_from)):
+            print(
+                f"{finished.name} is Completed, with the same volume, image and hyperparameters. This launches another "
+                f'job; to look at the results of that one, set job_name = "{finished.name}".'
+            )
         ask(lambda: _refuse_second_writer(connection, place))
         if start_from:
             ask(lambda: _copy_checkpoints(connection, describe(connection, start_from), place))
@@ -253,10 +263,26 @@ def _copy_checkpoints(connection: Connection, job: Job, place: str) -> None:
 
 def find_running(connection: Connection, request: Mapping[str, Any], goes_on_from: str) -> Job | None:
     """Return the running job with the inputs of a request and the same beginning (`Job.goes_on_from`), or None."""
-    image, place = request["AlgorithmSpecification"]["TrainingImage"], request["CheckpointConfig"]["S3Uri"]
-    wanted = (volume_of(request), image, request.get("HyperParameters", {}))
+    place = request["CheckpointConfig"]["S3Uri"]
     for job in list_with_status(connection, "InProgress"):
-        alike = (job.volume, job.image, job.hyperparameters) == wanted
-        if alike and (job.goes_on_from == goes_on_from or job.checkpoints == place):
+        if _is_alike(job, request) and (job.goes_on_from == goes_on_from or job.checkpoints == place):
             return job
     return None
+
+
+def find_finished(connection: Connection, request: Mapping[str, Any], goes_on_from: str) -> Job | None:
+    """Return one of the newest completed jobs with the same inputs and beginning, or None.
+
+    A run of which there are checkpoints begins each time where it was left.
+    """
+    if goes_on_from.startswith("run "):
+        return None
+    newest = itertools.islice(list_with_status(connection, "Completed"), MOST_FINISHED)
+    return next((job for job in newest if _is_alike(job, request) and job.goes_on_from == goes_on_from), None)
+
+
+def _is_alike(job: Job, request: Mapping[str, Any]) -> bool:
+    """Return whether a job has the volume, the image and the hyperparameters of a request."""
+    image = request["AlgorithmSpecification"]["TrainingImage"]
+    wanted = (volume_of(request), image, request.get("HyperParameters", {}))
+    return (job.volume, job.image, job.hyperparameters) == wanted

@@ -27,6 +27,7 @@ def project(tmp_path_factory):
     tutorial.copy_project(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDDED_HOME", str(home / ".embedded"))
+        patch.setenv("TRAINING_SETTINGS", str(home / "notebooks" / "settings.toml"))
         patch.delenv("MPLBACKEND")  # a kernel chooses its own, which shows pictures
         yield home
         embedded.stop()

@@ -143,10 +143,9 @@ def test_a_solution_is_a_small_notebook_of_its_lesson(solution):
     assert notebook.cells[0].source.startswith(f"# Solution {int(solution.stem[:2])} · ")
     assert f"](../{solution.name})" in notebook.cells[0].source
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code(notebook))
-    # A path of a parameter leads to the same place as in the lesson, which lies one folder higher.
     of_lesson = papermill.inspect_notebook(str(lesson))
     for name, parameter in papermill.inspect_notebook(str(solution)).items():
-        assert of_lesson[name]["default"] == parameter["default"].replace("../../", "../")
+        assert of_lesson[name]["default"] == parameter["default"]
     assert any("assert " in cell.source for cell in code(notebook))
 
 
@@ -173,8 +172,8 @@ def test_it_is_stored_without_outputs(notebook):
 
 def test_a_cell_does_one_thing(notebook):
     for cell in code(notebook):
-        lines = cell.source.splitlines()
-        assert len(lines) <= 14, cell.source
+        most = 16 if "parameters" in cell.metadata.get("tags", []) else 14
+        assert len(cell.source.splitlines()) <= most, cell.source
 
 
 def test_no_cell_defines_or_shells_out_or_catches(notebook):
@@ -195,7 +194,7 @@ def test_it_is_listed_in_the_readme(path):
 
 
 def test_same_parameter_same_default(notebook):
-    defaults = {"target": '"embedded"', "role": '""', "bucket": '""', "unity_volume": '"../unity-volume"'}
+    defaults = {"target": '""', "role": '""', "bucket": '""', "region": '""', "unity_volume": '"../unity-volume"'}
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     found = dict(line.split("  #")[0].split(" = ") for line in cell.source.splitlines())
     assert {name: value for name, value in found.items() if name in defaults}.items() <= defaults.items()

@@ -2,12 +2,38 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from helpers import settings
 from tools import tutorial
 
 NOTEBOOKS = [Path(f"{number:02}_lesson.ipynb") for number in range(1, tutorial.ROAD + 4)]
+
+
+@pytest.fixture
+def program(monkeypatch, tmp_path):
+    """Give a function that runs `make tutorial` in an empty folder, with lessons that are stood in for."""
+    monkeypatch.setenv("TRAINING_SETTINGS", str(tmp_path / "settings.toml"))  # which the program changes
+    monkeypatch.setattr(tutorial, "list_notebooks", lambda: NOTEBOOKS)
+    monkeypatch.setattr(tutorial, "write_site", lambda: tmp_path / "build/html/index.html")
+    for name, folder in (("ROOT", ""), ("BUILD", "build"), ("RESULTS", "results")):
+        monkeypatch.setattr(tutorial, name, tmp_path / folder)
+
+    def run(execute, *arguments):
+        monkeypatch.setattr(tutorial, "execute", execute)
+        monkeypatch.setattr("sys.argv", ["tutorial", *arguments])
+        tutorial.main()
+
+    return run
+
+
+def raise_error(error):
+    def execute(notebook, parameters, folder):
+        raise error
+
+    return execute
 
 
 def test_the_short_parameters_are_those_of_notebooks():
@@ -47,7 +73,7 @@ def test_after_a_failure_no_other_notebook_starts(monkeypatch, tmp_path):
     assert begun == NOTEBOOKS[: tutorial.ROAD + 1]
 
 
-def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are(monkeypatch, tmp_path, capsys):
+def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are(program, tmp_path, capsys):
     def execute(notebook, parameters, folder):
         if notebook.stem.startswith(("05", "07")):
             folder = tmp_path / "results" / f"job-of-{notebook.stem[:2]}"
@@ -55,33 +81,83 @@ def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are
             for name in ("rewards.png", "rewards.svg", "3DBall.nn"):
                 (folder / name).write_text(folder.name)
 
-    monkeypatch.setattr(tutorial, "execute", execute)
-    monkeypatch.setattr(tutorial, "list_notebooks", lambda: NOTEBOOKS)
-    monkeypatch.setattr(tutorial, "write_site", lambda: tmp_path / "build/html/index.html")
-    monkeypatch.setattr("sys.argv", ["tutorial"])
-    for name, folder in (("ROOT", ""), ("BUILD", "build"), ("RESULTS", "results")):
-        monkeypatch.setattr(tutorial, name, tmp_path / folder)
-    (tmp_path / "build").mkdir()
-    tutorial.main()
+    program(execute)
     assert {path.name: path.read_text() for path in (tmp_path / "build").iterdir()} == dict.fromkeys(
         ("rewards.png", "rewards.svg", "3DBall.nn"), "job-of-05"
     )
     printed = capsys.readouterr().out
-    assert [line.split()[0] for line in printed.splitlines()[: tutorial.ROAD]] == [
+    assert [line.split()[0] for line in printed.splitlines()[1 : tutorial.ROAD + 1]] == [
         path.stem for path in NOTEBOOKS[: tutorial.ROAD]
     ]
     assert f"All {len(NOTEBOOKS)} notebooks in 0 s." in printed
     assert "trained model        build/3DBall.nn" in printed
 
 
-def test_a_failure_is_the_programs_last_word(monkeypatch, tmp_path):
-    def execute(notebook, parameters, folder):
-        raise tutorial.TutorialError("01_lesson.ipynb, cell 2: it failed")
-
-    monkeypatch.setattr(tutorial, "execute", execute)
-    monkeypatch.setattr(tutorial, "BUILD", tmp_path)
-    monkeypatch.setattr(tutorial, "write_site", lambda: tmp_path / "html/index.html")
-    monkeypatch.setattr("sys.argv", ["tutorial"])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            tutorial.TutorialError("01_lesson.ipynb, cell 2: it failed"),
+            "01_lesson.ipynb, cell 2: it failed\nWhat was run",
+        ),
+        (
+            OSError(28, "No space left on device"),
+            "Expected to write files below {root}, found: No space left on device.",
+        ),
+        (OSError(30, "Read-only file system", "x/y"), "Expected to write x/y, found: Read-only file system. Make room"),
+    ],
+)
+def test_a_failure_is_the_programs_last_word(program, tmp_path, error, told):
     with pytest.raises(SystemExit) as ended:
-        tutorial.main()
-    assert str(ended.value).startswith("01_lesson.ipynb, cell 2: it failed\nWhat was run until then: ")
+        program(raise_error(error))
+    assert str(ended.value).startswith(told.format(root=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("jobs", "told"),
+    [
+        ([], "Interrupted. No job runs.\n"),
+        (["mlagents-1"], "Interrupted, while mlagents-1 still runs. `make stop` ends that.\n"),
+        (["mlagents-1", "b"], "Interrupted, while mlagents-1 and b still run. `make stop` ends that.\n"),
+    ],
+)
+def test_ctrl_c_names_what_still_runs_and_how_to_stop_it(program, monkeypatch, capsys, jobs, told):
+    ended = []
+    monkeypatch.setattr(tutorial.os, "_exit", ended.append)
+    monkeypatch.setattr(tutorial.sagemaker_local, "find", lambda: SimpleNamespace() if jobs else None)
+    monkeypatch.setattr(tutorial.aws, "connect", lambda: SimpleNamespace(endpoint="http://127.0.0.1:1"))
+    running = [SimpleNamespace(name=name) for name in jobs]
+    monkeypatch.setattr(tutorial, "list_with_status", lambda connection, status: running)
+    program(raise_error(KeyboardInterrupt()))
+    assert (ended, capsys.readouterr().err) == ([130], told)
+
+
+def test_on_aws_the_program_wants_a_yes_and_ctrl_c_says_what_is_billed(program, monkeypatch, capsys):
+    settings.write("aws", "role", "", "eu-west-1")
+    monkeypatch.setattr(tutorial.account, "connect", lambda: print("Target and account"))
+    monkeypatch.setattr(tutorial.os, "_exit", lambda code: None)
+    with pytest.raises(SystemExit, match="Run `make tutorial SURE=1`, or `TRAINING_TARGET=embedded make tutorial`"):
+        program(raise_error(AssertionError("a lesson ran")))
+    monkeypatch.setattr(tutorial.aws, "connect", lambda: SimpleNamespace(endpoint=None, region="eu-west-1"))
+    monkeypatch.setattr(tutorial, "list_with_status", lambda connection, status: [SimpleNamespace(name="mlagents-1")])
+    program(raise_error(KeyboardInterrupt()), "--sure")
+    printed = capsys.readouterr()
+    assert printed.out == "Target and account\n" * 2
+    assert printed.err.splitlines() == [
+        "Interrupted, while mlagents-1 still runs. AWS bills that until it ends, or you stop it:",
+        "    aws sagemaker stop-training-job --region eu-west-1 --training-job-name mlagents-1",
+    ]
+
+
+def test_lessons_read_the_readers_settings_and_write_to_a_copy(program, tmp_path):
+    file, copies = settings.write("embedded", "", "mine", ""), []
+
+    def execute(notebook, parameters, folder):
+        copies.append((settings.settings_file(), settings.read().bucket))
+        settings.write("embedded", "", "written by lesson 0", "")
+        raise tutorial.TutorialError("enough")
+
+    with pytest.raises(SystemExit):
+        program(execute)
+    assert copies == [(tmp_path / "build/settings.toml", "mine")]
+    assert settings.read_file(file)["bucket"] == "mine"

@@ -326,7 +326,7 @@ def test_a_kernel_that_is_killed_while_it_follows_leaves_the_job_running(connect
     assert follow(connection, name).status == "Stopped"
 
 
-def test_a_named_run_goes_on_with_its_checkpoints(connection, volume, launch):
+def test_a_named_run_goes_on_with_its_checkpoints(connection, volume, launch, capsys):
     run = f"balance-{uuid.uuid4().hex[:6]}"
     first = follow(connection, launch(connection, volume, "count", trainer={"run": run}))
     assert first.checkpoints == f"s3://{connection.bucket}/checkpoints/{run}/"
@@ -335,8 +335,15 @@ def test_a_named_run_goes_on_with_its_checkpoints(connection, volume, launch):
     assert second.checkpoints == first.checkpoints
     assert read_log(connection, first.name) == ["count 1"]
     assert read_log(connection, second.name) == ["count 2"]
+    capsys.readouterr()
     fresh = follow(connection, launch(connection, volume, "count"))
     assert read_log(connection, fresh.name) == ["count 1"]
+    assert "Completed, with the same" not in capsys.readouterr().out  # that one began with checkpoints
+    launch(connection, volume, "count")
+    assert capsys.readouterr().out == (
+        f"{fresh.name} is Completed, with the same volume, image and hyperparameters. This launches another job; to look "
+        f'at the results of that one, set job_name = "{fresh.name}".\n'
+    )
 
 
 def test_two_jobs_never_write_to_the_same_checkpoints(connection, volume, capsys, launch):

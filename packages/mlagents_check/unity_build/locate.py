@@ -62,13 +62,14 @@ def locate(listing: Listing) -> tuple[Player | None, list[Finding]]:
         player = Player(name, players[0], name + "_Data")
         return player, [*_wrong_name(player), *_wrong_data(player, listing), *_strangers(player, top, listing)]
     if players:
-        return None, [
-            Finding(
-                "error",
-                f"Expected one build, found {len(players)}: {', '.join(players)}.",
-                "Nobody can tell which one to train. Keep one build with its _Data folder and move the rest elsewhere.",
+        samples = [path for path in players if _is_sample(path, listing)]
+        todo = "Nobody can tell which one to train. Keep one build with its _Data folder and move the rest elsewhere."
+        if len(samples) == len(players) - 1:
+            todo = (
+                f"{' and '.join(samples)} is the sample environment. To keep your own build alone, run `make "
+                "remove-sample`, or notebook 1 with remove_sample = True."
             )
-        ]
+        return None, [Finding("error", f"Expected one build, found {len(players)}: {', '.join(players)}.", todo)]
     if any(entry.kind != "file" and _is_player(entry.path) for entry in listing.entries):
         return None, []  # a link, or not readable, which is said wherever it lies
     wanted = f"Expected one *.x86_64 in {listing.root.name or listing.root}/"
@@ -94,6 +95,12 @@ def _instead(listing: Listing) -> tuple[str, str, str] | None:
 
 def _is_player(path: str) -> bool:
     return _is_top(path, ".x86_64")
+
+
+def _is_sample(path: str, listing: Listing) -> bool:
+    """Return whether an executable is that of the sample environment: a script, with its mark beside it."""
+    data = path.removesuffix(".x86_64") + "_Data"
+    return f"{data}/sample_env.json" in listing.files and listing.read(path, 2) == b"#!"
 
 
 def _is_top(path: str, ending: str) -> bool:

@@ -1,0 +1,20 @@
+"""Make a sample build in a folder, or remove it: ``python -m sample_env remove unity-volume``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sample_env import SampleEnvError, make_sample_build, remove_sample_build
+
+parser = argparse.ArgumentParser(prog="python -m sample_env", description=__doc__)
+parser.add_argument("what", choices=("make", "remove"))
+parser.add_argument("folder", type=Path)
+arguments = parser.parse_args()
+try:
+    if arguments.what == "make":
+        print(f"Made {make_sample_build(arguments.folder)}.")
+    else:
+        removed = ", ".join(map(str, remove_sample_build(arguments.folder)))
+        print(f"Removed {removed}." if removed else f"There is no sample environment in {arguments.folder}.")
+except (SampleEnvError, OSError) as error:
+    sys.exit(str(error))
