@@ -183,6 +183,13 @@ def test_no_cell_defines_or_shells_out_or_catches(notebook):
             assert not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.While))
 
 
+def test_a_job_that_did_not_end_is_told_where_its_end_is_asserted(notebook):
+    for cell in code(notebook):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Assert) and "Completed" in ast.unparse(node.test):
+                assert re.search(r"\.failure or |map\(str, ", ast.unparse(node.msg)), cell.source
+
+
 def test_a_sentence_of_why_stands_before_the_work(notebook):
     for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
         if cell.cell_type == "code" and before.cell_type == "code":
