@@ -156,18 +156,15 @@ def went_to(sent, connection):
     return bool(seen) and all(host.endswith(".amazonaws.com") and key == REAL for host, key in seen)
 
 
-LATER = {
-    "nothing": {},
-    "another endpoint": {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"},
-    "another profile": {"AWS_PROFILE": "nowhere", "AWS_DEFAULT_PROFILE": "nowhere"},
-    "other keys": {"AWS_ACCESS_KEY_ID": "AKIAOTHEROTHEROTHER0", "AWS_SESSION_TOKEN": "x", "AWS_REGION": "us-west-2"},
-    "a proxy": {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""},
-}
+OTHERS = {"AWS_ACCESS_KEY_ID": "AKIAOTHEROTHEROTHER0", "AWS_SESSION_TOKEN": "x", "AWS_REGION": "us-west-2"}
+ENDPOINTS = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
+PROFILES = {"AWS_PROFILE": "nowhere", "AWS_DEFAULT_PROFILE": "nowhere"}
+PROXIES = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
 
 
-@pytest.mark.parametrize("later", LATER)
+@pytest.mark.parametrize("later", [{}, OTHERS | ENDPOINTS | PROFILES | PROXIES], ids=["as before", "all changed"])
 def test_two_connections_in_one_process(both, sent, readers_environment, later):
-    for name, value in LATER[later].items():
+    for name, value in later.items():
         readers_environment.setenv(name, value)
     for one in both:
         call_all(one)
@@ -202,7 +199,7 @@ def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment,
     from sagemaker.core.parameter import CategoricalParameter
     from sagemaker.train.tuner import HyperparameterTuner
 
-    for name, value in {**LATER["another endpoint"], **LATER["other keys"]}.items():
+    for name, value in (ENDPOINTS | OTHERS).items():
         readers_environment.setenv(name, value)
     metrics = [{"Name": "mean_reward", "Regex": "Mean Reward: (.*)"}]
 
