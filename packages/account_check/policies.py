@@ -1,6 +1,7 @@
-"""The permissions that the notebooks need, and no more: for the reader, the role that a job runs as, and the set-up.
+"""The permissions that the notebooks need, and no more: for the reader, two roles, and the set-up.
 
-`user.json`, `execution-role.json` and `setup.json` hold placeholders. `setup` is for whoever makes and deletes the
+`user.json`, `execution-role.json`, `build-role.json` and `setup.json` hold placeholders. A job runs as the execution
+role, and CodeBuild builds the image as the build role. `setup` is for whoever makes and deletes the
 stack of `account_setup`: a right to make roles and policies can in the end be used for anything, so the reader's policy
 has none of it. `fill` replaces the placeholders by names, and so does the command::
 
@@ -30,7 +31,7 @@ from botocore.exceptions import BotoCoreError
 from common.aws_session import KEY_ARN
 
 FOLDER = Path(__file__).parent
-NAMES = ("user", "execution-role", "setup")
+NAMES = ("user", "execution-role", "build-role", "setup")
 # What IAM and S3 take for a name. None of it means anything in a policy or in JSON, as *, ?, $ and quotes would.
 _NAME = r"[\w+=,.@-]{1,64}"
 _PATH = rf"(?:[\w+=,.@-]+/)*{_NAME}"
@@ -118,7 +119,7 @@ def partition(region: str) -> str:
         return ""
 
 
-def fill(name: Literal["user", "execution-role", "setup"], names: Names) -> dict[str, Any]:
+def fill(name: Literal["user", "execution-role", "build-role", "setup"], names: Names) -> dict[str, Any]:
     """Return a policy with its placeholders replaced, without the statements that these names do not need.
 
     Raises

@@ -17,9 +17,10 @@ from common.findings import Finding
 SAGEMAKER = "sagemaker.amazonaws.com"
 
 AREAS = {
-    "your rights, S3": ("Bucket", "MakeBucket", "KeyOfBucket", "Upload", "Results", "Checkpoints"),
+    "your rights, S3": ("Bucket", "MakeBucket", "KeyOfBucket", "Objects", "Results"),
     "your rights, key": ("Key",),
     "your rights, ECR": ("RegistryLogin", "Registry"),
+    "your rights, CodeBuild": ("ImageBuilds", "ImageBuildLog"),
     "your rights, SageMaker": ("TrainingJobs", "TrainingJobList", "ExecutionRole"),
     "your rights, tuning": ("TuningJobs", "TuningJobList"),
     "your rights, log": ("Log",),
@@ -31,6 +32,7 @@ AREAS = {
 # What training does not need, and what does.
 NOT_FOR_TRAINING = {
     "your rights, deleting": "The last lesson needs them, training does not.",
+    "your rights, CodeBuild": "Building the image without Docker needs them, training does not.",
     "your rights, tuning": "Tuning jobs need them, training does not.",
     "your rights, looking": "This table and the prices need them, training does not.",
 }

@@ -19,28 +19,30 @@ from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find
 from common.aws_session import PROJECT_TAG, code
 from common.bar import make as make_bar
 from common.contract import CHANNEL
-from training_image import REPOSITORY
+from training_image.name import PROJECT, REPOSITORY, SOURCES
 from training_jobs import JOB_PREFIX, LOG_GROUP
 
 TAG, VALUE = PROJECT_TAG["Key"], PROJECT_TAG["Value"]
 OURS = f"{JOB_PREFIX}-"
-PLACES = {"builds": f"{CHANNEL}/", "checkpoints": "checkpoints/", "results": "training/"}
+PLACES = {"builds": f"{CHANNEL}/", "checkpoints": "checkpoints/", "results": "training/", "sources": SOURCES}
 """Kind of objects -> where they lie in the bucket."""
 UPLOADED = re.compile(rf"{CHANNEL}/[0-9a-f]{{16}}/")
 """How the keys of uploads begin: the place is named by the content hash."""
 KINDS = {
-    "running": "jobs and warm pools, which cost by the second: jobs are stopped, and save their model first",
+    "running": "jobs, warm pools and builds of the image, which cost by the second; jobs save their model first",
     **{kind: f"objects below {place}, with all their versions" for kind, place in PLACES.items()},
     "uploads": "uploads that were never finished, invisible in the console's list of objects",
     "images": f"images in the ECR repository {REPOSITORY}",
-    "logs": f"log streams in {LOG_GROUP}",
+    "logs": f"log streams in {LOG_GROUP} and of builds of the image",
     "records": "SageMaker's records of jobs that have ended, which cost nothing",
     "bucket": "the bucket, where no stack owns it; must be empty",
     "repository": "the ECR repository, where no stack owns it; must be empty",
     "stack": "the stack with all that it made; its bucket and its repository must be empty",
 }
 """What there is to be deleted, in the order in which it is."""
+BUILD_LOG = f"/aws/codebuild/{PROJECT}"
 USD_A_MONTH = {"builds": 0.023, "checkpoints": 0.023, "results": 0.023, "uploads": 0.023, "images": 0.10, "logs": 0.03}
+USD_A_MONTH["sources"] = USD_A_MONTH["builds"]
 """Price of a gigabyte a month in us-east-1, USD; docs/costs.md links AWS's pages, which could not be read from here."""
 RUNNING = ("InProgress", "Stopping")
 AT_ONCE = {"objects": 1_000, "images": 100}
@@ -172,8 +174,10 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
                 kept.append(f"s3://{name}")
             elif not of_stack:
                 items.append(Item("bucket", "S3", name))
+        items += _list_builds(session)
         items += _list_images(session, REPOSITORY in owned.get("AWS::ECR::Repository", ()))
-        for item in _list_streams(session):
+        items += _list_streams(session, BUILD_LOG, "")
+        for item in _list_streams(session, LOG_GROUP, OURS):
             job = item.name.partition("/")[0]
             items += [item] if job in jobs else []
             others |= set() if job in jobs else {job}
@@ -219,6 +223,16 @@ def _list_jobs(session: boto3.Session) -> Iterator[tuple[Item, Mapping[str, Any]
                 item = Item(state, kind, job[f"{kind}Name"], made=job["CreationTime"])
                 if item.name.startswith(OURS):
                     yield item, job
+
+
+def _list_builds(session: boto3.Session) -> Iterator[Item]:
+    """Yield builds of the image that run. They are among the newest."""
+    codebuild = session.client("codebuild")
+    with _gone("ResourceNotFoundException"):  # there is no project
+        ids = codebuild.list_builds_for_project(projectName=PROJECT, sortOrder="DESCENDING")["ids"]
+        for build in codebuild.batch_get_builds(ids=ids[:100])["builds"] if ids else ():
+            if build["buildStatus"] == "IN_PROGRESS":
+                yield Item("running", "CodeBuild", build["id"], made=build["startTime"])
 
 
 def _keeps_machine(job: Mapping[str, Any]) -> bool:
@@ -287,13 +301,13 @@ def _list_images(session: boto3.Session, of_stack: bool) -> list[Item]:
     return items
 
 
-def _list_streams(session: boto3.Session) -> Iterator[Item]:
+def _list_streams(session: boto3.Session, group: str, prefix: str) -> Iterator[Item]:
     pages = session.client("logs").get_paginator("describe_log_streams")
     try:
-        for page in pages.paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=OURS):
+        for page in pages.paginate(logGroupName=group, **({"logStreamNamePrefix": prefix} if prefix else {})):
             for each in page["logStreams"]:
                 made = datetime.fromtimestamp(each["creationTime"] / 1000, timezone.utc)
-                yield Item("logs", LOG_GROUP, each["logStreamName"], "", each.get("storedBytes", 0), made)
+                yield Item("logs", group, each["logStreamName"], "", each.get("storedBytes", 0), made)
     except ClientError as error:
         if code(error) != "ResourceNotFoundException":
             raise
@@ -386,7 +400,15 @@ def _chunks(items: tuple[Item, ...], size: int) -> Iterator[tuple[Item, ...]]:
 
 
 def _stop(session: boto3.Session, items: tuple[Item, ...], poll_seconds: float) -> Iterator[int]:
-    sagemaker = session.client("sagemaker")
+    sagemaker, codebuild = session.client("sagemaker"), session.client("codebuild")
+    builds = [item for item in items if item.place == "CodeBuild"]
+    for item in builds:
+        codebuild.stop_build(id=item.name)
+    for item in builds:
+        while codebuild.batch_get_builds(ids=[item.name])["builds"][0]["buildStatus"] == "IN_PROGRESS":
+            time.sleep(poll_seconds)
+        yield 1
+    items = tuple(item for item in items if item not in builds)
     calls = {
         "TrainingJob": (sagemaker.stop_training_job, sagemaker.describe_training_job),
         "HyperParameterTuningJob": (

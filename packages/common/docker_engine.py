@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 from docker.errors import APIError, DockerException
@@ -16,6 +17,8 @@ from common.errors import ImageError, UnavailableError
 SILENCE = 1800  # seconds without a response: writing a large layer takes long
 FAILURES = (DockerException, RequestException, HTTPError)
 """What the SDK raises; the last one if the engine ends while a stream is read."""
+
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 FULL = "The disk is full where Docker keeps its images. Free some (`docker system df`, `docker system prune`)."
 LOST = "The Docker engine went away. Start it and run this again."
@@ -82,6 +85,17 @@ def caller(security: list[str]) -> dict[str, str]:
         return {"user": "0:0"}  # root in the container is the current user outside
     host = {"userns_mode": "host"} if any("name=userns" in option for option in security) else {}
     return {"user": f"{os.getuid()}:{os.getgid()}", **host}
+
+
+def proxies() -> dict[str, str]:
+    """Return this machine's proxies as build arguments. By these names Docker keeps them out of the image."""
+    found = {}
+    for name in PROXY_VARIABLES:
+        value = os.environ.get(name) or os.environ.get(name.lower())
+        # The build has a loopback address of its own.
+        if value and urlsplit(value).hostname not in ("localhost", "127.0.0.1", "::1"):
+            found[name] = value
+    return found
 
 
 def events(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

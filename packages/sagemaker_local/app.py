@@ -20,6 +20,7 @@ from sagemaker_local import cloudwatch_logs, limits
 from sagemaker_local.authentication import Authenticator, take_body
 from sagemaker_local.cloudformation import CloudFormation
 from sagemaker_local.cloudwatch_metrics import JobMetrics
+from sagemaker_local.codebuild import LOG_GROUPS, CodeBuild
 from sagemaker_local.ecr import Ecr
 from sagemaker_local.jobs import Jobs
 from sagemaker_local.notifications import Notifier
@@ -38,7 +39,9 @@ MOST_DRAINED = 1 << 20
 """Bytes of a refused request's body that are read before the response is sent."""
 IAM_CHANGES = ("Create", "Delete", "Put", "Attach", "Detach", "Update", "Add", "Remove", "Tag", "Untag", "Set")
 LOGS_CHANGES = ("CreateLogGroup", "DeleteLogGroup", "PutRetention", "DeleteRetention", "TagLog", "UntagLog", "TagRes")
-LOGS_CHANGES += ("UntagRes",)
+LOGS_CHANGES += ("UntagRes", "CreateLogStream", "DeleteLogStream", "PutLogEvents")
+OF_STREAMS = ("CreateLogStream", "DeleteLogStream", "PutLogEvents")
+"""Kept for builds alone: jobs keep their logs themselves."""
 EVENTS_CHANGES = ("PutRule", "DeleteRule", "PutTargets", "RemoveTargets", "EnableRule", "DisableRule", "Tag", "Untag")
 SNS_CHANGES = ("CreateTopic", "DeleteTopic", "Subscribe", "Unsubscribe", "SetTopicAttributes", "Tag", "Untag")
 READS_LOGS = ("DescribeLog", "GetLogEvents", "FilterLogEvents", "StartQuery")
@@ -62,6 +65,7 @@ class App:
             "events": RequestJournal("events", "AWSEvents.", home / "events.jsonl", moto, EVENTS_CHANGES),
             "sns": RequestJournal("sns", "", home / "sns.jsonl", moto, SNS_CHANGES),
         }
+        self.codebuild = CodeBuild(home / "codebuild", jobs.client)
         self.cloudformation = CloudFormation(home / "cloudformation", jobs.client)
         jobs.notify = Notifier(home / "mail", self.journals["events"].file, jobs.client).notify
         self.job_calls = {**TrainingApi(jobs).calls, **TuningApi(tunings).calls}
@@ -90,6 +94,8 @@ class App:
             return self._ecr(environ, start_response, region)
         if service == "sagemaker":
             return self._sagemaker(environ, start_response, region)
+        if service == "codebuild":
+            return self._codebuild(environ, start_response, region)
         if service == "cloudformation":
             return self._cloudformation(environ, start_response, region)
         if service in self.journals:
@@ -122,7 +128,9 @@ class App:
                 if service in self.journals and status.startswith("2"):
                     call = name_call(environ, body, service).rpartition(":")[2]
                     text = body.decode()
-                    self.journals[service].keep(call, text if is_form(environ) else json.loads(text), region)
+                    request = text if is_form(environ) else json.loads(text)
+                    if call not in OF_STREAMS or request["logGroupName"].startswith(LOG_GROUPS):
+                        self.journals[service].keep(call, request, region)
                 start_response(status, list(headers.items()))
                 return answer
             error = not_emulated(name_call(environ, body, service))
@@ -152,6 +160,18 @@ class App:
         except Exception as error:
             logging.exception("could not answer %s", call)
             return _send_error(start_response, AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+
+    def _codebuild(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
+        call = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        try:
+            request = check(call, json.loads(take_body(environ) or b"{}"), "codebuild")
+            if call not in self.codebuild.calls:
+                raise not_emulated(f"codebuild:{call}")
+            return _send_json(start_response, 200, self.codebuild.calls[call](request, region))
+        except json.JSONDecodeError as error:
+            return _send_error(start_response, AwsError("SerializationException", str(error)))
+        except AwsError as error:
+            return _send_error(start_response, error)
 
     def _cloudformation(self, environ: dict[str, Any], start_response: Any, region: str) -> Iterable[bytes]:
         form = dict(parse_qsl(take_body(environ).decode("utf-8", "replace"), keep_blank_values=True))

@@ -29,7 +29,7 @@ from sagemaker_local.home import Keys
 from sagemaker_local.schema import AwsError
 
 SERVICES = frozenset({"ecr", "iam", "logs", "monitoring", "pricing", "s3", "sagemaker", "servicequotas", "sts"})
-SERVICES |= {"budgets", "cloudformation", "events", "sns"}
+SERVICES |= {"budgets", "cloudformation", "codebuild", "events", "sns"}
 """Names in signatures of the services that are served: those that training and the SDKs need. No other service of
 moto's can be reached; some of them start containers or fetch what a URL names."""
 

@@ -472,6 +472,55 @@ class Budget(Resource):
         self.client("budgets").delete_budget(AccountId=DEFAULT_ACCOUNT_ID, BudgetName=name)
 
 
+class LogGroup(Resource):
+    """AWS::Logs::LogGroup."""
+
+    name_property = "LogGroupName"
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it."""
+        name, tags = given["LogGroupName"], {tag["Key"]: tag["Value"] for tag in given.get("Tags", ())}
+        self.client("logs").create_log_group(logGroupName=name, **({"tags": tags} if tags else {}))
+        self.update(name, given)
+        return name, {"Arn": f"arn:aws:logs:{self.region}:{DEFAULT_ACCOUNT_ID}:log-group:{name}:*"}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Put how long it keeps events."""
+        if days := given.get("RetentionInDays"):
+            self.client("logs").put_retention_policy(logGroupName=name, retentionInDays=int(days))
+
+    def delete(self, name: str) -> None:
+        """Delete it with all its logs."""
+        self.client("logs").delete_log_group(logGroupName=name)
+
+
+class BuildProject(Resource):
+    """AWS::CodeBuild::Project."""
+
+    name_property = "Name"
+
+    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+        """Make it."""
+        made = self.client("codebuild").create_project(**_in_camels(given))["project"]
+        return made["name"], {"Arn": made["arn"]}
+
+    def update(self, name: str, given: Properties) -> None:
+        """Put all of its settings."""
+        self.client("codebuild").update_project(**_in_camels(given))
+
+    def delete(self, name: str) -> None:
+        """Delete it with its builds."""
+        self.client("codebuild").delete_project(name=name)
+
+
+def _in_camels(value: Any) -> Any:
+    """Return a resource's properties as CodeBuild's own calls take them: the same names, which begin small."""
+    if isinstance(value, dict):
+        names = {"BuildSpec": "buildspec", "S3Logs": "s3Logs"}
+        return {names.get(key, key[0].lower() + key[1:]): _in_camels(each) for key, each in value.items()}
+    return [_in_camels(each) for each in value] if isinstance(value, list) else value
+
+
 KINDS: dict[str, type[Resource]] = {
     "AWS::S3::Bucket": Bucket,
     "AWS::ECR::Repository": Repository,
@@ -481,6 +530,8 @@ KINDS: dict[str, type[Resource]] = {
     "AWS::SNS::TopicPolicy": TopicPolicy,
     "AWS::Events::Rule": Rule,
     "AWS::Budgets::Budget": Budget,
+    "AWS::Logs::LogGroup": LogGroup,
+    "AWS::CodeBuild::Project": BuildProject,
 }
 
 

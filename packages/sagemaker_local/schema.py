@@ -56,29 +56,29 @@ def read_tags(given: Iterable[dict[str, str]]) -> dict[str, str]:
 
 
 @functools.cache
-def service() -> ServiceModel:
-    """Return botocore's model of SageMaker."""
+def service(name: str = "sagemaker") -> ServiceModel:
+    """Return botocore's model of a service."""
     loader = botocore.loaders.create_loader()
-    return ServiceModel(loader.load_service_model("sagemaker", "service-2"), "sagemaker")
+    return ServiceModel(loader.load_service_model(name, "service-2"), name)
 
 
 @functools.cache
-def operation(name: str) -> OperationModel:
-    """Return botocore's model of one call. Raise `AwsError` if SageMaker has no such call."""
+def operation(name: str, of: str = "sagemaker") -> OperationModel:
+    """Return botocore's model of one call. Raise `AwsError` if the service has no such call."""
     try:
-        return service().operation_model(name)
+        return service(of).operation_model(name)
     except OperationNotFoundError:
-        raise not_emulated(f"sagemaker:{name}") from None
+        raise not_emulated(f"{of}:{name}") from None
 
 
-def check(name: str, request: dict[str, Any]) -> dict[str, Any]:
+def check(name: str, request: dict[str, Any], of: str = "sagemaker") -> dict[str, Any]:
     """Check the request of a call and return it without the members that the call does not know.
 
     Raise `AwsError`: SerializationException for a value of the wrong type, ValidationException (all complaints at once)
     for a missing member or a value outside its limits.
     """
     complaints: list[str] = []
-    shape = operation(name).input_shape
+    shape = operation(name, of).input_shape
     known = _checked(shape, request, "", complaints) if shape else {}
     if complaints:
         count = f"{len(complaints)} validation error{'s' if len(complaints) > 1 else ''} detected: "

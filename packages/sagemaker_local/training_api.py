@@ -60,27 +60,27 @@ class TrainingApi:
 
 def require_role(arn: str) -> None:
     """Make sure that a role is there and that SageMaker may assume it. Raise `AwsError` as SageMaker, if not."""
-    from moto.iam.models import iam_backends  # here, so that the embedded AWS starts without it
-
     if arn.split(":")[4] != ACCOUNT:
         raise invalid("RoleArn: Cross-account pass role is not allowed.")
-    roles = iam_backends[ACCOUNT]["aws"].roles.values()
-    document = next((role.assume_role_policy_document for role in roles if role.arn == arn), "{}")
-    if not _trusts(document):
+    if not trusts(arn, PRINCIPAL):
         raise invalid(
             f"Could not assume role {arn}. Please ensure that the role exists and allows principal '{PRINCIPAL}' to "
             "assume the role."
         )
 
 
-def _trusts(document: str) -> bool:
-    """Return whether a trust policy lets SageMaker assume its role."""
+def trusts(arn: str, principal: str) -> bool:
+    """Return whether a role is there whose trust policy lets a service assume it."""
+    from moto.iam.models import iam_backends  # here, so that the embedded AWS starts without it
+
+    roles = iam_backends[ACCOUNT]["aws"].roles.values()
+    document = next((role.assume_role_policy_document for role in roles if role.arn == arn), "{}")
     statements = _list(json.loads(document).get("Statement"))
     effects = {
         one.get("Effect")
         for one in statements
         if any(fnmatchcase("sts:assumerole", action.lower()) for action in _list(one.get("Action")))
-        and {PRINCIPAL, "*"} & set(_services(one.get("Principal")))
+        and {principal, "*"} & set(_services(one.get("Principal")))
     }
     return effects == {"Allow"}
 

@@ -8,7 +8,13 @@ from importlib import import_module
 from common.errors import ImageError, UnavailableError
 from training_image.name import REPOSITORY, Image, locate, read
 
-PLACES = {"find_engine": "building", "build": "building", "push": "pushing", "plot": "picture"}
+PLACES = {
+    "find_engine": "building",
+    "build": "building",
+    "push": "pushing",
+    "build_in_codebuild": "codebuild",
+    "plot": "picture",
+}
 
 __all__ = ["REPOSITORY", "Image", "ImageError", "UnavailableError", "locate", "read", *PLACES]
 

@@ -28,8 +28,10 @@ from training_image.name import CONTAINER, Image, base_image, content_hash, read
 PLATFORM = "linux/amd64"  # what SageMaker's instances are, whatever this machine is
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout")
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+WITHOUT_ENGINE = 'build_with = "codebuild"'
+"""The choice of notebook 3 for a machine that has no engine."""
 LAST_LINES = 15
+STEP = re.compile(r"(?:Step |#\d+ \[(?:[\w.-]+ +)?)(\d+)/(\d+)(?: : |\] )(.*)")  # of the engine; of BuildKit
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the engine's mark of what a step writes to stderr
 
 
@@ -46,14 +48,14 @@ def find_engine(connection: Connection) -> Iterator[dict[str, str]]:
     ------
     UnavailableError
         If there is no engine, or it may not be used. On the embedded target, where jobs also run without an image, the
-        same is printed instead.
+        same is printed instead. Nothing else says so again.
     """
     try:
         yield engine.environment()
     except engine.FAILURES as error:
-        problem = engine.explain_missing(error)
+        problem = f"{engine.explain_missing(error)} Or let AWS CodeBuild build the image: set {WITHOUT_ENGINE}."
         if connection.target != "embedded":
-            raise problem from error
+            raise UnavailableError(problem) from error
         print(f"{problem}\nThe embedded AWS trains without an image, so you can continue.")
 
 
@@ -74,7 +76,7 @@ def build(
     Parameters
     ----------
     client : docker.DockerClient or None
-        Without one, nothing is built.
+        Without one, nothing is built, and nothing is said: `find_engine` has said why.
     image : Image
         As `read` names it. If the registry holds it, nothing is built.
     path, tag, platform, buildargs
@@ -94,7 +96,6 @@ def build(
     """
     start, name = time.monotonic(), tag or image.local
     if client is None:
-        print(f"{name}: not built, because there is no Docker engine.")
         return None
     engine.require_linux(client)
     arguments = dict(buildargs or {})
@@ -109,7 +110,7 @@ def build(
     if image.digest:
         print(f"{name}: the registry holds it already, nothing to build.")
         return None
-    arguments = {"BASE_IMAGE": base_image(files), "GRAPHICS": "0", **proxies(), **arguments}
+    arguments = {"BASE_IMAGE": base_image(files), "GRAPHICS": "0", **engine.proxies(), **arguments}
     try:
         pull_base(client, arguments["BASE_IMAGE"], platform)
     except UnavailableError as error:
@@ -212,17 +213,6 @@ def pip_files(settings: Mapping[str, str], environment: Mapping[str, str]) -> di
     return files
 
 
-def proxies() -> dict[str, str]:
-    """Return this machine's proxies as build arguments. By these names Docker keeps them out of the image."""
-    found = {}
-    for name in PROXY_VARIABLES:
-        value = os.environ.get(name) or os.environ.get(name.lower())
-        # The build has a loopback address of its own.
-        if value and urlsplit(value).hostname not in ("localhost", "127.0.0.1", "::1"):
-            found[name] = value
-    return found
-
-
 def run_build(
     client: docker.DockerClient,
     packed: io.BytesIO,
@@ -255,7 +245,7 @@ def run_build(
 
 def show_line(shown: tqdm, line: str) -> None:
     """Show a line of the build: a step moves the bar, any other line appears beside it."""
-    if step := re.match(r"Step (\d+)/(\d+) : (.*)", line):
+    if step := STEP.match(line):
         shown.total, shown.n = int(step[2]), int(step[1]) - 1
         shown.set_description_str(f"{step[1]}/{step[2]} {step[3][:40]:40}")
     elif line.strip():

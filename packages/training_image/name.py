@@ -16,6 +16,10 @@ from common.errors import ImageError
 
 REPOSITORY = "mlagents-0.11.0"
 CONTAINER = ROOT / "container"
+PROJECT = "mlagents-image"
+"""The CodeBuild project that builds the image, in the stack of `account_setup`."""
+SOURCES = "image-source/"
+"""Where the folders that it builds lie zipped in the bucket."""
 BASE_VARIABLE = "TRAINING_BASE_IMAGE"
 """Environment variable that names another base image than the Dockerfile."""
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -49,7 +49,7 @@ def push(connection: Connection, client: docker.DockerClient | None, image: Imag
     ----------
     connection : Connection
     client : docker.DockerClient or None
-        The engine that holds the image. Without one, nothing is pushed.
+        The engine that holds the image. Without one, nothing is pushed, and nothing is said.
     image : Image
         As `read` names it.
 
@@ -72,7 +72,6 @@ def push(connection: Connection, client: docker.DockerClient | None, image: Imag
         print(f"{image.local}: the registry holds this very content already, nothing pushed.")
         return image
     if client is None or (image.optional and not has_image(client, image.local)):
-        print(f"{image.local}: nothing pushed, because there is no {'image' if client else 'Docker engine'}.")
         return image
     try:
         with explained(connection, ImageError, KEPT):
@@ -98,22 +97,26 @@ def push(connection: Connection, client: docker.DockerClient | None, image: Imag
 
 
 def settle(connection: Connection, image: Image) -> Image:
-    """Return an image that the registry holds, after replacing an OCI manifest with Docker's.
+    """Return an image that the registry holds, once its manifest is one that SageMaker takes.
+
+    The manifest is read from the registry. An OCI manifest, or an index of one image and its attestations, is replaced.
 
     Raises
     ------
     ImageError
         If the manifest has no such form, or ECR refuses. The tag is then as it was, or free.
     """
-    if image.kind == MANIFEST:
-        return image
     ecr, name = connection.client("ecr"), {"repositoryName": image.repository}
     try:
         with explained(connection, ImageError, KEPT):
             kind, text = read_manifest(ecr, image, image.digest)
             if kind in manifest.INDEXES:
                 kind, text = read_manifest(ecr, image, manifest.choose(text, PLATFORM))
-            written = text if kind == MANIFEST else manifest.convert(text)
+            written = manifest.convert(text)
+            if json.loads(text) == json.loads(written):
+                written = text
+                if image.kind == MANIFEST:
+                    return image
             digest = "sha256:" + hashlib.sha256(written.encode()).hexdigest()
             put = {**name, "imageManifest": written, "imageManifestMediaType": MANIFEST, "imageDigest": digest}
             # Without a tag first, so that the layers always belong to an image; a tag can't be moved.

@@ -30,6 +30,7 @@ def connection(tmp_path_factory):
         patch.setenv("EMBEDDED_HOME", str(tmp_path_factory.mktemp("preflight-embedded")))
         with pytest.MonkeyPatch.context() as for_the_server:
             for_the_server.setenv("EMBEDDED_TRAIN_PROGRAM", f"{sys.executable} -S {PROGRAM}")
+            for_the_server.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")  # builds are only recorded
             embedded.start()
         yield aws.connect("embedded")
         embedded.stop()

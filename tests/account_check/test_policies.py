@@ -22,6 +22,7 @@ import training_image as image
 import training_jobs as training
 from account_check import policies, preflight, quota
 from account_check.policies import main
+from account_setup.leftovers import BUILD_LOG, Item
 from common import aws_session
 from common.contract import CHANNEL
 from helpers import aws, volume
@@ -61,6 +62,8 @@ IMPLIED = {
     "ecr:CreateRepository": {"ecr:TagResource"},
     "s3:DeleteObjectVersion": {"s3:DeleteObject"},  # of the current one
     "iam:CreateRole": {"iam:TagRole"},
+    "codebuild:CreateProject": {"iam:PassRole"},
+    "logs:CreateLogGroup": {"logs:TagResource"},
     "sns:CreateTopic": {"sns:TagResource"},
     "budgets:ModifyBudget": {"budgets:TagResource"},
 }
@@ -157,6 +160,8 @@ def delete_everything(connection):
     account_setup.find(session, "a-new-bucket")  # which is not the project's, as far as its name goes
     found = account_setup.find(session)
     kinds = account_setup.KINDS.keys() - {"stack"}
+    [build] = connection.client("codebuild").list_builds_for_project(projectName=image.name.PROJECT)["ids"]
+    found = replace(found, items=(*found.items, Item("running", "CodeBuild", build)))  # as if it had not ended
     account_setup.delete(session, found, kinds, sure=True, poll_seconds=0.1)
 
 
@@ -170,7 +175,7 @@ def go_down_the_road(folder, make_trainer):
     (build / "3DBall.x86_64").write_bytes(b"player")
     (build / "large").write_bytes(bytes(volume.TRANSFER.multipart_threshold))
     volume.upload(connection.client("s3"), connection.bucket, build, progress=False)
-    image.read(connection)
+    assert image.build_in_codebuild(connection, image.read(connection), poll_seconds=0.1).digest == ""
     pushing.make_repository(connection, "mlagents-0.11.0")
     pushing.make_repository(connection, "mlagents-0.11.0")
     with contextlib.suppress(image.ImageError):  # no registry here, or one: it was asked
@@ -281,6 +286,7 @@ def test_the_set_up_may_do_what_the_stack_does_and_what_cloudformation_asks_for(
     """Run the embedded AWS's CloudFormation here, so that the calls that it makes are seen."""
     calls, call = set(), BaseClient._make_api_call
     session = connection.session
+    account_setup.delete_stack(session.client("cloudformation"), poll_seconds=0.01)  # of the road
     here = CloudFormation(tmp_path, lambda service, _: session.client(service))
 
     def answer(self, operation, parameters):
@@ -309,9 +315,10 @@ def test_the_set_up_may_do_what_the_stack_does_and_what_cloudformation_asks_for(
     asked = {"servicequotas:ListServiceQuotas", "servicequotas:RequestServiceQuotaIncrease"}  # by the lesson
     # Where there is nothing to change, and where something failed.
     asked |= {"cloudformation:DeleteChangeSet", "cloudformation:DescribeStackEvents"}
+    asked |= {"codebuild:BatchGetProjects", "codebuild:UpdateProject"}  # CodeBuild's schema says nothing of rights
     for kind in KINDS:
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
-        asked |= {right for each in schema["handlers"].values() for right in each["permissions"]}
+        asked |= {right for each in schema.get("handlers", {}).values() for right in each["permissions"]}
     assert actions("setup") - recorded - asked == set()
 
 
@@ -327,6 +334,9 @@ BUCKET = "arn:aws:s3:::mlagents-us-east-1-123456789012"
 REPOSITORY = f"arn:aws:ecr:us-east-1:123456789012:repository/{image.REPOSITORY}"
 JOB = f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{training.JOB_PREFIX}-20260101"
 TUNING_JOB = f"arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/{tuning.job.PREFIX}-0101"
+PROJECT = f"arn:aws:codebuild:us-east-1:123456789012:project/{image.name.PROJECT}"
+BUILD_ROLE = "arn:aws:iam::123456789012:role/mlagents-image-build-us-east-1"
+BUILD_STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{BUILD_LOG}:log-stream:0123"
 STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:log-stream:job/algo-1"
 
 
@@ -352,6 +362,13 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
         ("execution-role", "s3:ListBucket", BUCKET),
         ("execution-role", "ecr:BatchGetImage", REPOSITORY),
         ("execution-role", "logs:PutLogEvents", STREAM),
+        ("user", "s3:PutObject", f"{BUCKET}/{image.name.SOURCES}0123.zip"),
+        ("user", "codebuild:StartBuild", PROJECT),
+        ("user", "logs:GetLogEvents", BUILD_STREAM),
+        ("build-role", "s3:GetObject", f"{BUCKET}/{image.name.SOURCES}0123.zip"),
+        ("build-role", "ecr:PutImage", REPOSITORY),
+        ("build-role", "logs:PutLogEvents", BUILD_STREAM),
+        ("setup", "iam:PassRole", BUILD_ROLE),
     ],
 )
 def test_resources_are_those_of_the_helpers(name, action, resource):
@@ -373,6 +390,10 @@ def test_resources_are_those_of_the_helpers(name, action, resource):
         ("execution-role", "s3:PutObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
         ("execution-role", "s3:GetObject", "arn:aws:s3:::another-bucket/unity-volume/x"),
         ("execution-role", "ecr:PutImage", REPOSITORY),
+        ("user", "codebuild:StartBuild", PROJECT + "-of-others"),
+        ("user", "iam:PassRole", BUILD_ROLE),
+        ("build-role", "s3:GetObject", f"{BUCKET}/{CHANNEL}/0123/3DBall.x86_64"),
+        ("build-role", "ecr:PutImage", f"{REPOSITORY}-of-others"),
         ("execution-role", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
     ],
 )
@@ -445,7 +466,7 @@ def test_buckets_are_of_the_account(name):
     }
     unbound = {action for action, condition in conditions.items() if condition is None}
     assert unbound == (
-        set() if name == "execution-role" else {"s3:CreateBucket"}
+        set() if name in ("execution-role", "build-role") else {"s3:CreateBucket"}
     )  # there is no bucket yet to be anybody's
     assert [c for c in conditions.values() if c] == [{"StringEquals": {"aws:ResourceAccount": NAMES.account}}] * len(
         conditions.keys() - unbound

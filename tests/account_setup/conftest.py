@@ -18,6 +18,7 @@ def session(tmp_path_factory):
         with pytest.MonkeyPatch.context() as for_the_server:
             program = ROOT / "tests/sagemaker_local/program.py"
             for_the_server.setenv("EMBEDDED_TRAIN_PROGRAM", f"{sys.executable} -S {program}")
+            for_the_server.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")  # builds are only recorded
             embedded.start()
         yield aws.open_embedded(embedded.find())
         embedded.stop()
@@ -30,7 +31,7 @@ def cloudformation(session):
 
 @pytest.fixture(scope="module")
 def list_account():
-    """Give a function that lists what is in an account, but for log groups, which many projects share."""
+    """Give a function that lists what is in an account, but for log groups of services, which many projects share."""
     return _list_account
 
 
@@ -52,7 +53,12 @@ def _list_account(session):
         "jobs": [
             each["TrainingJobName"] for each in session.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
         ],
-        "roles": [each["RoleName"] for each in iam.list_roles()["Roles"]],
+        "roles": sorted(each["RoleName"] for each in iam.list_roles()["Roles"]),
+        "projects": session.client("codebuild").list_projects()["projects"],
+        "log groups": [
+            each["logGroupName"]
+            for each in session.client("logs").describe_log_groups(logGroupNamePrefix="/aws/codebuild/")["logGroups"]
+        ],
         "policies": [each["PolicyName"] for each in iam.list_policies(Scope="Local")["Policies"]],
         "repositories": repositories,
         "images": [each for name in repositories for each in ecr.list_images(repositoryName=name)["imageIds"]],

@@ -10,6 +10,7 @@ from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import training_image as image
 from account_setup import (
     LeftoversError,
     Settings,
@@ -21,6 +22,7 @@ from account_setup import (
     wait_for_change_set,
 )
 from account_setup.leftovers import KINDS, Item, Leftovers
+from common.aws_session import Connection
 from training_jobs import LOG_GROUP
 
 BUCKET = "mlagents-us-east-1-123456789012"
@@ -86,6 +88,8 @@ def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_acco
     s3.put_object(Bucket=BUCKET, Key="checkpoints/again", Body=b"first")
     s3.put_object(Bucket=BUCKET, Key="checkpoints/again", Body=b"second")
     s3.delete_object(Bucket=BUCKET, Key="checkpoints/again")
+    connection = Connection("embedded", session, "123456789012", "us-east-1", BUCKET, "")
+    assert image.build_in_codebuild(connection, image.read(connection), poll_seconds=0.1).digest == ""  # recorded only
     train(session, "mlagents-1", keep_alive=3600)
     train(session, "mlagents-2", do="term;model trained;wait")
     session.client("sagemaker").get_waiter("training_job_completed_or_stopped").wait(
@@ -98,11 +102,15 @@ def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_acco
         "builds": 2,
         "checkpoints": 4,  # one, two versions of another, and the mark that it was deleted
         "results": 2,  # the job's model beside the archive above
+        "sources": 1,
         "uploads": 1,
         "logs": len(found["logs"]),
         "stack": 1,
     }
-    assert {item.name.partition("/")[0] for item in found["logs"]} <= {"mlagents-1", "mlagents-2"}
+    assert {item.name.partition("/")[0] for item in found["logs"] if item.place == LOG_GROUP} <= {
+        *("mlagents-1", "mlagents-2"),
+    }
+    assert [item.size > 0 for item in found["logs"] if item.place == leftovers.BUILD_LOG] == [True]
     table = found.table
     assert list(table.index) == [kind for kind in KINDS if found[kind]]
     assert table.loc["builds"].to_dict() == {
@@ -113,7 +121,7 @@ def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_acco
         "USD a month": pytest.approx(2000 / 1e9 * 0.023),
     }
     told = delete(session, found, KINDS, poll_seconds=0.05)
-    assert told.startswith("Would delete 2 running, 2 builds, 4 checkpoints, 2 results, 1 uploads, ")
+    assert told.startswith("Would delete 2 running, 2 builds, 4 checkpoints, 2 results, 1 sources, 1 uploads, ")
     assert told.endswith(" 1 stack. Nothing was deleted: set sure = True.")
     assert [item.name for item in find(session).items] == [item.name for item in found.items]
     told = delete(session, found, KINDS, sure=True, poll_seconds=0.05)

@@ -18,7 +18,7 @@ EMPTY = {
     name: []
     for name in (
         *("buckets", "objects", "uploads", "roles", "policies", "repositories"),
-        *("images", "jobs", "topics", "rules", "budgets", "stacks"),
+        *("images", "jobs", "topics", "rules", "budgets", "stacks", "projects", "log groups"),
     )
 }
 WHOLE = Settings(keep_days=30, mail="me@example.com", budget_usd=20)
@@ -27,6 +27,9 @@ TRUST = {
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 NOTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:GetObject", "Resource": "*"}]}
+
+
+BUILDING = ("BuildRole", "BuildLog", "BuildProject")
 
 
 @pytest.fixture
@@ -49,12 +52,15 @@ def set_up(session, settings, name="mlagents"):
 
 def test_a_stack_is_made_shown_changed_and_deleted(session, cloudformation, clean, list_account):
     changes = set_up(session, Settings())
-    assert str(changes) == "mlagents: 4 to add"
+    assert str(changes) == "mlagents: 7 to add"
     assert changes.table.to_dict("list") == {
-        "action": ["Add"] * 4,
-        "resource": ["Bucket", "Repository", "Role", "UserPolicy"],
-        "type": ["AWS::S3::Bucket", "AWS::ECR::Repository", "AWS::IAM::Role", "AWS::IAM::ManagedPolicy"],
-        "replacement": [""] * 4,
+        "action": ["Add"] * 7,
+        "resource": ["Bucket", "Repository", "Role", *BUILDING, "UserPolicy"],
+        "type": [
+            *("AWS::S3::Bucket", "AWS::ECR::Repository", "AWS::IAM::Role"),
+            *("AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::CodeBuild::Project", "AWS::IAM::ManagedPolicy"),
+        ],
+        "replacement": [""] * 7,
     }
     again = set_up(session, Settings())
     assert again.empty
@@ -67,6 +73,7 @@ def test_a_stack_is_made_shown_changed_and_deleted(session, cloudformation, clea
     assert [(rule["ID"], rule["Filter"]["Prefix"], rule.get("Expiration", {}).get("Days")) for rule in rules] == [
         ("abort-unfinished-uploads", "", None),
         ("expire-builds", "unity-volume/", 30),
+        ("expire-image-sources", "image-source/", 30),
         ("expire-checkpoints", "checkpoints/", 30),
         ("expire-results", "training/", 30),
     ]
@@ -76,7 +83,9 @@ def test_a_stack_is_made_shown_changed_and_deleted(session, cloudformation, clea
     assert list_account(session) == {
         **EMPTY,
         "buckets": [BUCKET],
-        "roles": ["mlagents-training"],
+        "roles": ["mlagents-image-build-us-east-1", "mlagents-training"],
+        "projects": ["mlagents-image"],
+        "log groups": ["/aws/codebuild/mlagents-image"],
         "policies": ["mlagents-notebooks"],
         "repositories": ["mlagents-0.11.0"],
         "stacks": ["mlagents"],
@@ -95,7 +104,7 @@ def test_what_is_made_is_there_after_a_restart(session, clean, list_account):
 def test_it_works_beside_what_is_there_already(session, clean, list_account):
     connection = aws.connect("embedded")
     changes = set_up(session, Settings())
-    assert list(changes.table["resource"]) == ["Repository", "UserPolicy"]
+    assert list(changes.table["resource"]) == ["Repository", *BUILDING, "UserPolicy"]
     assert set_up(session, Settings()).empty
     with pytest.raises(SetUpError) as error:
         make_request(session, Settings(keep_days=3))
@@ -111,7 +120,7 @@ def test_it_works_beside_what_is_there_already(session, clean, list_account):
 
 def test_a_change_set_that_is_not_executed_makes_nothing(session, cloudformation, clean):
     made = cloudformation.create_change_set(**make_request(session, Settings()))
-    assert len(wait_for_change_set(cloudformation, made["Id"], 0.01).table) == 4
+    assert len(wait_for_change_set(cloudformation, made["Id"], 0.01).table) == 7
     assert follow(cloudformation, poll_seconds=0.01).empty
     assert cloudformation.describe_stacks(StackName="mlagents")["Stacks"][0]["StackStatus"] == "REVIEW_IN_PROGRESS"
     assert make_request(session, Settings())["ChangeSetType"] == "CREATE"

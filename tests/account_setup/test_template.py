@@ -70,6 +70,7 @@ def test_the_policies_are_those_that_account_check_prints(names):
     found = resolve(names)
     assert found["UserPolicy"]["PolicyDocument"] == policies.fill("user", names)
     assert found["Role"]["Policies"][0]["PolicyDocument"] == policies.fill("execution-role", names)
+    assert found["BuildRole"]["Policies"][0]["PolicyDocument"] == policies.fill("build-role", names)
 
 
 def test_it_makes_the_repository_that_a_push_would_make():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from docker.errors import ContainerError
 
+import account_setup
 import training_image as image
 from common import ROOT
 from training_image import name, picture, pushing
@@ -120,6 +121,25 @@ def test_touching_train_sends_one_layer(connection, client, container, pushed, t
         sent, kept = count_layers(changed, capsys)
     assert sent == 1
     assert kept >= 2
+
+
+def test_codebuild_builds_and_pushes_one_that_sagemaker_takes(connection, client, container, pushed, tmp_path):
+    """Of the embedded AWS, with the project and the buildspec of the template."""
+    cloudformation = connection.client("cloudformation")
+    made = cloudformation.create_change_set(**account_setup.make_request(connection.session, account_setup.Settings()))
+    cloudformation.execute_change_set(ChangeSetName=account_setup.wait_for_change_set(cloudformation, made["Id"]).name)
+    account_setup.follow(cloudformation)
+    folder = tmp_path / "container"
+    shutil.copytree(container, folder)
+    with (folder / "train").open("a") as file:
+        file.write(f"# {time.time()}\n")
+    built = image.build_in_codebuild(connection, image.read(connection, folder), path=folder, poll_seconds=0.5)
+    assert (built.kind, built.repository) == (name.MANIFEST, pushed.repository)
+    assert built.digest != pushed.digest
+    name_there = f"{built.registry}/{built.repository}:{built.tag}"
+    assert b"stop-at-reward" in client.containers.run(name_there, remove=True, network_mode="none")
+    client.images.remove(name_there, force=True)
+    account_setup.delete_stack(cloudformation)
 
 
 def test_credentials_are_written_nowhere(pushed):

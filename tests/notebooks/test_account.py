@@ -48,8 +48,17 @@ def lessons(program, project, run):
 
 def test_lesson_0_shows_what_it_changes_before_it_does(lessons):
     first, again, *_ = lessons
-    assert "mlagents: 7 to add" in first
-    for name in ("Bucket", "Repository", "Role", "UserPolicy", "JobEnded", "JobEndedPolicy", "JobEndedRule"):
+    assert "mlagents: 10 to add" in first
+    for name in (
+        "Bucket",
+        "Repository",
+        "Role",
+        "BuildProject",
+        "UserPolicy",
+        "JobEnded",
+        "JobEndedPolicy",
+        "JobEndedRule",
+    ):
         assert f"<td>{name}</td>" in first
     assert "abort-unfinished-uploads: Enabled" in first
     assert "sagemaker.amazonaws.com" in first

@@ -17,7 +17,7 @@ BASE = "python:3.7-test"
 @pytest.fixture(autouse=True)
 def plain_machine(monkeypatch):
     monkeypatch.setattr(building, "pip_settings", dict)
-    for variable in (*building.CA_VARIABLES, *building.PROXY_VARIABLES, "TRAINING_BASE_IMAGE"):
+    for variable in (*building.CA_VARIABLES, *engine.PROXY_VARIABLES, "TRAINING_BASE_IMAGE"):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.lower(), raising=False)
 
@@ -71,10 +71,7 @@ def test_it_takes_the_arguments_of_the_sdk(docker, folder):
 def test_what_the_registry_holds_or_nobody_can_build_is_not_built(docker, named, folder, capsys):
     held = name.replace(named, digest="sha256:" + "ab" * 32)
     assert image.build(docker, held, path=folder) is image.build(None, named, path=folder) is None
-    assert capsys.readouterr().out.splitlines() == [
-        f"{named.local}: the registry holds it already, nothing to build.",
-        f"{named.local}: not built, because there is no Docker engine.",
-    ]
+    assert capsys.readouterr().out == f"{named.local}: the registry holds it already, nothing to build.\n"
     assert docker.builds == []
 
 
@@ -269,7 +266,7 @@ def test_pip_settings_go_along_and_folders_of_this_machine_do_not(tmp_path):
 def test_proxies_go_along_unless_they_are_on_loopback(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:3128")
-    assert building.proxies() == {"HTTPS_PROXY": "http://proxy.example:3128"}
+    assert engine.proxies() == {"HTTPS_PROXY": "http://proxy.example:3128"}
 
 
 def test_pip_is_asked_for_its_settings(monkeypatch):

@@ -101,7 +101,7 @@ def build_once() -> tuple[docker.DockerClient, str]:
     client, base = connect()
     files = read_files(CONTAINER)
     tag = f"{images.REPOSITORY}:bench-{content_hash(files)}"
-    arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **building.proxies()}
+    arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **engine.proxies()}
     building.run_build(client, building.context(files), arguments, tag)
     atexit.register(client.images.remove, tag)  # the name alone: notebook 3 may have built the very same image
     return client, tag
@@ -142,7 +142,7 @@ def measure(prepare: Callable[[Path], str], push: Callable[[aws_session.Connecti
                 tag = f"{images.REPOSITORY}:{content_hash(files)}"
                 made.append(tag)
                 start = time.monotonic()
-                arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **building.proxies()}
+                arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **engine.proxies()}
                 building.run_build(client, building.context(files), arguments, tag)
                 times[name] = time.monotonic() - start
             for name in ("push", "push again"):
