@@ -21,7 +21,7 @@ from tqdm import tqdm
 from common import bar
 from common.aws_session import Connection, explained
 from common.errors import ImageError
-from training_image.building import LAST_LINES, pip_files, pip_settings, show_line
+from training_image import building
 from training_image.name import (
     CONTAINER,
     KEPT,
@@ -132,7 +132,7 @@ def _start(
     connection: Connection, image: Image, files: Mapping[str, bytes], variables: Mapping[str, str]
 ) -> dict[str, Any]:
     if connection.target == "embedded":  # it builds on this machine, and needs what this machine's pip needs
-        files = {**files, **pip_files(pip_settings(), os.environ)}
+        files = {**files, **building.pip_files(building.pip_settings(), os.environ)}
     key = f"{SOURCES}{image.tag}.zip"
     connection.client("s3").put_object(
         Bucket=connection.bucket, Key=key, Body=pack(files), ExpectedBucketOwner=connection.account
@@ -151,7 +151,7 @@ class _Follower:
     connection: Connection
     build: dict[str, Any]
     poll_seconds: float
-    last: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    last: deque[str] = field(default_factory=lambda: deque(maxlen=building.LAST_LINES))
     token: dict[str, str] = field(default_factory=dict)
 
     def follow(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class _Follower:
                 return
             for event in page["events"]:
                 line = event["message"].rstrip()
-                show_line(shown, line)
+                building.show_line(shown, line)
                 self.last.append(line)
             if self.token.get("nextToken") == page["nextForwardToken"]:
                 return

@@ -42,7 +42,7 @@ def plot(image: docker.models.images.Image | None) -> Figure:
     image : docker.models.images.Image or None
         As `build` returns it. Without one, an image is drawn that was built before, with its digest.
     """
-    recorded = json.loads(RECORDED.read_text())
+    recorded = {} if image else json.loads(RECORDED.read_text())
     layers = list_layers(image) if image else recorded["layers"]
     figure, ax = plt.subplots(figsize=(8, 0.6 + 0.5 * len(layers)), dpi=120, layout="constrained")
     plt.close(figure)  # a notebook would show an open figure a second time
@@ -50,7 +50,7 @@ def plot(image: docker.models.images.Image | None) -> Figure:
     bars = ax.barh([as_label(holds) for holds, _ in layers], megabytes, color="#4477aa")
     ax.bar_label(bars, [f"{size:,.0f} MB" if size >= 1 else f"{size * 1000:,.0f} kB" for size in megabytes], padding=4)
     ax.set_xlabel(f"size by layer, MB (together {sum(megabytes):,.0f} MB uncompressed)")
-    if not image:
+    if recorded:
         about = f"recorded on {recorded['date']} over {recorded['base']}; {recorded['megabytes']} MB in the registry"
         ax.set_title(f"{about}\n{recorded['digest']}", fontsize="small")
     ax.margins(x=0.15)
