@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import pandas as pd
 
-from common.aws_session import ConnectError, Connection, open_session
+from common.aws_session import ConnectError, Connection, explained, open_session
 from helpers import aws, settings
 
 
@@ -45,7 +45,9 @@ def connect(target: str = "", *, region: str = "", bucket: str = "", practice: b
             "Expected AWS credentials and a region, found none of one. Run `aws configure` (access keys), or "
             "`aws configure sso`; set AWS_PROFILE where they are in a profile, and pass region=."
         )
-    identity = session.client("sts").get_caller_identity()
+    sts = session.client("sts")
+    with explained(sts, ConnectError, "Nothing was made or deleted."):
+        identity = sts.get_caller_identity()
     account, region = identity["Account"], session.region_name
     bucket = chosen.bucket or f"mlagents-{region}-{account}"
     print(f"{chosen}\nAccount {account}, region {region}, as {identity['Arn']}")

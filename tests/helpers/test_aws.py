@@ -1,6 +1,7 @@
 """The target: what `connect` gives, and what it says when something is missing."""
 
 import contextlib
+import json
 import os
 import re
 import time
@@ -119,6 +120,15 @@ def test_embedded_gives_account_bucket_and_role(connection):
 
 def test_connecting_again_changes_nothing(connection):
     assert str(aws.connect("embedded")) == str(connection)
+
+
+def test_a_role_that_is_not_there_is_not_replaced_by_another(connection):
+    connection.client("iam").create_role(RoleName="mine", AssumeRolePolicyDocument=json.dumps(aws.TRUST_SAGEMAKER))
+    assert aws.connect("embedded", role="mine").role == "arn:aws:iam::123456789012:role/mine"
+    with pytest.raises(
+        aws_session.ConnectError, match=r"Expected the role nobodys on the embedded target, found that An"
+    ):
+        aws.connect("embedded", role="nobodys")
 
 
 def test_another_bucket_is_made_and_private(connection):

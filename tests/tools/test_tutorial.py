@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 
 from helpers import settings
@@ -161,3 +162,12 @@ def test_lessons_read_the_readers_settings_and_write_to_a_copy(program, tmp_path
         program(execute)
     assert copies == [(tmp_path / "build/settings.toml", "mine")]
     assert settings.read_file(file)["bucket"] == "mine"
+
+
+def test_a_kernel_that_is_interrupted_at_its_end_does_not_report_that(tmp_path, capfd):
+    said = 'get_ipython().kernel.log.error("KeyboardInterrupt caught in kernel")'
+    cells = [nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]}), nbformat.v4.new_code_cell(said)]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "one.ipynb")
+    tutorial.execute(tmp_path / "one.ipynb", {}, tmp_path / "executed")
+    assert "caught" not in capfd.readouterr().err
