@@ -44,6 +44,7 @@ def test_a_whole_account(account):
             "role's rights",
             "your rights, S3",
             "your rights, ECR",
+            "your rights, CodeBuild",
             "your rights, SageMaker",
             "your rights, tuning",
             "your rights, log",
@@ -66,7 +67,7 @@ def test_a_whole_account(account):
 
 def test_it_shows_everything_as_one_table(account):
     report = check(account.whole())
-    assert report._repr_html_().count("✔ ok") == 21  # each row, and the verdict
+    assert report._repr_html_().count("✔ ok") == 22  # each row, and the verdict
     assert "  ok       quota, spot: 1 x ml.c5.xlarge for spot training job usage.\n" in str(report)
     assert "more like these" not in str(report)
 
@@ -400,9 +401,10 @@ def test_a_federated_user_is_not_simulated(account):
         ("s3:CreateBucket", "your rights, S3", "warning"),
         ("ecr:CreateRepository", "your rights, ECR", "warning"),
         ("ecr:PutImage", "your rights, ECR", "error"),
+        ("codebuild:StartBuild", "your rights, CodeBuild", "warning"),
         ("iam:PassRole", "your rights, SageMaker", "error"),
         ("sagemaker:CreateHyperParameterTuningJob", "your rights, tuning", "warning"),
-        ("logs:GetLogEvents", "your rights, log", "error"),
+        ("logs:FilterLogEvents", "your rights, log", "error"),
         ("pricing:GetProducts", "your rights, looking", "warning"),
     ],
 )
