@@ -21,7 +21,7 @@ from common import ROOT
 from common.aws_session import ConnectError
 from common.cores import cores_here
 from helpers import account, aws, settings
-from training_jobs.job import list_with_status
+from training_jobs.job import OURS, list_with_status
 
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
@@ -193,9 +193,14 @@ def tell_what_runs() -> str:
     still = f"Interrupted, while {' and '.join(names)} still {'runs' if len(names) == 1 else 'run'}."
     if connection.endpoint:
         return f"{still} `make stop` ends that."
-    stop = f"aws sagemaker stop-training-job --region {connection.region} --training-job-name"
-    lines = [f"{still} AWS bills that until it ends, or you stop it:", *(f"{stop} {name}" for name in names)]
-    return "\n    ".join(lines)
+    listed = connection.client("sagemaker").list_hyper_parameter_tuning_jobs(
+        StatusEquals="InProgress", NameContains=OURS
+    )
+    tunings = [each["HyperParameterTuningJobName"] for each in listed["HyperParameterTuningJobSummaries"]]
+    stops = [f"stop-hyper-parameter-tuning-job --hyper-parameter-tuning-job-name {name}" for name in tunings]
+    stops += [f"stop-training-job --training-job-name {name}" for name in names]
+    lines = [f"aws sagemaker --region {connection.region} {stop}" for stop in stops]
+    return "\n    ".join([f"{still} AWS bills that until it ends, or you stop it:", *lines])
 
 
 def run_all(short: bool) -> None:

@@ -139,14 +139,18 @@ def test_on_aws_the_program_wants_a_yes_and_ctrl_c_says_what_is_billed(program, 
     monkeypatch.setattr(tutorial.os, "_exit", lambda code: None)
     with pytest.raises(SystemExit, match="Run `make tutorial SURE=1`, or `TRAINING_TARGET=embedded make tutorial`"):
         program(raise_error(AssertionError("a lesson ran")))
-    monkeypatch.setattr(tutorial.aws, "connect", lambda: SimpleNamespace(endpoint=None, region="eu-west-1"))
+    tunings = {"HyperParameterTuningJobSummaries": [{"HyperParameterTuningJobName": "mlagents-t"}]}
+    sagemaker = SimpleNamespace(list_hyper_parameter_tuning_jobs=lambda **_: tunings)
+    aws = SimpleNamespace(endpoint=None, region="eu-west-1", client=lambda service: sagemaker)
+    monkeypatch.setattr(tutorial.aws, "connect", lambda: aws)
     monkeypatch.setattr(tutorial, "list_with_status", lambda connection, status: [SimpleNamespace(name="mlagents-1")])
     program(raise_error(KeyboardInterrupt()), "--sure")
     printed = capsys.readouterr()
     assert printed.out == "Target and account\n" * 2
     assert printed.err.splitlines() == [
         "Interrupted, while mlagents-1 still runs. AWS bills that until it ends, or you stop it:",
-        "    aws sagemaker stop-training-job --region eu-west-1 --training-job-name mlagents-1",
+        "    aws sagemaker --region eu-west-1 stop-hyper-parameter-tuning-job --hyper-parameter-tuning-job-name mlagents-t",
+        "    aws sagemaker --region eu-west-1 stop-training-job --training-job-name mlagents-1",
     ]
 
 
