@@ -174,7 +174,7 @@ def test_other_keys(aws, unchanged, wrong):
     assert status == 403 and f"<Code>{code}</Code>" in text
 
 
-@pytest.mark.parametrize("service", ["batch", "lambda", "ec2", "codebuild", "execute-api"])
+@pytest.mark.parametrize("service", ["batch", "lambda", "ec2", "codepipeline", "execute-api"])
 @pytest.mark.parametrize("path", ["/", "/v1/createcomputeenvironment", "/2015-03-31/functions"])
 def test_services_that_are_not_served(aws, unchanged, service, path):
     status, text = send(aws, "POST", path, sign(aws, "POST", path, service, body=b"{}"), b"{}")
