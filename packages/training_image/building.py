@@ -28,8 +28,8 @@ from training_image.name import CONTAINER, Image, base_image, content_hash, read
 PLATFORM = "linux/amd64"  # what SageMaker's instances are, whatever this machine is
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout")
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
-WITHOUT_ENGINE = 'build_with = "codebuild"'
-"""The choice of notebook 3 for a machine that has no engine."""
+WITHOUT_ENGINE = 'set build_with = "codebuild" in notebook 3, for 0.005 USD a minute'
+"""What to do on a machine that has no engine, with the price of CodeBuild's BUILD_GENERAL1_SMALL in us-east-1."""
 LAST_LINES = 15
 STEP = re.compile(r"(?:Step |#\d+ \[(?:[\w.-]+ +)?)(\d+)/(\d+)(?: : |\] )(.*)")  # of the engine; of BuildKit
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the engine's mark of what a step writes to stderr
@@ -53,7 +53,7 @@ def find_engine(connection: Connection) -> Iterator[dict[str, str]]:
     try:
         yield engine.environment()
     except engine.FAILURES as error:
-        problem = f"{engine.explain_missing(error)} Or let AWS CodeBuild build the image: set {WITHOUT_ENGINE}."
+        problem = f"{engine.explain_missing(error)} Or let AWS CodeBuild build the image: {WITHOUT_ENGINE}."
         if connection.target != "embedded":
             raise UnavailableError(problem) from error
         print(f"{problem}\nThe embedded AWS trains without an image, so you can continue.")

@@ -35,8 +35,6 @@ from training_image.name import (
 )
 from training_image.pushing import make_repository, settle
 
-USD_A_MINUTE = 0.005
-"""Price of the project's machine, BUILD_GENERAL1_SMALL, in us-east-1; the first 100 minutes of a month are free."""
 POLL_SECONDS = 3.0
 LOOKED_AT = 10
 """How many of the newest builds are looked at for one of the same image."""
