@@ -18,6 +18,7 @@ ARNs name it.
 """
 
 import argparse
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -111,6 +112,7 @@ class Names:
         return f"arn:{partition(self.region)}:iam::{self.account}:role/{path}{session[2]}"
 
 
+@functools.cache  # botocore reads its list of regions anew for each session
 def partition(region: str) -> str:
     """Return the partition of a region, such as ``"aws-cn"``; empty if the region is invalid."""
     try:
