@@ -363,7 +363,7 @@ def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers
             with pytest.raises(aws_session.ConnectError, match=problem):
                 aws.make_bucket(session, "mine", key)
         else:
-            assert aws.make_bucket(session, "mine", key) == "mine"
+            aws.make_bucket(session, "mine", key)
         stub.assert_no_pending_responses()
 
 
