@@ -31,7 +31,7 @@ def page(request, site, browser):
 def test_it_shows_what_it_should(page, browser):
     text = browser.find_element(By.TAG_NAME, "body").text
     assert len(text) > 300
-    assert not ERRORS.search(text)
+    assert page in gallery.DOCS or not ERRORS.search(text)  # pages of docs quote some
     pictures = browser.find_elements(By.CSS_SELECTOR, "main img, ol.cards img")
     assert len(pictures) >= PICTURES.get(page, 0)
     for picture in pictures:
