@@ -144,7 +144,7 @@ def count_players(connection: Connection, job: Job) -> int:
 
 
 def training_seconds(job: Job) -> float:
-    """Give how long a job was Training, its download and upload left out; 0 while it still is."""
+    """Return how long a job was Training, its download and upload left out; 0 while it still is."""
     phases = [phase for phase in job.phases if phase.name == "Training" and phase.end is not None]
     return sum((phase.end - phase.start).total_seconds() for phase in phases)
 

@@ -137,7 +137,7 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
 
 
 def _earlier(job: Job) -> list[str]:
-    """Say what must be trained before this job."""
+    """Return what must be trained before this job."""
     kind, _, name = job.goes_on_from.partition(" ")
     name = printable(" ".join(name.split())).replace("`", "'")
     if kind == "job":

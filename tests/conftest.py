@@ -62,7 +62,7 @@ def pytest_xdist_auto_num_workers(config):
 
 @pytest.fixture
 def failing(connection):
-    """Give a context in which calls get the answers that a test lays down: an error, a code of AWS's, or none.
+    """Return a context in which calls get the answers that a test lays down: an error, a code of AWS's, or none.
 
     ``"before-call"`` keeps the call from AWS, ``"after-call"`` only its answer from the caller.
     """
@@ -98,7 +98,7 @@ IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents-0.11.0:0123456789
 
 @pytest.fixture(scope="session")
 def make_trainer():
-    """Give a function that returns a trainer of the SDK and its channels, as notebook 4 builds them."""
+    """Return a function that returns a trainer of the SDK and its channels, as notebook 4 builds them."""
     # The SDK takes seconds to import: only tests that launch wait for it.
     from sagemaker.core.helper.session_helper import Session
     from sagemaker.core.shapes import MetricDefinition, StoppingCondition, Tag, TensorBoardOutputConfig
@@ -172,7 +172,7 @@ def connection(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def export_policies(tmp_path_factory):
-    """Give a function that lets ML-Agents export policies, see `policy_files/policies.py`, and returns their folder.
+    """Return a function that lets ML-Agents export policies, see `policy_files/policies.py`, and returns their folder.
 
     Workers share what one of them exported, because each export takes seconds of processor time.
     """

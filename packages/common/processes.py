@@ -59,7 +59,7 @@ def kill_marked(name: str, value: str, family: psutil.Process | None = None) -> 
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Say whether a process runs; one that has ended and only waits to be collected does not."""
+    """Return whether a process runs; one that has ended and only waits to be collected does not."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

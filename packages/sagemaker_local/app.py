@@ -1,4 +1,4 @@
-"""The embedded AWS as a WSGI application: routes each request to what answers it."""
+"""The embedded AWS as a WSGI application, which routes each request to its handler."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ from sagemaker_local.training_api import TrainingApi
 from sagemaker_local.tuning.api import TuningApi
 from sagemaker_local.tuning.jobs import TuningJobs
 
-OWN = "/embedded/"
-"""Prefix of paths that AWS does not have."""
+CONTROL_PREFIX = "/embedded/"
+"""Prefix of the server's own paths, which AWS does not have."""
 
-MOST_DRAINED = 1 << 20
+MAX_DRAINED = 1 << 20
 """Bytes of a refused request's body that are read before the response is sent."""
+
 IAM_CHANGES = ("Create", "Delete", "Put", "Attach", "Detach", "Update", "Add", "Remove", "Tag", "Untag", "Set")
 LOGS_CHANGES = ("CreateLogGroup", "DeleteLogGroup", "PutRetention", "DeleteRetention", "TagLog", "UntagLog", "TagRes")
 LOGS_CHANGES += ("UntagRes", "CreateLogStream", "DeleteLogStream", "PutLogEvents")
@@ -74,17 +75,17 @@ class App:
         JobMetrics.jobs = jobs
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one request."""
+        """Handle one request."""
         try:
             caller = self.authenticator.admit(environ)
         except AwsError as error:
-            service = "" if "HTTP_X_AMZ_TARGET" in environ else "s3"  # as far as the form of a refusal goes
+            service = "" if "HTTP_X_AMZ_TARGET" in environ else "s3"  # decides only the format of the error
             return send_refusal(environ, start_response, service, error)
         service, region = caller.service, caller.region
-        if environ["PATH_INFO"].startswith(OWN):
-            return self._own(environ, start_response, service)
+        if environ["PATH_INFO"].startswith(CONTROL_PREFIX):
+            return self._control(environ, start_response, service)
         try:
-            if not caller.internal:  # its own clients bring the jobs' logs
+            if not caller.internal:  # the server's own clients write the jobs' logs
                 self.throttle.take(service)
         except AwsError as error:
             return _send_error(start_response, error)
@@ -102,16 +103,18 @@ class App:
             self.journals[service].restore()
         if service == "logs":
             try:
-                self._give_logs(environ, region)
+                self._show_logs(environ, region)
             except AwsError as error:
                 return _send_error(start_response, error)
         if service == "sns":
             form = parse_qs(take_body(environ).decode("utf-8", "replace"))
             if form.get("Action") == ["Subscribe"] and form.get("Protocol") != ["email"]:  # moto would call a URL
-                error = AwsError("InvalidParameter", "Invalid parameter: Protocol: the embedded AWS takes email alone")
+                error = AwsError(
+                    "InvalidParameter", "Invalid parameter: Protocol: the embedded AWS supports only email"
+                )
                 return send_refusal(environ, start_response, service, error)
         if service == "monitoring":
-            JobMetrics.ask_for(take_body(environ))
+            JobMetrics.set_request(take_body(environ))
         if service == "iam":
             body = take_body(environ)
             form = parse_qs(body.decode("utf-8", "replace"))
@@ -120,10 +123,10 @@ class App:
         return self._moto(environ, start_response, service, region)
 
     def _moto(self, environ: dict[str, Any], start_response: Any, service: str, region: str) -> Iterable[bytes]:
-        """Let moto answer, and refuse what it can't: clients would repeat a request that ends with a 5xx for 25 s."""
+        """Pass the request to moto. Turn its 5xx responses into refusals, because clients retry a 5xx for 25 s."""
         body = take_body(environ)
         try:
-            answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
+            response, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             if not status.startswith("5"):
                 if service in self.journals and status.startswith("2"):
                     call = name_call(environ, body, service).rpartition(":")[2]
@@ -132,7 +135,7 @@ class App:
                     if call not in OF_STREAMS or request["logGroupName"].startswith(LOG_GROUPS):
                         self.journals[service].keep(call, request, region)
                 start_response(status, list(headers.items()))
-                return answer
+                return response
             error = not_emulated(name_call(environ, body, service))
         except Exception as raised:
             error = not_emulated(name_call(environ, body, service), raised)
@@ -143,11 +146,11 @@ class App:
         call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
         try:
             request = json.loads(take_body(environ) or b"{}")
-            answer = self.job_calls.get(call)
+            handler = self.job_calls.get(call)
             if isinstance(request, dict) and self.resources.knows(call, request):
-                answer = self.resources.calls[call]
-            if answer:
-                return _send_json(start_response, 200, answer(check(call, request), region))
+                handler = self.resources.calls[call]
+            if handler:
+                return _send_json(start_response, 200, handler(check(call, request), region))
             if call and not moto_knows(call):
                 raise not_emulated(f"sagemaker:{call}")
             if call:
@@ -189,33 +192,33 @@ class App:
             logging.info("ECR", exc_info=True)
             return _send_error(start_response, not_emulated(name_call(environ, b"", "ecr"), error))
 
-    def _give_logs(self, environ: dict[str, Any], region: str) -> None:
-        """Make sure that moto knows the logs that a request asks for, and those of a prefix."""
+    def _show_logs(self, environ: dict[str, Any], region: str) -> None:
+        """Make sure that moto has the logs that a request reads, and resolve a prefix, which moto ignores."""
         call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
         if call.startswith(READS_LOGS):
             self.jobs.show_streams(region)
         if call == "FilterLogEvents":
-            with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):  # moto will say what is wrong
-                asked = json.loads(take_body(environ))
-                if group := asked.pop("logGroupIdentifier", ""):  # a name or an ARN; moto knows names alone
-                    asked["logGroupName"] = group.rpartition(":log-group:")[2]
-                    _put(environ, json.dumps(asked).encode())
-                if prefix := asked.get("logStreamNamePrefix"):  # moto passes over it
-                    if "logStreamNames" in asked:
+            with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):  # moto reports what is wrong
+                request = json.loads(take_body(environ))
+                if group := request.pop("logGroupIdentifier", ""):  # a name or an ARN; moto takes only names
+                    request["logGroupName"] = group.rpartition(":log-group:")[2]
+                    _put(environ, json.dumps(request).encode())
+                if prefix := request.get("logStreamNamePrefix"):  # which moto ignores
+                    if "logStreamNames" in request:
                         message = "Both logStreamNames and logStreamNamePrefix can't be specified."
                         raise AwsError("InvalidParameterException", message)
-                    asked["logStreamNames"] = cloudwatch_logs.find_streams(region, asked["logGroupName"], prefix) or [
-                        prefix
-                    ]
-                    _put(environ, json.dumps(asked).encode())
+                    request["logStreamNames"] = cloudwatch_logs.find_streams(
+                        region, request["logGroupName"], prefix
+                    ) or [prefix]
+                    _put(environ, json.dumps(request).encode())
 
-    def _own(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
+    def _control(self, environ: dict[str, Any], start_response: Any, service: str) -> Iterable[bytes]:
         """Answer ``POST /embedded/jobs/<name>/interrupt?seconds=…``."""
         try:
-            asked = re.fullmatch(OWN + "jobs/([^/]+)/interrupt", environ["PATH_INFO"])
-            if not asked or environ["REQUEST_METHOD"] != "POST" or service != "sagemaker":
-                raise AwsError("ResourceNotFound", f"There is nothing at {environ['PATH_INFO']}", 404)
-            self.jobs.interrupt(asked[1], _seconds(environ.get("QUERY_STRING", "")))
+            match = re.fullmatch(CONTROL_PREFIX + "jobs/([^/]+)/interrupt", environ["PATH_INFO"])
+            if not match or environ["REQUEST_METHOD"] != "POST" or service != "sagemaker":
+                raise AwsError("ResourceNotFound", f"Not found: {environ['PATH_INFO']}", 404)
+            self.jobs.interrupt(match[1], _seconds(environ.get("QUERY_STRING", "")))
             return _send_json(start_response, 200, None)
         except AwsError as error:
             return _send_error(start_response, error)
@@ -227,22 +230,22 @@ def _age_group(call: str, request: dict[str, Any], region: str, when: float) -> 
 
 
 def moto_knows(call: str) -> bool:
-    """Return whether moto implements this SageMaker call."""
+    """Return whether moto implements a SageMaker call."""
     from moto.sagemaker.responses import SageMakerResponse  # here, so that the embedded AWS starts without it
 
     return hasattr(SageMakerResponse, xform_name(call))
 
 
 def name_call(environ: dict[str, Any], body: bytes, service: str) -> str:
-    """Name a request as IAM does, such as ``sagemaker:CreateCluster``; by its path where it has no name."""
-    call = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-    if not call and is_form(environ):
-        call = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
-    return f"{service or 'aws'}:{call or environ['REQUEST_METHOD'] + ' ' + environ['PATH_INFO']}"
+    """Name a request as IAM does, such as ``sagemaker:CreateCluster``, or by method and path if it has no action."""
+    name = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+    if not name and is_form(environ):
+        name = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
+    return f"{service or 'aws'}:{name or environ['REQUEST_METHOD'] + ' ' + environ['PATH_INFO']}"
 
 
 def simulate(form: dict[str, list[str]]) -> str:
-    """Answer IAM's SimulatePrincipalPolicy: everything is allowed, as it is in all of the embedded AWS."""
+    """Return the response of IAM's SimulatePrincipalPolicy: everything is allowed."""
 
     def members(name: str) -> list[str]:
         found = [(key, values[0]) for key, values in form.items() if key.startswith(f"{name}.member.")]
@@ -264,7 +267,7 @@ def simulate(form: dict[str, list[str]]) -> str:
 
 
 def _put(environ: dict[str, Any], body: bytes) -> None:
-    """Replace the body."""
+    """Replace a request's body."""
     environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
 
 
@@ -278,39 +281,37 @@ def _send(start_response: Any, status: int, body: bytes, kind: str) -> list[byte
     return [body]
 
 
-def _send_json(start_response: Any, status: int, answer: dict[str, Any] | None) -> list[bytes]:
-    body = b"" if answer is None else json.dumps(answer).encode()
+def _send_json(start_response: Any, status: int, content: dict[str, Any] | None) -> list[bytes]:
+    body = b"" if content is None else json.dumps(content).encode()
     return _send(start_response, status, body, "application/x-amz-json-1.1")
 
 
 def _seconds(query: str) -> float:
-    given = dict(parse_qsl(query)).get("seconds", "0")
+    text = dict(parse_qsl(query)).get("seconds", "0")
     try:
-        seconds = float(given)
+        seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 86_400:
-        raise invalid(f"seconds must be a number from 0 to 86400, it is {given}")
+        raise invalid(f"seconds must be a number from 0 to 86400, not {text}")
     return seconds
 
 
 def send_refusal(environ: dict[str, Any], start_response: Any, service: str, error: AwsError) -> list[bytes]:
     """Refuse a request of any service in the format that its clients read."""
-    with contextlib.suppress(AwsError, OSError):  # a caller that can't get rid of its body would not see the response
-        take_body(environ, MOST_DRAINED)
+    with contextlib.suppress(AwsError, OSError):  # a client that is still sending would not read the response
+        take_body(environ, MAX_DRAINED)
     if not is_form(environ) and service not in ("s3", "route53", "cloudfront"):
         return _send_error(start_response, error)
-    told = f"<Error><Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
-    told = (
-        f"<Response><Errors>{told}</Errors></Response>"
-        if service == "ec2"
-        else f"<ErrorResponse>{told}</ErrorResponse>"
+    xml = f"<Error><Type>Sender</Type><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+    xml = (
+        f"<Response><Errors>{xml}</Errors></Response>" if service == "ec2" else f"<ErrorResponse>{xml}</ErrorResponse>"
     )
-    return _send(start_response, error.status, told.encode(), "text/xml")
+    return _send(start_response, error.status, xml.encode(), "text/xml")
 
 
 def is_form(environ: dict[str, Any]) -> bool:
-    """Return whether a request is a form, as those of IAM and STS are."""
+    """Return whether a request is a form, as requests to IAM and STS are."""
     return environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
 
 

@@ -1,8 +1,8 @@
 """Authentication: a request must be signed with the folder's keys, and must not come from a web page.
 
-Everything that runs on this machine can reach a port of it: other users, and each page that a browser shows. A page
-can send whatever it likes without seeing the response. So a request needs a valid signature (AWS's Signature V4),
-must name this server in ``Host``, and must not come from a page. botocore's own signers compute what is expected.
+Anything on this machine can reach the port: other users, and every page that a browser shows. A page can send any
+request, even though it can't read the response. So a request needs a valid signature (AWS's Signature V4), must name
+this server in ``Host``, and must not come from a page. botocore's own signers compute the expected signature.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ from sagemaker_local.schema import AwsError
 
 SERVICES = frozenset({"ecr", "iam", "logs", "monitoring", "pricing", "s3", "sagemaker", "servicequotas", "sts"})
 SERVICES |= {"budgets", "cloudformation", "codebuild", "events", "sns"}
-"""Names in signatures of the services that are served: those that training and the SDKs need. No other service of
-moto's can be reached; some of them start containers or fetch what a URL names."""
+"""The services that are served, by their names in signatures: those that training and the SDKs need. The other services
+of moto can't be reached, because some of them start containers or fetch URLs."""
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "POST", "PUT"})
 MOTOS_OWN = re.compile(r"/(moto-api|latest|favicon\.ico)(/|$)")
 SKEW_SECONDS = 15 * 60
 PRESIGNED_SECONDS = 7 * 24 * 3600
 OWNERS = ("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", "HTTP_X_AMZ_SOURCE_EXPECTED_BUCKET_OWNER")
-"""Where a request names the account that a bucket must belong to. All that are here belong to the one account."""
-MOST_UNSIGNED = 64 << 20
-"""Bytes of a body that is read before its sender is known: S3's requests name the hash of theirs, others don't."""
+"""Headers that name the account that a bucket must belong to; here all buckets belong to one account."""
+MAX_UNSIGNED = 64 << 20
+"""Largest body, in bytes, that is read before its sender is authenticated. S3's requests have a header with the hash of
+their body, so theirs is read later."""
 
 HEADER = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([A-Z0-9]+)/(\d{8})/([a-z0-9-]+)/([a-z0-9-]+)/aws4_request, ?"
@@ -57,7 +58,7 @@ EMPTY = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True)
 class Caller:
-    """Who signed a request: the service and region that the signature names, and whether it is the server itself."""
+    """Service and region that a request was signed for, and whether the server itself signed it."""
 
     service: str
     region: str
@@ -66,7 +67,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a request says of its signature."""
+    """A request's signature and what it covers."""
 
     access: str
     region: str
@@ -82,12 +83,12 @@ class Authenticator:
 
     def __init__(self, host: str, keys: Keys, own: Keys):
         self.host, self.own = host, own
-        self.keys = {one.access: one for one in (keys, own)}
+        self.keys = {keys.access: keys, own.access: own}
 
     def admit(self, environ: dict[str, Any]) -> Caller:
         """Authenticate a request, and leave its body readable.
 
-        Raise `AwsError` if it is refused; its code is AWS's own where AWS has one.
+        Raise `AwsError` if it is refused, with AWS's own code if AWS has one.
         """
         self._refuse_pages(environ)
         raw = urlsplit(environ["RAW_URI"])
@@ -134,7 +135,7 @@ class Authenticator:
         return self.keys[access]
 
     def _check_header(self, environ: dict[str, Any]) -> Caller:
-        """Check a signature in the header ``Authorization``."""
+        """Check the signature in the header ``Authorization``."""
         found = HEADER.fullmatch(environ["HTTP_AUTHORIZATION"])
         if not found:
             raise AwsError("IncompleteSignature", "Expected Authorization to be a Signature Version 4.", 403)
@@ -148,7 +149,7 @@ class Authenticator:
         content = environ.get("HTTP_X_AMZ_CONTENT_SHA256")
         if content is None and service == "s3":
             raise AwsError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256", 400)
-        body = take_body(environ, MOST_UNSIGNED) if content is None else None
+        body = take_body(environ, MAX_UNSIGNED) if content is None else None
         compare(expect(S3SigV4Auth if service == "s3" else SigV4Auth, keys, signature, environ, body), signature)
         if content is not None and content not in UNSIGNED:
             check_content(environ, content, keys, signature)
@@ -173,7 +174,7 @@ class Authenticator:
         return Caller(service, region, False)
 
     def _check_old_query(self, environ: dict[str, Any], query: dict[str, str]) -> Caller:
-        """Check a presigned URL of S3 in the old way, which boto3 still takes where nothing else is configured."""
+        """Check a URL presigned with S3's old Signature V2, still boto3's default."""
         keys = self._find(query.get("AWSAccessKeyId", ""), "s3")
         expires = query.get("Expires", "")
         if not re.fullmatch(r"\d{1,12}", expires) or not time.time() <= int(expires) <= time.time() + PRESIGNED_SECONDS:
@@ -191,7 +192,7 @@ class Authenticator:
 
 
 def mismatch() -> AwsError:
-    """Return AWS's refusal of a signature that is not what it should be."""
+    """Return AWS's error for a wrong signature."""
     return AwsError(
         "SignatureDoesNotMatch",
         "The request signature we calculated does not match the signature you provided. Check your key and signing "
@@ -201,13 +202,13 @@ def mismatch() -> AwsError:
 
 
 def compare(expected: str, signature: Signature) -> None:
-    """Refuse a signature that is not the expected one; compare in constant time."""
+    """Refuse a wrong signature; the comparison takes constant time."""
     if not hmac.compare_digest(expected.encode(), signature.value.encode()):
         raise mismatch()
 
 
 def check_time(sent: str, day: str, expires: str | None = None) -> None:
-    """Refuse a request that was signed too long ago, or later than now; a presigned URL says itself how long it lasts.
+    """Refuse a request that was signed too long ago or in the future; `expires` is how long a presigned URL lasts.
 
     Raise `AwsError`: RequestTimeTooSkewed, or AccessDenied for a URL.
     """
@@ -246,8 +247,8 @@ def require_signed(environ: dict[str, Any], names: tuple[str, ...]) -> None:
     signed = {name.replace("_", "-") for name in names}  # WSGI can't tell the two apart
     present = ["host", *(name for name, _ in headers_of(environ) if name.startswith("x-amz-"))]
     if missing := [name for name in present if name not in signed]:
-        told = ", ".join(missing)
-        raise AwsError("AccessDenied", f"There were headers present in the request which were not signed: {told}", 403)
+        message = f"There were headers present in the request which were not signed: {', '.join(missing)}"
+        raise AwsError("AccessDenied", message, 403)
 
 
 def expect(kind: type[SigV4Auth], keys: Keys, signature: Signature, environ: dict[str, Any], body: bytes | None) -> str:
@@ -256,10 +257,10 @@ def expect(kind: type[SigV4Auth], keys: Keys, signature: Signature, environ: dic
     url = environ["RAW_URI"]
     if kind is S3SigV4QueryAuth:
         url = re.sub(r"&X-Amz-Signature=[^&]*|(?<=\?)X-Amz-Signature=[^&]*&?", "", url)
-    given = dict(headers_of(environ))
+    sent = dict(headers_of(environ))
     headers = HTTPHeaders()
     for name in signature.names:
-        headers[name] = given.get(name.replace("_", "-"), "")
+        headers[name] = sent.get(name.replace("_", "-"), "")
     request = AWSRequest(environ["REQUEST_METHOD"], f"http://{environ['HTTP_HOST']}{url}", data=body)
     request.context["timestamp"] = signature.time
     content = environ.get("HTTP_X_AMZ_CONTENT_SHA256") if kind is not S3SigV4QueryAuth else "UNSIGNED-PAYLOAD"
@@ -290,14 +291,14 @@ def sign(keys: Keys, signature: Signature, text: str) -> str:
     return hmac.new(signing_key(keys.secret, signature.scope), text.encode(), hashlib.sha256).hexdigest()
 
 
-def take_body(environ: dict[str, Any], most: int | None = None) -> bytes:
+def take_body(environ: dict[str, Any], limit: int | None = None) -> bytes:
     """Return the body, and leave it readable."""
     length = environ.get("CONTENT_LENGTH") or "0"
     if not re.fullmatch(r"\d{1,15}", length):
         raise AwsError("InvalidArgument", "Expected Content-Length to be a number.", 400)
     chunked = environ.get("wsgi.input_terminated")
-    if most is not None and (chunked or int(length) > most):
-        raise AwsError("EntityTooLarge", f"Expected a body of at most {most} bytes.", 413)
+    if limit is not None and (chunked or int(length) > limit):
+        raise AwsError("EntityTooLarge", f"Expected a body of at most {limit} bytes.", 413)
     body = environ["wsgi.input"].read() if chunked else environ["wsgi.input"].read(int(length))
     if not chunked and len(body) != int(length):
         raise AwsError("IncompleteBody", "The body ended before its Content-Length.", 400)
@@ -319,46 +320,46 @@ def check_content(environ: dict[str, Any], content: str, keys: Keys, signature: 
 
 
 def check_chunks(body: bytes, keys: Keys, signature: Signature, trailer: bool) -> None:
-    """Check a body in chunks of which each is signed, and the headers that follow them.
+    """Check a body of signed chunks, and the headers that follow them.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
     """
-    position, before, size = 0, signature.value, -1
+    position, previous, size = 0, signature.value, -1
     while size:
         end = body.find(b"\r\n", position)
         line = re.fullmatch(rb"([0-9a-fA-F]{1,15});chunk-signature=([0-9a-f]{64})", body[position:end])
         if end < 0 or not line:
-            raise AwsError("IncompleteBody", "Expected the body in chunks that are signed.", 400)
+            raise AwsError("IncompleteBody", "Expected a body of signed chunks.", 400)
         size, claimed = int(line[1], 16), line[2].decode()
         chunk = memoryview(body)[end + 2 : end + 2 + size]
         after = end + 2 + size
         position = after + (2 if size or not trailer else 0)
         if body[after:position].strip(b"\r\n"):
-            raise AwsError("IncompleteBody", "Expected a chunk to end with its line.", 400)
-        words = ("AWS4-HMAC-SHA256-PAYLOAD", signature.time, signature.scope, before, EMPTY)
-        expected = sign(keys, signature, "\n".join((*words, hashlib.sha256(chunk).hexdigest())))
+            raise AwsError("IncompleteBody", "Expected a line break at the end of a chunk.", 400)
+        fields = ("AWS4-HMAC-SHA256-PAYLOAD", signature.time, signature.scope, previous, EMPTY)
+        expected = sign(keys, signature, "\n".join((*fields, hashlib.sha256(chunk).hexdigest())))
         if not hmac.compare_digest(expected, claimed):
             raise mismatch()
-        before = claimed
+        previous = claimed
     if trailer:
         text, _, claimed = body[position:].rstrip(b"\r\n").rpartition(b"x-amz-trailer-signature:")
         lines = text.replace(b"\r\n", b"\n").strip(b"\n") + b"\n"
-        words = ("AWS4-HMAC-SHA256-TRAILER", signature.time, signature.scope, before)
-        expected = sign(keys, signature, "\n".join((*words, hashlib.sha256(lines).hexdigest())))
+        fields = ("AWS4-HMAC-SHA256-TRAILER", signature.time, signature.scope, previous)
+        expected = sign(keys, signature, "\n".join((*fields, hashlib.sha256(lines).hexdigest())))
         if not hmac.compare_digest(expected.encode(), claimed.strip()):
             raise mismatch()
     elif body[position:]:
-        raise AwsError("IncompleteBody", "Expected nothing behind the last chunk.", 400)
+        raise AwsError("IncompleteBody", "Expected nothing after the last chunk.", 400)
 
 
 def check_names(environ: dict[str, Any], query: str) -> None:
-    """Refuse names of buckets, objects and parameters that mean something else to a file system.
+    """Refuse names of buckets, objects and parameters that have a special meaning in a file system.
 
     Raise `AwsError`: InvalidBucketName, InvalidURI or InvalidArgument.
     """
-    check_place(environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"))
+    check_path(environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"))
     if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
-        check_place("/" + unquote(source.partition("?")[0]).lstrip("/"))
+        check_path("/" + unquote(source.partition("?")[0]).lstrip("/"))
     for name, value in parse_qsl(query, keep_blank_values=True):
         if not QUERY_NAME.fullmatch(name):
             raise AwsError("InvalidArgument", f"There is no parameter {name!r}.", 400)
@@ -366,7 +367,7 @@ def check_names(environ: dict[str, Any], query: str) -> None:
             raise AwsError("NoSuchUpload", "The specified multipart upload does not exist.", 404)
 
 
-def check_place(path: str) -> None:
+def check_path(path: str) -> None:
     """Refuse a path with an invalid bucket or key."""
     bucket, _, key = path.removeprefix("/").partition("/")
     if bucket and not BUCKET.fullmatch(bucket):

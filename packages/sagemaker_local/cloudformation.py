@@ -1,9 +1,8 @@
-"""CloudFormation: stacks and change sets of the few kinds of resources that training takes.
+"""CloudFormation: stacks and change sets of the few types of resources that training needs.
 
-moto has a CloudFormation of its own. It makes resources past everything that keeps them here, leaves out most of
-their settings (a bucket's lifecycle, a repository's rules, budgets) and rolls nothing back. This one makes each
-resource by the requests that a reader would make, sent to this very server. Stacks are kept in
-``<home>/cloudformation/``.
+moto's own CloudFormation bypasses everything that stores resources here, ignores most of their settings (a bucket's
+lifecycle, a repository's rules, budgets) and has no rollback. This one creates each resource with the requests that
+a user would send, to this same server. Stacks are stored in ``<home>/cloudformation/``.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ Clients = Callable[[str, str], BaseClient]
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML with CloudFormation's short forms, such as ``!Ref``."""
+    """Loads YAML with CloudFormation's short forms, such as ``!Ref``."""
 
 
 def _short_form(loader: yaml.Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -65,12 +64,12 @@ class Template:
     text
         YAML or JSON.
     given
-        Values of parameters.
+        Values of its parameters.
     region
-        What ``AWS::Region`` is.
+        The value of ``AWS::Region``.
     """
 
-    def __init__(self, text: str, given: dict[str, str], region: str):
+    def __init__(self, text: str, parameters: dict[str, str], region: str):
         try:
             content = yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
             self.resources: dict[str, Any] = content["Resources"]
@@ -78,10 +77,10 @@ class Template:
             raise invalid(f"Template format error: {error}") from error
         self.conditions, self.outputs = content.get("Conditions", {}), content.get("Outputs", {})
         declared = content.get("Parameters", {})
-        if unknown := sorted(given.keys() - declared.keys()):
+        if unknown := sorted(parameters.keys() - declared.keys()):
             raise invalid(f"Parameters: {unknown} do not exist in the template")
-        values = {name: given.get(name, str(each.get("Default", NO_VALUE))) for name, each in declared.items()}
-        if missing := [name for name, each in declared.items() if name not in given and "Default" not in each]:
+        values = {name: parameters.get(name, str(each.get("Default", NO_VALUE))) for name, each in declared.items()}
+        if missing := [name for name, each in declared.items() if name not in parameters and "Default" not in each]:
             raise invalid(f"Parameters: {missing} must have values")
         for name, each in declared.items():
             _check_parameter(name, values[name], each)
@@ -91,10 +90,10 @@ class Template:
             "AWS::Region": region,
             "AWS::NoValue": NO_VALUE,
         }
-        self.made: dict[str, dict[str, Any]] = {}  # logical name -> its resource, whose `id` Ref gives
+        self.made: dict[str, dict[str, Any]] = {}  # logical name -> resource, whose `id` is its Ref
 
-    def wanted(self) -> dict[str, Any]:
-        """Return the resources whose conditions hold, those first that others refer to."""
+    def active_resources(self) -> dict[str, Any]:
+        """Return the resources whose conditions hold, sorted so that each follows those that it refers to."""
         named = {
             name: each
             for name, each in self.resources.items()
@@ -119,7 +118,7 @@ class Template:
         return bool(self.resolve(self.conditions[name]))
 
     def resolve(self, value: Any) -> Any:
-        """Replace CloudFormation's functions by what they give."""
+        """Replace CloudFormation's functions by their values."""
         if isinstance(value, list):
             return [found for each in value if (found := self.resolve(each)) is not NO_VALUE]
         if not isinstance(value, dict):
@@ -127,7 +126,7 @@ class Template:
         if len(value) == 1:
             ((name, argument),) = value.items()
             if name == "Ref":
-                return self._refer(argument)
+                return self._resolve_ref(argument)
             if name == "Condition" and isinstance(argument, str) and argument in self.conditions:
                 return self.holds(argument)
             if name.startswith("Fn::"):
@@ -135,32 +134,32 @@ class Template:
         found = {name: self.resolve(each) for name, each in value.items()}
         return {name: each for name, each in found.items() if each is not NO_VALUE}
 
-    def _refer(self, name: str) -> Any:
+    def _resolve_ref(self, name: str) -> Any:
         if name in self.values:
             return self.values[name]
         if name in self.made:
             return self.made[name]["id"]
         if name in self.resources:
-            return name  # not made yet: what will be there has no name
+            return name  # not created yet, so it has no physical id
         raise invalid(f"Template format error: Unresolved resource dependencies [{name}] in the template")
 
     def _call(self, name: str, argument: Any) -> Any:
         if name == "Fn::If":
             return self.resolve(argument[1] if self.holds(argument[0]) else argument[2])
         if name == "Fn::Sub" and isinstance(argument, str):
-            return re.sub(r"\$\{([^}!]+)\}", lambda found: str(self._refer(found[1])), argument)
+            return re.sub(r"\$\{([^}!]+)\}", lambda found: str(self._resolve_ref(found[1])), argument)
         if name == "Fn::GetAtt":
             made = self.made.get(argument[0], {})
             return made.get("attributes", {}).get(argument[1], ".".join(argument))
-        given = self.resolve(argument)
+        resolved = self.resolve(argument)
         if name == "Fn::Equals":
-            return str(given[0]) == str(given[1])
+            return str(resolved[0]) == str(resolved[1])
         if name == "Fn::Not":
-            return not given[0]
+            return not resolved[0]
         if name in ("Fn::And", "Fn::Or"):
-            return (all if name == "Fn::And" else any)(given)
+            return (all if name == "Fn::And" else any)(resolved)
         if name == "Fn::Join":
-            return given[0].join(map(str, given[1]))
+            return resolved[0].join(map(str, resolved[1]))
         raise invalid(f"Template error: the embedded AWS does not know {name}")
 
 
@@ -181,7 +180,7 @@ def _check_parameter(name: str, value: str, declared: dict[str, Any]) -> None:
 
 
 def _find_references(value: Any) -> set[str]:
-    """Return the names that ``Ref``, ``Fn::GetAtt`` and ``Fn::Sub`` of a value name."""
+    """Return the names that a value refers to by ``Ref``, ``Fn::GetAtt`` and ``Fn::Sub``."""
     if isinstance(value, list):
         return set().union(*map(_find_references, value))
     if not isinstance(value, dict):
@@ -197,12 +196,12 @@ def _find_references(value: Any) -> set[str]:
 
 
 class Resource:
-    """A kind of resource: how it is made, changed and deleted by the calls of its service.
+    """A type of resource, and how it is created, updated and deleted by the calls of its service.
 
     Parameters
     ----------
     clients
-        Gives the client of a service in a region.
+        Returns the client of a service in a region.
     region
     """
 
@@ -212,15 +211,15 @@ class Resource:
         self.clients, self.region = clients, region
 
     def client(self, service: str) -> BaseClient:
-        """Return a client of a service."""
+        """Return the client of a service."""
         return self.clients(service, self.region)
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
-        """Make it; return what ``Ref`` gives, and its attributes."""
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
+        """Create it; return its ``Ref`` and its attributes."""
         raise NotImplementedError
 
-    def update(self, name: str, given: Properties) -> None:
-        """Change one whose name stays."""
+    def update(self, name: str, properties: Properties) -> None:
+        """Update one that keeps its name."""
         raise NotImplementedError
 
     def delete(self, name: str) -> None:
@@ -233,9 +232,9 @@ class Bucket(Resource):
 
     name_property = "BucketName"
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
-        """Make it."""
-        s3, name = self.client("s3"), given["BucketName"]
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
+        """Create it."""
+        s3, name = self.client("s3"), properties["BucketName"]
         try:
             s3.head_bucket(Bucket=name)
         except ClientError:
@@ -244,18 +243,18 @@ class Bucket(Resource):
         else:
             raise AwsError("AlreadyExists", f"{name} already exists in the account")
         try:
-            self.update(name, given)
+            self.update(name, properties)
         except ClientError:
             s3.delete_bucket(Bucket=name)
             raise
         return name, {"Arn": f"arn:aws:s3:::{name}"}
 
-    def update(self, name: str, given: Properties) -> None:
+    def update(self, name: str, properties: Properties) -> None:
         """Put all of its settings."""
         s3 = self.client("s3")
-        if block := given.get("PublicAccessBlockConfiguration"):
+        if block := properties.get("PublicAccessBlockConfiguration"):
             s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=block)
-        if encryption := given.get("BucketEncryption"):
+        if encryption := properties.get("BucketEncryption"):
             rules = [
                 {
                     ("ApplyServerSideEncryptionByDefault" if key == "ServerSideEncryptionByDefault" else key): value
@@ -264,25 +263,25 @@ class Bucket(Resource):
                 for rule in encryption["ServerSideEncryptionConfiguration"]
             ]
             s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
-        rules = [_lifecycle_rule(rule) for rule in given.get("LifecycleConfiguration", {}).get("Rules", ())]
+        rules = [_lifecycle_rule(rule) for rule in properties.get("LifecycleConfiguration", {}).get("Rules", ())]
         if rules:
             s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
-        if tags := given.get("Tags"):
+        if tags := properties.get("Tags"):
             s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
 
     def delete(self, name: str) -> None:
-        """Delete it; S3 refuses where it holds objects."""
+        """Delete it; S3 refuses if it holds objects."""
         self.client("s3").delete_bucket(Bucket=name)
 
 
 def _lifecycle_rule(rule: Properties) -> Properties:
     """Return a rule as PutBucketLifecycleConfiguration takes it."""
-    made = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
+    converted = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
     if "ExpirationInDays" in rule:
-        made["Expiration"] = {"Days": int(rule["ExpirationInDays"])}
+        converted["Expiration"] = {"Days": int(rule["ExpirationInDays"])}
     if "AbortIncompleteMultipartUpload" in rule:
-        made["AbortIncompleteMultipartUpload"] = rule["AbortIncompleteMultipartUpload"]
-    return made
+        converted["AbortIncompleteMultipartUpload"] = rule["AbortIncompleteMultipartUpload"]
+    return converted
 
 
 class Repository(Resource):
@@ -290,26 +289,29 @@ class Repository(Resource):
 
     name_property = "RepositoryName"
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
-        """Make it."""
-        name, scan = given["RepositoryName"], given.get("ImageScanningConfiguration", {}).get("ScanOnPush", False)
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
+        """Create it."""
+        name, scan = (
+            properties["RepositoryName"],
+            properties.get("ImageScanningConfiguration", {}).get("ScanOnPush", False),
+        )
         self.client("ecr").create_repository(
             repositoryName=name,
-            imageTagMutability=given.get("ImageTagMutability", "MUTABLE"),
+            imageTagMutability=properties.get("ImageTagMutability", "MUTABLE"),
             imageScanningConfiguration={"scanOnPush": scan},
-            tags=given.get("Tags", []),
+            tags=properties.get("Tags", []),
         )
-        if "LifecyclePolicy" in given:
-            self.update(name, given)
+        if "LifecyclePolicy" in properties:
+            self.update(name, properties)
         return name, {"Arn": f"arn:aws:ecr:{self.region}:{DEFAULT_ACCOUNT_ID}:repository/{name}"}
 
-    def update(self, name: str, given: Properties) -> None:
+    def update(self, name: str, properties: Properties) -> None:
         """Put its lifecycle policy."""
-        text = given["LifecyclePolicy"]["LifecyclePolicyText"]
+        text = properties["LifecyclePolicy"]["LifecyclePolicyText"]
         self.client("ecr").put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=text)
 
     def delete(self, name: str) -> None:
-        """Delete it; ECR refuses where it holds images."""
+        """Delete it; ECR refuses if it holds images."""
         self.client("ecr").delete_repository(repositoryName=name)
 
 
@@ -318,28 +320,28 @@ class Role(Resource):
 
     name_property = "RoleName"
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
-        """Make it."""
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
+        """Create it."""
         made = self.client("iam").create_role(
-            RoleName=given["RoleName"],
-            Description=given.get("Description", ""),
-            AssumeRolePolicyDocument=json.dumps(given["AssumeRolePolicyDocument"]),
-            Tags=given.get("Tags", []),
+            RoleName=properties["RoleName"],
+            Description=properties.get("Description", ""),
+            AssumeRolePolicyDocument=json.dumps(properties["AssumeRolePolicyDocument"]),
+            Tags=properties.get("Tags", []),
         )
-        self.update(given["RoleName"], given)
-        return given["RoleName"], {"Arn": made["Role"]["Arn"]}
+        self.update(properties["RoleName"], properties)
+        return properties["RoleName"], {"Arn": made["Role"]["Arn"]}
 
-    def update(self, name: str, given: Properties) -> None:
+    def update(self, name: str, properties: Properties) -> None:
         """Put trust and policies."""
         iam = self.client("iam")
-        trust = json.dumps(given["AssumeRolePolicyDocument"])
+        trust = json.dumps(properties["AssumeRolePolicyDocument"])
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
-        for policy in given.get("Policies", ()):
+        for policy in properties.get("Policies", ()):
             text = json.dumps(policy["PolicyDocument"])
             iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=text)
 
     def delete(self, name: str) -> None:
-        """Delete it with its own policies; IAM refuses where another is attached."""
+        """Delete it with its inline policies; IAM refuses if another policy is attached."""
         iam = self.client("iam")
         for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
             iam.delete_role_policy(RoleName=name, PolicyName=policy)
@@ -351,25 +353,27 @@ class ManagedPolicy(Resource):
 
     name_property = "ManagedPolicyName"
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
-        """Make it."""
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
+        """Create it."""
         made = self.client("iam").create_policy(
-            PolicyName=given["ManagedPolicyName"],
-            Description=given.get("Description", ""),
-            PolicyDocument=json.dumps(given["PolicyDocument"]),
+            PolicyName=properties["ManagedPolicyName"],
+            Description=properties.get("Description", ""),
+            PolicyDocument=json.dumps(properties["PolicyDocument"]),
         )
         return made["Policy"]["Arn"], {}
 
-    def update(self, name: str, given: Properties) -> None:
-        """Make a new version the default, and delete the others: five are all that IAM keeps."""
+    def update(self, name: str, properties: Properties) -> None:
+        """Make a new version the default, and delete the others, because IAM keeps at most five."""
         iam = self.client("iam")
         old = iam.list_policy_versions(PolicyArn=name)["Versions"]
-        iam.create_policy_version(PolicyArn=name, PolicyDocument=json.dumps(given["PolicyDocument"]), SetAsDefault=True)
+        iam.create_policy_version(
+            PolicyArn=name, PolicyDocument=json.dumps(properties["PolicyDocument"]), SetAsDefault=True
+        )
         for version in old:
             iam.delete_policy_version(PolicyArn=name, VersionId=version["VersionId"])
 
     def delete(self, name: str) -> None:
-        """Delete it; IAM refuses where it is attached."""
+        """Delete it; IAM refuses if it is attached."""
         self.client("iam").delete_policy(PolicyArn=name)
 
 
@@ -378,22 +382,22 @@ class Topic(Resource):
 
     name_property = "TopicName"
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
-        """Make it with its subscriptions."""
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
+        """Create it with its subscriptions."""
         sns = self.client("sns")
-        topic = sns.create_topic(Name=given["TopicName"], Tags=given.get("Tags", []))["TopicArn"]
-        self.update(topic, given)
-        return topic, {"TopicName": given["TopicName"]}
+        topic = sns.create_topic(Name=properties["TopicName"], Tags=properties.get("Tags", []))["TopicArn"]
+        self.update(topic, properties)
+        return topic, {"TopicName": properties["TopicName"]}
 
-    def update(self, name: str, given: Properties) -> None:
-        """Subscribe those who are not, and nobody else."""
+    def update(self, name: str, properties: Properties) -> None:
+        """Add the missing subscriptions, and remove those that are no longer listed."""
         sns = self.client("sns")
-        wanted = {(each["Protocol"], each["Endpoint"]) for each in given.get("Subscription", ())}
+        missing = {(each["Protocol"], each["Endpoint"]) for each in properties.get("Subscription", ())}
         for each in sns.list_subscriptions_by_topic(TopicArn=name)["Subscriptions"]:
-            if (each["Protocol"], each["Endpoint"]) not in wanted:
+            if (each["Protocol"], each["Endpoint"]) not in missing:
                 sns.unsubscribe(SubscriptionArn=each["SubscriptionArn"])
-            wanted.discard((each["Protocol"], each["Endpoint"]))
-        for protocol, endpoint in sorted(wanted):
+            missing.discard((each["Protocol"], each["Endpoint"]))
+        for protocol, endpoint in sorted(missing):
             sns.subscribe(TopicArn=name, Protocol=protocol, Endpoint=endpoint)
 
     def delete(self, name: str) -> None:
@@ -404,19 +408,19 @@ class Topic(Resource):
 class TopicPolicy(Resource):
     """AWS::SNS::TopicPolicy."""
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
         """Put it on its topics."""
-        self.update("", given)
+        self.update("", properties)
         return f"policy-{uuid.uuid4().hex[:12]}", {}
 
-    def update(self, name: str, given: Properties) -> None:
+    def update(self, name: str, properties: Properties) -> None:
         """Put it on its topics."""
-        for topic in given["Topics"]:
-            text = json.dumps(given["PolicyDocument"])
+        for topic in properties["Topics"]:
+            text = json.dumps(properties["PolicyDocument"])
             self.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
 
     def delete(self, name: str) -> None:
-        """Do nothing: it goes with its topic."""
+        """Do nothing: the policy is deleted with its topic."""
 
 
 class Rule(Resource):
@@ -424,21 +428,21 @@ class Rule(Resource):
 
     name_property = "Name"
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
-        """Make it with its targets."""
-        self.update(given["Name"], given)
-        return given["Name"], {}
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
+        """Create it with its targets."""
+        self.update(properties["Name"], properties)
+        return properties["Name"], {}
 
-    def update(self, name: str, given: Properties) -> None:
+    def update(self, name: str, properties: Properties) -> None:
         """Put it and its targets."""
         events = self.client("events")
         events.put_rule(
             Name=name,
-            Description=given.get("Description", ""),
-            EventPattern=json.dumps(given["EventPattern"]),
-            State=given.get("State", "ENABLED"),
+            Description=properties.get("Description", ""),
+            EventPattern=json.dumps(properties["EventPattern"]),
+            State=properties.get("State", "ENABLED"),
         )
-        events.put_targets(Rule=name, Targets=given["Targets"])
+        events.put_targets(Rule=name, Targets=properties["Targets"])
 
     def delete(self, name: str) -> None:
         """Delete it and its targets."""
@@ -451,21 +455,21 @@ class Rule(Resource):
 class Budget(Resource):
     """AWS::Budgets::Budget."""
 
-    def create(self, given: Properties) -> tuple[str, dict[str, str]]:
-        """Make it with its notifications."""
-        budget = json.loads(json.dumps(given["Budget"]))
+    def create(self, properties: Properties) -> tuple[str, dict[str, str]]:
+        """Create it with its notifications."""
+        budget = json.loads(json.dumps(properties["Budget"]))
         budget["BudgetLimit"]["Amount"] = str(budget["BudgetLimit"]["Amount"])
         self.client("budgets").create_budget(
             AccountId=DEFAULT_ACCOUNT_ID,
             Budget=budget,
-            NotificationsWithSubscribers=given.get("NotificationsWithSubscribers", []),
+            NotificationsWithSubscribers=properties.get("NotificationsWithSubscribers", []),
         )
         return budget["BudgetName"], {}
 
-    def update(self, name: str, given: Properties) -> None:
-        """Make it anew: moto has no UpdateBudget."""
+    def update(self, name: str, properties: Properties) -> None:
+        """Delete and create it, because moto has no UpdateBudget."""
         self.delete(name)
-        self.create(given)
+        self.create(properties)
 
     def delete(self, name: str) -> None:
         """Delete it."""
@@ -536,21 +540,21 @@ KINDS: dict[str, type[Resource]] = {
 
 
 class CloudFormation:
-    """Answers CloudFormation's calls; what one asks for has been done when it is answered.
+    """CloudFormation's calls; a call returns after the requested change is complete.
 
     Parameters
     ----------
     folder
         ``<home>/cloudformation``: a file for each stack.
     clients
-        Gives the boto3 client of a service in a region, of this very server.
+        Returns the boto3 client of a service in a region, for this same server.
     """
 
     def __init__(self, folder: Path, clients: Clients):
         self.folder, self.clients, self.lock = folder, clients, threading.Lock()
 
     def answer(self, form: dict[str, str], region: str) -> str:
-        """Answer a request, given as its form's fields, in XML.
+        """Handle a request, given as its form's fields, and return the XML response.
 
         Raises
         ------
@@ -586,32 +590,32 @@ class CloudFormation:
                 return stack
         raise invalid(f"Stack with id {name} does not exist")
 
-    def _find_change_set(self, given: Properties, region: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        name = given["ChangeSetName"]
+    def _find_change_set(self, request: Properties, region: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        name = request["ChangeSetName"]
         for stack in self._stacks(region):
             for change_set in stack["change_sets"]:
-                if name == change_set["id"] or (name, given.get("StackName")) == (change_set["name"], stack["name"]):
+                if name == change_set["id"] or (name, request.get("StackName")) == (change_set["name"], stack["name"]):
                     return stack, change_set
         raise AwsError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
 
-    def _create_change_set(self, given: Properties, region: str) -> Properties:
-        name, kind = given["StackName"], given.get("ChangeSetType", "UPDATE")
+    def _create_change_set(self, request: Properties, region: str) -> Properties:
+        name, kind = request["StackName"], request.get("ChangeSetType", "UPDATE")
         if not re.fullmatch("[A-Za-z][A-Za-z0-9-]{0,127}", name):
             raise invalid(f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint")
-        values = {each["ParameterKey"]: each.get("ParameterValue", "") for each in given.get("Parameters", ())}
-        template = Template(given["TemplateBody"], values, region)
-        if unknown := sorted({each["Type"] for each in template.wanted().values()} - KINDS.keys()):
-            raise invalid(f"The embedded AWS makes no {', '.join(unknown)}.")
-        named = any(each["Type"].startswith("AWS::IAM::") for each in template.wanted().values())
-        if named and "CAPABILITY_NAMED_IAM" not in given.get("Capabilities", ()):
+        values = {each["ParameterKey"]: each.get("ParameterValue", "") for each in request.get("Parameters", ())}
+        template = Template(request["TemplateBody"], values, region)
+        if unknown := sorted({each["Type"] for each in template.active_resources().values()} - KINDS.keys()):
+            raise invalid(f"The embedded AWS does not support {', '.join(unknown)}.")
+        named = any(each["Type"].startswith("AWS::IAM::") for each in template.active_resources().values())
+        if named and "CAPABILITY_NAMED_IAM" not in request.get("Capabilities", ()):
             raise AwsError("InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_NAMED_IAM]")
         try:
             stack = self._find(name, region)
         except AwsError:
             if kind == "UPDATE":
                 raise
-            made = f"arn:aws:cloudformation:{region}:{DEFAULT_ACCOUNT_ID}:stack/{name}/{uuid.uuid4()}"
-            stack = {"name": name, "id": made, "status": "REVIEW_IN_PROGRESS", "reason": "", "created": time.time()}
+            stack_id = f"arn:aws:cloudformation:{region}:{DEFAULT_ACCOUNT_ID}:stack/{name}/{uuid.uuid4()}"
+            stack = {"name": name, "id": stack_id, "status": "REVIEW_IN_PROGRESS", "reason": "", "created": time.time()}
             stack |= {"resources": {}, "events": [], "change_sets": [], "parameters": {}, "outputs": {}, "tags": []}
         if kind == "CREATE" and stack["status"] != "REVIEW_IN_PROGRESS":
             raise AwsError(
@@ -621,32 +625,34 @@ class CloudFormation:
         if kind == "UPDATE" and stack["status"] not in AT_REST:
             raise invalid(f"Stack:{stack['id']} is in {stack['status']} state and can not be updated.")
         changes = self._compare(stack, template)
-        arn = f"arn:aws:cloudformation:{region}:{DEFAULT_ACCOUNT_ID}:changeSet/{given['ChangeSetName']}/{uuid.uuid4()}"
-        change_set = {"id": arn, "name": given["ChangeSetName"], "kind": kind, "changes": changes, "values": values}
-        change_set |= {"template": given["TemplateBody"], "tags": given.get("Tags", [])}
+        arn = (
+            f"arn:aws:cloudformation:{region}:{DEFAULT_ACCOUNT_ID}:changeSet/{request['ChangeSetName']}/{uuid.uuid4()}"
+        )
+        change_set = {"id": arn, "name": request["ChangeSetName"], "kind": kind, "changes": changes, "values": values}
+        change_set |= {"template": request["TemplateBody"], "tags": request.get("Tags", [])}
         stack["change_sets"].append(change_set)
         self._save(stack, region)
         return {"Id": arn, "StackId": stack["id"]}
 
     def _compare(self, stack: dict[str, Any], template: Template) -> list[dict[str, Any]]:
-        """Return what of a stack a template would change, in order."""
+        """Return the changes that a template would make to a stack, in order."""
         template.made = dict(stack["resources"])
         changes = []
-        for name, each in template.wanted().items():
+        for name, each in template.active_resources().items():
             known = stack["resources"].get(name)
-            given = template.resolve(each.get("Properties", {}))
+            properties = template.resolve(each.get("Properties", {}))
             if known is None:
                 changes.append({"Action": "Add", "LogicalResourceId": name, "ResourceType": each["Type"]})
-            elif known["properties"] != given:
+            elif known["properties"] != properties:
                 named = KINDS[each["Type"]].name_property
-                anew = bool(named) and known["properties"][named] != given[named]
+                replaced = bool(named) and known["properties"][named] != properties[named]
                 changes.append(
                     {
                         "Action": "Modify",
                         "LogicalResourceId": name,
                         "PhysicalResourceId": known["id"],
                         "ResourceType": each["Type"],
-                        "Replacement": "True" if anew else "False",
+                        "Replacement": "True" if replaced else "False",
                     }
                 )
         changes += [
@@ -657,12 +663,12 @@ class CloudFormation:
                 "ResourceType": known["type"],
             }
             for name, known in reversed(stack["resources"].items())
-            if name not in template.wanted()
+            if name not in template.active_resources()
         ]
         return changes
 
-    def _describe_change_set(self, given: Properties, region: str) -> Properties:
-        stack, change_set = self._find_change_set(given, region)
+    def _describe_change_set(self, request: Properties, region: str) -> Properties:
+        stack, change_set = self._find_change_set(request, region)
         nothing = not change_set["changes"]
         return {
             "ChangeSetName": change_set["name"],
@@ -679,33 +685,33 @@ class CloudFormation:
             "Changes": [{"Type": "Resource", "ResourceChange": each} for each in change_set["changes"]],
         }
 
-    def _delete_change_set(self, given: Properties, region: str) -> Properties:
-        stack, change_set = self._find_change_set(given, region)
+    def _delete_change_set(self, request: Properties, region: str) -> Properties:
+        stack, change_set = self._find_change_set(request, region)
         stack["change_sets"].remove(change_set)
         self._save(stack, region)
         return {}
 
-    def _execute_change_set(self, given: Properties, region: str) -> Properties:
-        stack, change_set = self._find_change_set(given, region)
+    def _execute_change_set(self, request: Properties, region: str) -> Properties:
+        stack, change_set = self._find_change_set(request, region)
         if not change_set["changes"]:
             raise AwsError("InvalidChangeSetStatus", f"ChangeSet [{change_set['id']}] cannot be executed")
-        word = change_set["kind"]
+        kind = change_set["kind"]
         stack["change_sets"] = []
-        self._move(stack, region, f"{word}_IN_PROGRESS", "User Initiated")
+        self._set_status(stack, region, f"{kind}_IN_PROGRESS", "User Initiated")
         template = Template(change_set["template"], change_set["values"], region)
         template.made = stack["resources"]
         new: list[str] = []
         before = copy.deepcopy(stack["resources"])
         try:
-            for name, each in template.wanted().items():
-                self._settle(stack, region, name, each["Type"], template.resolve(each.get("Properties", {})), new)
-            for name in reversed([name for name in stack["resources"] if name not in template.wanted()]):
+            for name, each in template.active_resources().items():
+                self._apply(stack, region, name, each["Type"], template.resolve(each.get("Properties", {})), new)
+            for name in reversed([name for name in stack["resources"] if name not in template.active_resources()]):
                 self._remove(stack, region, name)
         except (ClientError, AwsError) as error:
-            failed = "ROLLBACK" if word == "CREATE" else "UPDATE_ROLLBACK"
-            self._move(stack, region, f"{failed}_IN_PROGRESS", str(error))
+            failed = "ROLLBACK" if kind == "CREATE" else "UPDATE_ROLLBACK"
+            self._set_status(stack, region, f"{failed}_IN_PROGRESS", str(error))
             done = self._roll_back(stack, region, new, before)
-            self._move(stack, region, f"{failed}_{'COMPLETE' if done else 'FAILED'}")
+            self._set_status(stack, region, f"{failed}_{'COMPLETE' if done else 'FAILED'}")
             return {}
         stack["parameters"], stack["tags"] = change_set["values"], change_set["tags"]
         stack["outputs"] = {
@@ -713,11 +719,11 @@ class CloudFormation:
             for name, each in template.outputs.items()
             if "Condition" not in each or template.holds(each["Condition"])
         }
-        self._move(stack, region, f"{word}_COMPLETE")
+        self._set_status(stack, region, f"{kind}_COMPLETE")
         return {}
 
     def _roll_back(self, stack: dict[str, Any], region: str, new: list[str], before: dict[str, Any]) -> bool:
-        """Delete what is new and change back what was changed; say whether all of it could be."""
+        """Delete new resources and revert changed ones; return whether all could be deleted."""
         done = True
         for name, known in before.items():
             if name not in new and stack["resources"].get(name, known)["properties"] != known["properties"]:
@@ -730,31 +736,31 @@ class CloudFormation:
                 done = False
         return done
 
-    def _settle(
-        self, stack: dict[str, Any], region: str, name: str, kind: str, given: Properties, new: list[str]
+    def _apply(
+        self, stack: dict[str, Any], region: str, name: str, kind: str, properties: Properties, new: list[str]
     ) -> None:
-        """Make a resource, or change it, and keep that in the stack. Raises what its service raises."""
+        """Create or update a resource and save the stack; errors of the resource's service are raised."""
         known, resource = stack["resources"].get(name), KINDS[kind](self.clients, region)
-        if known and known["properties"] == given:
+        if known and known["properties"] == properties:
             return
-        word = "UPDATE" if known else "CREATE"
+        verb = "UPDATE" if known else "CREATE"
         try:
             named = resource.name_property
-            if known and (not named or known["properties"][named] == given[named]):
-                resource.update(known["id"], given)
-                known["properties"] = given
+            if known and (not named or known["properties"][named] == properties[named]):
+                resource.update(known["id"], properties)
+                known["properties"] = properties
             else:
-                made, attributes = resource.create(given)
+                made, attributes = resource.create(properties)
                 if known:
                     resource.delete(known["id"])
                 known = {"type": kind, "id": made, "attributes": attributes}
-                stack["resources"][name] = known | {"properties": given}
+                stack["resources"][name] = known | {"properties": properties}
                 new.append(name)
         except (ClientError, AwsError) as error:
-            self._tell(stack, name, kind, known["id"] if known else "", f"{word}_FAILED", str(error))
+            self._add_event(stack, name, kind, known["id"] if known else "", f"{verb}_FAILED", str(error))
             raise
-        stack["resources"][name]["status"] = f"{word}_COMPLETE"
-        self._tell(stack, name, kind, known["id"], f"{word}_COMPLETE")
+        stack["resources"][name]["status"] = f"{verb}_COMPLETE"
+        self._add_event(stack, name, kind, known["id"], f"{verb}_COMPLETE")
         self._save(stack, region)
 
     def _remove(self, stack: dict[str, Any], region: str, name: str) -> None:
@@ -764,18 +770,18 @@ class CloudFormation:
         except ClientError as error:
             if error.response["Error"]["Code"] not in GONE:
                 known["status"] = "DELETE_FAILED"
-                self._tell(stack, name, known["type"], known["id"], "DELETE_FAILED", str(error))
+                self._add_event(stack, name, known["type"], known["id"], "DELETE_FAILED", str(error))
                 raise
         del stack["resources"][name]
-        self._tell(stack, name, known["type"], known["id"], "DELETE_COMPLETE")
+        self._add_event(stack, name, known["type"], known["id"], "DELETE_COMPLETE")
         self._save(stack, region)
 
-    def _delete_stack(self, given: Properties, region: str) -> Properties:
+    def _delete_stack(self, request: Properties, region: str) -> Properties:
         try:
-            stack = self._find(given["StackName"], region)
+            stack = self._find(request["StackName"], region)
         except AwsError:
             return {}
-        self._move(stack, region, "DELETE_IN_PROGRESS", "User Initiated")
+        self._set_status(stack, region, "DELETE_IN_PROGRESS", "User Initiated")
         failed = []
         for name in list(reversed(stack["resources"])):
             try:
@@ -784,24 +790,24 @@ class CloudFormation:
                 failed.append(name)
         if failed:
             reason = f"The following resource(s) failed to delete: [{', '.join(failed)}]. "
-            self._move(stack, region, "DELETE_FAILED", reason)
+            self._set_status(stack, region, "DELETE_FAILED", reason)
         else:
-            self._move(stack, region, "DELETE_COMPLETE")
+            self._set_status(stack, region, "DELETE_COMPLETE")
             self._file(stack["name"], region).unlink()
         return {}
 
-    def _move(self, stack: dict[str, Any], region: str, status: str, reason: str = "") -> None:
+    def _set_status(self, stack: dict[str, Any], region: str, status: str, reason: str = "") -> None:
         stack["status"], stack["reason"] = status, reason
-        self._tell(stack, stack["name"], "AWS::CloudFormation::Stack", stack["id"], status, reason)
+        self._add_event(stack, stack["name"], "AWS::CloudFormation::Stack", stack["id"], status, reason)
         self._save(stack, region)
 
-    def _tell(self, stack: dict[str, Any], name: str, kind: str, made: str, status: str, reason: str = "") -> None:
+    def _add_event(self, stack: dict[str, Any], name: str, kind: str, made: str, status: str, reason: str = "") -> None:
         event = {"EventId": str(uuid.uuid4()), "StackId": stack["id"], "StackName": stack["name"]}
         event |= {"LogicalResourceId": name, "PhysicalResourceId": made, "ResourceType": kind, "Timestamp": _now()}
         stack["events"].append(event | {"ResourceStatus": status, "ResourceStatusReason": reason})
 
-    def _describe_stacks(self, given: Properties, region: str) -> Properties:
-        found = [self._find(given["StackName"], region)] if "StackName" in given else self._stacks(region)
+    def _describe_stacks(self, request: Properties, region: str) -> Properties:
+        found = [self._find(request["StackName"], region)] if "StackName" in request else self._stacks(region)
         return {
             "Stacks": [
                 {
@@ -817,33 +823,33 @@ class CloudFormation:
                     "Tags": stack["tags"],
                 }
                 for stack in found
-                if "StackName" in given or stack["status"] != "DELETE_COMPLETE"
+                if "StackName" in request or stack["status"] != "DELETE_COMPLETE"
             ]
         }
 
-    def _describe_stack_events(self, given: Properties, region: str) -> Properties:
-        return {"StackEvents": self._find(given["StackName"], region)["events"][::-1]}
+    def _describe_stack_events(self, request: Properties, region: str) -> Properties:
+        return {"StackEvents": self._find(request["StackName"], region)["events"][::-1]}
 
-    def _list_stack_resources(self, given: Properties, region: str) -> Properties:
-        stack = self._find(given["StackName"], region)
+    def _list_stack_resources(self, request: Properties, region: str) -> Properties:
+        stack = self._find(request["StackName"], region)
         return {"StackResourceSummaries": _resources(stack)}
 
-    def _describe_stack_resources(self, given: Properties, region: str) -> Properties:
-        if made := given.get("PhysicalResourceId"):
+    def _describe_stack_resources(self, request: Properties, region: str) -> Properties:
+        if made := request.get("PhysicalResourceId"):
             for stack in self._stacks(region):
                 if any(each["id"] == made for each in stack["resources"].values()):
                     return {"StackResources": _resources(stack)}
             raise invalid(f"Stack for {made} does not exist")
-        return {"StackResources": _resources(self._find(given["StackName"], region))}
+        return {"StackResources": _resources(self._find(request["StackName"], region))}
 
-    def _validate_template(self, given: Properties, region: str) -> Properties:
-        content = yaml.load(given["TemplateBody"], _Loader)  # noqa: S506  a SafeLoader
+    def _validate_template(self, request: Properties, region: str) -> Properties:
+        content = yaml.load(request["TemplateBody"], _Loader)  # noqa: S506  a SafeLoader
         return {"Description": content.get("Description", "")}
 
 
 GONE = ("NoSuchBucket", "404", "RepositoryNotFoundException", "NoSuchEntity", "NotFound", "NotFoundException")
 GONE += ("ResourceNotFoundException",)
-"""Codes of resources that are gone already, which CloudFormation counts as deleted."""
+"""Error codes for resources that no longer exist, which CloudFormation counts as deleted."""
 
 
 def _resources(stack: dict[str, Any]) -> list[dict[str, Any]]:
@@ -867,7 +873,7 @@ def _now(seconds: float | None = None) -> str:
 
 
 def read_form(form: dict[str, str]) -> dict[str, Any]:
-    """Return a form's fields as structure: ``Tags.member.1.Key`` is the key of the first of the tags.
+    """Return a form's fields as nested data: ``Tags.member.1.Key`` is the key of the first tag.
 
     >>> read_form({"StackName": "x", "Tags.member.1.Key": "a", "Tags.member.1.Value": "b"})
     {'StackName': 'x', 'Tags': [{'Key': 'a', 'Value': 'b'}]}

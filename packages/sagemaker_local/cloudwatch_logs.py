@@ -1,4 +1,4 @@
-"""CloudWatch Logs of jobs, in moto: streams that are read from the jobs' folders, and pages that cost little."""
+"""CloudWatch Logs of jobs, in moto: log streams that are read from the jobs' folders, and fast pagination."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ from sagemaker_local.transfer import open_inside
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 SCANNED = 50_000
-"""Events that a page of FilterLogEvents looks at."""
+"""Events that one page of FilterLogEvents scans."""
 HELD = 20_000
 """Events of a log stream that are held in memory."""
 BATCH_EVENTS = 5_000  # CloudWatch takes 10,000
 EVENTS, STREAMS = "events.jsonl", "streams.json"
-"""In a job's folder: what was sent to CloudWatch Logs, and how it describes that, for the next server."""
-
+"""Files in a job's folder, for the next server: the events that were sent, and the description of the streams."""
 
 _making = threading.Lock()
 
 
 def make_stream(logs: BaseClient, stream: str) -> None:
-    """Make a job's log stream, and the group if it is the first.
+    """Create a job's log stream, and the log group if it does not exist.
 
-    The lock is for moto: of two groups that are made at once it keeps one, without the other's streams.
+    The lock protects moto, which loses streams when two threads create the group at the same time.
     """
     with _making:
         _ignore("ResourceAlreadyExistsException", logs.create_log_group, logGroupName=GROUP)
@@ -53,8 +52,8 @@ def make_stream(logs: BaseClient, stream: str) -> None:
 def _ignore(code: str, call: Callable[..., Any], **request: str) -> None:
     """Make a call, and ignore an error with `code`.
 
-    The code is compared, not the class: botocore makes a client's `exceptions` on first use and without a lock, so
-    the class that one thread catches may not be the one that another raises.
+    The code is compared, not the class: botocore creates a client's `exceptions` on first use and without a lock, so
+    the class that one thread catches may differ from the one that another raises.
     """
     try:
         call(**request)
@@ -64,7 +63,7 @@ def _ignore(code: str, call: Callable[..., Any], **request: str) -> None:
 
 
 class Batch(NamedTuple):
-    """What a line of `EVENTS` says before its events, and where in the file it begins."""
+    """What a line of `EVENTS` says before its events, and the line's offset in the file."""
 
     logStreamName: str  # noqa: N815  as in a request
     count: int
@@ -75,16 +74,16 @@ class Batch(NamedTuple):
 
 
 class StoredEvents(Sequence):
-    """The events of one log stream: read from its job's folder batch by batch, but for the last, which are in memory.
+    """The events of one log stream: the newest in memory, the others read from the job's folder in batches.
 
-    An event that can't be read any more has an empty message, which no other has.
+    An event that can no longer be read has an empty message; no other event has one.
     """
 
     def __init__(self, folder: Path, stream: str):
         self.folder, self.stream = folder, stream
         self.lock = threading.Lock()
         self.found, self.scanned = [], 0
-        # Batches, how many events precede each and are in all, and the events that follow: replaced as one.
+        # Batches on disk, the index of each one's first event (and of the end), events in memory: replaced together.
         self.state: tuple[list[Batch], list[int], list[LogEvent]] = [], [0], []
 
     def __len__(self) -> int:
@@ -110,7 +109,7 @@ class StoredEvents(Sequence):
         return found + held[max(0, begin - starts[-1]) : max(0, end - starts[-1])]
 
     def release(self) -> None:
-        """Hold no event in memory any longer, unless the disk could not take all."""
+        """Drop all events from memory, unless some could not be written to disk."""
         with self.lock:
             found, self.scanned = _find_batches(self.folder, self.scanned)
             self.found = [*self.found, *found.get(self.stream, ())]
@@ -133,44 +132,44 @@ def _read(events: StoredEvents, batch: Batch) -> list[LogEvent]:
 
 
 class EndedStream(LogStream):
-    """A log stream of a job that has ended, maybe under an earlier server: described as it was, read from disk."""
+    """A log stream of a job that has ended, possibly under an earlier server; description and events are on disk."""
 
-    def __init__(self, group: LogGroup, name: str, told: dict[str, Any], folder: Path):
+    def __init__(self, group: LogGroup, name: str, description: dict[str, Any], folder: Path):
         super().__init__(group, name)
-        self.told, self.folder = {"arn": self.arn, **told}, folder
-        self.stored_bytes = told["storedBytes"]
+        self.description, self.folder = {"arn": self.arn, **description}, folder
+        self.stored_bytes = description["storedBytes"]
         del self.events
 
     @cached_property
     def events(self) -> StoredEvents:
-        """Its events, found when they are first asked for."""
+        """Its events, found on first access."""
         events = StoredEvents(self.folder, self.log_stream_name)
         events.release()
         return events
 
     def to_describe_dict(self) -> dict[str, Any]:
         """Return its entry in DescribeLogStreams."""
-        return dict(self.told)
+        return dict(self.description)
 
 
-# moto notes every object that ever was, for its own dashboard.
+# moto keeps every object that was ever created, for its own dashboard.
 LogEvent.instances_tracked = LogStream.instances_tracked = EndedStream.instances_tracked = deque(maxlen=0)
 
 
 def show(job: Record) -> None:
-    """Let CloudWatch Logs list and read the log streams of a job that an earlier server ran."""
+    """Add the log streams of a job that an earlier server ran to CloudWatch Logs."""
     group = get_group(job.region)
-    for name, told in _describe_streams(job).items():
+    for name, description in _describe_streams(job).items():
         if name not in group.streams:
-            group.streams[name] = EndedStream(group, name, told, job.folder)
+            group.streams[name] = EndedStream(group, name, description, job.folder)
 
 
 def release(job: Record) -> None:
-    """Hold nothing in memory of the log of a job that has ended."""
+    """Drop the log of a job that has ended from memory."""
     for name in job.streams:
         if (stream := get_group(job.region).streams.get(name)) and isinstance(stream.events, StoredEvents):
             stream.events.release()
-    with contextlib.suppress(AttributeError, OSError):  # glibc alone keeps what is freed
+    with contextlib.suppress(AttributeError, OSError):  # only glibc keeps freed memory
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -185,14 +184,14 @@ def filter_log_events(
     filter_pattern: str,
     interleaved: bool,
 ) -> tuple[list[dict[str, Any]], str | None, list[dict[str, Any]]]:
-    """Answer FilterLogEvents in moto's place, which looks at every event of the group for every page.
+    """Implement FilterLogEvents; moto's own version scans every event of the group for every page.
 
-    Like AWS, a page looks at no more than `SCANNED` events, so that one may be empty and have a successor. Streams
-    come by name; where `start_time` lies in one is found by bisection, for they are written in the order of time.
+    As on AWS, a page scans at most `SCANNED` events, so it may be empty although another follows. Streams are sorted
+    by name; `start_time` is found by bisection, because events are written in the order of time.
     """
-    wanted, matches = set(log_stream_names or ()), EventMessageFilter(filter_pattern).matches
+    chosen, matches = set(log_stream_names or ()), EventMessageFilter(filter_pattern).matches
     first, _, place = (next_token or "").partition("@")
-    names = sorted(name for name in list(group.streams) if (not wanted or name in wanted) and name >= first)
+    names = sorted(name for name in list(group.streams) if (not chosen or name in chosen) and name >= first)
     page: list[dict[str, Any]] = []
     left, token = SCANNED, None
     for name in names:
@@ -206,8 +205,8 @@ def filter_log_events(
                 break
             left -= 1
             if event.message and matches(event.message):
-                told = {"eventId": f"{crc32(name.encode()):010d}{index:046d}", "logStreamName": name}
-                page.append({**event.to_filter_dict(), **told})
+                identity = {"eventId": f"{crc32(name.encode()):010d}{index:046d}", "logStreamName": name}
+                page.append({**event.to_filter_dict(), **identity})
         if token:
             break
     if interleaved:
@@ -218,7 +217,7 @@ def filter_log_events(
 def get_log_events(
     stream: LogStream, start_time: int, end_time: int, limit: int | None, next_token: str | None, start_from_head: bool
 ) -> tuple[list[dict[str, Any]], str, str]:
-    """Answer GetLogEvents in moto's place, which sorts all events of the stream for every page."""
+    """Implement GetLogEvents; moto's own version sorts all events of the stream for every page."""
     events, first, after = _find_events(stream, start_time, end_time)
     limit = limit or 10_000
     if next_token and not re.fullmatch(r"[fb]/-?\d{1,60}", next_token):
@@ -234,16 +233,16 @@ def get_log_events(
 
 
 def update(stream: LogStream) -> None:
-    """Note a stream's first and last time; moto looks at all its events whenever it is described."""
+    """Set a stream's first and last time; moto's own version scans all events whenever the stream is described."""
     if stream.events:
         events, _, _ = _find_events(stream, None, None)
         stream.first_event_timestamp, stream.last_event_timestamp = events[0].timestamp, events[-1].timestamp
 
 
 def _find_events(stream: LogStream, start: int | None, end: int | None) -> tuple[Sequence[LogEvent], int, int]:
-    """Return a stream's events in the order of time, and where those from `start` to `end` begin and end."""
+    """Return a stream's events in the order of time, and the first and last index for `start` to `end`."""
     events = stream.events
-    if stream.log_group.name != GROUP:  # whose writers may go back in time
+    if stream.log_group.name != GROUP:  # events of other groups may be out of order
         events = sorted(events, key=_get_time)
     last = bisect_right(events, end, key=_get_time) if end else len(events)
     return events, bisect_left(events, start or 0, hi=last, key=_get_time) if start else 0, last
@@ -268,15 +267,15 @@ def remove(names: Iterable[str], region: str) -> None:
 
 
 def get_group(region: str) -> LogGroup:
-    """Return moto's log group of jobs; its API has no way to say when a stream was made."""
+    """Return moto's log group of jobs, created if it is missing."""
     backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
     return backend.groups.get(GROUP) or backend.create_log_group(GROUP, {})
 
 
 def _describe_streams(job: Record) -> dict[str, dict[str, Any]]:
-    """Return a job's entries in DescribeLogStreams; of a server that was killed, what its events tell of them."""
+    """Return a job's entries in DescribeLogStreams, derived from the events if the job's server was killed."""
     with contextlib.suppress(OSError, ValueError, AttributeError), open_inside(job.folder, STREAMS) as file:
-        return {name: told for name, told in json.load(file).items() if _is_own(job, name, told)}
+        return {name: description for name, description in json.load(file).items() if _is_own(job, name, description)}
     return {
         name: {
             "logStreamName": name,
@@ -292,9 +291,13 @@ def _describe_streams(job: Record) -> dict[str, dict[str, Any]]:
     }
 
 
-def _is_own(job: Record, name: str, told: dict[str, Any]) -> bool:
-    """Return whether a stream can be the job's, whose program may have written into the file."""
-    numbers = (told["storedBytes"], told.get("lastEventTimestamp", 0)) if "storedBytes" in told else (None,)
+def _is_own(job: Record, name: str, description: dict[str, Any]) -> bool:
+    """Return whether a description can be of this job; its program may have changed the file."""
+    numbers = (
+        (description["storedBytes"], description.get("lastEventTimestamp", 0))
+        if "storedBytes" in description
+        else (None,)
+    )
     return name.startswith(f"{job.name}/") and all(isinstance(number, int) for number in numbers)
 
 
@@ -305,15 +308,15 @@ def describe_batch(logStreamName: str, logEvents: list[dict[str, Any]]) -> Batch
 
 
 def _find_batches(folder: Path, place: int = 0) -> tuple[dict[str, list[Batch]], int]:
-    """Find what was sent of a job's log from a place of `EVENTS` on, by stream; return where it ends, too."""
+    """Return the batches in a job's `EVENTS` from an offset on, by stream, and the offset of the end."""
     found: dict[str, list[Batch]] = {}
     with contextlib.suppress(OSError), open_inside(folder, EVENTS) as file:
         file.seek(place)
         for line in file:
             with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):  # cut short by the server's end
                 head, _, _ = line.partition(b', "logEvents": ')
-                told = list(json.loads(head + b"}").values())
-                batch = Batch(told[0], *map(int, told[1:])) if told[1:] else describe_batch(**json.loads(line))
+                fields = list(json.loads(head + b"}").values())
+                batch = Batch(fields[0], *map(int, fields[1:])) if fields[1:] else describe_batch(**json.loads(line))
                 if line.endswith(b"\n") and 0 < batch.count <= BATCH_EVENTS:
                     found.setdefault(batch.logStreamName, []).append(batch._replace(place=place))
             place += len(line)
@@ -321,12 +324,12 @@ def _find_batches(folder: Path, place: int = 0) -> tuple[dict[str, list[Batch]],
 
 
 def find_streams(region: str, group: str, prefix: str) -> list[str]:
-    """Return the names of the log streams of a group that begin with `prefix`; none if there is no such group."""
+    """Return the names of a group's log streams that begin with `prefix`; none if there is no such group."""
     found = logs_backends[DEFAULT_ACCOUNT_ID][region].groups.get(group)
     return [name for name in list(found.streams) if name.startswith(prefix)] if found else []
 
 
 def set_creation(group: str, region: str, when: float) -> None:
-    """Set the time at which a log group was made, which the API has no way to say."""
-    made = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)  # as moto's own
-    logs_backends[DEFAULT_ACCOUNT_ID][region].groups[group].creation_time = made
+    """Set the creation time of a log group, for which the API has no call."""
+    created = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)  # moto's times are naive UTC
+    logs_backends[DEFAULT_ACCOUNT_ID][region].groups[group].creation_time = created

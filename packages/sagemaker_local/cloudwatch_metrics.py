@@ -1,7 +1,7 @@
 """Metrics of training jobs in CloudWatch, as SageMaker puts them there.
 
-moto asks each of its metric providers at every request. What this one answers comes from the jobs' own files, so that
-it outlives the server.
+moto calls each of its metric providers at every request. This one reads the jobs' own files, so metrics outlive the
+server.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ NAMESPACE = "/aws/sagemaker/TrainingJobs"
 
 
 class JobMetrics(CloudWatchMetricProvider):
-    """The metrics of `jobs`: all values of the jobs that the thread's `request` names, the newest of all others."""
+    """The metrics of `jobs`: all values of the jobs named in the thread's `request`, the newest value of all others."""
 
     jobs: Jobs | None = None
     thread = threading.local()
 
     @classmethod
-    def ask_for(cls, body: bytes) -> None:
-        """Say which request this thread is about to pass to moto."""
+    def set_request(cls, body: bytes) -> None:
+        """Set the body of the request that this thread is about to pass to moto."""
         cls.thread.request = body
 
     @classmethod
@@ -46,7 +46,7 @@ class JobMetrics(CloudWatchMetricProvider):
             if job.metrics and job.region == region
             for value in (_all_values(job) if job.name.encode() in request else _newest_values(job))
         ]
-        MetricDatum.instances_tracked.clear()  # of which moto notes all that ever were, for its own dashboard
+        MetricDatum.instances_tracked.clear()  # moto keeps every datum that was ever created, for its own dashboard
         return found
 
 
@@ -59,7 +59,7 @@ def _all_values(job: Record) -> Iterator[tuple[str, float, float]]:
     try:
         with open_inside(job.folder, job.values.name) as file:
             lines = file.read().splitlines()
-    except OSError:  # a job of a time when only the newest were kept, or whose program has replaced the file
+    except OSError:  # an old job, of which only the newest were kept, or one whose program has replaced the file
         yield from _newest_values(job)
         return
     for line in lines:
@@ -71,5 +71,5 @@ def _all_values(job: Record) -> Iterator[tuple[str, float, float]]:
 
 def _datum(job: Record, name: str, value: float, when: float) -> MetricDatum:
     dimensions: list[dict[str, Any]] = [{"Name": "TrainingJobName", "Value": job.name}]
-    time = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)  # as moto's own
+    time = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)  # moto's times are naive UTC
     return MetricDatum(NAMESPACE, name, value, dimensions, time)

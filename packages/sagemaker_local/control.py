@@ -27,10 +27,10 @@ from sagemaker_local.home import CONFIG, REGION, HomeError, Keys, home_folder, m
 from sagemaker_local.runner_choice import Program, write_program
 
 START_SECONDS = 120.0
-STOP_SECONDS = 180.0  # a job has 120 s to end, and its model is uploaded after that
+STOP_SECONDS = 180.0  # a job has 120 s to end, then its model is uploaded
 ANSWER_SECONDS = 5.0
 ENDING_SECONDS = 1.0
-"""How long a server that does not answer may hold its lock before it counts as busy rather than killed."""
+"""How long a server that does not respond may hold its lock before it counts as busy rather than killed."""
 
 SDK_CONFIG = """\
 # Read by the SageMaker SDK where SAGEMAKER_USER_CONFIG_OVERRIDE names this file.
@@ -46,7 +46,7 @@ SageMaker:
 
 
 class EmbeddedError(Exception):
-    """The embedded AWS can't do what was wanted; the message says what to do."""
+    """The embedded AWS can't do what was requested; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Server:
     pid
         Its process.
     home
-        Its folder: ``jobs/``, ``s3/``, ``server.log``, ``sagemaker-config.yaml``, ``aws-config``. Nobody else may
-        open it.
+        Its folder, with ``jobs/``, ``s3/``, ``server.log``, ``sagemaker-config.yaml``, ``aws-config``. Only its owner
+        has access.
     """
 
     url: str
@@ -70,20 +70,19 @@ class Server:
 
     @property
     def sdk_config(self) -> Path:
-        """A configuration for the SageMaker SDK that turns its usage reporting off and names its bucket."""
+        """The SageMaker SDK's configuration file, which turns usage reporting off and sets the default bucket."""
         return self.home / "sagemaker-config.yaml"
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of a program that is to find this server and nothing else of AWS."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        direct = ",".join(filter(None, (kept.get("NO_PROXY"), kept.get("no_proxy"), "127.0.0.1")))
+        """The environment of a program that uses this server and no other AWS."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        direct = ",".join(filter(None, (inherited.get("NO_PROXY"), inherited.get("no_proxy"), "127.0.0.1")))
         return {
-            **kept,
+            **inherited,
             "AWS_CONFIG_FILE": str(self.config),
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-            # The SageMaker SDK reports its use over the network unless its configuration says otherwise.
             "SAGEMAKER_USER_CONFIG_OVERRIDE": str(self.sdk_config),
             # A proxy cannot reach this machine's loopback address.
             "NO_PROXY": direct,
@@ -92,7 +91,7 @@ class Server:
 
     @property
     def config(self) -> Path:
-        """What ``AWS_CONFIG_FILE`` is set to so that AWS's programs find this server: address, region and keys."""
+        """The file for ``AWS_CONFIG_FILE``, with this server's address, region and keys."""
         return self.home / CONFIG
 
     @property
@@ -119,7 +118,7 @@ def find(home: Path | None = None) -> Server | None:
     if not home.exists():
         return None
     try:
-        make_private(home)  # in somebody else's folder there is nothing to be found
+        make_private(home)  # refuses the folder of another user
     except HomeError:
         return None
     if not _alive(home):
@@ -128,8 +127,8 @@ def find(home: Path | None = None) -> Server | None:
         state = json.loads((home / "server.json").read_text())
     except (OSError, ValueError):
         return None  # still starting, or stopping
-    # A server that was just killed keeps its lock until the last of its threads has gone, but it answers nobody.
-    if not _answers(state["url"]) and _wait_for_end(home, ENDING_SECONDS):
+    # A server that was just killed holds its lock until its last thread has ended, but does not respond.
+    if not _responds(state["url"]) and _wait_for_end(home, ENDING_SECONDS):
         return None
     return Server(state["url"], state["pid"], home)
 
@@ -140,7 +139,7 @@ def start(program: Program | None = None) -> Server:
     Parameters
     ----------
     program : Program, optional
-        What jobs run from now on where no Docker engine has their image. Default: what was given last.
+        What jobs run from now on if no Docker engine has their image. Default: the program of the last call.
 
     Raises
     ------
@@ -173,12 +172,12 @@ def start(program: Program | None = None) -> Server:
 
 
 def stop() -> bool:
-    """Stop the server, after its jobs as StopTrainingJob does; return whether there was one.
+    """Stop all jobs as StopTrainingJob does, then the server; return whether one was running.
 
     Raises
     ------
     EmbeddedError
-        If it is still there after all the time that its jobs may take.
+        If it has not ended after the longest time that its jobs may take.
     """
     home = home_folder()
     server = find()
@@ -195,8 +194,8 @@ def stop() -> bool:
 
 
 def sweep() -> int:
-    """Remove the containers that a killed server or a lost engine left; return their number, 0 while a server lives."""
-    from sagemaker_local import docker_runner  # here, so that all else goes without Docker
+    """Remove containers that a killed server or a lost engine left; return their number, 0 while a server runs."""
+    from sagemaker_local import docker_runner  # here, because everything else works without Docker
 
     home = home_folder()
     with _only_one(home) if home.is_dir() else contextlib.nullcontext():
@@ -204,19 +203,19 @@ def sweep() -> int:
 
 
 def interrupt(job_name: str, seconds: float = 5.0) -> None:
-    """Take the instance away from a running spot job, as AWS does at any time.
+    """Take the instance away from a running spot job, as AWS may at any time.
 
     Parameters
     ----------
     job_name
-        A training job that was created with managed spot training and is Training.
+        A training job with managed spot training, in status Training.
     seconds
         How long there is no spot capacity afterwards.
 
     Raises
     ------
     EmbeddedError
-        If no server runs or the job is not one that can be interrupted.
+        If no server runs, or the job can't be interrupted.
     """
     server = find()
     if server is None:
@@ -225,10 +224,10 @@ def interrupt(job_name: str, seconds: float = 5.0) -> None:
         )
     name = urllib.parse.quote(job_name, safe="")
     url = f"{server.url}/embedded/jobs/{name}/interrupt?seconds={seconds}"
-    asked = AWSRequest("POST", url, {"X-Amz-Target": "Embedded.Interrupt"})  # refusals are JSON
-    SigV4Auth(Credentials(server.keys.access, server.keys.secret), "sagemaker", REGION).add_auth(asked)
+    signed = AWSRequest("POST", url, {"X-Amz-Target": "Embedded.Interrupt"})  # refusals are JSON
+    SigV4Auth(Credentials(server.keys.access, server.keys.secret), "sagemaker", REGION).add_auth(signed)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, headers=dict(asked.headers), method="POST")  # noqa: S310  our own server
+    request = urllib.request.Request(url, headers=dict(signed.headers), method="POST")  # noqa: S310  our own server
     try:
         opener.open(request, timeout=30).close()
     except urllib.error.HTTPError as error:
@@ -236,7 +235,7 @@ def interrupt(job_name: str, seconds: float = 5.0) -> None:
 
 
 def _alive(home: Path) -> bool:
-    """Return whether a server holds the lock, as it does as long as it lives."""
+    """Return whether a server holds the lock, which it does until its process ends."""
     try:
         with (home / "alive.lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -247,11 +246,11 @@ def _alive(home: Path) -> bool:
         return True
 
 
-def _answers(url: str) -> bool:
-    """Return whether a server answers a request with anything."""
-    place = urllib.parse.urlsplit(url)
+def _responds(url: str) -> bool:
+    """Return whether a server responds at all."""
+    address = urllib.parse.urlsplit(url)
     try:
-        with socket.create_connection((place.hostname, place.port), ANSWER_SECONDS) as connection:
+        with socket.create_connection((address.hostname, address.port), ANSWER_SECONDS) as connection:
             connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
             return bool(connection.recv(1))
     except OSError:
@@ -259,7 +258,7 @@ def _answers(url: str) -> bool:
 
 
 def _wait_for_end(home: Path, seconds: float) -> bool:
-    """Wait until no server lives in `home`; return False if one still does after so many seconds."""
+    """Wait until no server runs in `home`; return False if one still does after `seconds`."""
     if not (home / "alive.lock").exists():
         return True
     gone = threading.Event()
@@ -275,7 +274,7 @@ def _wait_for_end(home: Path, seconds: float) -> bool:
 
 @contextlib.contextmanager
 def _only_one(home: Path) -> Iterator[None]:
-    """Let one starter in at a time, over processes and threads."""
+    """Hold a lock, across processes and threads, so that only one of them starts a server."""
     with (home / "start.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -289,7 +288,7 @@ def _launch(home: Path) -> Server:
     settings = {
         "PYTHONPATH": str(Path(__file__).parents[1]),
         "AWS_CONFIG_FILE": os.devnull,
-        # moto's: no page may read a response, and no bucket is named by a host
+        # moto's settings: web pages can't read a response, and a host name never names a bucket
         "MOTO_DISABLE_GLOBAL_CORS": "1",
         "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "1",
     }
@@ -306,15 +305,15 @@ def _launch(home: Path) -> Server:
         )
     os.close(writer)
     with os.fdopen(reader) as pipe:
-        told = pipe.read() if select.select([pipe], (), (), START_SECONDS)[0] else ""
-    if not told:
+        ready_text = pipe.read() if select.select([pipe], (), (), START_SECONDS)[0] else ""
+    if not ready_text:
         process.kill()
         process.wait()
         last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
         raise EmbeddedError(
-            f"Expected the embedded AWS to start within {START_SECONDS:.0f} s, found that it ended or said nothing. "
+            f"Expected the embedded AWS to start within {START_SECONDS:.0f} s, found that it ended or never got ready. "
             f"The last lines of {log}:\n{last}"
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie of ours
-    state = json.loads(told)
+    threading.Thread(target=process.wait, daemon=True).start()  # reaps the process when it ends
+    state = json.loads(ready_text)
     return Server(state["url"], state["pid"], home)

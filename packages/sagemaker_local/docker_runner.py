@@ -24,12 +24,12 @@ from common.errors import UnavailableError
 from sagemaker_local.runner import RunnerError
 
 LABEL = "sagemaker-local.folder"
-"""A container's label: the folder that it serves in the embedded AWS's home, a job's or the registry's."""
+"""Label of a container: its folder in the embedded AWS's home, a job's or the registry's."""
 KILLED = 128 + 9
 LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost):\d+/")
 CORES = {"medium": 1, "large": 2, "xlarge": 4}
 GIB_PER_CORE = {"c": 2, "t": 2, "m": 4, "g": 4, "p": 8, "r": 8}
-"""Memory of SageMaker's instance families, a rounded rule: https://aws.amazon.com/sagemaker/pricing/."""
+"""Memory of SageMaker's instance families, rounded: https://aws.amazon.com/sagemaker/pricing/."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Bounds:
 
 
 def bounds(instance_type: str, cores: int, memory: int) -> Bounds:
-    """Return what an instance type has, or what the machine has (`memory` in bytes) if that is less."""
+    """Return the cores and bytes of an instance type, but no more than the machine's `cores` and `memory`."""
     named = re.fullmatch(r"ml\.([a-z])[a-z0-9]*\.(?:(\d+)xlarge|(medium|large|xlarge))", instance_type)
     if not named or named[1] not in GIB_PER_CORE:
         return Bounds(cores, memory)
@@ -57,11 +57,11 @@ class ContainerRun:
 
     def __init__(self, container: Any, base: Path, limits: Bounds):
         self.container, self.base, self.limits = container, base, limits
-        said = container.attach(stdout=True, stderr=True, stream=True, logs=True)
+        output_stream = container.attach(stdout=True, stderr=True, stream=True, logs=True)
         container.start()
         reader, writer = os.pipe()
         self.output: BinaryIO = os.fdopen(reader, "rb")
-        self.copier = threading.Thread(target=_copy, args=(said, writer), daemon=True)
+        self.copier = threading.Thread(target=_copy, args=(output_stream, writer), daemon=True)
         self.copier.start()
 
     def terminate(self) -> None:
@@ -69,11 +69,11 @@ class ContainerRun:
         self._signal("SIGTERM")
 
     def kill(self) -> None:
-        """Kill the program and all that it started."""
+        """Kill the program and all processes that it started."""
         self._signal("SIGKILL")
 
     def wait(self) -> int:
-        """Wait for the end, remove the container, and return the exit code; 137 if the engine goes away meanwhile."""
+        """Wait for the end, remove the container, and return the exit code; 137 if the engine stops meanwhile."""
         try:
             code = self.container.wait()["StatusCode"]
             self.container.reload()
@@ -83,7 +83,7 @@ class ContainerRun:
             self.container.remove(force=True)
         except engine.FAILURES as error:
             self._note(f"The Docker engine went away while the job ran ({error}). Start it, and launch the job again.")
-            sweep(self.base)  # where only the connection was lost, it still runs
+            sweep(self.base)  # if only the connection was lost, the container still runs
             return KILLED
         return code
 
@@ -93,14 +93,15 @@ class ContainerRun:
 
     def _note(self, reason: str) -> None:
         """Write the reason of a failure, unless the program did."""
+        # Mode "x" does not follow a link that the program may have left there.
         with contextlib.suppress(FileExistsError), (self.base / "output" / "failure").open("x") as file:
-            file.write(reason)  # "x" follows no link that the program has left there
+            file.write(reason)
 
 
-def _copy(said: Any, writer: int) -> None:
-    """Copy what a container says into a pipe, until it or the engine ends."""
+def _copy(stream: Any, writer: int) -> None:
+    """Copy a container's output into a pipe, until the container or the engine ends."""
     with os.fdopen(writer, "wb", buffering=0) as pipe, contextlib.suppress(BrokenPipeError, *engine.FAILURES):
-        for chunk in said:
+        for chunk in stream:
             pipe.write(chunk)
 
 
@@ -120,7 +121,7 @@ class DockerRunner:
         machine = self.client.info()
         instance = json.loads((base / "input" / "config" / "resourceconfig.json").read_text())
         limits = bounds(instance["current_instance_type"], machine["NCPU"], machine["MemTotal"])
-        # The caller, as whom it runs, could not make it there; SageMaker's containers run as root.
+        # The container runs as the caller, who can't create folders there; SageMaker's containers run as root.
         (base / "checkpoints").mkdir(exist_ok=True)
         folders = sorted(path for path in base.iterdir() if path.is_dir())
         try:
@@ -132,7 +133,7 @@ class DockerRunner:
                 mem_limit=limits.memory,
                 memswap_limit=limits.memory,
                 nano_cpus=limits.cores * 10**9,
-                # HOME, for the caller has none in the image.
+                # The caller has no home directory in the image.
                 environment={"HOME": "/tmp", **environment},  # noqa: S108  the container's own
                 mounts=[Mount(f"/opt/ml/{path.name}", str(path), type="bind") for path in folders],
                 security_opt=["no-new-privileges"],
@@ -148,9 +149,9 @@ class DockerRunner:
 
 
 def sweep(folder: Path, owned: Callable[[Path], bool] = lambda base: False) -> int:
-    """Remove what killed servers and lost engines left running for `folder` and those below it; return the number.
+    """Remove containers left behind for `folder` and folders below it; return their number, 0 without an engine.
 
-    `owned` says of a container's folder whether it is in use, so that its container stays. Without an engine, return 0.
+    `owned` returns whether a container's folder is in use; such a container stays.
     """
     try:
         return remove_all(engine.connect(), folder, owned)
@@ -176,7 +177,7 @@ def remove_all(client: docker.DockerClient, folder: Path, owned: Callable[[Path]
 def find(image: str, clients: Callable[[str], BaseClient] | None = None) -> DockerRunner | str:
     """Return the runner for an image, or the reason why there is none.
 
-    Only a registry on loopback is asked for an image that the engine does not hold: nothing is fetched from afar.
+    An image that the engine does not hold is pulled only from a registry on loopback, never over the network.
     """
     try:
         client = engine.connect()
@@ -195,14 +196,14 @@ def find(image: str, clients: Callable[[str], BaseClient] | None = None) -> Dock
 
 
 def log_in(clients: Callable[[str], BaseClient]) -> dict[str, str]:
-    """Ask ECR for a token, and return it as the engine takes it."""
+    """Return credentials for ECR, in the form that the engine takes."""
     token = clients("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
     return {"username": user, "password": password}
 
 
 def _held(client: docker.DockerClient, image: str) -> str | None:
-    """Return the id of an image that the engine holds; a digest is looked for under every name."""
+    """Return the id of an image that the engine holds, or None; a digest is searched for under every name."""
     _, _, digest = image.partition("@")
     if digest:
         for found in client.images.list():

@@ -1,8 +1,8 @@
 """ECR: moto keeps the records of repositories, a real registry keeps the images.
 
-moto knows no registry and holds its records in memory. So the registry's address takes the place of the one moto
-makes up, images in the registry are told to moto before it is asked about them, and the requests that changed a
-repository are kept in ``<home>/registry/requests.jsonl`` and sent to moto again when the next server starts.
+moto has no registry and keeps its records in memory. So the registry's address replaces the one that moto invents,
+moto's records are updated from the registry before a call that reads them, and the requests that changed a repository
+are kept in ``<home>/registry/requests.jsonl`` and sent to moto again when the next server starts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from sagemaker_local.schema import AwsError
 
 TARGET = "AmazonEC2ContainerRegistry_V20150921."
 CHANGES = ("Create", "Delete", "Put", "Set", "Tag", "Untag")
-MADE_UP = re.compile(r"(?:https://)?\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
-MOVED = (
+MOTO_ADDRESS = re.compile(r"(?:https://)?\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
+IMMUTABLE_TAG = (
     "The image tag '{}' already exists in the '{}' repository and cannot be overwritten because the repository is "
     "immutable."
 )
@@ -47,7 +47,7 @@ class Ecr:
         registry.admit = self.admit
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any], region: str) -> Iterable[bytes]:
-        """Answer one request. Raise `AwsError` if it needs the registry and there is none."""
+        """Handle one request. Raise `AwsError` if it needs the registry and there is none."""
         call = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix(TARGET)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
@@ -58,16 +58,16 @@ class Ecr:
             if call == "PutImage" and "imageManifest" in request:
                 digest = "sha256:" + hashlib.sha256(request["imageManifest"].encode()).hexdigest()
                 self._refuse_moved_tag(request, region, digest)
-                request.setdefault("imageDigest", digest)  # moto would make one up
+                request.setdefault("imageDigest", digest)  # else moto invents one
                 body = json.dumps(request).encode()
                 environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
-            answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
+            response, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
             if status.startswith("200") and before is not None:
                 if call == "PutImage":
                     self._put(request, region)
                 elif call in ("BatchDeleteImage", "DeleteRepository"):
                     self._follow(request["repositoryName"], region, before)
-        content = b"".join(answer)
+        content = b"".join(response)
         if status.startswith("200"):
             content = self._rewrite(call, content)
             if call != "PutImage":
@@ -77,9 +77,9 @@ class Ecr:
         return [content]
 
     def _prepare(self, call: str, request: dict[str, Any], region: str) -> dict[str, list[str]] | None:
-        """Make sure that the registry runs where it is needed, and that moto knows what is in it.
+        """Start the registry if the call needs it, and update moto's records from it.
 
-        Return the tags of each digest of the repository that a call is about; None where no registry has it.
+        Return the tags of each digest of the call's repository; None if the registry does not have it.
         """
         if call == "GetAuthorizationToken":
             try:
@@ -87,7 +87,7 @@ class Ecr:
             except RegistryError as error:
                 raise AwsError("RegistryUnavailableException", str(error)) from error
         elif call == "CreateRepository" or (call == "DescribeRepositories" and self.registry.used):
-            with contextlib.suppress(RegistryError):  # it is missed when somebody logs in
+            with contextlib.suppress(RegistryError):  # reported when somebody logs in
                 self.registry.start()
         elif ("Image" in call or call == "DeleteRepository") and self.registry.used and "repositoryName" in request:
             with contextlib.suppress(RegistryError):
@@ -120,7 +120,7 @@ class Ecr:
         found.images[:] = [image for digest, image in known.items() if digest not in gone]
 
     def _follow(self, repository: str, region: str, before: dict[str, list[str]]) -> None:
-        """Delete from the registry what moto has deleted; `before` has the tags of each digest."""
+        """Delete from the registry what moto has deleted; `before` has the tags that each digest had."""
         found = _find(repository, region)
         now = {image.image_digest: image for image in found.images} if found else {}
         for digest, tags in before.items():
@@ -128,14 +128,14 @@ class Ecr:
             if digest in now and left == tags:
                 continue
             self.registry.delete(repository, digest)
-            for tag in left:  # the registry can't delete a tag alone
+            for tag in left:  # the registry can't delete a single tag
                 self.registry.put(repository, tag, now[digest].image_manifest, now[digest].image_manifest_media_type)
 
     def _refuse_moved_tag(self, request: dict[str, Any], region: str, digest: str) -> None:
         found, tag = _find(request.get("repositoryName", ""), region), request.get("imageTag")
         images = found.images if found and tag and found.image_tag_mutability == "IMMUTABLE" else []
         if any(tag in image.image_tags and image.image_digest != digest for image in images):
-            raise AwsError("ImageTagAlreadyExistsException", MOVED.format(tag, found.name))
+            raise AwsError("ImageTagAlreadyExistsException", IMMUTABLE_TAG.format(tag, found.name))
 
     def _put(self, request: dict[str, Any], region: str) -> None:
         """Store a manifest that moto accepted in the registry."""
@@ -151,7 +151,7 @@ class Ecr:
     def admit(self, repository: str, reference: str, digest: str) -> None:
         """Refuse a push to a missing repository, or of another image to an immutable tag.
 
-        Raise `RefusedError` with the registry protocol's code and ECR's sentence.
+        Raise `RefusedError` with the registry protocol's code and ECR's message.
         """
         with self.lock:
             self.journal.restore()
@@ -162,37 +162,37 @@ class Ecr:
         tagged = bool(reference) and not reference.startswith("sha256:")
         immutable = found.image_tag_mutability == "IMMUTABLE"
         if tagged and immutable and self.registry.find_digest(repository, reference) not in (None, digest):
-            raise RefusedError(400, "TAG_INVALID", MOVED.format(reference, repository))
+            raise RefusedError(400, "TAG_INVALID", IMMUTABLE_TAG.format(reference, repository))
 
     def _rewrite(self, call: str, content: bytes) -> bytes:
-        """Replace what moto makes up: the registry's address, sizes of images, and the token with its expiry."""
+        """Replace what moto invents: the registry's address, sizes of images, and the token with its expiry."""
         address = self.registry.address
         text = content.decode()
         if address is None:
             return content
         if call == "GetAuthorizationToken":
-            told = json.loads(text)
-            for entry in told["authorizationData"]:
+            response = json.loads(text)
+            for entry in response["authorizationData"]:
                 entry.update(
                     authorizationToken=self.registry.token,
                     proxyEndpoint=f"http://{address}",
                     expiresAt=time.time() + TOKEN_SECONDS,
                 )
-            return json.dumps(told).encode()
+            return json.dumps(response).encode()
         if call == "DescribeImages":
-            told = json.loads(text)
-            for entry in told["imageDetails"]:
+            response = json.loads(text)
+            for entry in response["imageDetails"]:
                 entry["imageSizeInBytes"] = self.sizes.get(entry["imageDigest"], entry.get("imageSizeInBytes"))
-            return json.dumps(told).encode()
+            return json.dumps(response).encode()
         if call in ("CreateRepository", "DescribeRepositories", "DeleteRepository"):
-            return MADE_UP.sub(address, text).encode()
+            return MOTO_ADDRESS.sub(address, text).encode()
         return content
 
 
 def _find(repository: str, region: str | None = None) -> Any:
-    """Return moto's record of a repository, of any region where none is given; None if there is none."""
+    """Return moto's record of a repository in a region, by default in any; None if there is none."""
     from moto.ecr.models import ecr_backends  # here, so that the embedded AWS starts without it
 
     regions = ecr_backends[DEFAULT_ACCOUNT_ID]
     backends = [regions[region]] if region else list(regions.values())
-    return next((one.repositories[repository] for one in backends if repository in one.repositories), None)
+    return next((backend.repositories[repository] for backend in backends if repository in backend.repositories), None)

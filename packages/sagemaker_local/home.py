@@ -1,4 +1,4 @@
-"""The embedded AWS's folder, which is its owner's alone, and the keys that open it."""
+"""The embedded AWS's folder, which only its owner can open, and the keys in it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from common import ROOT
 
 REGION = "us-east-1"
 CONFIG = "aws-config"
-"""The file with the keys, the region and the address, as ``AWS_CONFIG_FILE`` takes it."""
-
+"""The file with the keys, the region and the address, in the format of ``AWS_CONFIG_FILE``."""
 
 CONTENT = ("s3", "registry")
-"""Folders of a home whose large files are never written to again: new content is another file."""
+"""Folders of a home whose large files are never changed: new content goes to a new file."""
 LARGE = 1 << 20
-"""Bytes from which such a file is linked rather than copied."""
-OF_A_SERVER = ("alive.lock", "start.lock", "server.json", "server.log", "port", "*.new")
-"""What of a home belongs to the server that runs there."""
+"""Size in bytes from which such a file is linked rather than copied."""
+SERVER_FILES = ("alive.lock", "start.lock", "server.json", "server.log", "port", "*.new")
+"""Files that belong to the server that runs in a home."""
 
 
 class HomeError(Exception):
@@ -46,9 +45,9 @@ def home_folder() -> Path:
 
 
 def make_private(home: Path) -> None:
-    """Create the folder if it is missing, and let only its owner use it.
+    """Create the folder if it is missing, and restrict access to its owner.
 
-    Raise `HomeError` if it can't be made or written to, is a symbolic link, or belongs to somebody else.
+    Raise `HomeError` if it can't be created or written to, is a symbolic link, or belongs to another user.
     """
     instead = f"Set EMBEDDED_HOME to another folder, or unset it to take {ROOT / '.embedded'}."
     try:
@@ -70,34 +69,34 @@ def make_private(home: Path) -> None:
         open_private(home / "start.lock").close()
     except OSError as error:
         raise HomeError(
-            f"Expected {home} to be a folder for the embedded AWS's files, but it can't be made or written to "
+            f"Expected {home} to be a folder for the embedded AWS's files, but it can't be created or written to "
             f"({error.strerror}). {instead}"
         ) from error
 
 
 def copy_home(home: Path, copy: Path) -> None:
-    """Make a copy of a home, in which another server can run; what is in the way is removed.
+    """Copy a home, so that another server can run in the copy; an existing `copy` is replaced.
 
-    Only the content of objects and images is shared with the original, where it is large. Logs and journals, which
-    servers append to, never are.
+    The copy shares only large files of objects and images with the original, never logs and journals, which servers
+    append to.
     """
 
     def copy_file(source: str, target: str) -> None:
         at = Path(source)
-        with contextlib.suppress(FileNotFoundError):  # gone meanwhile: the embedded AWS is at work
+        with contextlib.suppress(FileNotFoundError):  # deleted by the running server meanwhile
             if at.relative_to(home).parts[0] in CONTENT and at.stat().st_size >= LARGE:
                 os.link(source, target)
             else:
                 shutil.copy2(source, target)
 
     shutil.rmtree(copy, ignore_errors=True)
-    left_out = shutil.ignore_patterns(*OF_A_SERVER, copy.name)
+    left_out = shutil.ignore_patterns(*SERVER_FILES, copy.name)
     shutil.copytree(home, copy, symlinks=True, ignore=left_out, copy_function=copy_file)
     copy.chmod(0o700)
 
 
 def open_private(file: Path) -> IO[str]:
-    """Open a file to append to it, which nobody else may read."""
+    """Open a file for appending, readable only by its owner."""
     return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a")
 
 
@@ -108,7 +107,7 @@ def new_keys() -> Keys:
 
 
 def read_keys(home: Path) -> Keys | None:
-    """Return the keys of a home; None if it has none that only the owner could read."""
+    """Return the keys of a home; None if it has none, or if others can read them."""
     file = configparser.RawConfigParser()
     try:
         if stat.S_IMODE((home / CONFIG).stat().st_mode) != 0o600:
@@ -121,7 +120,7 @@ def read_keys(home: Path) -> Keys | None:
 
 
 def write_config(home: Path, keys: Keys, url: str) -> None:
-    """Write the keys, the region and the server's address where AWS's programs can read them."""
+    """Write the keys, the region and the server's address to `CONFIG`, as the AWS CLI and SDKs read them."""
     lines = {
         "region": REGION,
         "endpoint_url": url,

@@ -1,4 +1,4 @@
-"""Follows a job's output: to ``log.txt`` and CloudWatch Logs while it is written, and through the metric patterns."""
+"""Follows a job's output: copies it to ``log.txt`` and CloudWatch Logs, and extracts the metrics."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from sagemaker_local.transfer import open_inside, open_own
 
 FLUSH_SECONDS = 0.5
 LEFT_SECONDS = 5
-"""How long the log is read on after its program has ended, while something else still writes to it."""
-# `re` can't be interrupted and holds up all threads; `regex`, which moto needs anyway, measures its own CPU time.
+"""How long the output is still read after the program has ended, if another process still writes to it."""
+# `re` can't be interrupted and blocks all threads; `regex`, a dependency of moto, has a timeout.
 METRIC_SECONDS, METRIC_CHARACTERS = 1.0, 10_000
 BATCH_BYTES, EVENT_BYTES = 900_000, 250_000  # CloudWatch: 1,048,576 and 262,144
 
@@ -40,8 +40,9 @@ BATCH_BYTES, EVENT_BYTES = 900_000, 250_000  # CloudWatch: 1,048,576 and 262,144
 class JobLog:
     """Follows the output of one run of a job to its end.
 
-    Its metrics, ``log.txt``, and CloudWatch Logs each get every line, whatever becomes of the others. What one of them
-    could not take is counted in `lost`, and said in the server's log, the job's log, and the job's last status message.
+    The metrics, ``log.txt``, and CloudWatch Logs each get every line, even if another of them fails. Lines that one of
+    them could not take are counted in `lost`, and reported in the server's log, the job's log, and its last status
+    message.
     """
 
     def __init__(self, record: Record, output: BinaryIO, logs: BaseClient):
@@ -59,11 +60,11 @@ class JobLog:
         self.ending, self.ended = os.pipe()
 
     def end(self) -> None:
-        """Say that the program has ended: what holds its output open from now on is not waited for."""
+        """Signal that the program has ended, so that other processes with its output open are not waited for."""
         os.close(self.ended)
 
     def say(self, text: str) -> None:
-        """Put a line of the service's own into the log."""
+        """Add a line of the service's own to the log."""
         with self.lock:
             self._attempt("log.txt", 1, self._write, f"{text}\n".encode())
             self.last = max(self.last, int(self.record.now() * 1000))
@@ -71,7 +72,7 @@ class JobLog:
             self.flush()
 
     def follow(self) -> None:
-        """Read until the output ends, passing lines on at most `FLUSH_SECONDS` later."""
+        """Read until the output ends, passing lines on within `FLUSH_SECONDS`."""
         due, given_up = None, math.inf
         self._attempt("CloudWatch Logs", 0, self._open_stream)
         sources = [self.output, self.ending]
@@ -83,7 +84,7 @@ class JobLog:
                 os.close(self.ending)
                 given_up = time.monotonic() + LEFT_SECONDS
             elif not ready and self.ending not in sources:
-                break  # all is read that the program has said
+                break  # all output of the program has been read
             if self.output in ready:
                 chunk = self.output.raw.read(65_536)
                 if not chunk:
@@ -111,7 +112,7 @@ class JobLog:
         self._attempt(STREAMS, 0, self._describe)
 
     def flush(self) -> None:
-        """Send what has been gathered to CloudWatch Logs."""
+        """Send the collected events to CloudWatch Logs."""
         with self.lock:
             if not self.events:
                 return
@@ -120,11 +121,11 @@ class JobLog:
             self._attempt(EVENTS, len(batch["logEvents"]), self._keep, batch)
             self._attempt("CloudWatch Logs", len(batch["logEvents"]), self._send, batch)
 
-    def _attempt(self, place: str, lines: int, act: Callable[..., None], *arguments: Any) -> None:
-        """Do something for a place that `lines` go to, and count them as lost where it fails."""
+    def _attempt(self, place: str, lines: int, action: Callable[..., None], *arguments: Any) -> None:
+        """Run `action`, which writes `lines` to `place`; if it fails, count them as lost."""
         try:
-            act(*arguments)
-        except Exception:  # whatever it is: the program would stand still if nobody read its output any further
+            action(*arguments)
+        except Exception:  # whatever it is: if the output were no longer read, the program would block
             if place not in self.lost:
                 logging.exception("%s: lines of its log are missing from %s", self.record.name, place)
             self.lost[place] = self.lost.get(place, 0) + lines
@@ -146,13 +147,13 @@ class JobLog:
 
     def _describe(self) -> None:
         streams = get_group(self.record.region).streams
-        told = {name: streams[name].to_describe_dict() for name in self.record.streams if name in streams}
+        descriptions = {name: streams[name].to_describe_dict() for name in self.record.streams if name in streams}
         with open(self.record.folder / STREAMS, "w", opener=open_own) as file:
-            json.dump(told, file)
+            json.dump(descriptions, file)
 
     def _open_stream(self) -> None:
         if not self.made:
-            (self.record.folder / STREAMS).unlink(missing_ok=True)  # that of an attempt before lacks this stream
+            (self.record.folder / STREAMS).unlink(missing_ok=True)  # an earlier attempt's file lacks this stream
             make_stream(self.logs, self.stream)
             stream = get_group(self.record.region).streams.get(self.stream)
             if stream and not stream.events:
@@ -190,7 +191,7 @@ class JobLog:
             self._add(text)
 
     def _drop(self, name: str, pattern: str) -> None:
-        """Say that a metric is not measured any longer."""
+        """Report that a metric is no longer measured."""
         note = f"The metric {name} is not measured from here on: {pattern} took more than {METRIC_SECONDS} s on a line"
         self.record.note(note)
         self.say(note)
@@ -206,8 +207,8 @@ def failure_reason(base: Path, code: int) -> str:
     """Return the FailureReason of a job whose program ended with `code`: the head of ``output/failure``."""
     try:
         with open_inside(base, "output/failure") as file:
-            told = file.read(4096).decode("utf-8", "replace")[:1024].strip()
+            text = file.read(4096).decode("utf-8", "replace")[:1024].strip()
     except OSError:
-        told = ""
+        text = ""
     head, tail = "AlgorithmError: ", f", exit code: {code}"
-    return head + told[: 1024 - len(head) - len(tail)] + tail
+    return head + text[: 1024 - len(head) - len(tail)] + tail

@@ -1,4 +1,4 @@
-"""The thread of one training job, from waiting for its turn to its last upload."""
+"""The thread that runs one training job, from its place in the queue to its last upload."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SYNC_SECONDS = float(os.environ.get("EMBEDDED_SYNC_SECONDS", "5"))
 GRACE_SECONDS = float(os.environ.get("EMBEDDED_GRACE_SECONDS", "120"))
 """Between SIGTERM and SIGKILL, as in SageMaker."""
 KEPT = ("job.json", "metrics.jsonl", "log.txt", EVENTS, STREAMS)
-"""What a job's next attempt finds of the one before, in the job's folder."""
+"""Files in a job's folder that its next attempt keeps."""
 SPOT_SHARE = 0.3
-"""Billable seconds of a spot job as a share of its training seconds. AWS's share follows the price of the day."""
+"""Billable seconds of a spot job as a share of its training seconds. AWS's share depends on the current price."""
 
-FINAL = {  # why a program was ended -> status, secondary status, message
+FINAL = {  # why the job ended -> status, secondary status, message
     "stop": ("Stopped", "Stopped", "Training job stopped"),
     "runtime": ("Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds provided"),
     "wait": ("Stopped", "MaxWaitTimeExceeded", "Training job exceeded MaxWaitTimeInSeconds provided"),
@@ -37,35 +37,35 @@ FINAL = {  # why a program was ended -> status, secondary status, message
 
 
 class JobThread(threading.Thread):
-    """Runs one job. It receives commands through `tell`: ``go``, ``stop``, ``interrupt``, ``exited``.
+    """Runs one job. It receives commands through `send`: ``go``, ``stop``, ``interrupt``, ``exited``.
 
-    `client` returns the boto3 client of a service and region; `done` is called with the job's key at the end, whatever
-    that was.
+    `client` returns the boto3 client of a service and region; `done` is called with the job's key when it has ended,
+    however it did.
     """
 
     def __init__(self, record: Record, client: Callable[..., BaseClient], done: Callable[[str], None]):
         super().__init__(name=record.name, daemon=True)
         self.record, self.client, self.done = record, client, done
         self.base = record.folder
-        self.words: queue.Queue[str] = queue.Queue()
+        self.commands: queue.Queue[str] = queue.Queue()
         self.spot = bool(record.request.get("EnableManagedSpotTraining"))
         self.limits = record.request["StoppingCondition"]
         self.created = time.monotonic()
         self.capacity_after = 0.0
         self.begun: float | None = None
         self.code = 0
-        self.log: JobLog | None = None  # of the present attempt
+        self.log: JobLog | None = None  # of the current attempt
         self.left_out: set[str] = set()
-        self.unsaved = ""  # why the last of the checkpoints could not be uploaded
+        self.checkpoint_failure = ""  # why the last checkpoints could not be uploaded
 
-    def tell(self, word: str) -> None:
-        """Queue a command, which the job reads when it next waits."""
-        self.words.put(word)
+    def send(self, command: str) -> None:
+        """Queue a command; the job reads it when it next waits."""
+        self.commands.put(command)
 
     def run(self) -> None:
         """Run the job until it is Completed, Failed or Stopped."""
         try:
-            self._live()
+            self._run_job()
         except transfer.TransferError as error:
             self._fail(str(error))
         except runner.RunnerError as error:
@@ -76,35 +76,35 @@ class JobThread(threading.Thread):
         finally:
             self.done(self.record.key)
 
-    def _live(self) -> None:
-        word = self._hear(self._patience())
-        if word != "go":  # never started: nothing to upload, nothing to bill
-            self._end(word or "wait")
+    def _run_job(self) -> None:
+        ended_by = self._next_command(self._wait_left())
+        if ended_by != "go":  # never started: nothing to upload, nothing to bill
+            self._end(ended_by or "wait")
             return
         with self.record.lock:
             self.record.started = self.record.now()
-        while (word := self._attempt()) == "interrupt":
-            if word := self._wait_for_capacity():  # there is no instance any more, so nothing is uploaded
-                self._end(word)
+        while (ended_by := self._attempt()) == "interrupt":
+            if ended_by := self._wait_for_capacity():  # there is no instance any more, so nothing is uploaded
+                self._end(ended_by)
                 return
             self.record.move("Restarting", "Spot capacity is back: starting again from the checkpoints")
-        self._finish(word)
+        self._finish(ended_by)
 
-    def _patience(self) -> float | None:
-        """Seconds until a spot job has waited too long, or None for a job that may wait for ever."""
+    def _wait_left(self) -> float | None:
+        """Return the seconds until MaxWaitTimeInSeconds of a spot job, or None for other jobs."""
         if not self.spot:
             return None
         return max(0.0, self.created + self.limits["MaxWaitTimeInSeconds"] - time.monotonic())
 
-    def _hear(self, seconds: float | None) -> str | None:
+    def _next_command(self, seconds: float | None) -> str | None:
         try:
-            return self.words.get(timeout=seconds)
+            return self.commands.get(timeout=seconds)
         except queue.Empty:
             return None
 
     def _attempt(self) -> str:
-        """Download, train, and return the word that ended it (``exited``: the program's own end)."""
-        self.begun, self.unsaved = time.monotonic(), ""
+        """Download, train, and return why it ended (``exited``: the program ended by itself)."""
+        self.begun, self.checkpoint_failure = time.monotonic(), ""
         self._prepare()
         s3 = self.client("s3")
         self.record.move("Downloading", "Downloading input data")
@@ -116,26 +116,28 @@ class JobThread(threading.Thread):
                 self.base / "input" / "data" / channel["ChannelName"],
                 role=self.record.request["RoleArn"],
                 read_only=self._mode(channel) == "FastFile",
-                go_on=self.words.empty,
+                keep_going=self.commands.empty,
             )
         mirrors = self._mirrors(s3)
-        if not self.words.empty():
-            return self.words.get()
-        way = runner_choice.choose(self.record.request["AlgorithmSpecification"]["TrainingImage"], self.client)
-        word = self._train(way, mirrors)
+        if not self.commands.empty():
+            return self.commands.get()
+        job_runner = runner_choice.choose(self.record.request["AlgorithmSpecification"]["TrainingImage"], self.client)
+        ended_by = self._train(job_runner, mirrors)
         for mirror in mirrors:
             try:
                 mirror.push()
-            except transfer.TRANSFER_ERRORS as error:  # what was trained is still uploaded
-                self.unsaved = f"ClientError: {mirror.folder.name} could not be written to {mirror.uri}: {error}"
-        self._settle()
-        return word
+            except transfer.TRANSFER_ERRORS as error:  # the model is still uploaded
+                self.checkpoint_failure = (
+                    f"ClientError: {mirror.folder.name} could not be written to {mirror.uri}: {error}"
+                )
+        self._bill()
+        return ended_by
 
-    def _train(self, way: runner.Runner, mirrors: list[transfer.Mirror]) -> str:
-        """Run the program to its end, whoever ends it; return the word for why it ended."""
-        run = way.start(self.record.name, self.base, self._environment())
+    def _train(self, job_runner: runner.Runner, mirrors: list[transfer.Mirror]) -> str:
+        """Run the program to its end and return why it ended."""
+        run = job_runner.start(self.record.name, self.base, self._environment())
         try:
-            return self._watch(run, way.description, mirrors)
+            return self._watch(run, job_runner.description, mirrors)
         except BaseException:
             run.kill()
             raise
@@ -146,79 +148,79 @@ class JobThread(threading.Thread):
         log.start()
         threading.Thread(target=lambda: self._wait(run), daemon=True).start()
         with self.record.lock:
-            if self.record.status == "InProgress":  # else a stop came just now
+            if self.record.status == "InProgress":  # else a stop has just arrived
                 self.record.move("Training", f"Training in progress, {description}")
         used = self.record.training_seconds + time.monotonic() - self.begun
         runtime_over = time.monotonic() + self.limits["MaxRuntimeInSeconds"] - used
-        why, kill_at = None, math.inf
+        ended_by, kill_at = None, math.inf
         while True:
-            patience = self._patience()
-            ends = [SYNC_SECONDS, (runtime_over if why is None else kill_at) - time.monotonic()]
-            word = self._hear(max(0.0, min(ends if patience is None or why else [*ends, patience])))
-            if word == "exited":
+            wait_left = self._wait_left()
+            ends = [SYNC_SECONDS, (runtime_over if ended_by is None else kill_at) - time.monotonic()]
+            command = self._next_command(max(0.0, min(ends if wait_left is None or ended_by else [*ends, wait_left])))
+            if command == "exited":
                 break
-            if word is None and why is None:
-                word = "wait" if self._patience() == 0 else None
-                word = "runtime" if time.monotonic() >= runtime_over else word
-                if word:
-                    self._stopping(FINAL[word][2])
-            if word and why is None:
+            if command is None and ended_by is None:
+                command = "wait" if self._wait_left() == 0 else None
+                command = "runtime" if time.monotonic() >= runtime_over else command
+                if command:
+                    self._stopping(FINAL[command][2])
+            if command and ended_by is None:
                 run.terminate()
                 kill_at = time.monotonic() + GRACE_SECONDS
-            if word:
-                why = why or word
+            if command:
+                ended_by = ended_by or command
             if time.monotonic() >= kill_at:
                 run.kill()
                 kill_at = math.inf
-            if word is None:
+            if command is None:
                 for mirror in mirrors:
                     self._push(mirror)
         self.log.end()
         log.join()
-        return why or "exited"
+        return ended_by or "exited"
 
     def _wait(self, run: runner.Run) -> None:
         self.code = 255
         try:
             self.code = run.wait()
         finally:
-            self.words.put("exited")
+            self.commands.put("exited")
 
     def _wait_for_capacity(self) -> str | None:
-        """Wait, interrupted, until there is capacity again; return the word that ended the job instead, if any."""
-        if self.record.status == "Stopping":  # said while the instance was being taken away
+        """Wait until there is spot capacity again; return why the job ended instead, if it did."""
+        if self.record.status == "Stopping":  # the stop arrived while the instance was being taken away
             return "stop"
-        word = self._hear(min(self.capacity_after, self._patience()))
-        return word or ("wait" if self._patience() == 0 else None)
+        command = self._next_command(min(self.capacity_after, self._wait_left()))
+        return command or ("wait" if self._wait_left() == 0 else None)
 
-    def _finish(self, word: str) -> None:
-        """Upload what there is and end, by the reason `word`."""
-        self._settle()
+    def _finish(self, ended_by: str) -> None:
+        """Upload the results and end the job for the reason `ended_by`."""
+        self._bill()
         self.begun = time.monotonic()
         with self.record.lock:
-            if word == "exited" and self.record.status == "Stopping":
-                word = "stop"  # asked to stop while it was ending anyway
+            if ended_by == "exited" and self.record.status == "Stopping":
+                ended_by = "stop"  # a stop arrived while the program was ending anyway
             self.record.move("Uploading", "Uploading generated training model")
-        failure = failure_reason(self.base, self.code) if word == "exited" and self.code else None
-        self._upload(always=word == "exited" and failure is None)
-        self._settle()
+        failure = failure_reason(self.base, self.code) if ended_by == "exited" and self.code else None
+        self._upload(always=ended_by == "exited" and failure is None)
+        self._bill()
         with self.record.lock:
-            if failure or self.unsaved:
-                self._fail(failure or self.unsaved)
-            elif word == "exited" and self.record.status == "InProgress":
+            if failure or self.checkpoint_failure:
+                self._fail(failure or self.checkpoint_failure)
+            elif ended_by == "exited" and self.record.status == "InProgress":
                 self.record.move("Completed", "Training job completed", "Completed")
             else:
-                self._end("stop" if word == "exited" else word)
+                self._end("stop" if ended_by == "exited" else ended_by)
 
-    def _end(self, word: str) -> None:
-        status, secondary, message = FINAL[word]
+    def _end(self, ended_by: str) -> None:
+        status, secondary, message = FINAL[ended_by]
         self.record.move(secondary, message, status)
 
     def _fail(self, reason: str) -> None:
         with self.record.lock:
             self.record.failure = reason[:1024]
             if self.begun is not None:
-                self._settle()
+                self._bill()
             self.record.move("Failed", "Training job failed", "Failed")
 
     def _stopping(self, message: str) -> None:
@@ -226,8 +228,8 @@ class JobThread(threading.Thread):
             if self.record.status == "InProgress":
                 self.record.move("Stopping", message, "Stopping")
 
-    def _settle(self) -> None:
-        """Add the seconds since `begun` to the job's account."""
+    def _bill(self) -> None:
+        """Add the seconds since `begun` to the job's training and billable seconds."""
         if self.begun is not None:
             with self.record.lock:
                 seconds, self.begun = time.monotonic() - self.begun, None
@@ -237,44 +239,44 @@ class JobThread(threading.Thread):
     def _push(self, mirror: transfer.Mirror) -> None:
         try:
             mirror.push()
-        except transfer.TRANSFER_ERRORS:  # tried again at the next turn, and once more at the end
+        except transfer.TRANSFER_ERRORS:  # retried at the next sync, and once more at the end
             logging.exception("%s: could not upload checkpoints", self.record.name)
 
     def _upload(self, always: bool) -> None:
         s3, output = self.client("s3"), self.record.output
         model, data = self.base / "model", self.base / "output" / "data"
-        there = {
+        has_files = {
             folder: any(True for _ in transfer.walk(self.base, folder, lambda path: None)) for folder in (model, data)
         }
         one_by_one = self.record.model.endswith("/")
         upload = transfer.upload_folder if one_by_one else transfer.upload_archive
-        if always or there[model]:
+        if always or has_files[model]:
             upload(s3, self.base, model, self.record.model, self._leave_out)
-        if there[data]:
+        if has_files[data]:
             place = f"{output}/output/" if one_by_one else f"{output}/output.tar.gz"
             upload(s3, self.base, data, place, self._leave_out)
 
     def _leave_out(self, path: str) -> None:
-        """Say once in the job's log that a path is not uploaded."""
+        """Report a path that is not uploaded, once, in the job's log."""
         if path not in self.left_out and self.log:
             self.left_out.add(path)
             self.log.say(f"Not uploaded: {path}; only regular files and folders are")
 
     def _mirrors(self, s3: BaseClient) -> list[transfer.Mirror]:
-        """Make the mirrors of checkpoints (restored here) and TensorBoard output."""
+        """Return the mirrors of checkpoints (restored here) and TensorBoard output."""
         mirrors = []
         if config := self.record.request.get("CheckpointConfig"):
             transfer.require_bucket(s3, config["S3Uri"])
-            folder = self._inside(config.get("LocalPath", CHECKPOINTS))
+            folder = self._local_folder(config.get("LocalPath", CHECKPOINTS))
             mirrors.append(transfer.Mirror(s3, self.base, folder, config["S3Uri"], self._leave_out))
             mirrors[0].restore()
         if config := self.record.request.get("TensorBoardOutputConfig"):
-            folder = self._inside(config.get("LocalPath", f"{OPT_ML}/output/tensorboard"))
+            folder = self._local_folder(config.get("LocalPath", f"{OPT_ML}/output/tensorboard"))
             uri = f"{config['S3OutputPath'].rstrip('/')}/{self.record.name}/tensorboard-output"
             mirrors.append(transfer.Mirror(s3, self.base, folder, uri, self._leave_out))
         return mirrors
 
-    def _inside(self, path: str) -> Path:
+    def _local_folder(self, path: str) -> Path:
         folder = self.base / Path(path).relative_to(OPT_ML)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -283,7 +285,7 @@ class JobThread(threading.Thread):
         return channel.get("InputMode") or self.record.request["AlgorithmSpecification"]["TrainingInputMode"]
 
     def _prepare(self) -> None:
-        """Lay out ``/opt/ml`` as on a new instance: nothing of an earlier attempt but its log."""
+        """Lay out ``/opt/ml`` as on a new instance; of earlier attempts, only the log and metrics stay."""
         request = self.record.request
         transfer.remove(*(path for path in self.base.iterdir() if path.name not in KEPT))
         for name in ("input/config", "input/data", "model", "output/data"):

@@ -26,11 +26,11 @@ from sagemaker_local.record import ENDED, Record, make_key
 from sagemaker_local.schema import AwsError, invalid, read_tags
 
 ACCOUNT = "123456789012"
-MAX_RUNTIME = 86_400  # seconds; SageMaker's default
-MOST_RUNTIME = 28 * 86_400  # seconds; the most that SageMaker takes
+DEFAULT_RUNTIME = 86_400  # seconds; SageMaker's default
+MAX_RUNTIME = 28 * 86_400  # seconds; SageMaker's maximum
 POOLED = ("RoleArn", "VpcConfig", "EnableNetworkIsolation", "EnableInterContainerTrafficEncryption")
 POOLED_RESOURCES = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
-"""What two jobs must have in common for one to take over the other's warm pool.
+"""Members that must be equal for a job to take over another job's warm pool.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/train-warm-pools.html
 """
@@ -39,17 +39,17 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/train-warm-pools.html
 class Jobs:
     """The jobs under `folder`, one folder each, of all regions. Each is known by its key, `Record.key`.
 
-    `client` returns the boto3 client of a service and region of this very server. At most `at_once` jobs run; more wait
-    as Starting, first come first served.
+    `client` returns the boto3 client of a service and region for this same server. At most `at_once` jobs run; others
+    wait as Starting, first come first served.
     """
 
     def __init__(self, folder: Path, client: Callable[..., BaseClient], at_once: int | None = None):
         self.folder, self.client = folder, client
         self.at_once = at_once or int(os.environ.get("EMBEDDED_MAX_JOBS") or jobs_here())
         self.records: dict[str, Record] = {}
-        # Sorted as they come, so that a page costs no more with many jobs: (what it is sorted by, key of the job).
+        # (sort value, job's key), kept sorted so that a page is as fast with many jobs as with few
         self.orders: dict[str, list[tuple[Any, str]]] = {"Name": [], "CreationTime": []}
-        self.living: dict[str, JobThread] = {}
+        self.threads: dict[str, JobThread] = {}
         self.running: set[str] = set()
         self.waiting: deque[str] = deque()
         self.earlier: set[str] = set()  # jobs of earlier servers
@@ -57,22 +57,22 @@ class Jobs:
         self.log_lock = threading.Lock()
         self.closed = False
         self.ended: Callable[[Record], None] = lambda job: None  # called after the end of each job
-        self.notify: Callable[[Record], None] = lambda job: None  # called then, too
-        self.deleted: Callable[[Record], None] = lambda job: None  # called before a job is forgotten
+        self.notify: Callable[[Record], None] = lambda job: None  # called after `ended`
+        self.deleted: Callable[[Record], None] = lambda job: None  # called before a job is deleted
         self.lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> None:
         """Read the records of earlier servers.
 
-        Of a server that was killed, jobs that ran are ended and Failed, jobs that waited for their turn still do.
+        If the last server was killed, its running jobs become Failed and its waiting jobs go back into the queue.
         """
         self._sweep()
-        for place in self.folder.iterdir():
+        for folder in self.folder.iterdir():
             try:
-                found = record.load(place)
+                found = record.load(folder)
             except (OSError, ValueError, TypeError) as error:
-                logging.warning("%s holds no job that can be read: %s", place, error)
+                logging.warning("%s holds no job that can be read: %s", folder, error)
                 continue
             self._remember(found)
             self.earlier.add(found.key)
@@ -82,15 +82,15 @@ class Jobs:
                 self.earlier.discard(job.key)
                 self._admit(job)
             else:
-                self._bury(job)
+                self._fail_orphan(job)
         with self.log_lock:
-            self.shown.clear()  # by requests that came meanwhile
+            self.shown.clear()  # requests during loading may have filled it
 
     def create(self, request: dict[str, Any], region: str, **tuning: Any) -> Record:
-        """Take a CreateTrainingJob request that `schema.check` let pass, and start the job or let it wait.
+        """Create a job from a CreateTrainingJob request that passed `schema.check`, and start or queue it.
 
-        A tuning job that launches it passes `tuning`, `objective` and `told` of the `Record`. Raise `AwsError` if the
-        name is taken or the request asks for what can't be done here.
+        A tuning job passes `tuning`, `objective` and `on_objective` of the `Record`. Raise `AwsError` if the name is
+        taken, or the request needs something that the embedded AWS does not support.
         """
         request = check(request)
         name = request["TrainingJobName"]
@@ -106,10 +106,10 @@ class Jobs:
                 )
             if self.closed:
                 raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
-            limits.check_quota(request["ResourceConfig"]["InstanceType"], len(self.living))
-            told = tuning.pop("told", None)
+            limits.check_quota(request["ResourceConfig"]["InstanceType"], len(self.threads))
+            on_objective = tuning.pop("on_objective", None)
             job = Record(request, arn, self.folder / key, time.time(), tags=tags, **tuning)
-            job.told = told or job.told
+            job.on_objective = on_objective or job.on_objective
             job.folder.mkdir(exist_ok=True)
             job.move("Starting", "Preparing the instances for training")
             self._take_over_pool(job)
@@ -117,17 +117,17 @@ class Jobs:
         return job
 
     def _take_over_pool(self, job: Record) -> None:
-        """Hand a warm pool that suits a new job over to it."""
+        """Give a matching warm pool to a new job."""
         if job.tuning or job.request.get("EnableManagedSpotTraining"):
             return
-        wanted = _describe_pool(job)
-        for kept in self.records.values():
-            if kept.kept_until is None or kept.region != job.region or _describe_pool(kept) != wanted:
+        pool = _describe_pool(job)
+        for other in self.records.values():
+            if other.kept_until is None or other.region != job.region or _describe_pool(other) != pool:
                 continue
-            with kept.lock:
-                if kept.warm_pool()["Status"] == "Available":
-                    kept.reused_by, kept.kept_until = job.name, kept.now()
-                    kept.save()
+            with other.lock:
+                if other.warm_pool()["Status"] == "Available":
+                    other.reused_by, other.kept_until = job.name, other.now()
+                    other.save()
                     return
 
     def get(self, name: str, region: str = REGION) -> Record:
@@ -142,7 +142,7 @@ class Jobs:
         with job.lock:
             require_in_progress(job)
             job.move("Stopping", "Stopping the training job", "Stopping")
-            self.living[job.key].tell("stop")
+            self.threads[job.key].send("stop")
 
     def delete(self, job: Record) -> None:
         """Delete a job that has ended, its log and its metrics; its objects in S3 stay.
@@ -150,7 +150,7 @@ class Jobs:
         Raise `AwsError` if it has not ended.
         """
         with self.lock:
-            if job.key in self.living or job.status not in ENDED:
+            if job.key in self.threads or job.status not in ENDED:
                 raise AwsError(
                     "ResourceInUse",
                     f"The request was rejected because the training job is in status {job.status}. Only a training "
@@ -158,19 +158,19 @@ class Jobs:
                 )
             self.deleted(job)
             if self.records.pop(job.key, None) is None:
-                raise invalid("Requested resource not found.")  # deleted just now
+                raise invalid("Requested resource not found.")  # another request has just deleted it
             for by, value in (("Name", job.name), ("CreationTime", job.created)):
                 self.orders[by].remove((value, job.key))
         with self.log_lock:
             cloudwatch_logs.remove(job.streams, job.region)
             self.earlier.discard(job.key)
-            (job.folder / "job.json").unlink(missing_ok=True)  # first: what is left without it is no job
+            (job.folder / "job.json").unlink(missing_ok=True)  # first: a folder without it is no job
             transfer.remove(job.folder)
 
     def interrupt(self, key: str, seconds: float) -> None:
-        """Take the instance away from a running spot job, as AWS does, and give it none for so many seconds.
+        """Take the instance away from a running spot job, and give it no other for `seconds`.
 
-        Raise `AwsError` if there is no such job, or it is no spot job that trains.
+        Raise `AwsError` if there is no such job, or it is not a spot job in status Training.
         """
         job = self.records.get(key)
         if job is None:
@@ -185,25 +185,25 @@ class Jobs:
                     f"Training job {key} can't be interrupted: only one that is Training can, it is {job.secondary}."
                 )
             job.move("Interrupted", "The spot instance was taken away")
-            self.living[key].capacity_after = seconds
-            self.living[key].tell("interrupt")
+            self.threads[key].capacity_after = seconds
+            self.threads[key].send("interrupt")
 
     def close(self) -> int:
-        """Stop every job as `stop` does and wait for their ends; return their number."""
+        """Stop every job as `stop` does, wait until all have ended, and return their number."""
         with self.lock:
             self.closed = True
-            living = list(self.living.values())
-        for training in living:
+            threads = list(self.threads.values())
+        for training in threads:
             try:
                 self.stop(training.record)
             except AwsError:
                 continue  # stopping or ended already
-        for training in living:
+        for training in threads:
             training.join()
-        return len(living)
+        return len(threads)
 
     def show_streams(self, region: str) -> None:
-        """Let CloudWatch Logs list and read the log streams of earlier servers' jobs."""
+        """Add the log streams of earlier servers' jobs to CloudWatch Logs."""
         with self.log_lock:
             if region not in self.shown:
                 self.shown.add(region)
@@ -212,9 +212,9 @@ class Jobs:
                         cloudwatch_logs.show(job)
 
     def list(self, query: dict[str, Any], region: str = REGION) -> dict[str, Any]:
-        """Answer a checked ListTrainingJobs request.
+        """Return the response to a checked ListTrainingJobs request.
 
-        The token names the last job of the page before, so that jobs created meanwhile shift nothing.
+        The token names the last job of the previous page, so that jobs created meanwhile do not shift pages.
         """
         by = query.get("SortBy", "CreationTime")
         last, size = paging.read_token(query), query.get("MaxResults", paging.SIZE)
@@ -225,15 +225,15 @@ class Jobs:
             else:
                 places = range(0 if last is None else bisect_right(order, last), len(order))
             matching = (order[place] for place in places if _matches(self.records[order[place][1]], query, region))
-            found = list(islice(matching, size + 1))  # one more says whether there is another page
-        answer: dict[str, Any] = {"TrainingJobSummaries": [self.records[key].summary() for _, key in found[:size]]}
+            found = list(islice(matching, size + 1))  # one more shows whether there is another page
+        response: dict[str, Any] = {"TrainingJobSummaries": [self.records[key].summary() for _, key in found[:size]]}
         if len(found) > size:
-            answer["NextToken"] = paging.write_token(query, *found[size - 1])
-        return answer
+            response["NextToken"] = paging.write_token(query, *found[size - 1])
+        return response
 
     def _remember(self, job: Record) -> None:
-        """Add a job to the records, and to the orders in which they are listed."""
-        if job.key not in self.records:  # one that waited when the server ended is loaded, then admitted
+        """Add a job to the records and to the sorted orders."""
+        if job.key not in self.records:  # a queued job of an earlier server is loaded first, then admitted
             self.records[job.key] = job
             insort(self.orders["Name"], (job.name, job.key))
             insort(self.orders["CreationTime"], (job.created, job.key))
@@ -242,46 +242,46 @@ class Jobs:
         """Put a job at the end of the queue."""
         with self.lock:
             self._remember(job)
-            training = self.living[job.key] = JobThread(job, self.client, self._done)
+            training = self.threads[job.key] = JobThread(job, self.client, self._done)
             self.waiting.append(job.key)
             training.start()
-            self._let_go()
+            self._start_waiting()
 
-    def _let_go(self) -> None:
+    def _start_waiting(self) -> None:
         """Start waiting jobs while there is room."""
         while self.waiting and len(self.running) < self.at_once:
             key = self.waiting.popleft()
             self.running.add(key)
-            self.living[key].tell("go")
+            self.threads[key].send("go")
 
     def _done(self, key: str) -> None:
         with self.lock:
-            self.living.pop(key, None)
+            self.threads.pop(key, None)
             self.running.discard(key)
             if key in self.waiting:
                 self.waiting.remove(key)
-            self._let_go()
+            self._start_waiting()
             job = self.records[key]
         with self.log_lock:
             cloudwatch_logs.release(job)
         self.ended(job)
         self.notify(job)
 
-    def _bury(self, job: Record) -> None:
-        """End a job whose server was killed: kill its processes and record what happened."""
-        was = job.secondary
+    def _fail_orphan(self, job: Record) -> None:
+        """End a job whose server was killed: kill its processes and record the failure."""
+        phase = job.secondary
         kill_marked(process_supervisor.MARK, str(job.folder))
         self._save_checkpoints(job)
         log = job.folder / "log.txt"
         seen = max(job.modified, log.stat().st_mtime if log.exists() else 0.0)
         if job.started is not None:
-            more = max(0.0, job.seconds_at_work(seen) - job.training_seconds)
+            unrecorded = max(0.0, job.seconds_with_instance(seen) - job.training_seconds)
             spot = job.request.get("EnableManagedSpotTraining")
-            job.training_seconds += more
-            job.billable_seconds += more * (SPOT_SHARE if spot else 1)
+            job.training_seconds += unrecorded
+            job.billable_seconds += unrecorded * (SPOT_SHARE if spot else 1)
         job.failure = (
             f"InternalServerError: the embedded AWS ended without stopping this job (it was killed, or the machine "
-            f"went down) while the job was {was}. The last sign of it was at "
+            f"went down) while the job was {phase}. The last sign of it was at "
             f"{datetime.fromtimestamp(seen).astimezone().isoformat(timespec='seconds')}. Its files are in {job.folder}."
         )
         job.move("Failed", "Training job failed", "Failed")
@@ -290,14 +290,14 @@ class Jobs:
             job.save()
 
     def _sweep(self) -> None:
-        """Remove the containers that a killed server or a lost engine left."""
+        """Remove containers that a killed server or a lost engine left."""
         if any(self.folder.iterdir()):
             from sagemaker_local import docker_runner  # here, so that a new embedded AWS starts without Docker
 
-            docker_runner.sweep(self.folder, lambda base: base.name in self.living)
+            docker_runner.sweep(self.folder, lambda base: base.name in self.threads)
 
     def _save_checkpoints(self, job: Record) -> None:
-        """Upload the checkpoints that the killed server had not uploaded yet."""
+        """Upload checkpoints that the killed server had not uploaded yet."""
         config = job.request.get("CheckpointConfig")
         folder = job.folder / PurePosixPath((config or {}).get("LocalPath", CHECKPOINTS)).relative_to(OPT_ML)
         if config and folder.is_dir():
@@ -308,12 +308,12 @@ class Jobs:
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
-    """Check what botocore's model does not say, and return the request with SageMaker's defaults.
+    """Check what botocore's model does not cover, and return the request with SageMaker's defaults.
 
-    Raise `AwsError` if it is invalid, or asks for what can't be done here.
+    Raise `AwsError` if it is invalid, or needs something that the embedded AWS does not support.
     """
     request = {**request, "StoppingCondition": {**request.get("StoppingCondition", {})}}
-    request["StoppingCondition"].setdefault("MaxRuntimeInSeconds", MAX_RUNTIME)
+    request["StoppingCondition"].setdefault("MaxRuntimeInSeconds", DEFAULT_RUNTIME)
     request.setdefault("AlgorithmSpecification", {"TrainingInputMode": "File"})  # no image: refused below
     limits, algorithm, instances = (
         request["StoppingCondition"],
@@ -321,9 +321,9 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
         request.get("ResourceConfig", {}),
     )
     for name in ("MaxRuntimeInSeconds", "MaxWaitTimeInSeconds"):
-        if limits.get(name, 0) > MOST_RUNTIME:
+        if limits.get(name, 0) > MAX_RUNTIME:
             raise invalid(
-                f"Invalid {name}: {limits[name]}. It must be less than or equal to {MOST_RUNTIME} seconds (28 days)."
+                f"Invalid {name}: {limits[name]}. It must be less than or equal to {MAX_RUNTIME} seconds (28 days)."
             )
     wait = limits.get("MaxWaitTimeInSeconds")
     if request.get("EnableManagedSpotTraining"):
@@ -353,7 +353,7 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_possible(request: dict[str, Any], algorithm: dict[str, Any], instances: dict[str, Any]) -> None:
-    """Refuse what SageMaker can do and the embedded AWS can't."""
+    """Refuse a request for something that SageMaker supports and the embedded AWS does not."""
     problems = []
     if not algorithm.get("TrainingImage"):
         problems.append("AlgorithmSpecification.TrainingImage must be given")

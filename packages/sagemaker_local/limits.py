@@ -1,7 +1,7 @@
-"""AWS's limits on request: calls a second, and jobs at a time.
+"""AWS's limits, enforced only on request: calls per second, and jobs at a time.
 
-``EMBEDDED_CALLS_A_SECOND`` refuses calls of SageMaker and CloudWatch Logs beyond so many with a ThrottlingException,
-``EMBEDDED_JOBS_QUOTA`` more jobs in progress than that with a ResourceLimitExceeded. Both are for practice and tests.
+Beyond ``EMBEDDED_CALLS_A_SECOND``, calls of SageMaker and CloudWatch Logs get a ThrottlingException; beyond
+``EMBEDDED_JOBS_QUOTA`` jobs in progress, another gets a ResourceLimitExceeded. Both are for practice and tests.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ THROTTLED = ("sagemaker", "logs")
 
 
 class Throttle:
-    """A bucket of tokens for each service that holds as many as a second gives; None for no limit."""
+    """A token bucket for each service, which holds the tokens of one second; None for no limit."""
 
     def __init__(self, a_second: float | None = None):
         self.a_second = a_second
         self.lock = threading.Lock()
-        self.left: dict[str, tuple[float, float]] = {}  # service -> tokens, and when they were counted
+        self.left: dict[str, tuple[float, float]] = {}  # service -> tokens left, and when they were counted
 
     def take(self, service: str) -> None:
         """Take a token for a call, or raise `AwsError` (ThrottlingException)."""
@@ -37,9 +37,9 @@ class Throttle:
 
 
 def read_throttle() -> Throttle:
-    """Return the throttle that the environment asks for."""
-    asked = os.environ.get("EMBEDDED_CALLS_A_SECOND")
-    return Throttle(float(asked) if asked else None)
+    """Return the throttle that the environment sets."""
+    rate = os.environ.get("EMBEDDED_CALLS_A_SECOND")
+    return Throttle(float(rate) if rate else None)
 
 
 def check_quota(instance_type: str, in_progress: int) -> None:

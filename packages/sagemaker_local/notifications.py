@@ -1,6 +1,6 @@
-"""Events of jobs that ended, as EventBridge sends them, and the mails that come of them.
+"""EventBridge events of jobs that ended, and the emails that they cause.
 
-Nothing here sends mail: what AWS would send is written to ``<home>/mail/``, a file for each.
+No email is sent: each is written to a file in ``<home>/mail/``.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from sagemaker_local.record import Record
 
 
 class Notifier:
-    """Sends the event of each job that ended where the rules of its region want it.
+    """Sends the event of each job that ended to the targets of the matching rules in its region.
 
     Parameters
     ----------
     folder
         ``<home>/mail``.
     rules
-        The journal of EventBridge's requests: without it there are no rules, and nothing is asked.
+        The journal of EventBridge's requests. If the file does not exist, there are no rules.
     client
-        Gives the boto3 client of a service in a region, of this very server.
+        Returns the boto3 client of a service in a region, for this same server.
     """
 
     def __init__(self, folder: Path, rules: Path, client: Callable[..., BaseClient]):
         self.folder, self.rules, self.client = folder, rules, client
 
     def notify(self, job: Record) -> None:
-        """Send the event of a job that ended; that it cannot be sent is logged, and no harm to the job."""
+        """Send the event of a job that ended; a failure is only logged."""
         if not self.rules.is_file():
             return
         try:
@@ -95,7 +95,7 @@ def make_event(job: Record) -> dict[str, Any]:
 
 
 def transform(event: dict[str, Any], transformer: dict[str, Any] | None) -> str:
-    """Return the text that a target gets: the event, or what its input transformer makes of it."""
+    """Return the text that a target gets: the event, or the output of its input transformer."""
     if not transformer:
         return json.dumps(event)
     values: dict[str, Any] = {}

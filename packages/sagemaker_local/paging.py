@@ -1,4 +1,4 @@
-"""Sorted lists in pages, as SageMaker's List and Search calls give them."""
+"""Sorted lists in pages, as SageMaker's List and Search calls return them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sagemaker_local.schema import invalid
 
 T = TypeVar("T")
 SIZE = 10
-"""Entries on a page, unless the request says how many."""
+"""Entries on a page if the request does not set MaxResults."""
 
 
 def write_token(query: dict[str, Any], *place: Any) -> str:
-    """Return the NextToken that leads from a place in a query's answer to what follows."""
+    """Return the NextToken for the entries after a place in a query's results."""
     return base64.urlsafe_b64encode(json.dumps([_mark(query), *place]).encode()).decode()
 
 
 def read_token(query: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Return the place that a query's NextToken leads on from; None where it has none.
+    """Return the place in a query's NextToken; None if it has no token.
 
-    Raise `AwsError` if the token was not given for the same query.
+    Raise `AwsError` if the token is not of the same query.
     """
     if "NextToken" not in query:
         return None
@@ -41,19 +41,19 @@ def page(
 ) -> tuple[list[T], str | None]:
     """Return one page of `entries`, sorted by `key` (which no two share), and the token of the next page.
 
-    The token names the last entry of a page, so that entries added meanwhile shift nothing. Raise `AwsError` if the
-    query's own token is not one of this query's.
+    The token names the last entry of a page, so that entries added meanwhile do not shift pages. Raise `AwsError` if
+    the query's token is not of the same query.
     """
     size, down = query.get("MaxResults", SIZE), query.get("SortOrder", "Ascending") == "Descending"
-    found = sorted(entries, key=key, reverse=down)
+    ordered = sorted(entries, key=key, reverse=down)
     if last := read_token(query):
-        found = [one for one in found if (key(one) < last if down else key(one) > last)]
-    if len(found) <= size:
-        return found, None
-    return found[:size], write_token(query, *key(found[size - 1]))
+        ordered = [entry for entry in ordered if (key(entry) < last if down else key(entry) > last)]
+    if len(ordered) <= size:
+        return ordered, None
+    return ordered[:size], write_token(query, *key(ordered[size - 1]))
 
 
 def _mark(query: dict[str, Any]) -> str:
-    """Tell queries apart whose answers are not pages of one list."""
-    same = {name: query[name] for name in sorted(query) if name not in ("NextToken", "MaxResults")}
-    return hashlib.sha256(json.dumps(same, default=str).encode()).hexdigest()[:16]
+    """Return a hash of a query's filters and order, which is the same for all pages of one list."""
+    filters = {name: query[name] for name in sorted(query) if name not in ("NextToken", "MaxResults")}
+    return hashlib.sha256(json.dumps(filters, default=str).encode()).hexdigest()[:16]

@@ -1,11 +1,11 @@
-"""Runs one training program and leaves nothing of it behind: ``python -I process_supervisor.py``.
+"""Runs one training program and cleans up after it: ``python -I process_supervisor.py``.
 
 The first line on stdin is JSON: ``base`` (the job's folder), ``program`` (argument list) and ``environment``.
 After it come single bytes: ``T`` passes SIGTERM on to the program, ``K`` kills everything. End of input means that
-the server has gone, however it went, and kills everything too. As in a container, the end of the program is the
-end of all that it started. The exit code is the program's own, or 128 + the signal that ended it.
+the server has ended, for whatever reason, and kills everything too. As in a container, all processes that the program
+started end with it. The exit code is the program's own, or 128 + the signal that ended it.
 
-The supervisor takes part in no signal of the server's terminal and holds no state.
+The supervisor ignores signals of the server's terminal and keeps no state.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import psutil
 from common.processes import kill_marked
 
 MARK = "SAGEMAKER_BASE_DIR"
-"""The environment variable by which a process belongs to a job: it is inherited and never given to anything else."""
+"""The environment variable that marks a job's processes: they inherit it, and no other process has it."""
 
 PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """Become the parent of the program's orphans (Linux), so that they can be reaped."""
+    """Become the parent of the program's orphaned processes (Linux), so that they can be reaped."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -45,11 +45,11 @@ def reap() -> None:
 
 
 def main() -> int:
-    """Run the program given on stdin; see the module's own text."""
+    """Run the program given on stdin; see the module's docstring."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the server's word comes through stdin
+        signal.signal(number, signal.SIG_IGN)  # the server's commands come through stdin
     adopt_orphans()
-    # Unbuffered: a command that comes right behind the order must not vanish in a buffer.
+    # Unbuffered, so that a command sent right after the order is not lost in a buffer.
     order = json.loads(io.FileIO(0, closefd=False).readline())
     base = order["base"]
     try:
@@ -61,7 +61,7 @@ def main() -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             restore_signals=True,
-            umask=0o022,  # what a job packs is for others to read
+            umask=0o022,  # files that a job packs must be readable by others
             preexec_fn=restore_signals,
         )
     except OSError as error:
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def restore_signals() -> None:
-    """Return the program the usual handlers, which are inherited when ignored."""
+    """Restore the default handlers; the program would inherit ignored signals."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 

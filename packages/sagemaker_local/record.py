@@ -15,9 +15,9 @@ from sagemaker_local.home import REGION
 from sagemaker_local.transfer import open_inside, open_own, remove
 
 ENDED = ("Completed", "Failed", "Stopped")
-AT_WORK = ("Downloading", "Training", "Stopping", "Uploading")
+WITH_INSTANCE = ("Downloading", "Training", "Stopping", "Uploading")
 """Secondary statuses in which a job has an instance."""
-GIVEN_BACK = (
+ECHOED = (
     "HyperParameters",
     "AlgorithmSpecification",
     "RoleArn",
@@ -39,11 +39,11 @@ GIVEN_BACK = (
     "InfraCheckConfig",
     "MlflowConfig",
 )
-"""Members of the request that DescribeTrainingJob gives back as they were given."""
+"""Members of the request that DescribeTrainingJob returns unchanged."""
 
 
 def make_key(name: str, region: str) -> str:
-    """Return a key that is unique over all regions; a name has no dot."""
+    """Return a key that is unique across regions; a name contains no dot."""
     return name if region == REGION else f"{region}.{name}"
 
 
@@ -70,13 +70,13 @@ class Record:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     streams: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # what its owner should know, said in the last status message
-    kept_until: float | None = None  # when its warm pool ends, or was handed on
+    notes: list[str] = field(default_factory=list)  # for its owner, in the last status message
+    kept_until: float | None = None  # when its warm pool ends, or was taken over
     reused_by: str = ""  # name of the job that took the pool over
     tuning: str = ""  # ARN of the tuning job that launched it
-    objective: str = ""  # the metric that this tuning job goes by
-    objectives: list[float] = field(default_factory=list)  # its values so far
-    told: ClassVar[Callable[[], None]] = staticmethod(lambda: None)  # called when there is a new one; set for each job
+    objective: str = ""  # the objective metric of this tuning job
+    objectives: list[float] = field(default_factory=list)  # the objective's values so far
+    on_objective: ClassVar[Callable[[], None]] = staticmethod(lambda: None)  # called on each new value; set per job
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
@@ -88,27 +88,27 @@ class Record:
 
     @property
     def region(self) -> str:
-        """The region that it is of."""
+        """The job's region."""
         return self.arn.split(":")[3]
 
     @property
     def key(self) -> str:
-        """A key that is unique over all regions: its folder's name."""
+        """Its key, which is unique across regions and the name of its folder."""
         return make_key(self.name, self.region)
 
     @property
     def values(self) -> Path:
-        """The file with each value of each metric: a line of JSON with name, value and time."""
+        """The file with all values of all metrics, one JSON line with name, value and time for each."""
         return self.folder / "metrics.jsonl"
 
     @property
     def output(self) -> str:
-        """Where the job's results go: ``<S3OutputPath>/<job>/output``."""
+        """The S3 address of the job's results: ``<S3OutputPath>/<job>/output``."""
         return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
 
     @property
     def model(self) -> str:
-        """Where the model goes: one archive, or a prefix when compression is off."""
+        """The S3 address of the model: an archive, or a prefix if compression is off."""
         compressed = self.request["OutputDataConfig"].get("CompressionType") != "NONE"
         return f"{self.output}/{'model.tar.gz' if compressed else 'model/'}"
 
@@ -123,18 +123,18 @@ class Record:
             status = "Terminated" if self.status in ENDED else "InUse"
             return {"Status": status} if self.keep_alive else None
         now = self.now()
-        told = {"ResourceRetainedBillableTimeInSeconds": round(min(now, self.kept_until) - self.ended)}
+        retained = {"ResourceRetainedBillableTimeInSeconds": round(min(now, self.kept_until) - self.ended)}
         if self.reused_by:
-            return told | {"Status": "Reused", "ReusedByJob": self.reused_by}
-        return told | {"Status": "Available" if now < self.kept_until else "Terminated"}
+            return retained | {"Status": "Reused", "ReusedByJob": self.reused_by}
+        return retained | {"Status": "Available" if now < self.kept_until else "Terminated"}
 
-    def seconds_at_work(self, seen: float) -> float:
-        """Return how long the job had an instance if it was last seen at `seen`."""
+    def seconds_with_instance(self, seen: float) -> float:
+        """Return the seconds during which the job had an instance, until `seen`."""
         spans = [(one["Status"], one["StartTime"], one.get("EndTime", seen)) for one in self.transitions]
-        return sum(max(0.0, end - start) for status, start, end in spans if status in AT_WORK)
+        return sum(max(0.0, end - start) for status, start, end in spans if status in WITH_INSTANCE)
 
     def now(self) -> float:
-        """Return the time of day, but never one before the job's last change (a clock may be set back)."""
+        """Return the current time, but never before the job's last change (the clock may be set back)."""
         return max(time.time(), self.modified)
 
     def measure(self, metric: str, value: float, when: float) -> None:
@@ -144,18 +144,18 @@ class Record:
             if metric == self.objective:
                 self.objectives.append(value)
         if metric == self.objective:
-            self.told()
-        if math.isfinite(value):  # CloudWatch takes no other
+            self.on_objective()
+        if math.isfinite(value):  # CloudWatch accepts no others
             with open(self.values, "a", opener=open_own) as file:
                 file.write(json.dumps([metric, value, when]) + "\n")
 
     def note(self, sentence: str) -> None:
-        """Keep a sentence for the message of the job's last status."""
+        """Add a sentence to the message of the job's final status."""
         with self.lock:
             self.notes.append(sentence)
 
     def move(self, secondary: str, message: str, status: str | None = None) -> None:
-        """Enter a secondary status (and, where given, a status) and write the record to disk."""
+        """Enter a secondary status (and a status, if given) and save the record."""
         with self.lock:
             now = self.now()
             if self.transitions:
@@ -175,9 +175,9 @@ class Record:
             self.save()
 
     def describe(self) -> dict[str, Any]:
-        """Return what DescribeTrainingJob answers."""
+        """Return the response of DescribeTrainingJob."""
         with self.lock:
-            answer = {
+            response = {
                 "TrainingJobName": self.name,
                 "TrainingJobArn": self.arn,
                 "ModelArtifacts": {"S3ModelArtifacts": self.model},
@@ -191,8 +191,8 @@ class Record:
                 "EnableManagedSpotTraining": False,
             }
             flags = [key for key in self.request if key.startswith("Enable")]
-            answer |= {key: self.request[key] for key in (*GIVEN_BACK, *flags) if key in self.request}
-            answer["OutputDataConfig"] = {"KmsKeyId": "", **self.request["OutputDataConfig"]}
+            response |= {key: self.request[key] for key in (*ECHOED, *flags) if key in self.request}
+            response["OutputDataConfig"] = {"KmsKeyId": "", **self.request["OutputDataConfig"]}
             optional = {
                 "TrainingStartTime": self.started,
                 "TrainingEndTime": self.ended,
@@ -200,12 +200,12 @@ class Record:
                 "TuningJobArn": self.tuning or None,
                 "WarmPoolStatus": self.warm_pool(),
             }
-            if self.ended is not None:  # whole seconds, at least 1, says SageMaker's model
+            if self.ended is not None:  # SageMaker's model requires whole seconds, at least 1
                 optional["TrainingTimeInSeconds"] = max(1, round(self.training_seconds))
                 optional["BillableTimeInSeconds"] = max(1, round(self.billable_seconds))
             if self.metrics:
                 optional["FinalMetricDataList"] = list(self.metrics.values())
-            return answer | {key: value for key, value in optional.items() if value is not None}
+            return response | {key: value for key, value in optional.items() if value is not None}
 
     def summary(self) -> dict[str, Any]:
         """Return the job's entry in ListTrainingJobs."""
@@ -222,22 +222,22 @@ class Record:
             return entry | {key: value for key, value in optional.items() if value is not None}
 
     def save(self) -> None:
-        """Write ``job.json``, so that a reader sees the old or the new one whole."""
+        """Write ``job.json`` atomically."""
         with self.lock:
-            kept = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
+            state = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
             new, file = self.folder / "job.json.new", self.folder / "job.json"
             for path in (new, file):  # the program may have put anything there
                 if path.is_symlink() or (path.exists() and not path.is_file()):
                     remove(path)
             with open(new, "w", opener=open_own) as stream:
-                stream.write(json.dumps(kept))
+                stream.write(json.dumps(state))
             new.replace(file)
 
 
 def load(folder: Path) -> Record:
     """Read the record of the job in `folder`.
 
-    Raise `OSError`, `ValueError`, `TypeError` if there is none or it can't be read.
+    Raise `OSError`, `ValueError` or `TypeError` if there is none or it can't be read.
     """
     with open_inside(folder, "job.json") as file:
         return Record(folder=folder, **json.load(file))

@@ -1,7 +1,7 @@
-"""The embedded AWS's registry of images: an existing registry program on loopback, started when it is first needed.
+"""The embedded AWS's image registry: an existing registry program on loopback, started when it is first needed.
 
-Debian's ``docker-registry`` (package of that name) or ``registry`` where one is on PATH, else the image ``registry:2``
-in the Docker engine. What it stores is in ``<home>/registry/`` and outlives it.
+The program is ``docker-registry`` (from Debian's package) or ``registry``, if one is on PATH, else the image
+``registry:2`` in the Docker engine. Its data is in ``<home>/registry/`` and outlives it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sagemaker_local.runner import ProcessRun, ProcessRunner
 
 PROGRAMS = ("docker-registry", "registry")
 IMAGE = os.environ.get("EMBEDDED_REGISTRY_IMAGE") or "registry:2"
-HOST = "127.0.0.1"  # Docker speaks plain HTTP to loopback addresses, and to no others
+HOST = "127.0.0.1"  # Docker uses plain HTTP only for loopback addresses
 LISTENING = re.compile(rb"listening on [^ \"]*:(\d+)")
 MEDIA_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
@@ -63,12 +63,13 @@ class Manifest:
     @property
     def size(self) -> int:
         """Bytes of its layers and its configuration."""
-        told = json.loads(self.text)
-        return sum(part["size"] for part in [*told.get("layers", []), *([told["config"]] if "config" in told else [])])
+        manifest = json.loads(self.text)
+        config = [manifest["config"]] if "config" in manifest else []
+        return sum(part["size"] for part in [*manifest.get("layers", []), *config])
 
 
 class Program(Protocol):
-    """A registry that runs."""
+    """A running registry."""
 
     port: int
 
@@ -78,7 +79,7 @@ class Program(Protocol):
 
 @dataclass(frozen=True)
 class Process:
-    """A registry that runs as a process, under the supervisor that ends it with this server."""
+    """A registry that runs as a process, under a supervisor that ends it with this server."""
 
     run: ProcessRun
     port: int
@@ -97,13 +98,13 @@ class Container:
     port: int
 
     def end(self) -> None:
-        """Remove the container; what it stored stays in its folder."""
+        """Remove the container; its data stays in the folder."""
         with contextlib.suppress(Exception):  # gone already, or the engine is
             self.container.remove(force=True)
 
 
 class Registry:
-    """The registry of one embedded AWS, which stores in `folder` and lets the user ``AWS`` in with `password`."""
+    """The registry of one embedded AWS, with its data in `folder`; the user ``AWS`` logs in with `password`."""
 
     def __init__(self, folder: Path, password: str):
         self.folder = folder
@@ -116,7 +117,7 @@ class Registry:
 
     @property
     def users(self) -> Path:
-        """The file with the one user, as the registry reads it."""
+        """The registry's htpasswd file, with the one user."""
         return self.folder / "htpasswd"
 
     @property
@@ -126,14 +127,14 @@ class Registry:
 
     @property
     def address(self) -> str | None:
-        """Host and port, or None while it does not run."""
+        """Host and port, or None if it does not run."""
         public = self.proxy.server_port if self.proxy else self.program.port if self.program else None
         return f"{HOST}:{public}" if public else None
 
     def start(self) -> str:
-        """Start it unless it runs; return host and port, the same as last time where that port is free.
+        """Start it unless it runs; return host and port, the same as last time if that port is free.
 
-        Raise `RegistryError` if there is no program for it here, or it does not start.
+        Raise `RegistryError` if there is no registry program, or it does not start.
         """
         with self.lock:
             if self.program and not _answers(self.program.port):
@@ -156,13 +157,13 @@ class Registry:
             return self.address
 
     def _open(self, port: int) -> RegistryProxy:
-        """Let clients in, where they knew the last registry if that is free."""
+        """Start the proxy, at the last registry's port if that is free."""
         with contextlib.suppress(OSError):
-            return RegistryProxy(port, self.find_program, lambda *asked: self.admit(*asked))
-        return RegistryProxy(0, self.find_program, lambda *asked: self.admit(*asked))
+            return RegistryProxy(port, self.find_program, lambda *arguments: self.admit(*arguments))
+        return RegistryProxy(0, self.find_program, lambda *arguments: self.admit(*arguments))
 
     def find_program(self) -> int:
-        """Return the program's port; start it if it has ended."""
+        """Return the program's port; start the program if it has ended."""
         self.start()
         return self.program.port
 
@@ -179,17 +180,17 @@ class Registry:
     def manifests(self, repository: str) -> Iterator[tuple[str, Manifest]]:
         """Yield each tag of a repository with its manifest."""
         try:
-            with self._ask("GET", f"{repository}/tags/list") as answer:
-                tags = json.load(answer)["tags"] or []
+            with self._ask("GET", f"{repository}/tags/list") as response:
+                tags = json.load(response)["tags"] or []
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
             return
         for tag in tags:
-            with self._ask("GET", f"{repository}/manifests/{tag}") as answer:
-                body = answer.read()
+            with self._ask("GET", f"{repository}/manifests/{tag}") as response:
+                body = response.read()
                 digest = "sha256:" + hashlib.sha256(body).hexdigest()
-                yield tag, Manifest(digest, answer.headers["Content-Type"], body.decode())
+                yield tag, Manifest(digest, response.headers["Content-Type"], body.decode())
 
     def delete(self, repository: str, digest: str) -> None:
         """Delete a manifest, if it is there."""
@@ -202,15 +203,15 @@ class Registry:
     def find_digest(self, repository: str, reference: str) -> str | None:
         """Return the digest of the manifest with this tag or digest, or None."""
         try:
-            with self._ask("GET", f"{repository}/manifests/{reference}") as answer:
-                return "sha256:" + hashlib.sha256(answer.read()).hexdigest()
+            with self._ask("GET", f"{repository}/manifests/{reference}") as response:
+                return "sha256:" + hashlib.sha256(response.read()).hexdigest()
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
             return None
 
     def put(self, repository: str, reference: str, text: str, kind: str) -> None:
-        """Store a manifest under a tag, or its digest; raises `urllib.error.HTTPError` where a layer is missing."""
+        """Store a manifest under a tag or its digest; raise `urllib.error.HTTPError` if a layer is missing."""
         self._ask("PUT", f"{repository}/manifests/{reference}", text.encode(), kind).close()
 
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> Any:
@@ -221,12 +222,12 @@ class Registry:
         return OPENER.open(request, timeout=30)
 
     def _start(self, port: int) -> Program | None:
-        """Start a registry at a port (0: any); None if it ended, as it does where the port is taken."""
+        """Start a registry at a port (0: any); return None if it ended, for example because the port is taken."""
         self.users.unlink(missing_ok=True)
-        with open_private(self.users) as file:  # a password that nobody can guess needs no slow hash
+        with open_private(self.users) as file:  # a long random password needs no slow hash
             file.write(f"AWS:{bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode()}\n")
         program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-        if program and sys.platform == "linux":  # elsewhere the engine is in a virtual machine with its own loopback
+        if program and sys.platform == "linux":  # elsewhere the engine runs in a virtual machine with its own loopback
             return self._start_process(program, port)
         return self._start_container(port)
 
@@ -239,7 +240,7 @@ class Registry:
             "auth": {"htpasswd": {"realm": "ECR", "path": str(self.users)}},
         }
         file = self.folder / "config.json"
-        file.write_text(json.dumps(config))  # JSON is YAML
+        file.write_text(json.dumps(config))  # the registry reads YAML, and JSON is YAML
         run = ProcessRunner((program, "serve", str(file)), "registry").start("registry", self.folder, {})
         for line in run.output:
             if found := LISTENING.search(line):
@@ -261,7 +262,7 @@ class Registry:
         except UnavailableError as error:
             raise RegistryError(HOW_TO_GET_ONE) from error
         name = f"sagemaker-local-registry-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
-        with contextlib.suppress(APIError):  # one that a server left that was killed
+        with contextlib.suppress(APIError):  # left by a server that was killed
             client.containers.get(name).remove(force=True)
         options = {
             "name": name,
@@ -300,7 +301,7 @@ class Registry:
 
 
 def _answers(port: int) -> bool:
-    """Return whether anything listens there."""
+    """Return whether anything listens at a port."""
     try:
         socket.create_connection((HOST, port), timeout=5).close()
     except OSError:

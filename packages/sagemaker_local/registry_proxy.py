@@ -1,6 +1,6 @@
 """A proxy in front of the registry program that refuses what ECR refuses.
 
-The program knows neither which repositories there are nor whose tags may not be moved.
+The program knows neither which repositories exist nor which ones have immutable tags.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from urllib.parse import unquote
 
 HOST = "127.0.0.1"
 SILENT_SECONDS = 300
-"""How long a client may neither send nor take a byte before its connection is closed."""
+"""How long a connection may be idle before it is closed."""
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "expect", "upgrade", "te", "trailer")
 PIECE = 1 << 18
 POLL_SECONDS = 0.05
-MOST_MANIFEST = 4 << 20  # bytes; ECR's
+MAX_MANIFEST = 4 << 20  # bytes; ECR's
 PATH = re.compile(r"(/[A-Za-z0-9._:@+=~-]+)+/?")
 PLACE = re.compile(r"/v2/(?P<repository>.+)/(?:manifests/(?P<reference>[^/]+)|blobs/.*|tags/list)")
 
 
 class RefusedError(Exception):
-    """A request that ECR refuses: HTTP status, the registry protocol's code, and a sentence."""
+    """A request that ECR refuses: HTTP status, the registry protocol's code, and a message."""
 
     def __init__(self, status: int, code: str, message: str):
         super().__init__(message)
@@ -35,9 +35,9 @@ class RefusedError(Exception):
 
 
 class RegistryProxy(ThreadingHTTPServer):
-    """Passes requests to the registry program.
+    """Forwards requests to the registry program.
 
-    `find_program` returns its port, and starts it if need be. `admit` is called before a change with the repository,
+    `find_program` returns its port, and starts it if necessary. `admit` is called before a change with the repository,
     the reference of a manifest ('' for a layer) and its digest, and raises `RefusedError`.
     """
 
@@ -49,7 +49,7 @@ class RegistryProxy(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
     def end(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self.shutdown()
         self.server_close()
 
@@ -62,18 +62,18 @@ class Handler(BaseHTTPRequestHandler):
     server: RegistryProxy
 
     def pass_on(self) -> None:
-        """Answer one request."""
+        """Handle one request."""
         body: bytes | Iterator[bytes] | None = None
         try:
             body = self._admit()
         except RefusedError as error:
-            told = json.dumps({"errors": [{"code": error.code, "message": str(error)}]}).encode()
+            content = json.dumps({"errors": [{"code": error.code, "message": str(error)}]}).encode()
             self.send_response(error.status)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(told)))
+            self.send_header("Content-Length", str(len(content)))
             self.send_header("Connection", "close")  # its body may not have been read
             self.end_headers()
-            self.wfile.write(told)
+            self.wfile.write(content)
             return
         except TimeoutError:  # in the middle of a manifest
             self.close_connection = True
@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
             chunked = "Content-Length" not in headers and body is not None
             headers |= {"Transfer-Encoding": "chunked"} if chunked else {}
             program.request(self.command, self.path, body, headers, encode_chunked=chunked)
-            self._give_back(program.getresponse())
+            self._send_response(program.getresponse())
         except TimeoutError:
             self.close_connection = True
         finally:
@@ -93,9 +93,9 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = pass_on  # noqa: N815
 
     def _admit(self) -> bytes | Iterator[bytes] | None:
-        """Return the body of a request that may pass."""
+        """Return the body of a request, or raise `RefusedError`."""
         path, mark, query = self.path.partition("?")
-        path = unquote(path)  # what is compared with the rules is what the program gets
+        path = unquote(path)  # the program gets exactly the path that is checked here
         if not PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
             raise RefusedError(400, "NAME_INVALID", f"Expected the path of a repository, found {path[:200]!r}.")
         self.path = path + mark + query
@@ -110,8 +110,8 @@ class Handler(BaseHTTPRequestHandler):
         body = b""
         for piece in self._read_body() or ():
             body += piece
-            if len(body) > MOST_MANIFEST:
-                raise RefusedError(400, "MANIFEST_INVALID", f"A manifest can have {MOST_MANIFEST} bytes at most.")
+            if len(body) > MAX_MANIFEST:
+                raise RefusedError(400, "MANIFEST_INVALID", f"A manifest can have {MAX_MANIFEST} bytes at most.")
         self.server.admit(place["repository"], place["reference"], "sha256:" + hashlib.sha256(body).hexdigest())
         self.headers["Content-Length"] = self.headers["Content-Length"] or str(len(body))
         return body
@@ -119,21 +119,21 @@ class Handler(BaseHTTPRequestHandler):
     def _read_body(self) -> Iterator[bytes] | None:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return _chunks(self.rfile)
-        told = self.headers.get("Content-Length") or "0"
-        if not re.fullmatch(r"[0-9]{1,15}", told):
-            raise RefusedError(400, "SIZE_INVALID", f"Expected Content-Length to be a number, found {told[:40]!r}.")
-        length = int(told)
+        header = self.headers.get("Content-Length") or "0"
+        if not re.fullmatch(r"[0-9]{1,15}", header):
+            raise RefusedError(400, "SIZE_INVALID", f"Expected Content-Length to be a number, found {header[:40]!r}.")
+        length = int(header)
         return _pieces(self.rfile, length) if length else None
 
-    def _give_back(self, answer: http.client.HTTPResponse) -> None:
-        self.send_response_only(answer.status, answer.reason)
-        for name, value in answer.getheaders():
+    def _send_response(self, response: http.client.HTTPResponse) -> None:
+        self.send_response_only(response.status, response.reason)
+        for name, value in response.getheaders():
             if name.lower() not in HOP_BY_HOP:
                 self.send_header(name, value)
-        if answer.length is None and self.command != "HEAD":
-            self.send_header("Connection", "close")  # which is then the end of the body
+        if response.length is None and self.command != "HEAD":
+            self.send_header("Connection", "close")  # marks the end of the body
         self.end_headers()
-        while piece := answer.read(PIECE):
+        while piece := response.read(PIECE):
             self.wfile.write(piece)
 
     def log_message(self, *_: object) -> None:
@@ -147,10 +147,10 @@ def _pieces(stream: BinaryIO, length: int) -> Iterator[bytes]:
 
 
 def _read_length(stream: BinaryIO) -> int:
-    """Read how long the next chunk is; ends the connection with a ValueError where that is no number."""
-    told = stream.readline(100)
-    if not (found := re.match(rb"[0-9a-fA-F]{1,15}(?=[;\r\n])", told)):
-        raise ValueError(f"Expected the length of a chunk, found {told!r}")
+    """Return the length of the next chunk; raise ValueError, which closes the connection, if it is no number."""
+    line = stream.readline(100)
+    if not (found := re.match(rb"[0-9a-fA-F]{1,15}(?=[;\r\n])", line)):
+        raise ValueError(f"Expected the length of a chunk, found {line!r}")
     return int(found[0], 16)
 
 

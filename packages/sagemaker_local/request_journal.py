@@ -1,4 +1,4 @@
-"""Keeps the requests that changed a service on disk and sends them to the next server's moto, which starts empty."""
+"""Stores the requests that changed a service, and replays them to the next server's moto, which starts empty."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class RequestJournal:
     """The requests of one service that changed something, in a file with a line of JSON for each.
 
-    A request is kept if its call begins with one of `changes`. `target` is what stands before a call's name in the
-    header ``X-Amz-Target``; empty where requests are forms. `settle` is called with call, request, region and time
-    whenever a request was kept or was sent again, to restore times that moto sets itself.
+    A request is kept if its call begins with one of `changes`. `target` is the prefix of a call's name in the header
+    ``X-Amz-Target``, empty for services whose requests are forms. `settle` is called with call, request, region and
+    time after a request was kept or replayed, to restore times that moto sets itself.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class RequestJournal:
                     file.write(line + "\n")
 
     def restore(self) -> None:
-        """Send the kept requests to moto, once."""
+        """Replay the kept requests to moto, once."""
         with self.lock:
             if self.done:
                 return
@@ -59,10 +59,10 @@ class RequestJournal:
                     change = json.loads(line)
                 except ValueError:  # cut short when the server was killed
                     continue
-                if self.ask(change["call"], change["request"], change["region"]) and "time" in change:
+                if self.send(change["call"], change["request"], change["region"]) and "time" in change:
                     self.settle(change["call"], change["request"], change["region"], change["time"])
 
-    def ask(self, call: str, request: dict[str, Any] | str, region: str) -> bool:
+    def send(self, call: str, request: dict[str, Any] | str, region: str) -> bool:
         """Send a request to moto and return whether it succeeded."""
         credential = f"embedded/20000101/{region}/{self.service}/aws4_request"
         form = isinstance(request, str)
@@ -76,7 +76,7 @@ class RequestJournal:
             content_type="application/x-www-form-urlencoded; charset=utf-8" if form else "application/x-amz-json-1.1",
             data=request if form else json.dumps(request),
         ).get_environ()
-        answer, status, _ = run_wsgi_app(self.moto, environ, buffered=True)
+        response, status, _ = run_wsgi_app(self.moto, environ, buffered=True)
         if not status.startswith("200"):
-            logging.warning("moto did not take %s: %s %s", call, status, b"".join(answer)[:300])
+            logging.warning("moto did not accept %s: %s %s", call, status, b"".join(response)[:300])
         return status.startswith("200")

@@ -1,4 +1,4 @@
-"""Ways to run a job's container. Here: a program as a process; `docker_runner` has the other."""
+"""Ways to run a job: their interface, and running a program as a process; `docker_runner` runs containers."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from sagemaker_local import process_supervisor
 from sagemaker_local.transfer import remove
 
 INHERITED = ("PATH", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
-"""What a job sees of the server's environment; in a container it would be the image's own."""
-OWN = {"HOME": "home", "TMPDIR": "tmp"}
-"""Folders that a job has for itself, below its own: it finds nothing of the reader's there, and leaves nothing."""
+"""Environment variables that a job inherits from the server; in a container the image sets them."""
+PRIVATE_FOLDERS = {"HOME": "home", "TMPDIR": "tmp"}
+"""Folders below the job's own that replace the user's, and are removed when the job ends."""
 
 
 class Run(Protocol):
     """A job's program while it runs."""
 
     output: BinaryIO
-    """stdout and stderr, merged; at its end when everything of the job has ended."""
+    """stdout and stderr, merged; ends when all processes of the job have ended."""
 
     def terminate(self) -> None:
         """Ask the program to end, as SageMaker does: SIGTERM."""
 
     def kill(self) -> None:
-        """End the program and all that it started, at once."""
+        """Kill the program and all processes that it started."""
 
     def wait(self) -> int:
         """Wait for the end of the program and return its exit code (128 + n for signal n)."""
@@ -42,7 +42,7 @@ class Runner(Protocol):
     """A way to run programs."""
 
     description: str
-    """Which way it is and which flavour of the trainer it uses, for the Training transition's message."""
+    """How programs run, for the message of the Training status."""
 
     def start(self, name: str, base: Path, environment: Mapping[str, str]) -> Run:
         """Start the program of the job `name` on the `/opt/ml` at `base`."""
@@ -54,7 +54,7 @@ class RunnerError(Exception):
 
 @dataclass(frozen=True)
 class ProcessRun:
-    """A program under its process_supervisor."""
+    """A program that runs under `process_supervisor`."""
 
     process: subprocess.Popen
     base: Path
@@ -66,24 +66,24 @@ class ProcessRun:
 
     def terminate(self) -> None:
         """Send SIGTERM to the program."""
-        self._tell(b"T")
+        self._send(b"T")
 
     def kill(self) -> None:
-        """Kill the program and all that it started."""
-        self._tell(b"K")
+        """Kill the program and all processes that it started."""
+        self._send(b"K")
 
     def wait(self) -> int:
         """Wait for the end and return the exit code."""
         code = self.process.wait()
-        if code < 0:  # somebody killed the supervisor itself, which could then not clean up
+        if code < 0:  # the supervisor itself was killed, so it could not clean up
             kill_marked(process_supervisor.MARK, str(self.base))
             code = 128 - code
         with contextlib.suppress(OSError):
             self.process.stdin.close()
-        remove(*(self.base / folder for folder in OWN.values()))
+        remove(*(self.base / folder for folder in PRIVATE_FOLDERS.values()))
         return code
 
-    def _tell(self, command: bytes) -> None:
+    def _send(self, command: bytes) -> None:
         with contextlib.suppress(OSError, ValueError):  # it has ended already
             self.process.stdin.write(command)
             self.process.stdin.flush()
@@ -91,7 +91,7 @@ class ProcessRun:
 
 @dataclass(frozen=True)
 class ProcessRunner:
-    """Runs `program` as a process, with ``SAGEMAKER_BASE_DIR`` in the place of ``/opt/ml``."""
+    """Runs `program` as a process, with ``SAGEMAKER_BASE_DIR`` instead of ``/opt/ml``."""
 
     program: tuple[str, ...]
     description: str
@@ -105,7 +105,7 @@ class ProcessRunner:
             stderr=subprocess.STDOUT,
         )
         inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
-        for variable, folder in OWN.items():
+        for variable, folder in PRIVATE_FOLDERS.items():
             (base / folder).mkdir(exist_ok=True)
             inherited[variable] = str(base / folder)
         order = {

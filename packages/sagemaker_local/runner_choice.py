@@ -1,4 +1,4 @@
-"""Choose how a job's image runs on this machine: in a container where an engine holds it, else as a process."""
+"""Choose how a job's image runs on this machine: in a container if an engine holds it, else as a process."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ PROGRAM_FILE = "program.json"
 
 @dataclass(frozen=True)
 class Program:
-    """What jobs run where no Docker engine has their image.
+    """What jobs run if no Docker engine has their image.
 
     Attributes
     ----------
     command : tuple of str
-        The program and its arguments. It finds its `/opt/ml` at ``SAGEMAKER_BASE_DIR``. Empty: there is none.
+        The program and its arguments. Its `/opt/ml` is at ``SAGEMAKER_BASE_DIR``. Empty if there is no program.
     description : str
-        What it runs in, such as ``"in the virtual environment of the trainer"``; without a command, why and what to do.
+        Where it runs, such as ``"in the virtual environment of the trainer"``; without a command, why, and what to do.
     """
 
     command: tuple[str, ...] = ()
     description: str = (
-        f"Expected an image that a Docker engine here holds, or a program to run in its place, found neither. Build "
+        f"Expected an image in this machine's Docker engine, or a program to run instead, found neither. Build "
         f"the image, or start the embedded AWS with start(program=Program((...))), or with {PROGRAM_VARIABLE} set."
     )
 
 
 def write_program(program: Program) -> None:
-    """Keep the program that jobs of this home run from now on, also those of a server that runs already."""
+    """Set the program that jobs of this home run from now on, also under a server that already runs."""
     file = home_folder() / PROGRAM_FILE
     text = json.dumps({"command": program.command, "description": program.description})
     with contextlib.suppress(OSError):
@@ -54,14 +54,14 @@ def write_program(program: Program) -> None:
 def read_program() -> Program:
     """Return the program that jobs of this home run."""
     try:
-        told = json.loads((home_folder() / PROGRAM_FILE).read_text())
-        return Program(tuple(told["command"]), told["description"])
+        content = json.loads((home_folder() / PROGRAM_FILE).read_text())
+        return Program(tuple(content["command"]), content["description"])
     except FileNotFoundError:
         return Program()
 
 
 def choose(image: str, clients: Callable[[str], BaseClient] | None = None) -> Runner:
-    """Return the way to run `image` on this machine; `clients` are for the login to its registry.
+    """Return the runner for `image` on this machine; `clients` are for the login to its registry.
 
     Raise `RunnerError` if there is none; the message says what to do.
     """

@@ -1,13 +1,13 @@
 """S3 on disk, so that objects outlive the server.
 
-moto holds S3 in memory. Here the requests that made each bucket and object are written to ``<home>/s3/<bucket>/`` once
-moto has accepted them and before the client hears of it, and are sent to moto again when a later server is asked for
-the object: etags, checksums, metadata and parts come out the same because the requests are. A request that can't be
-written is undone in moto and fails. Of a versioned bucket the newest versions are kept; an upload that is not finished
+moto keeps S3 in memory. Here the requests that created each bucket and object are written to ``<home>/s3/<bucket>/``
+after moto has accepted them and before the client gets the response. They are sent to moto again when a later server
+needs the object. The same requests give the same etags, checksums, metadata and parts. If a request can't be written,
+it is undone in moto and fails. Of a versioned bucket only the newest versions are kept; an unfinished multipart upload
 ends with the server.
 
-On disk an object changes by the renaming of one file. A file of its tags and the like names the object that it belongs
-to by its `id`, so that none is ever given to another object of the same key.
+On disk an object changes when one file is renamed. A file with its tags, or another property, contains the `id` of its
+object, so that it is never applied to another object with the same key.
 """
 
 from __future__ import annotations
@@ -57,38 +57,38 @@ COPIED_HEADERS = (
     "x-amz-storage-class",
     "x-amz-website-redirect-location",
 )
-LEFT_HEADERS = ("x-amz-date", "x-amz-security-token", "x-amz-copy-source")
+DROPPED_HEADERS = ("x-amz-date", "x-amz-security-token", "x-amz-copy-source")
 SIGNATURES = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders")
 SIGNATURES += ("x-amz-signature", "x-amz-security-token", "awsaccesskeyid", "signature", "expires", "x-id")
-"""What of a query says who asks, not what for."""
+"""Query parameters that sign a request rather than describe it."""
 OBJECT_PARTS = ("tagging", "acl", "retention", "legal-hold")
-LISTED = {"list-type", "prefix", "delimiter", "continuation-token", "start-after", "max-keys", "encoding-type"}
-LISTED |= {"fetch-owner"}
+LIST_PARAMETERS = {"list-type", "prefix", "delimiter", "continuation-token", "start-after", "max-keys", "encoding-type"}
+LIST_PARAMETERS |= {"fetch-owner"}
 """Parameters of ListObjectsV2."""
 OWNER_ID = "75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a"
-"""moto's."""
+"""The owner's id in moto's responses."""
 STRIPES = 64
 
 
 class Store:
-    """A WSGI application for S3 in front of moto's, which keeps S3 in `folder`, ``<home>/s3``."""
+    """A WSGI application for S3 in front of moto's, which stores S3 in `folder`, ``<home>/s3``."""
 
     def __init__(self, folder: Path, moto: WsgiApp):
         self.folder, self.moto = folder, moto
         self.locks = [threading.Lock() for _ in range(STRIPES)]
         self.restoring = threading.Lock()
-        self.left: dict[Path, list[Path]] = {}  # objects not yet restored: the file, and it with those of its tags
-        self.unlisted: set[Path] = set()  # those of them that moto does not know of at all
+        self.unrestored: dict[Path, list[Path]] = {}  # object's file -> it and its property files
+        self.unlisted: set[Path] = set()  # those that moto does not list yet
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Answer one S3 request; refuse one that moto can't answer with S3's own error, which no client retries."""
+        """Handle one S3 request; if moto can't, return S3's NotImplemented error, which no client retries."""
         try:
             status, headers, content = self._answer(environ)
         except Exception:
             logging.exception("S3: moto can't answer %s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
-            text = f"The embedded AWS does not emulate s3:{environ['REQUEST_METHOD']} in the form that was sent."
-            status, headers, content = _xml("501 Error", _refuse("NotImplemented", text))
+            text = f"The embedded AWS does not emulate s3:{environ['REQUEST_METHOD']} with these parameters."
+            status, headers, content = _xml("501 Error", _error("NotImplemented", text))
         start_response(status, headers)
         return [content]
 
@@ -99,16 +99,16 @@ class Store:
         self._restore_for(environ, keys)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
-        # Of a presigned address; moto takes it for the object's header of this name.
+        # Expires is part of a presigned URL; moto mistakes it for the object's header of this name.
         query = environ.get("QUERY_STRING", "").split("&")
         environ["QUERY_STRING"] = "&".join(item for item in query if not item.startswith("Expires="))
         with contextlib.ExitStack() as held:
             for stripe in self._stripes(environ, bucket, key):
                 held.enter_context(self.locks[stripe])
-            if listed := _list_objects(environ, bucket, key):
-                return _xml(*listed)
-            answer, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
-            content = b"".join(answer)
+            if listing := _list_objects(environ, bucket, key):
+                return _xml(*listing)
+            response_body, status, headers = run_wsgi_app(self.moto, environ, buffered=True)
+            content = b"".join(response_body)
             if status.startswith("500"):
                 raise NotImplementedError(content.decode(errors="replace")[:500])
             if environ["REQUEST_METHOD"] in ("PUT", "POST", "DELETE") and status[0] in "23" and bucket:
@@ -117,12 +117,14 @@ class Store:
                 except (OSError, ValueError) as error:
                     logging.exception("S3: %s %s can't be kept", environ["REQUEST_METHOD"], environ["PATH_INFO"])
                     self._undo(environ, bucket, keys)
-                    text = f"The embedded AWS could not keep this on disk: {error}. Free some space, and send it again."
-                    return _xml("500 Error", _refuse("InternalError", text))
+                    text = (
+                        f"The embedded AWS could not write this to disk: {error}. Free some space, and send it again."
+                    )
+                    return _xml("500 Error", _error("InternalError", text))
         return status, list(headers.items()), content
 
     def _stripes(self, environ: dict[str, Any], bucket: str, key: str) -> list[int]:
-        """Return the locks of a request, in one order for all: those of its objects, or all if it is about a bucket."""
+        """Return the locks of a request in ascending order: those of its objects, or all if it is about a bucket."""
         if not key:
             return list(range(STRIPES)) if bucket else []
         objects = {(bucket, key)}
@@ -131,32 +133,32 @@ class Store:
         return sorted({hash(name) % STRIPES for name in objects})
 
     def restore_buckets(self) -> int:
-        """Send the buckets on disk to moto again, and take note of their objects; return the number of these.
+        """Restore the buckets on disk, and register their objects; return the number of objects.
 
-        Objects are restored when a request is about them, and until then moto lists them by what their files say.
+        Objects are restored when a request needs them; until then moto lists them from the state in their files.
         """
         for folder in sorted(self.folder.iterdir()):
-            if folder.name.startswith("."):  # one that was being deleted
+            if folder.name.startswith("."):  # a bucket whose deletion was interrupted
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             if not (folder / "bucket" / "create").exists():
                 logging.error("S3: %s holds no bucket", folder)
                 continue
             shutil.rmtree(folder / "uploads", ignore_errors=True)
-            _remove(folder.glob("*/*.new"))  # a file that was never finished
-            # Replication and the like need versioning; what is left goes in the order in which it came.
+            _remove(folder.glob("*/*.new"))  # files that were not completely written
+            # Replication, for example, needs versioning; the other settings are replayed in their original order.
             order = {"create": 0, "versioning": 1}
             files = {file: (order.get(file.name, 2), file.stat().st_mtime_ns) for file in (folder / "bucket").iterdir()}
             for file in sorted(files, key=files.get):
                 self._try_to_replay(file)
             for file in sorted((folder / "objects").glob("*")):  # "<hash>" before "<hash>.tagging"
-                self.left.setdefault(file.with_suffix(""), []).append(file)
-        self.unlisted = set(self.left)
-        return len(self.left)
+                self.unrestored.setdefault(file.with_suffix(""), []).append(file)
+        self.unlisted = set(self.unrestored)
+        return len(self.unrestored)
 
     def _restore_for(self, environ: dict[str, Any], keys: list[tuple[str, str]]) -> None:
-        """Restore what a request is about, before it is answered."""
-        if not self.left:
+        """Restore the objects of a request before it is handled."""
+        if not self.unrestored:
             return
         if source := environ.get("HTTP_X_AMZ_COPY_SOURCE"):
             keys = [*keys, _split(_source(source))]
@@ -168,7 +170,7 @@ class Store:
                     self._list_object(file)
 
     def _list_object(self, file: Path) -> None:
-        """Let moto list an object that is not restored yet; restore it where that is not enough."""
+        """Let moto list an object that is not restored yet; if its bucket is versioned, restore it."""
         self.unlisted.discard(file)
         with contextlib.suppress(OSError, ValueError, KeyError):
             state = _read_state(file)
@@ -179,14 +181,14 @@ class Store:
         self._restore_now(file)
 
     def _restore_object(self, file: Path) -> bool:
-        """Restore an object unless somebody else has; tell whether it was restored here, and whole."""
-        with self.restoring:  # who finds an object missing from `left` may count on its being there
-            return file in self.left and self._restore_now(file)
+        """Restore an object unless another thread has; return whether this call restored it completely."""
+        with self.restoring:  # so that an object missing from `unrestored` is certainly in moto
+            return file in self.unrestored and self._restore_now(file)
 
     def _restore_now(self, file: Path) -> bool:
         self.unlisted.discard(file)
-        first, *parts = self.left.pop(file)
-        if first != file:  # its object was deleted, or never written
+        first, *parts = self.unrestored.pop(file)
+        if first != file:  # the object was deleted, or never written
             _remove([first, *parts])
             return False
         restored = self._try_to_replay(file)
@@ -194,11 +196,11 @@ class Store:
             if _read_first(part).get("of") == _read_first(file).get("state", {}).get("id"):
                 self._try_to_replay(part)
             else:
-                _remove([part])  # of an object that was replaced
+                _remove([part])  # belongs to an object that was replaced
         return restored
 
     def _try_to_replay(self, file: Path) -> bool:
-        """Replay a file, and tell whether it could be: one broken file is no reason to lose the others."""
+        """Replay a file and return whether that succeeded; one broken file must not prevent the others."""
         try:
             self._replay(file)
         except (OSError, ValueError, KeyError) as error:
@@ -207,10 +209,9 @@ class Store:
         return True
 
     def _file(self, bucket: str, key: str) -> Path:
-        """Return the file of an object."""
-        return self._place(bucket) / "objects" / hashlib.sha256(key.encode()).hexdigest()
+        return self._bucket_folder(bucket) / "objects" / hashlib.sha256(key.encode()).hexdigest()
 
-    def _place(self, bucket: str) -> Path:
+    def _bucket_folder(self, bucket: str) -> Path:
         return self.folder / quote(bucket, safe="")
 
     def _keep(
@@ -222,15 +223,15 @@ class Store:
         body: bytes,
         answer: bytes,
     ) -> None:
-        """Do on disk what a request has done in moto."""
+        """Apply to the disk what a request has changed in moto."""
         method, query = environ["REQUEST_METHOD"], _query(environ)
-        place = self._place(bucket)
+        bucket_folder = self._bucket_folder(bucket)
         if not keys:
-            self._keep_bucket(environ, place, query, body)
+            self._keep_bucket(environ, bucket_folder, query, body)
             return
-        upload = place / "uploads" / query["uploadId"] if "uploadId" in query else None
+        upload = bucket_folder / "uploads" / query["uploadId"] if "uploadId" in query else None
         part = next((part for part in OBJECT_PARTS if part in query), None)
-        if not key:  # of several objects, or sent as a form
+        if not key:  # a request for several objects, or sent as a form
             for name in keys:
                 self._match(*name)
         elif part:
@@ -238,8 +239,8 @@ class Store:
         elif method == "DELETE" and upload:
             shutil.rmtree(upload, ignore_errors=True)
         elif method == "POST" and "uploads" in query:
-            made = ElementTree.fromstring(answer).findtext("{*}UploadId")  # noqa: S314  moto's own answer
-            _write(place / "uploads" / made / "00000", [_entry(environ, body)])
+            upload_id = ElementTree.fromstring(answer).findtext("{*}UploadId")  # noqa: S314  moto's own answer
+            _write(bucket_folder / "uploads" / upload_id / "00000", [_entry(environ, body)])
         elif method == "POST" and upload:
             parts = (path.read_bytes() for path in sorted(upload.glob("?????")))
             self._write_object(bucket, key, chain(parts, [_entry(environ, body)]))
@@ -255,13 +256,13 @@ class Store:
         elif method in ("PUT", "DELETE"):
             source = environ.get("HTTP_X_AMZ_COPY_SOURCE", "?versionId=")
             if "?versionId=" not in source and environ.get("HTTP_X_AMZ_TAGGING_DIRECTIVE") != "REPLACE":
-                # moto leaves the tags that the object had before.
+                # moto keeps the tags that the object had before.
                 tags = _backend().tagger.get_tag_dict_for_resource(_in_moto(*_split(_source(source))).arn)
                 _backend().put_object_tagging(_in_moto(bucket, key), tags)
             self._match(bucket, key)
 
     def _match(self, bucket: str, key: str) -> None:
-        """Make the object on disk the one that moto has now, or none."""
+        """Make the object on disk the same as moto's, or delete it if moto has none."""
         item, file = _in_moto(bucket, key), self._file(bucket, key)
         if not item:
             _remove(_family(file))
@@ -280,28 +281,28 @@ class Store:
     def _keep_part(
         self, environ: dict[str, Any], bucket: str, key: str, part: str, query: dict[str, str], body: bytes
     ) -> None:
-        """Keep an object's tags or the like, or that they were deleted: its own request may have had some."""
+        """Store a request that sets or deletes a property of an object, such as its tags."""
         item, file = _in_moto(bucket, key), self._file(bucket, key)
         if item and query.get("versionId", item.version_id) == item.version_id:
             of = {"of": _read_first(file).get("state", {}).get("id")}
             entry = _line(environ["REQUEST_METHOD"], _path(environ), part, _headers(environ), body)
             _write(file.with_name(f"{file.name}.{part}"), [json.dumps(of).encode() + b"\n", entry])
 
-    def _keep_bucket(self, environ: dict[str, Any], place: Path, query: dict[str, str], body: bytes) -> None:
-        method, file = environ["REQUEST_METHOD"], place / "bucket" / _part_of_bucket(query)
+    def _keep_bucket(self, environ: dict[str, Any], bucket_folder: Path, query: dict[str, str], body: bytes) -> None:
+        method, file = environ["REQUEST_METHOD"], bucket_folder / "bucket" / _part_of_bucket(query)
         if method == "DELETE" and file.name == "create":
-            gone = place.with_name(f".{uuid.uuid4().hex}")
-            place.rename(gone)
+            gone = bucket_folder.with_name(f".{uuid.uuid4().hex}")
+            bucket_folder.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
         elif method == "DELETE":
             _remove([file])
         elif method == "PUT" and not (file.name == "create" and file.exists()):
             _write(file, [_entry(environ, body)])
             if file.name == "create":
-                _backend().buckets[unquote(place.name)].creation_date = _time(file)
+                _backend().buckets[unquote(bucket_folder.name)].creation_date = _time(file)
 
     def _undo(self, environ: dict[str, Any], bucket: str, keys: list[tuple[str, str]]) -> None:
-        """Put moto back to what is on disk; an upload in parts can be finished once more."""
+        """Reset moto to what is on disk; a multipart upload can be completed again."""
         query = _query(environ)
         for name, key in keys:
             if key in (found := _backend().buckets[name].keys):
@@ -309,46 +310,48 @@ class Store:
             file = self._file(name, key)
             if file.exists():
                 with self.restoring:
-                    self.left[file] = [path for path in _family(file) if path.exists()]
+                    self.unrestored[file] = [path for path in _family(file) if path.exists()]
                     self._restore_now(file)
         if "uploadId" in query and environ["REQUEST_METHOD"] == "POST":
-            made = _backend().buckets[bucket].multiparts
-            upload = self._replay(*sorted((self._place(bucket) / "uploads" / query["uploadId"]).glob("?????")))
-            made[upload].id = query["uploadId"]
-            made[query["uploadId"]] = made.pop(upload)
+            uploads = _backend().buckets[bucket].multiparts
+            upload = self._replay(*sorted((self._bucket_folder(bucket) / "uploads" / query["uploadId"]).glob("?????")))
+            uploads[upload].id = query["uploadId"]
+            uploads[query["uploadId"]] = uploads.pop(upload)
         if not keys and environ["REQUEST_METHOD"] == "PUT":
             part = _part_of_bucket(query)
-            before = self._place(bucket) / "bucket" / part
-            if before.exists():
-                self._try_to_replay(before)
+            kept = self._bucket_folder(bucket) / "bucket" / part
+            if kept.exists():
+                self._try_to_replay(kept)
             else:
                 self._send("DELETE", f"/{bucket}", "" if part == "create" else part)
 
     def _fetch(self, path: str, part: str = "") -> tuple[bytes, dict[str, str]]:
-        """Fetch an object from moto: the bytes and the headers that they came with."""
-        asked = {"x-amz-checksum-mode": "ENABLED", **({"Range": part} if part else {})}
-        content, status, told = self._send("GET", path, headers=asked)
+        """Fetch an object from moto: its bytes and headers."""
+        requested = {"x-amz-checksum-mode": "ENABLED", **({"Range": part} if part else {})}
+        content, status, response_headers = self._send("GET", path, headers=requested)
         if not status.startswith("2"):
-            raise ValueError(f"moto answers {status} {content[:500]!r}")
-        return content, {name: value for name, value in told.items() if name.lower().startswith(COPIED_HEADERS)}
+            raise ValueError(f"moto returned {status} {content[:500]!r}")
+        return content, {
+            name: value for name, value in response_headers.items() if name.lower().startswith(COPIED_HEADERS)
+        }
 
     def _send(
         self, method: str, path: str, query: str = "", headers: dict[str, str] | None = None, body: bytes = b""
     ) -> tuple[bytes, str, Any]:
         headers = headers or {}
-        asked = EnvironBuilder(
+        environ = EnvironBuilder(
             method=method,
             path=quote(path),
             query_string=query,
             headers={**headers, "Authorization": SIGNED},
             data=body,
         ).get_environ()
-        asked[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = {_environ_name(name): name for name in headers if "_" in name}
-        answer, status, told = run_wsgi_app(self.moto, asked, buffered=True)
-        return b"".join(answer), status, told
+        environ[PRESERVED_HEADER_NAMES_ENVIRON_KEY] = {_environ_name(name): name for name in headers if "_" in name}
+        chunks, status, response_headers = run_wsgi_app(self.moto, environ, buffered=True)
+        return b"".join(chunks), status, response_headers
 
     def _replay(self, *files: Path) -> str | None:
-        """Send the requests in `files` to moto again; return the id of the upload that they begin, if they do."""
+        """Send the requests in `files` to moto again; return the id of the upload that they begin, if any."""
         upload, path, state = None, "", None
         for file in files:
             for entry, body in _entries(file):
@@ -360,23 +363,25 @@ class Store:
                     query["uploadId"] = upload
                 content, status, _ = self._send(entry["method"], path, urlencode(query), entry["headers"], body)
                 if not status.startswith("2"):
-                    raise ValueError(f"moto answers {status} {content[:500]!r}")
+                    raise ValueError(f"moto returned {status} {content[:500]!r}")
                 if "uploads" in query:
                     upload = ElementTree.fromstring(content).findtext("{*}UploadId")  # noqa: S314  moto's own answer
         bucket, key = _split(path)
         if not key and file.name == "create":
             _backend().buckets[bucket].creation_date = _time(file)
-        elif key and file == self._file(bucket, key) and (item := _in_moto(bucket, key)):  # not a part of an upload
+        elif (
+            key and file == self._file(bucket, key) and (item := _in_moto(bucket, key))
+        ):  # not a part of a multipart upload
             item.last_modified = _time(file)
             if state:
                 tags = _backend().tagger.get_tag_dict_for_resource(item.arn)
                 _set_state(item, state)
-                _backend().put_object_tagging(item, tags)  # moto keeps them by the version
+                _backend().put_object_tagging(item, tags)  # moto stores tags by version
         return upload
 
 
 class Listed(FakeKey):
-    """An object as a listing needs it, without its content, for which moto would open a file."""
+    """An object for listings only, without its content, for which moto would open a file."""
 
     def __init__(self, state: dict[str, Any]):
         self.name, self.bucket_name, self.contentsize = state["key"], state["bucket"], state["size"]
@@ -385,73 +390,80 @@ class Listed(FakeKey):
         _set_state(self, state)
 
     def advance(self) -> None:
-        """Do nothing: what is not restored yet is not being thawed."""
+        """Do nothing; moto's version advances a restore from Glacier."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Listed:
-        """Copy without the content, which moto's own copy takes along: ListObjectVersions copies each object."""
-        made = object.__new__(Listed)
-        made.__dict__.update(self.__dict__)
-        return made
+        """Copy without the content, because ListObjectVersions copies each object."""
+        copied = object.__new__(Listed)
+        copied.__dict__.update(self.__dict__)
+        return copied
 
 
 def _list_objects(environ: dict[str, Any], bucket: str, key: str) -> tuple[str, bytes] | None:
-    """Answer ListObjectsV2 as moto does, but without its templates, which take five times as long.
+    """Return the same response to ListObjectsV2 as moto, but without its templates, which take five times as long.
 
-    None for any other request, and where moto has more to say: no such bucket, a policy, invalid parameters. A token
-    of ours is the name that a page ends with, so that it outlives the server.
+    Return None for any other request, and if the bucket does not exist, has a policy or logging, or parameters are
+    invalid. A continuation token is the last name of its page, so it stays valid after a restart.
     """
-    asked, found = _query(environ), _backend().buckets.get(bucket)
-    known = environ["REQUEST_METHOD"] == "GET" and asked.get("list-type") == "2" and LISTED.issuperset(asked)
-    most, token = asked.get("max-keys", "1000"), asked.get("continuation-token")
-    if key or not known or type(found) is not FakeBucket or found.policy or found.logging or not most.isdecimal():
+    query, contents = _query(environ), _backend().buckets.get(bucket)
+    known = environ["REQUEST_METHOD"] == "GET" and query.get("list-type") == "2" and LIST_PARAMETERS.issuperset(query)
+    limit, token = query.get("max-keys", "1000"), query.get("continuation-token")
+    if (
+        key
+        or not known
+        or type(contents) is not FakeBucket
+        or contents.policy
+        or contents.logging
+        or not limit.isdecimal()
+    ):
         return None
     try:
-        after = asked.get("start-after", "") if token is None else bytes.fromhex(token).decode()
+        after = query.get("start-after", "") if token is None else bytes.fromhex(token).decode()
     except ValueError:
         text = "The continuation token provided is incorrect"
-        return "400 Error", _refuse("InvalidArgument", text)
-    if token == "" or asked.get("encoding-type", "url") != "url":
+        return "400 Error", _error("InvalidArgument", text)
+    if token == "" or query.get("encoding-type", "url") != "url":
         return None
-    prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter", "")
-    names = sorted(found.keys)
-    page: dict[str, Any] = {}  # of each name the object, or None if it is a common prefix
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+    names = sorted(contents.keys)
+    page: dict[str, Any] = {}  # name -> object, or None for a common prefix
     for name in names[max(bisect_left(names, prefix), bisect_right(names, after)) :]:
-        if not name.startswith(prefix) or len(page) > int(most):
+        if not name.startswith(prefix) or len(page) > int(limit):
             break
         cut = name.find(delimiter, len(prefix)) if delimiter else -1
         shown = name if cut < 0 else name[: cut + len(delimiter)]
-        item = found.keys.get(name)
+        item = contents.keys.get(name)
         if shown > after and item and not isinstance(item, FakeDeleteMarker):
             page[shown] = item if cut < 0 else None
-    more = 0 < int(most) < len(page)
-    entries = list(page.items())[: int(most)]
+    more = 0 < int(limit) < len(page)
+    entries = list(page.items())[: int(limit)]
 
     def text(value: str) -> str:
-        return quote(value) if "encoding-type" in asked else escape(value)
+        return quote(value) if "encoding-type" in query else escape(value)
 
     owner = f"<Owner><ID>{OWNER_ID}</ID><DisplayName>webfile</DisplayName></Owner>"
-    owner = owner if asked.get("fetch-owner") == "true" else ""
-    told = [
+    owner = owner if query.get("fetch-owner") == "true" else ""
+    xml = [
         '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-        f"<Name>{bucket}</Name><Prefix>{text(prefix)}</Prefix><MaxKeys>{most}</MaxKeys>"
+        f"<Name>{bucket}</Name><Prefix>{text(prefix)}</Prefix><MaxKeys>{limit}</MaxKeys>"
         f"<KeyCount>{len(entries)}</KeyCount><IsTruncated>{str(more).lower()}</IsTruncated>"
     ]
-    told += [f"<EncodingType>{asked['encoding-type']}</EncodingType>"] if "encoding-type" in asked else []
-    told += [f"<Delimiter>{text(delimiter)}</Delimiter>"] if delimiter else []
-    told += [f"<StartAfter>{text(after)}</StartAfter>"] if after and token is None else []
-    told += [f"<NextContinuationToken>{entries[-1][0].encode().hex()}</NextContinuationToken>"] if more else []
+    xml += [f"<EncodingType>{query['encoding-type']}</EncodingType>"] if "encoding-type" in query else []
+    xml += [f"<Delimiter>{text(delimiter)}</Delimiter>"] if delimiter else []
+    xml += [f"<StartAfter>{text(after)}</StartAfter>"] if after and token is None else []
+    xml += [f"<NextContinuationToken>{entries[-1][0].encode().hex()}</NextContinuationToken>"] if more else []
     for name, item in entries:
         if item is None:
-            told.append(f"<CommonPrefixes><Prefix>{text(name)}</Prefix></CommonPrefixes>")
+            xml.append(f"<CommonPrefixes><Prefix>{text(name)}</Prefix></CommonPrefixes>")
             continue
         checksum = item.checksum_algorithm
         checksum = f"<ChecksumAlgorithm>{checksum}</ChecksumAlgorithm>" if checksum else ""
-        told.append(
+        xml.append(
             f"<Contents><Key>{text(name)}</Key><LastModified>{item.last_modified_ISO8601}</LastModified>"
             f"<ETag>{escape(item.etag)}</ETag><Size>{item.size}</Size>{owner}{checksum}"
             f"<StorageClass>{item.storage_class}</StorageClass></Contents>"
         )
-    return "200 OK", "".join([*told, "</ListBucketResult>"]).encode()
+    return "200 OK", "".join([*xml, "</ListBucketResult>"]).encode()
 
 
 def _backend() -> Any:
@@ -459,12 +471,12 @@ def _backend() -> Any:
 
 
 def _in_moto(bucket: str, key: str) -> Any:
-    """Return moto's object: what of it the API has no way to set is set there."""
+    """Return moto's own object, to set properties for which the API has no call."""
     return _backend().get_object(bucket, key)
 
 
 def _state(item: Any, first: dict[str, Any]) -> dict[str, Any]:
-    """Describe an object for a listing, with the `id` that its file begins with."""
+    """Return an object's state for listings, with the `id` from the first line of its file."""
     return {
         "id": first.get("state", {}).get("id"),
         "bucket": item.bucket_name,
@@ -480,18 +492,18 @@ def _state(item: Any, first: dict[str, Any]) -> dict[str, Any]:
 
 
 def _set_state(item: Any, state: dict[str, Any]) -> None:
-    """Make an object the one that a state describes."""
+    """Apply a state to an object."""
     item.last_modified = datetime.fromtimestamp(state["modified"], timezone.utc).replace(tzinfo=None)
     item._etag, item._version_id, item._storage_class = state["etag"], state["version"], state["storage"]
     item.checksum_algorithm, item._is_versioned = state["checksum"], state["versioned"]
 
 
 def _keys(environ: dict[str, Any], bucket: str, key: str, body: bytes) -> list[tuple[str, str]]:
-    """Return the objects that a request is about: that of its path, those that it deletes, or that of its form."""
+    """Return the objects of a request: that of its path, those that it deletes, or that of its form."""
     if key or environ["REQUEST_METHOD"] != "POST" or not bucket:
         return [(bucket, key)] if key else []
     if "delete" in _query(environ):
-        with contextlib.suppress(ElementTree.ParseError):  # moto says so
+        with contextlib.suppress(ElementTree.ParseError):  # moto reports it
             found = ElementTree.fromstring(body).iterfind("{*}Object")  # noqa: S314  no entities: Python's expat
             return [(bucket, item.findtext("{*}Key") or "") for item in found]
     _, form, files = parse_form_data({**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
@@ -505,7 +517,7 @@ def _query(environ: dict[str, Any]) -> dict[str, str]:
 
 
 def _part_of_bucket(query: dict[str, str]) -> str:
-    """Name what of a bucket a request is about: its making, or one of its settings."""
+    """Return the aspect of a bucket that a request sets: its creation, or one of its settings."""
     part = next((name for name, value in query.items() if not value), "create")
     return quote(f"{part} {query['id']}" if "id" in query else part, safe="").replace("%20", "=")
 
@@ -514,21 +526,21 @@ def _xml(status: str, content: bytes) -> tuple[str, list[tuple[str, str]], bytes
     return status, [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))], content
 
 
-def _refuse(code: str, text: str) -> bytes:
+def _error(code: str, text: str) -> bytes:
     return f"<Error><Code>{code}</Code><Message>{escape(text)}</Message></Error>".encode()
 
 
 def _time(file: Path) -> datetime:
-    """Return the time that a file bears, as moto keeps times: in UTC, not saying so."""
+    """Return a file's time as naive UTC, as moto does."""
     return datetime.fromtimestamp(file.stat().st_mtime, timezone.utc).replace(tzinfo=None)
 
 
 def _path(environ: dict[str, Any]) -> str:
-    return environ["PATH_INFO"].encode("latin-1").decode("utf-8")  # WSGI hands bytes over as Latin-1
+    return environ["PATH_INFO"].encode("latin-1").decode("utf-8")  # WSGI passes bytes as Latin-1
 
 
 def _source(header: str) -> str:
-    """Return the path that a copy's source names."""
+    """Return the path in the header ``x-amz-copy-source``."""
     return "/" + unquote(header.partition("?versionId=")[0]).lstrip("/")
 
 
@@ -550,39 +562,39 @@ def _environ_name(header: str) -> str:
 
 
 def _headers(environ: dict[str, Any]) -> dict[str, str]:
-    """Pick the headers that say something about an object, under their own names: metadata may have underscores."""
+    """Return the headers that describe an object, with their original names, because metadata may have underscores."""
     headers, named = {}, environ.get(PRESERVED_HEADER_NAMES_ENVIRON_KEY) or {}
     for name, value in environ.items():
         header = named.get(name, name.removeprefix("HTTP_").replace("_", "-")).lower()
-        if header in KEPT_HEADERS or (name.startswith("HTTP_X_AMZ_") and header not in LEFT_HEADERS):
+        if header in KEPT_HEADERS or (name.startswith("HTTP_X_AMZ_") and header not in DROPPED_HEADERS):
             headers[header] = value
     return headers
 
 
 def _entry(environ: dict[str, Any], body: bytes, headers: dict[str, str] | None = None) -> bytes:
-    """Write a request down."""
+    """Serialise a request."""
     headers = _headers(environ) if headers is None else headers
     return _line(environ["REQUEST_METHOD"], _path(environ), urlencode(_query(environ)), headers, body)
 
 
 def _line(method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> bytes:
-    """Write down one line of JSON, then a body."""
-    about = {"method": method, "path": path, "query": query, "headers": headers, "length": len(body)}
-    return json.dumps(about).encode() + b"\n" + body
+    """Serialise a request as one line of JSON, followed by its body."""
+    header = {"method": method, "path": path, "query": query, "headers": headers, "length": len(body)}
+    return json.dumps(header).encode() + b"\n" + body
 
 
 def _entries(file: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
     with file.open("rb") as stream:
         while line := stream.readline():
-            about = json.loads(line)
-            body = stream.read(about.get("length", 0))
-            if len(body) < about.get("length", 0):
-                raise ValueError(f"{about['length']} bytes should follow, found {len(body)}")
-            yield about, body
+            header = json.loads(line)
+            body = stream.read(header.get("length", 0))
+            if len(body) < header.get("length", 0):
+                raise ValueError(f"{header['length']} bytes should follow, found {len(body)}")
+            yield header, body
 
 
 def _read_first(file: Path) -> dict[str, Any]:
-    """Read the line that a file begins with; one that is not there or that is damaged says nothing."""
+    """Read the first line of a file; return {} if it is missing or damaged."""
     try:
         with file.open("rb") as stream:
             return json.loads(stream.readline())
@@ -591,17 +603,17 @@ def _read_first(file: Path) -> dict[str, Any]:
 
 
 def _read_state(file: Path) -> dict[str, Any]:
-    """Read what the first line of an object's file says of it; of ten thousand files, each call counts."""
-    place = os.open(file, os.O_RDONLY)
+    """Read the state in the first line of an object's file, with few calls, because there may be thousands of files."""
+    descriptor = os.open(file, os.O_RDONLY)
     try:
-        line = os.read(place, 16_384).partition(b"\n")[0]
+        line = os.read(descriptor, 16_384).partition(b"\n")[0]
     finally:
-        os.close(place)
+        os.close(descriptor)
     return json.loads(line)["state"]
 
 
 def _family(file: Path) -> list[Path]:
-    """Return an object's file and those of its tags and the like."""
+    """Return an object's file and its property files."""
     return [file, *(file.with_name(f"{file.name}.{part}") for part in OBJECT_PARTS)]
 
 
@@ -611,7 +623,7 @@ def _remove(files: Iterable[Path]) -> None:
 
 
 def _write(file: Path, entries: Iterable[bytes]) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(f"{file.name}.new")
     try:

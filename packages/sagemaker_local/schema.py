@@ -1,4 +1,4 @@
-"""Checks requests against botocore's own model of SageMaker, and says no in AWS's words."""
+"""Checks requests against botocore's model of SageMaker, with AWS's own error messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TYPES = {
 
 
 class AwsError(Exception):
-    """An error as AWS answers it: a code, a sentence, an HTTP status."""
+    """An error as AWS returns it: a code, a message, an HTTP status."""
 
     def __init__(self, code: str, message: str, status: int = 400):
         super().__init__(message)
@@ -37,19 +37,19 @@ def invalid(message: str) -> AwsError:
     return AwsError("ValidationException", message)
 
 
-def not_emulated(call: str, why: Exception | None = None) -> AwsError:
-    """Return the error, which no client retries, for a call such as ``sagemaker:CreateCluster`` that nothing answers.
+def not_emulated(call: str, cause: Exception | None = None) -> AwsError:
+    """Return the error, which no client retries, for an unsupported call such as ``sagemaker:CreateCluster``.
 
-    `why` is what moto raised; NotImplementedError, or None, where it does not know the call.
+    `cause` is moto's exception; NotImplementedError or None means that moto does not implement the call.
     """
-    known = why is not None and not isinstance(why, NotImplementedError)
-    form = f" in the form that was asked for ({type(why).__name__}: {why})" if known else ""
+    known = cause is not None and not isinstance(cause, NotImplementedError)
+    form = f" with these parameters ({type(cause).__name__}: {cause})" if known else ""
     return AwsError("UnknownOperationException", f"The embedded AWS does not emulate {call}{form}.")
 
 
-def read_tags(given: Iterable[dict[str, str]]) -> dict[str, str]:
-    """Return a request's tags by their keys. Raises `AwsError` where a key is of those that AWS keeps to itself."""
-    tags = {tag["Key"]: tag["Value"] for tag in given}
+def read_tags(entries: Iterable[dict[str, str]]) -> dict[str, str]:
+    """Return a request's tags as a dict. Raise `AwsError` if a key has the prefix that AWS reserves."""
+    tags = {tag["Key"]: tag["Value"] for tag in entries}
     if any(key.lower().startswith("aws:") for key in tags):
         raise invalid("aws: prefixed tag key names are not allowed for external use.")
     return tags
@@ -72,7 +72,7 @@ def operation(name: str, of: str = "sagemaker") -> OperationModel:
 
 
 def check(name: str, request: dict[str, Any], of: str = "sagemaker") -> dict[str, Any]:
-    """Check the request of a call and return it without the members that the call does not know.
+    """Check the request of a call and return it without members that the call does not have.
 
     Raise `AwsError`: SerializationException for a value of the wrong type, ValidationException (all complaints at once)
     for a missing member or a value outside its limits.
@@ -132,14 +132,14 @@ def _limit(shape: Shape, value: Any, path: str, complaints: list[str]) -> None:
         failed.append(f"Member must satisfy enum value set: [{', '.join(limits['enum'])}]")
     if "pattern" in limits and kind == "string" and not _pattern(limits["pattern"]).fullmatch(value):
         failed.append(f"Member must satisfy regular expression pattern: {limits['pattern']}")
-    complaints += [f"Value '{value}' at '{_camel(path)}' failed to satisfy constraint: {what}" for what in failed]
+    complaints += [f"Value '{value}' at '{_camel(path)}' failed to satisfy constraint: {failure}" for failure in failed]
 
 
 @functools.cache
 def _pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern of the model, which is Java's: Python knows no Unicode categories.
+    """Compile a pattern of the model. Its syntax is Java's, with Unicode categories, which Python lacks.
 
-    One that Python can't read at all (none of those of training jobs' usual members) lets everything pass.
+    A pattern that Python can't compile (none of the usual members of training jobs has one) matches everything.
     """
     for theirs, ours in ((r"\p{L}", r"\w"), (r"\p{N}", r"\w"), (r"\p{Z}", r"\s")):
         pattern = pattern.replace(theirs, ours)
@@ -150,5 +150,5 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _camel(path: str) -> str:
-    """Write a path as AWS does, each name beginning small."""
+    """Write a path as AWS does, each name with a lower-case first letter."""
     return ".".join(part[:1].lower() + part[1:] for part in path.split("."))

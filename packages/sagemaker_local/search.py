@@ -1,4 +1,4 @@
-"""SageMaker's Search: filters over all properties of training jobs and tuning jobs, pages of whole descriptions."""
+"""SageMaker's Search: filters on all properties of training jobs and tuning jobs, with pages of full descriptions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sagemaker_local import paging
 from sagemaker_local.schema import invalid, service
 
 RECORDS = {"TrainingJob": "TrainingJob", "HyperParameterTuningJob": "HyperParameterTuningJobSearchEntity"}
-"""Resources that are searched for here, and the shapes of their records in botocore's model."""
-MOST_CONDITIONS = 50
+"""Resources that can be searched for, and the shapes of their records in botocore's model."""
+MAX_CONDITIONS = 50
 KINDS = {"string": "text", "boolean": "boolean", "timestamp": "timestamp"}
 KINDS |= dict.fromkeys(("integer", "long", "float", "double"), "number")
 ORDERED: dict[str, Callable[[Any, Any], bool]] = {
@@ -32,9 +32,9 @@ Test = Callable[["Found"], bool]
 
 @dataclass(frozen=True)
 class Found:
-    """One resource that may be found, with properties of its record that cost nothing in `known`.
+    """A resource to search, with cheap properties of its record in `known`.
 
-    `describe` returns the record, and is called only for what is neither a tag nor known.
+    `describe` returns the record, and is called only for properties that are neither tags nor `known`.
     """
 
     name: str
@@ -44,16 +44,16 @@ class Found:
 
     @functools.cached_property
     def record(self) -> dict[str, Any]:
-        """Its record, tags included."""
+        """Its record, including tags."""
         return {**self.describe(), "Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()]}
 
 
 @dataclass(frozen=True)
 class Property:
-    """A property by the name that a request gives it: what kind of value it has, and where.
+    """A property, by its name in requests, with the kind of its values and how to find them.
 
-    `kind` is ``text``, ``number``, ``timestamp``, ``boolean``; ``hyperparameter`` for a text that may be a number,
-    ``object`` for what can only be there or not. `values` yields several values where it lies within a list.
+    `kind` is ``text``, ``number``, ``timestamp``, ``boolean``; ``hyperparameter`` for text that may be a number,
+    ``object`` for a property that can only exist or not. `values` yields several values for a property within a list.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Property:
 
 
 def search(resources: Sequence[Found], query: dict[str, Any]) -> dict[str, Any]:
-    """Answer a checked Search request.
+    """Return the response to a checked Search request.
 
-    Raise `AwsError` if it is invalid, or asks for what the embedded AWS does not have.
+    Raise `AwsError` if it is invalid, or uses something that the embedded AWS does not support.
     """
     if query.get("CrossAccountFilterOption") == "CrossAccount":
         raise invalid("The embedded AWS has one account: CrossAccountFilterOption CrossAccount is not emulated.")
@@ -84,15 +84,15 @@ def search(resources: Sequence[Found], query: dict[str, Any]) -> dict[str, Any]:
     )
     (first,) = paging.read_token(query) or (0,)
     last = first + query.get("MaxResults", paging.SIZE)
-    answer: dict[str, Any] = {"Results": [{query["Resource"]: one.record} for one in found[first:last]]}
-    answer["TotalHits"] = {"Value": len(found), "Relation": "EqualTo"}
+    response: dict[str, Any] = {"Results": [{query["Resource"]: one.record} for one in found[first:last]]}
+    response["TotalHits"] = {"Value": len(found), "Relation": "EqualTo"}
     if last < len(found):
-        answer["NextToken"] = paging.write_token(query, last)
-    return answer
+        response["NextToken"] = paging.write_token(query, last)
+    return response
 
 
 def suggest(resources: Iterable[Found], query: dict[str, Any]) -> dict[str, Any]:
-    """Answer a checked GetSearchSuggestions request: names of properties that begin as the hint does."""
+    """Return the response to a checked GetSearchSuggestions request: names of properties that begin with the hint."""
     hint = query.get("SuggestionQuery", {}).get("PropertyNameQuery", {}).get("PropertyNameHint", "").lower()
     names = set(_scalars(service().shape_for(RECORDS[query["Resource"]])))
     for one in resources:
@@ -104,18 +104,18 @@ def suggest(resources: Iterable[Found], query: dict[str, Any]) -> dict[str, Any]
 
 
 def find_limits(query: dict[str, Any]) -> list[str]:
-    """Return what a Search for another resource asks for and moto would pass over."""
+    """Return the options of a Search for another resource that moto would ignore."""
     expression = query.get("SearchExpression", {})
-    asked = [key for key in ("NestedFilters", "SubExpressions") if key in expression]
-    asked += ["Operator Or"] if expression.get("Operator") == "Or" else []
-    return asked + [key for key in ("SortBy", "VisibilityConditions", "CrossAccountFilterOption") if key in query]
+    unsupported = [key for key in ("NestedFilters", "SubExpressions") if key in expression]
+    unsupported += ["Operator Or"] if expression.get("Operator") == "Or" else []
+    return unsupported + [key for key in ("SortBy", "VisibilityConditions", "CrossAccountFilterOption") if key in query]
 
 
 def _check_size(expression: dict[str, Any]) -> None:
     conditions = list(_conditions(expression))
-    if len(conditions) > MOST_CONDITIONS:
+    if len(conditions) > MAX_CONDITIONS:
         raise invalid(
-            f"A SearchExpression can have {MOST_CONDITIONS} SubExpressions, NestedFilters and Filters at most, this "
+            f"A SearchExpression can have {MAX_CONDITIONS} SubExpressions, NestedFilters and Filters at most, this "
             f"one has {len(conditions)}"
         )
     if sum(one.get("Operator") == "Contains" for one in conditions) > 1:
@@ -142,7 +142,7 @@ def _expression(expression: dict[str, Any], shape: Shape) -> Test:
 
 
 def _nested(nested: dict[str, Any], shape: Shape) -> Test:
-    """Return the test whether one object of a list satisfies all filters."""
+    """Return a test that passes if one object in a list satisfies all filters."""
     name = nested["NestedPropertyName"]
     inner = _walk(name, shape)
     if inner is None or inner.type_name != "list" or inner.member.type_name != "structure":
@@ -160,7 +160,7 @@ def _nested(nested: dict[str, Any], shape: Shape) -> Test:
 
 
 def _visible(key: str, value: str) -> Test:
-    """Return the test that a resource passes that has the tag with this value, or has no such tag."""
+    """Return a test that passes if the resource has the tag with this value, or does not have the tag."""
     if not key.startswith("Tags."):
         raise invalid(f"Invalid key of a visibility condition: {key}. It must be Tags.<key>")
     return lambda found: found.tags.get(key.removeprefix("Tags."), value) == value
@@ -187,7 +187,7 @@ def _plain(path: str, name: str, shape: Shape, unknown: str) -> Property:
 
 
 def _walk(path: str, shape: Shape) -> Shape | None:
-    """Return the shape of a property; None if there is none of this name."""
+    """Return the shape of a property; None if there is no such property."""
     parts = path.split(".")
     while parts:
         while shape.type_name == "list":
@@ -201,7 +201,7 @@ def _walk(path: str, shape: Shape) -> Shape | None:
 
 
 def _scalars(shape: Shape, path: str = "") -> Iterator[str]:
-    """Yield the names of all properties that are no objects."""
+    """Yield the names of all properties that are not objects."""
     while shape.type_name == "list":
         shape = shape.member
     if shape.type_name == "structure":
@@ -212,7 +212,7 @@ def _scalars(shape: Shape, path: str = "") -> Iterator[str]:
 
 
 def _find(record: Any, parts: Sequence[str]) -> Iterator[Any]:
-    """Yield all values at a path; a list stands for its elements, and the keys of a map may have dots."""
+    """Yield all values at a path. Lists are flattened, and the keys of a map may contain dots."""
     if isinstance(record, list):
         for one in record:
             yield from _find(one, parts)
@@ -228,47 +228,47 @@ def _metric(record: dict[str, Any], name: str) -> Iterator[float]:
     return (one["Value"] for one in record.get("FinalMetricDataList", ()) if one["MetricName"] == name)
 
 
-def _filter(one: dict[str, Any], wanted: Property) -> Test:
-    kind, name, value = wanted.kind, one.get("Operator", "Equals"), one.get("Value")
+def _filter(condition: dict[str, Any], target: Property) -> Test:
+    kind, name, value = target.kind, condition.get("Operator", "Equals"), condition.get("Value")
     if name in ("Exists", "NotExists"):
-        return lambda found: (next(wanted.values(found), None) is not None) == (name == "Exists")
+        return lambda found: (next(target.values(found), None) is not None) == (name == "Exists")
     if value is None:
-        raise invalid(f"The operator {name} of {wanted.name} needs a Value")
+        raise invalid(f"The operator {name} of {target.name} needs a Value")
     textual = kind in ("text", "hyperparameter")
     if kind == "object" or (name in TEXT_ONLY and not textual) or (name in ORDERED and kind in ("text", "boolean")):
-        raise invalid(f"The operator {name} is not supported for the {kind} property {wanted.name}")
+        raise invalid(f"The operator {name} is not supported for the {kind} property {target.name}")
     if name == "Contains":
-        return lambda found: any(value in text for text in wanted.values(found))
+        return lambda found: any(value in text for text in target.values(found))
     if name == "In":
         listed = value.split(",")
-        return lambda found: any(text in listed for text in wanted.values(found))
+        return lambda found: any(text in listed for text in target.values(found))
     read = functools.partial(_read, kind, value)
     bound = read(value)
     if bound is None:
-        raise invalid(f"Invalid Value of {wanted.name}: {value}")
+        raise invalid(f"Invalid Value of {target.name}: {value}")
     if name in ORDERED:
-        return lambda found: any(_compare(ORDERED[name], read(one), bound) for one in wanted.values(found))
+        return lambda found: any(_compare(ORDERED[name], read(each), bound) for each in target.values(found))
 
     def equals(found: Found) -> bool | None:
-        values = [read(one) for one in wanted.values(found)]
-        if kind == "timestamp":  # a request names whole seconds
+        values = [read(each) for each in target.values(found)]
+        if kind == "timestamp":  # requests have whole seconds
             return int(bound) in map(int, values) if values else None
         return bound in values if values else None
 
     return lambda found: equals(found) is (name == "Equals")
 
 
-def _read(kind: str, wanted: str, value: Any) -> Any:
-    """Read a value for a comparison with `wanted`; None if it is none of its kind."""
+def _read(kind: str, operand: str, value: Any) -> Any:
+    """Convert a value for a comparison with `operand`; return None if it is not of this kind."""
     if kind == "timestamp":
         return _time(value) if isinstance(value, str) else value
     if kind == "boolean":
         return {"true": True, "false": False}.get(str(value).lower())
-    if kind == "text" or (kind == "hyperparameter" and _number(wanted) is None):
+    if kind == "text" or (kind == "hyperparameter" and _number(operand) is None):
         return value
     number = _number(value)
-    if kind == "hyperparameter" and number is not None and wanted.strip().lstrip("+-").isdigit():
-        return int(number)  # a whole number is compared with whole numbers, says the API's reference
+    if kind == "hyperparameter" and number is not None and operand.strip().lstrip("+-").isdigit():
+        return int(number)  # per the API reference, integers are compared as integers
     return number
 
 
@@ -277,7 +277,7 @@ def _compare(holds: Callable[[Any, Any], bool], found: Any, bound: Any) -> bool:
 
 
 def _rank(value: Any) -> tuple[int, Any]:
-    """Return what a value is sorted by: nothing before numbers, numbers before text."""
+    """Return a sort key: missing values before numbers, numbers before text."""
     if value is None:
         return (0, 0)
     number = _number(value)

@@ -1,7 +1,7 @@
 """The server process of the embedded AWS: ``python -m sagemaker_local.server HOME READY_FD``.
 
-`sagemaker_local.control` starts it. It holds ``<home>/alive.lock`` as long as it lives, so that nobody has to trust
-a process id; it says that it is ready by writing its state to READY_FD; SIGTERM ends it once its jobs have ended.
+`sagemaker_local.control` starts it. It holds a lock on ``<home>/alive.lock`` until it ends, which is safer than a
+process id. It writes its state to READY_FD when it is ready. On SIGTERM it stops its jobs, then ends.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from sagemaker_local.tuning.jobs import TuningJobs
 
 HOST = "127.0.0.1"
 SILENT_SECONDS = 300
-"""How long a connection may say nothing before it is closed."""
+"""How long a connection may be idle before it is closed."""
 POLL_SECONDS = 0.05
-"""How often the server looks whether it is to end."""
-MOST_CONNECTIONS = 1_000
-"""At a time: each takes a thread, and with some thousands Python does nothing but switch between them."""
+"""How often the server checks whether it should end."""
+MAX_CONNECTIONS = 1_000
+"""Connections at a time. Each has a thread, and with thousands Python only switches between them."""
 
 
 class Handler(MotoRequestHandler):
@@ -53,11 +53,11 @@ class Handler(MotoRequestHandler):
 
 
 class Server(ThreadedWSGIServer):
-    """werkzeug's server with a thread for each connection, and a bound to their number: one more is closed at once."""
+    """werkzeug's threaded server with a maximum number of connections; further ones are closed at once."""
 
     def __init__(self, listening: int, port: int):
         super().__init__(HOST, port, None, Handler, fd=listening)
-        self.room = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self.room = threading.BoundedSemaphore(MAX_CONNECTIONS)
 
     def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
         """Serve the connection in a thread, or close it if there are too many."""
@@ -75,14 +75,14 @@ class Server(ThreadedWSGIServer):
 
 
 class Clients:
-    """boto3 clients of this very server, one for each service and region, for its own jobs."""
+    """boto3 clients for this same server, one for each service and region, for its own jobs."""
 
     def __init__(self, url: str, keys: Keys):
         self.url, self.lock, self.made = url, threading.Lock(), {}
         self.session = boto3.Session(keys.access, keys.secret, region_name=REGION)
 
     def __call__(self, service: str, region: str = REGION) -> BaseClient:
-        """Return the client of a service."""
+        """Return the client of a service in a region."""
         with self.lock:
             if (service, region) not in self.made:
                 config = Config(proxies={}, s3={"addressing_style": "path"}, max_pool_connections=32)
@@ -91,14 +91,14 @@ class Clients:
 
 
 def allow_many_files() -> None:
-    """Raise the limit of open files: moto keeps one open for each large object."""
+    """Raise the limit of open files, because moto keeps a file open for each large object."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def listen(home: Path) -> socket.socket:
-    """Listen on the port of this folder's last server, so that its clients find this one; else on a free port."""
+    """Listen on the port of this folder's last server, which its clients know, or on a free port if it is taken."""
     remembered = home / "port"
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -112,34 +112,34 @@ def listen(home: Path) -> socket.socket:
 
 
 def await_signals() -> socket.socket:
-    """Return a socket from which a byte can be received once SIGTERM or SIGINT has come.
+    """Return a socket that receives a byte when SIGTERM or SIGINT arrives.
 
-    Whichever thread the system lets handle the signal, it is this byte that wakes the main one; an event that a handler
-    in Python sets would wait for the main thread to run.
+    The byte wakes the main thread whichever thread receives the signal. An event set by a Python handler would not,
+    because handlers run in the main thread.
     """
-    asked, tell = socket.socketpair()
-    tell.setblocking(False)
-    signal.set_wakeup_fd(tell.fileno())
-    tell.detach()
+    received, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
+    signal.set_wakeup_fd(wakeup.fileno())
+    wakeup.detach()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    return asked
+    return received
 
 
 def serve(home: Path, ready: int) -> None:
-    """Serve `home` until SIGTERM or SIGINT; once requests are answered, write the state to the descriptor `ready`."""
+    """Serve `home` until SIGTERM or SIGINT; when ready for requests, write the state to the descriptor `ready`."""
     os.umask(0o077)
     alive = (home / "alive.lock").open("a")
-    fcntl.flock(alive, fcntl.LOCK_EX)  # waits for those who are just looking whether anybody has it
-    state = home / "server.json"
-    state.unlink(missing_ok=True)
+    fcntl.flock(alive, fcntl.LOCK_EX)  # waits for processes that are just testing the lock
+    state_file = home / "server.json"
+    state_file.unlink(missing_ok=True)
     allow_many_files()
     os.environ.setdefault("MOTO_S3_DEFAULT_KEY_BUFFER_SIZE", str(1 << 20))  # larger objects go to temporary files
     moto = DomainDispatcherApplication(create_backend_app)
-    store = Store(home / "s3", create_backend_app("s3"))  # the dispatcher looks at 180 folders for each request
+    store = Store(home / "s3", create_backend_app("s3"))  # moto's dispatcher would scan 180 folders per request
     restored = store.restore_buckets()
 
-    with listen(home) as listening:  # the server makes a copy of its own
+    with listen(home) as listening:  # the server duplicates the descriptor
         port, copied = listening.getsockname()[1], listening.fileno()
         server = Server(copied, port)
     url = f"http://{HOST}:{port}"
@@ -151,21 +151,21 @@ def serve(home: Path, ready: int) -> None:
     server.app = App(
         Authenticator(f"{HOST}:{port}", keys, own), moto, store, Ecr(create_backend_app("ecr"), registry), jobs, tunings
     )
-    asked = await_signals()
+    received = await_signals()
     threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
     jobs.load()
     tunings.load()
 
-    told = json.dumps({"url": url, "pid": os.getpid()})
+    state_text = json.dumps({"url": url, "pid": os.getpid()})
     new = home / "server.json.new"
-    new.write_text(told)
-    new.replace(state)
-    logging.info("serving %s with %d objects and %d jobs of earlier", url, restored, len(jobs.records))
+    new.write_text(state_text)
+    new.replace(state_file)
+    logging.info("serving %s with %d objects and %d jobs of earlier servers", url, restored, len(jobs.records))
     with os.fdopen(ready, "w") as pipe:
-        pipe.write(told)
+        pipe.write(state_text)
 
-    asked.recv(1)
-    state.unlink(missing_ok=True)
+    received.recv(1)
+    state_file.unlink(missing_ok=True)
     tunings.close()
     logging.info("stopping; %d jobs had to be stopped", jobs.close())
     server.shutdown()

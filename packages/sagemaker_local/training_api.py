@@ -1,4 +1,4 @@
-"""SageMaker's training-job calls, answered by the jobs that really run here."""
+"""SageMaker's calls for training jobs, which really run here."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sagemaker_local.jobs import ACCOUNT, Jobs, require_in_progress
 from sagemaker_local.record import Record
 from sagemaker_local.schema import invalid
 
-Answer = dict[str, Any] | None
+Response = dict[str, Any] | None
 PRINCIPAL = "sagemaker.amazonaws.com"
 
 
 class TrainingApi:
-    """The calls about training jobs: a checked request and the caller's region go in, the response comes out."""
+    """The calls for training jobs: each takes a checked request and the caller's region, and returns the response."""
 
     def __init__(self, jobs: Jobs):
         self.jobs = jobs
-        self.calls: dict[str, Callable[[dict[str, Any], str], Answer]] = {
+        self.calls: dict[str, Callable[[dict[str, Any], str], Response]] = {
             "CreateTrainingJob": self._create,
             "DescribeTrainingJob": lambda request, region: self._get(request, region).describe(),
             "ListTrainingJobs": jobs.list,
@@ -29,17 +29,17 @@ class TrainingApi:
             "DeleteTrainingJob": lambda request, region: jobs.delete(self._get(request, region)),
         }
 
-    def _create(self, request: dict[str, Any], region: str) -> Answer:
+    def _create(self, request: dict[str, Any], region: str) -> Response:
         require_role(request["RoleArn"])
         return {"TrainingJobArn": self.jobs.create(request, region).arn}
 
     def _get(self, request: dict[str, Any], region: str) -> Record:
         return self.jobs.get(request["TrainingJobName"], region)
 
-    def _update(self, request: dict[str, Any], region: str) -> Answer:
+    def _update(self, request: dict[str, Any], region: str) -> Response:
         """Update a running job's profiling and debugging settings, which have no effect here, and its warm pool.
 
-        The pool of a job that has ended can be updated as long as it is kept. 0 seconds end it.
+        The pool of a job that has ended can be updated while it is kept; 0 seconds end it.
         """
         job = self._get(request, region)
         with job.lock:
@@ -59,7 +59,7 @@ class TrainingApi:
 
 
 def require_role(arn: str) -> None:
-    """Make sure that a role is there and that SageMaker may assume it. Raise `AwsError` as SageMaker, if not."""
+    """Raise SageMaker's `AwsError` unless a role exists and SageMaker may assume it."""
     if arn.split(":")[4] != ACCOUNT:
         raise invalid("RoleArn: Cross-account pass role is not allowed.")
     if not trusts(arn, PRINCIPAL):

@@ -1,4 +1,4 @@
-"""Transfers of a job's files between its folder and S3, as SageMaker lays them out."""
+"""Transfers of a job's files between its folder and S3, in SageMaker's layout."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 THREADS = 4
 DEEPEST = 200
-"""How deep folders may lie below one that is uploaded; `os.fwalk` calls itself for each level."""
+"""How deep folders may be nested in an upload; `os.fwalk` is recursive."""
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 KINDS |= dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "a device")
 
 
 class TransferError(Exception):
-    """A transfer failed for a reason that the job's owner can fix; the message is a FailureReason."""
+    """A transfer failed for a reason that the job's owner can fix; the message becomes the FailureReason."""
 
 
 def split(uri: str) -> tuple[str, str]:
@@ -35,24 +35,21 @@ def split(uri: str) -> tuple[str, str]:
 
 
 def require_bucket(s3: BaseClient, uri: str) -> None:
-    """Check that results can be written to `uri`, before anything is trained.
-
-    Raise `TransferError` if its bucket does not exist.
-    """
+    """Raise `TransferError` if the bucket of `uri` does not exist."""
     bucket, _ = split(uri)
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
         raise TransferError(
-            f'ClientError: Results are to go to "{uri}", but there is no bucket "{bucket}". '
-            "Create it, or give another output path."
+            f'ClientError: Results should be written to "{uri}", but there is no bucket "{bucket}". '
+            "Create it, or set another output path."
         ) from error
 
 
 def listing(s3: BaseClient, uri: str) -> Iterator[tuple[str, str]]:
-    """List what an S3Prefix means: pairs of a key and its path below the prefix.
+    """List the objects of an S3Prefix: pairs of a key and its path below the prefix.
 
-    A prefix is one of names, not of folders; as in SageMaker, ``…/data`` takes ``…/data/a`` as ``a``.
+    A prefix need not end at a folder. As in SageMaker, the key ``…/data/a`` becomes ``a`` for ``…/data``.
     """
     bucket, prefix = split(uri)
     folder = prefix if prefix.endswith("/") or not prefix else prefix + "/"
@@ -65,12 +62,17 @@ def listing(s3: BaseClient, uri: str) -> Iterator[tuple[str, str]]:
 
 
 def download(
-    s3: BaseClient, uri: str, folder: Path, role: str = "", read_only: bool = False, go_on: Callable[[], bool] = bool
+    s3: BaseClient,
+    uri: str,
+    folder: Path,
+    role: str = "",
+    read_only: bool = False,
+    keep_going: Callable[[], bool] = bool,
 ) -> int:
-    """Download everything below `uri` into `folder`, and return the number of files; S3 keeps no permission bits.
+    """Download everything below `uri` into `folder`, and return the number of files.
 
-    Files are read-only with `read_only`, as in FastFile mode; once `go_on` returns False the rest is left. Raise
-    `TransferError` if there is nothing, naming `role`, or if a name leads out of the folder.
+    Files are read-only with `read_only`, as in FastFile mode. When `keep_going` returns False, the rest is skipped.
+    Raise `TransferError` if there is nothing, naming `role`, or if a key leads out of the folder.
     """
     bucket, _ = split(uri)
     try:
@@ -89,13 +91,13 @@ def download(
         target = folder / below
         if not target.resolve().is_relative_to(folder.resolve()):
             raise TransferError(f'ClientError: Data download failed: the key "{key}" leads out of its channel.')
-        if not go_on():
+        if not keep_going():
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with target.open("wb") as file:
                 s3.download_fileobj(bucket, key, file)
-        except OSError as error:  # a key and a "folder" of the same name, a name too long
+        except OSError as error:  # such as a key and a "folder" of the same name, or a name too long
             raise TransferError(f'ClientError: Data download failed: "{key}": {error.strerror}') from error
         target.chmod(0o444 if read_only else 0o644)
 
@@ -105,22 +107,22 @@ def download(
 
 
 def open_inside(base: Path, below: str) -> BinaryIO:
-    """Open a regular file that a job's program has left below `base`.
+    """Open a regular file that a job's program has written below `base`.
 
-    No link is followed on the way and no FIFO waited for, whatever the program makes of the path meanwhile.
+    No link on the path is followed and no FIFO waited for, even if the program changes the path meanwhile.
 
     Raise `OSError` if there is no regular file.
     """
     *folders, name = PurePosixPath(below).parts
-    place = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for folder in folders:
-            inner = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
-            os.close(place)
-            place = inner
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+            inner = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = inner
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     finally:
-        os.close(place)
+        os.close(directory)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
         raise OSError(f"{below} is no regular file")
@@ -128,23 +130,23 @@ def open_inside(base: Path, below: str) -> BinaryIO:
 
 
 def open_own(path: str, flags: int) -> int:
-    """Open a file of the server's own, which the program may have replaced: no link or FIFO in its place."""
+    """Open one of the server's own files; refuse a link or FIFO that the program has put in its place."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def remove(*paths: Path) -> None:
-    """Remove what a job's program has left, as far as that is possible.
+    """Remove files and folders of a job's program, as far as possible.
 
-    `shutil.rmtree` calls itself for each level, and fails on a thousand folders in one another.
+    `shutil.rmtree` is recursive, and fails on folders nested a thousand deep.
     """
     subprocess.run(["/bin/rm", "-rf", "--", *paths], stderr=subprocess.DEVNULL, check=False)
 
 
 def walk(base: Path, folder: Path, leave_out: Callable[[str], None]) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the path below `folder` and the status of all that a job's program has left there; no link is followed.
+    """Yield each file and folder below `folder` as its path and status; no link is followed.
 
-    `leave_out` is called with each path below `base`, the job's folder, that is neither a regular file nor a folder,
-    and with what it is.
+    `leave_out` is called with the path below `base`, the job's folder, and the kind of everything else, such as a
+    link.
     """
     top = base
     for part in folder.relative_to(base).parts:
@@ -169,7 +171,7 @@ def walk(base: Path, folder: Path, leave_out: Callable[[str], None]) -> Iterator
 
 
 def upload_archive(s3: BaseClient, base: Path, folder: Path, uri: str, leave_out: Callable[[str], None]) -> None:
-    """Pack `folder`, which lies in the job's folder `base`, as ``tar.gz`` and put it at `uri`."""
+    """Pack `folder`, in the job's folder `base`, as ``tar.gz`` and upload it to `uri`."""
     bucket, key = split(uri)
     with tempfile.TemporaryFile() as file:
         with tarfile.open(fileobj=file, mode="w:gz", dereference=True) as archive:
@@ -186,7 +188,7 @@ def upload_archive(s3: BaseClient, base: Path, folder: Path, uri: str, leave_out
 
 
 def upload_folder(s3: BaseClient, base: Path, folder: Path, uri: str, leave_out: Callable[[str], None]) -> None:
-    """Put every file of `folder`, which lies in the job's folder `base`, below `uri`."""
+    """Upload every file of `folder`, in the job's folder `base`, below `uri`."""
     bucket, prefix = split(uri)
     for below, found in walk(base, folder, leave_out):
         if stat.S_ISREG(found.st_mode):
@@ -195,7 +197,7 @@ def upload_folder(s3: BaseClient, base: Path, folder: Path, uri: str, leave_out:
 
 
 def _open(base: Path, folder: Path, below: str, leave_out: Callable[[str], None]) -> BinaryIO:
-    """Open a file that `walk` has found; raise FileNotFoundError where it is no longer one that can be read."""
+    """Open a file that `walk` has found; raise FileNotFoundError if it can no longer be read."""
     path = (folder / below).relative_to(base).as_posix()
     try:
         return open_inside(base, path)
@@ -207,8 +209,8 @@ def _open(base: Path, folder: Path, below: str, leave_out: Callable[[str], None]
 class Mirror:
     """Keeps a copy in S3 of a folder that changes, as SageMaker does with checkpoints.
 
-    Nothing is deleted in S3. Files go oldest first, so that one that names others (TensorFlow's ``checkpoint``)
-    arrives after them.
+    Nothing is deleted in S3. Files are uploaded oldest first, so that one that names others (TensorFlow's
+    ``checkpoint``) arrives after them.
     """
 
     def __init__(
@@ -220,7 +222,7 @@ class Mirror:
         self.sent: dict[str, tuple[int, int]] = {}
 
     def restore(self) -> int:
-        """Download what S3 holds, whole files only; return their number."""
+        """Download the files in S3; return their number."""
         count = 0
         for key, below in list(listing(self.s3, f"s3://{self.bucket}/{self.prefix}/")):
             target = self.folder / below
@@ -233,7 +235,7 @@ class Mirror:
         return count
 
     def push(self) -> int:
-        """Upload what has changed since it was last sent; return the number of files."""
+        """Upload the files that have changed since they were last sent; return their number."""
         changed = []
         for below, found in walk(self.base, self.folder, self.leave_out):
             if stat.S_ISREG(found.st_mode) and self.sent.get(below) != _stamp(found):
@@ -260,7 +262,7 @@ TRANSFER_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError, OSEr
 
 
 def channel_problem(channel: dict[str, Any]) -> str | None:
-    """Return what a channel asks for that the embedded AWS can't do, or None."""
+    """Return why the embedded AWS does not support a channel, or None."""
     source = channel["DataSource"].get("S3DataSource")
     if source is None:
         return "only S3 data sources"

@@ -29,7 +29,7 @@ def list_layers(image: docker.models.images.Image) -> list[tuple[str, int]]:
 
 
 def name_layer(instruction: str) -> str:
-    """Say what the layer of an instruction holds."""
+    """Return what the layer of an instruction holds."""
     known = (holds for pattern, holds in MEANINGS if re.search(pattern, instruction))
     return next(known, instruction.removeprefix("/bin/sh -c #(nop) ").strip()[:40])
 

@@ -146,7 +146,7 @@ def account():
 
 @pytest.fixture(autouse=True)
 def machine_with_all(monkeypatch):
-    """Give a machine with an engine and room, and a registry that holds the image."""
+    """Return a machine with an engine and room, and a registry that holds the image."""
 
     class Engine:
         def version(self):

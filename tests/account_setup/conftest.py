@@ -31,7 +31,7 @@ def cloudformation(session):
 
 @pytest.fixture(scope="module")
 def list_account():
-    """Give a function that lists what is in an account, but for log groups of services, which many projects share."""
+    """Return a function that lists what is in an account, but for log groups of services, which many projects share."""
     return _list_account
 
 

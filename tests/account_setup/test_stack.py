@@ -197,7 +197,7 @@ def test_a_bucket_that_is_not_empty_stays_and_the_deletion_goes_on(session, clou
 
 @pytest.fixture
 def answering(session):
-    """Give a function that has one call answered with an error of AWS's."""
+    """Return a function that has one call answered with an error of AWS's."""
     events, registered = session.events, []
 
     def answer(call, code, message, status):

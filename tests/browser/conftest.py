@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """Give a folder as after a clone, with an embedded AWS of its own."""
+    """Return a folder as after a clone, with an embedded AWS of its own."""
     home = tmp_path_factory.mktemp("browser-project")
     tutorial.copy_project(home)
     with pytest.MonkeyPatch.context() as patch:
@@ -52,7 +52,7 @@ def site(project):
 
 @pytest.fixture
 def browser():
-    """Give Chromium without a window. Who runs these tests wants them run: without one they fail, and say why."""
+    """Return Chromium without a window. Who runs these tests wants them run: without one they fail, and say why."""
     programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
     assert all(programs.values()), f"Expected chromium and chromedriver on PATH, found {programs}."
     options = webdriver.ChromeOptions()

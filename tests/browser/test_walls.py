@@ -32,7 +32,7 @@ def connection(tmp_path, monkeypatch):
 
 @pytest.fixture
 def show(browser):
-    """Give a function that opens a page of another origin on this machine."""
+    """Return a function that opens a page of another origin on this machine."""
     pages = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -51,19 +51,19 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def trainer():
-    """Give the trainer environment; TRAINER_HOME chooses it."""
+    """Return the trainer environment; TRAINER_HOME chooses it."""
     return trainer_env.find()
 
 
 @pytest.fixture
 def make_job(trainer):
-    """Give a function that lays a job below a folder."""
+    """Return a function that lays a job below a folder."""
     return lambda root: Job(root, trainer)
 
 
 @pytest.fixture
 def job(tmp_path, make_job):
-    """Give a job with the test player in its channel; afterwards nothing of it may be running."""
+    """Return a job with the test player in its channel; afterwards nothing of it may be running."""
     job = make_job(tmp_path / "opt-ml")
     yield job
     left = job.processes()
@@ -74,7 +74,7 @@ def job(tmp_path, make_job):
 
 @pytest.fixture
 def tell(record_property):
-    """Give a function that puts a row into the table that `make faults` prints, from its cells by their columns."""
+    """Return a function that puts a row into the table that `make faults` prints, from its cells by their columns."""
 
     def put(**cells):
         row = {**dict.fromkeys(FAULT_COLUMNS, ""), "players": 1, "restarts": 0, "processes left": 0}

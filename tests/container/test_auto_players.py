@@ -47,7 +47,7 @@ class Machine:
         self.trial.after_reset({"size": 1.0}, True)
 
     def available(self):
-        """Give the memory that is free."""
+        """Return the memory that is free."""
         return None if self.free is None else self.free - (len(self.manager.env_workers) - 1) * self.player << 20
 
     def step(self):

@@ -18,7 +18,7 @@ OPTIONS = {"num-envs": 1, "env-args": ()}
 
 @pytest.fixture
 def channel(tmp_path, monkeypatch):
-    """Give an empty channel outside SageMaker."""
+    """Return an empty channel outside SageMaker."""
     folder = tmp_path / "input/data/unity-volume"
     folder.mkdir(parents=True)
     monkeypatch.setattr(editor.paths, "BASE", str(tmp_path))
@@ -83,7 +83,7 @@ def free_port():
 
 @pytest.fixture
 def bare(job, monkeypatch):
-    """Give a job without a build, outside SageMaker."""
+    """Return a job without a build, outside SageMaker."""
     monkeypatch.delenv("TRAINING_JOB_NAME", raising=False)
     (job.channel / "Test.x86_64").rename(job.root / "Test.x86_64")
     (job.channel / "Test_Data").rmdir()

@@ -24,7 +24,7 @@ def test_a_curve_that_cannot_be_written_is_a_failure(job):
 
 
 def write_as_others_do():
-    """Give up what lets root write every file, for all that is started from here."""
+    """Return up what lets root write every file, for all that is started from here."""
     pr_capbset_drop, cap_dac_override = 24, 1  # linux/prctl.h, linux/capability.h
     ctypes.CDLL(None).prctl(pr_capbset_drop, cap_dac_override, 0, 0, 0)
 

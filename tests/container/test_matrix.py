@@ -520,7 +520,7 @@ NOT_SAVED = (
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Give a disk of 1 MB; skip where none can be mounted."""
+    """Return a disk of 1 MB; skip where none can be mounted."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", place]
@@ -604,7 +604,7 @@ def test_checkpoints_that_may_not_be_read_are_not_left_out(job, tell):
 
 
 def read_as_others_do():
-    """Give up what lets root read every file, for all that is started from here."""
+    """Return up what lets root read every file, for all that is started from here."""
     pr_capbset_drop, cap_dac_override, cap_dac_read_search = 24, 1, 2  # linux/prctl.h, linux/capability.h
     for capability in (cap_dac_override, cap_dac_read_search):
         ctypes.CDLL(None).prctl(pr_capbset_drop, capability, 0, 0, 0)

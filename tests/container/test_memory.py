@@ -23,7 +23,7 @@ OOM_CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
 
 @pytest.fixture
 def groups(tmp_path, monkeypatch):
-    """Give a function that writes a control group's file, in the place of /sys/fs/cgroup."""
+    """Return a function that writes a control group's file, in the place of /sys/fs/cgroup."""
     monkeypatch.setattr(memory, "CONTROL_GROUPS", str(tmp_path))
     monkeypatch.setattr(memory, "OWN_GROUPS", str(tmp_path / "own"))
 
@@ -59,7 +59,7 @@ def test_version_1(groups):
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Give the machine 8 GB of memory, 6 of them available."""
+    """Return the machine 8 GB of memory, 6 of them available."""
     (tmp_path / "meminfo").write_text("MemTotal: 8000000 kB\nMemFree: 1 kB\nMemAvailable: 6000000 kB\n")
     monkeypatch.setattr(memory, "MACHINE", str(tmp_path / "meminfo"))
 
@@ -153,7 +153,7 @@ def test_a_kill_that_no_counter_tells_of_is_no_proof(groups, before, now):
 
 @pytest.fixture
 def group():
-    """Give a control group of this machine with a limit of 1.5 GB; skip where none can be made."""
+    """Return a control group of this machine with a limit of 1.5 GB; skip where none can be made."""
     for folder, version in memory._folders():
         place = Path(folder, f"mlagents-{uuid.uuid4().hex[:8]}")
         limit = "memory.max" if version == 2 else "memory.limit_in_bytes"

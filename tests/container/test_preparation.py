@@ -19,7 +19,7 @@ from helpers import volume
 
 @pytest.fixture
 def sums(tmp_path):
-    """Give a channel as notebook 2 uploads it, and its content hash."""
+    """Return a channel as notebook 2 uploads it, and its content hash."""
     channel = tmp_path / "channel"
     for name in ("Ball.x86_64", "Ball_Data/level0", "Ball_Data/größe", "config.yaml"):
         path = channel / name

@@ -58,7 +58,7 @@ SAC = {"trainer": "sac", "buffer_size": 200, "learning_rate": 1e-30}
 
 @pytest.fixture(scope="module")
 def train(trainer, tmp_path_factory):
-    """Give a function that trains with a scripted player and returns what was noted of each training."""
+    """Return a function that trains with a scripted player and returns what was noted of each training."""
 
     def run(trainings):
         folder = tmp_path_factory.mktemp("notes")

@@ -11,7 +11,7 @@ from tests.container.conftest import CONTAINER
 
 @pytest.fixture(scope="module")
 def run(trainer):
-    """Give a function that runs a few lines with the trainer's Python, among the container's modules."""
+    """Return a function that runs a few lines with the trainer's Python, among the container's modules."""
 
     def run_lines(lines, *words):
         start = "import sys\nif sys.version_info >= (3, 8):\n import tf1_compat\n tf1_compat.install()\n"

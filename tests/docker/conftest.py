@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def client():
-    """Give the engine. Who runs these tests wants them run: without an engine they fail, and say why."""
+    """Return the engine. Who runs these tests wants them run: without an engine they fail, and say why."""
     return engine.connect()
 
 
@@ -78,7 +78,7 @@ class Cable:
 
 @pytest.fixture
 def cable(client, tmp_path):
-    """Give a cable to the engine, with a client at its near end."""
+    """Return a cable to the engine, with a client at its near end."""
     address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not address.startswith("unix://"):
         pytest.skip("the engine does not listen at a socket of this machine")
@@ -113,17 +113,21 @@ def manifests(connection):
     def ask(uri, body=None, kind=name.MANIFEST):
         host, _, path = uri.partition("/")
         url = f"http://{host}/v2/" + re.sub("[@:]", "/manifests/", path, count=1)
-        [told] = connection.client("ecr").get_authorization_token()["authorizationData"]
-        headers = {"Accept": kind, "Content-Type": kind, "Authorization": f"Basic {told['authorizationToken']}"}
+        [authorization] = connection.client("ecr").get_authorization_token()["authorizationData"]
+        headers = {
+            "Accept": kind,
+            "Content-Type": kind,
+            "Authorization": f"Basic {authorization['authorizationToken']}",
+        }
         request = urllib.request.Request(url, body, headers, method="PUT" if body else "GET")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.headers["Content-Type"], answer.read()
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.headers["Content-Type"], response.read()
 
     return ask
 
 
 def base_image(client):
-    """Give the base image: what the caller named, the public one, or the stand-in."""
+    """Return the base image: what the caller named, the public one, or the stand-in."""
     if given := os.environ.get(name.BASE_VARIABLE):
         return given
     public = name.base_image(name.read_files(name.CONTAINER))

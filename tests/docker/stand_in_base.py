@@ -30,13 +30,13 @@ def run(*command: str | Path) -> str:
     """Run a program and give what it prints; raise a `StandInError` with its last words if it fails."""
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
-        words = (result.stderr or result.stdout).strip()[-600:]
-        raise StandInError(f"`{' '.join(map(str, command))}` failed: {words}")
+        output = (result.stderr or result.stdout).strip()[-600:]
+        raise StandInError(f"`{' '.join(map(str, command))}` failed: {output}")
     return result.stdout
 
 
 def apt_source() -> tuple[str, str]:
-    """Give the mirror and the suite of this machine's own system, such as bookworm."""
+    """Return the mirror and the suite of this machine's own system, such as bookworm."""
     release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     suite = release.get("VERSION_CODENAME", "").strip('"')
     for line in run("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages").splitlines():
@@ -81,11 +81,11 @@ def make(name: str = NAME) -> str:
         raise StandInError("Expected to be root with debootstrap installed: `apt-get install debootstrap`.")
     prefix = Path(run(python, "-c", "import sys; print(sys.base_prefix)").strip())
     mirror, suite = apt_source()
-    wanted = ",".join(sorted(PACKAGES | library_packages(prefix)))
+    packages = ",".join(sorted(PACKAGES | library_packages(prefix)))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         print(f"debootstrap {suite} from {mirror}", file=sys.stderr)
-        run("debootstrap", "--variant=minbase", f"--include={wanted}", suite, root, mirror)
+        run("debootstrap", "--variant=minbase", f"--include={packages}", suite, root, mirror)
         for cache in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
             shutil.rmtree(root / cache, ignore_errors=True)
         fill_in_python(prefix, root / "usr" / "local")

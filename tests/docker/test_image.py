@@ -32,15 +32,15 @@ def test_the_registry_holds_one_image_under_the_digest(pushed, manifests):
     kind, body = manifests(pushed.uri)
     assert kind == name.MANIFEST
     assert "sha256:" + hashlib.sha256(body).hexdigest() == pushed.digest
-    told = json.loads(body)
-    assert pushed.size == told["config"]["size"] + sum(layer["size"] for layer in told["layers"])
+    manifest = json.loads(body)
+    assert pushed.size == manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
     assert pushed.uri.endswith(f"/mlagents-0.11.0@{pushed.digest}")
 
 
 def test_it_is_for_linux_amd64_and_labelled(client, pushed):
-    told = client.images.get(pushed.local).attrs
-    assert (told["Os"], told["Architecture"]) == ("linux", "amd64")
-    assert told["Config"]["Labels"] == {
+    attributes = client.images.get(pushed.local).attrs
+    assert (attributes["Os"], attributes["Architecture"]) == ("linux", "amd64")
+    assert attributes["Config"]["Labels"] == {
         "org.opencontainers.image.title": "ML-Agents 0.11.0 trainer",
         "org.opencontainers.image.description": "Trains Unity ML-Agents v0.11.0 builds as an Amazon SageMaker training job",
         "org.opencontainers.image.version": "0.11.0",

@@ -17,7 +17,7 @@ SHORT = {"max_steps": 300, "summary_freq": 100, "buffer_size": 64, "batch_size":
 
 @pytest.fixture(scope="session")
 def launch(make_trainer):
-    """Give a function that launches a job in the image and returns its name."""
+    """Return a function that launches a job in the image and returns its name."""
 
     def launch_job(connection, volume, pushed, **hyperparameters):
         given = {**SHORT, **hyperparameters}
@@ -31,23 +31,23 @@ def folder_of(name):
     return embedded.find().home / "jobs" / name
 
 
-def told_of(connection, name):
+def describe_job(connection, name):
     return connection.client("sagemaker").describe_training_job(TrainingJobName=name)
 
 
-def wait_for_log(name, words, seconds=240):
+def wait_for_log(name, texts, seconds=240):
     """Wait until a job's log says something; there is no event for that."""
     log = folder_of(name) / "log.txt"
     end = time.monotonic() + seconds
-    while not (log.exists() and words in log.read_text()):
-        assert time.monotonic() < end, f"{words!r} is not in {log.read_text() if log.exists() else 'no log'}"
+    while not (log.exists() and texts in log.read_text()):
+        assert time.monotonic() < end, f"{texts!r} is not in {log.read_text() if log.exists() else 'no log'}"
         time.sleep(0.2)
 
 
 def model_of(connection, name):
     """Fetch a job's model.tar.gz and return its files."""
     bucket, _, key = (
-        told_of(connection, name)["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+        describe_job(connection, name)["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
     )
     body = connection.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body)) as archive:
@@ -69,7 +69,7 @@ def test_a_job_trains_in_its_image(connection, sample, pushed, completed):
     log = (folder_of(completed.name) / "log.txt").read_text()
     assert f"of unity-volume are those of the content hash {digest}\n" in log
     messages = [
-        step.get("StatusMessage", "") for step in told_of(connection, completed.name)["SecondaryStatusTransitions"]
+        step.get("StatusMessage", "") for step in describe_job(connection, completed.name)["SecondaryStatusTransitions"]
     ]
     assert f"in a container of {pushed.uri} without a network" in " ".join(messages)
 
@@ -84,8 +84,8 @@ def test_its_model_is_whole(connection, completed):
     assert training_json["tensorflow"] == "1.15.5"
     # Barracuda's form: a version of 64 bits, then the names of inputs and outputs.
     assert int.from_bytes(model["3DBall.nn"][:8], "little") in range(10, 30)
-    for words in (b"vector_observation", b"action", b"is_continuous_control"):
-        assert words in model["3DBall.nn"]
+    for names in (b"vector_observation", b"action", b"is_continuous_control"):
+        assert names in model["3DBall.nn"]
 
 
 def test_its_files_belong_to_the_caller_and_no_container_stays(client, completed):

@@ -9,13 +9,13 @@ from common import ROOT
 SMALL = {"buffer_size": 32, "batch_size": 16, "hidden_units": 8, "num_layers": 1, "summary_freq": 20, "save-freq": 20}
 
 
-def test_a_player_that_takes_all_memory_is_told_as_that(client, pushed, tmp_path):
+def test_a_player_that_takes_all_memory_is_reported(client, pushed, tmp_path):
     channel = tmp_path / "input/data/unity-volume"
     (channel / "Test_Data").mkdir(parents=True)
     shutil.copy(ROOT / "tests/container/player.py", channel / "Test.x86_64")
     (tmp_path / "input/config").mkdir()
-    asked = {**SMALL, "max_steps": 100000, "max-restarts": 0, "env-args": "--fault hog --at 30"}
-    strings = {name: str(value) for name, value in asked.items()}
+    hyperparameters = {**SMALL, "max_steps": 100000, "max-restarts": 0, "env-args": "--fault hog --at 30"}
+    strings = {name: str(value) for name, value in hyperparameters.items()}
     (tmp_path / "input/config/hyperparameters.json").write_text(json.dumps(strings))
     container = client.containers.create(
         pushed.local,

@@ -67,7 +67,7 @@ def test_an_image_for_another_platform_is_not_pushed(connection, client, pushed,
 
 @pytest.fixture
 def another(connection, container, tmp_path):
-    """Give a folder of which no image was built, and the address of its image in the registry."""
+    """Return a folder of which no image was built, and the address of its image in the registry."""
     folder = tmp_path / "container"
     shutil.copytree(container, folder)
     (folder / "train").write_text(f"# {tmp_path}\n")

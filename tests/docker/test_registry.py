@@ -24,7 +24,7 @@ CONFIG = {
 
 @pytest.fixture
 def registry_image(client, connection, tmp_path):
-    """Give a registry image: the usual one, or the stand-in."""
+    """Return a registry image: the usual one, or the stand-in."""
     try:
         client.images.pull("registry:2")
     except engine.FAILURES:

@@ -29,7 +29,7 @@ while True:
 
 @pytest.fixture(scope="module")
 def runner(client, connection, tmp_path_factory):
-    """Give the way to run an image whose `train` does what the environment variable DO says."""
+    """Return the way to run an image whose `train` does what the environment variable DO says."""
     folder = tmp_path_factory.mktemp("misbehaving")
     (folder / "train").write_text(TRAIN)
     (folder / "train").chmod(0o755)
@@ -61,7 +61,7 @@ def test_who_does_not_heed_sigterm_is_killed(client, runner, base):
     assert docker_runner.remove_all(client, base) == 0
 
 
-def test_who_takes_too_much_memory_is_told(runner, base, monkeypatch):
+def test_a_program_that_takes_too_much_memory_is_reported(runner, base, monkeypatch):
     monkeypatch.setattr(docker_runner, "bounds", lambda *_: docker_runner.Bounds(1, 64 * 2**20))
     run = runner.start("job", base, {"DO": "bytearray(2**30)"})
     assert run.wait() == 137
@@ -123,4 +123,4 @@ def test_a_container_that_a_killed_server_left_is_removed(client, runner, base, 
     assert client.containers.list(all=True, filters={"label": f"{docker_runner.LABEL}={base}"}) == []
     assert (base / "output").is_dir()
     if way is stop:
-        assert said == "No embedded AWS was running.\nContainers that an earlier one had left, removed: 1.\n"
+        assert said == "No embedded AWS was running.\nRemoved 1 container(s) left by an earlier one.\n"

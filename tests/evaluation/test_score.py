@@ -19,7 +19,7 @@ AGENTS, SEED = 12, 5
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory):
-    """Give the folder of each scene's build."""
+    """Return the folder of each scene's build."""
     folders = {scene: tmp_path_factory.mktemp(scene) for scene in SCENES}
     for scene, folder in folders.items():
         make_sample_build(folder, scene)

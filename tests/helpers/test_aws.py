@@ -54,7 +54,7 @@ FAKE_AWS = {  # what an account answers to those requests that a test lets throu
 
 @pytest.fixture
 def readers_environment(monkeypatch):
-    """Give a reader with keys and a region, and with nothing that leads elsewhere."""
+    """Return a reader with keys and a region, and with nothing that leads elsewhere."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         if not name.endswith("_FILE"):
             monkeypatch.delenv(name)
@@ -157,7 +157,7 @@ def call_all(connection):
 
 
 def went_to(sent, connection):
-    """Say whether these requests are the connection's alone, with its own key; forget them."""
+    """Return whether these requests are the connection's alone, with its own key; forget them."""
     seen = set(sent)
     sent.clear()
     if connection.endpoint:

@@ -36,7 +36,7 @@ USED = [
 
 
 def imports(notebook):
-    """Give the import lines of a notebook."""
+    """Return the import lines of a notebook."""
     cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
     nodes = [node for cell in cells for node in ast.walk(ast.parse("".join(cell["source"])))]
     return [ast.unparse(node) for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]

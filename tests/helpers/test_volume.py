@@ -32,7 +32,7 @@ LEFT_OUT = [
 
 @pytest.fixture
 def folder(tmp_path, request):
-    """Give a build with a content of its own for each test, because all tests share a bucket."""
+    """Return a build with a content of its own for each test, because all tests share a bucket."""
     for name, content in {**FILES, **dict.fromkeys(LEFT_OUT, b"x"), "of test": request.node.name.encode()}.items():
         path = tmp_path / "volume" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def folder(tmp_path, request):
 
 @pytest.fixture
 def s3(connection, monkeypatch):
-    """Give the S3 client that `volume.locate` is given, too, with the names of its calls."""
+    """Return the S3 client that `volume.locate` is given, too, with the names of its calls."""
     client = connection.client("s3")
     client.calls = []
     client.meta.events.register("before-call.s3", lambda model, **_: client.calls.append(model.name))

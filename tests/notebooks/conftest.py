@@ -22,7 +22,7 @@ SCRIPTED = Path(__file__).with_name("scripted_training.py")
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Give a folder with notebooks/, container/ and an empty unity-volume/, as after a clone."""
+    """Return a folder with notebooks/, container/ and an empty unity-volume/, as after a clone."""
     home = tmp_path_factory.mktemp("project")
     tutorial.copy_project(home)
     with pytest.MonkeyPatch.context() as patch:
@@ -40,7 +40,7 @@ def connection(project):
 
 @pytest.fixture(scope="module")
 def prepared(project):
-    """Give the project with what notebooks 1 to 3 leave: a build, its upload, a pushed image."""
+    """Return the project with what notebooks 1 to 3 leave: a build, its upload, a pushed image."""
     sample_env.make_sample_build(project / "unity-volume")
     connection = aws.connect("embedded")
     volume.upload(connection.client("s3"), connection.bucket, project / "unity-volume")
@@ -64,7 +64,7 @@ def scripted():
 
 @pytest.fixture(scope="module")
 def run(project):
-    """Give a function that runs a notebook by its number, shortened, and returns the text that its cells put out."""
+    """Return a function that runs a notebook by its number, shortened, and returns the text that its cells put out."""
 
     def run_notebook(number, folder="executed", **parameters):
         (notebook,) = (project / "notebooks").glob(f"{number:02}_*.ipynb")
@@ -98,7 +98,7 @@ def shown(output):
 
 @pytest.fixture(scope="session")
 def agree():
-    """Give a function that compares the log of a job with its events, row by row, and returns the rows of both."""
+    """Return a function that compares the log of a job with its events, row by row, and returns the rows of both."""
     return compare_log_with_events
 
 

@@ -17,7 +17,7 @@ def output(prepared, run):
 
 @pytest.fixture(scope="module")
 def records(output, prepared):
-    """Give what the two jobs say of themselves, by their trainer."""
+    """Return what the two jobs say of themselves, by their trainer."""
     found = {}
     for place in (prepared / "results").glob("*/training.json"):
         config = (place.parent / "trainer_config.yaml").read_text()

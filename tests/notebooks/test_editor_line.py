@@ -16,7 +16,7 @@ PUSHED = image.Image("registry.example", TAG, digest=DIGEST)
 
 @pytest.fixture(scope="module")
 def cell():
-    """Give the source of the cell that prints the line."""
+    """Return the source of the cell that prints the line."""
     cells = nbformat.read(ROOT / "notebooks/03_build_and_push_image.ipynb", as_version=4).cells
     [source] = [cell.source for cell in cells if cell.cell_type == "code" and "--publish" in cell.source]
     return source

@@ -19,7 +19,7 @@ def output(prepared, run):
 
 @pytest.fixture(scope="module")
 def jobs(output, connection):
-    """Give the interrupted job and the one that trained further."""
+    """Return the interrupted job and the one that trained further."""
     further, first = training.list_newest(connection.client("sagemaker"), 20)
     return training.find(connection, first), training.find(connection, further)
 

@@ -29,7 +29,7 @@ def road(run):
 
 @pytest.fixture(scope="module")
 def result(project, road):
-    """Give the folder that notebook 5 wrote."""
+    """Return the folder that notebook 5 wrote."""
     (picture,) = (project / "results").glob("*/rewards.png")
     return picture.parent
 

@@ -14,7 +14,7 @@ from policy_files.model import ModelError
 
 @pytest.fixture
 def whole(exported, tmp_path):
-    """Give a copy of a model."""
+    """Return a copy of a model."""
     path = tmp_path / "Brain.nn"
     path.write_bytes((exported / "ppo_discrete/Brain.nn").read_bytes())
     return path

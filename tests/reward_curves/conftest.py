@@ -53,5 +53,5 @@ def run(tmp_path):
 
 @pytest.fixture
 def event():
-    """Give what makes events and files (a test module can't import from a conftest)."""
+    """Return what makes events and files (a test module can't import from a conftest)."""
     return SimpleNamespace(summary=summary, reward=reward, resumed=resumed, write=write)

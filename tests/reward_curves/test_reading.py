@@ -37,7 +37,7 @@ def rows(table, *columns):
 
 
 def plain(table):
-    """Give a table's rows, with None where a value is missing."""
+    """Return a table's rows, with None where a value is missing."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 

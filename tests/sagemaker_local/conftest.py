@@ -1,4 +1,4 @@
-"""An embedded AWS for this test process, whose jobs run `program.py` in the place of container/train."""
+"""An embedded AWS for this test process, whose jobs run `program.py` instead of container/train."""
 
 import contextlib
 import io
@@ -39,20 +39,20 @@ def environment(**values):
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def wait_for(ask, seconds=20.0):
-    """Ask again until the answer is true; the API has no event to wait for."""
+def wait_for(poll, seconds=20.0):
+    """Poll until the result is true; the API has no event to wait for."""
     end = time.monotonic() + seconds
-    while not (answer := ask()):
+    while not (result := poll()):
         assert time.monotonic() < end, f"still not after {seconds} s"
         time.sleep(0.02)
-    return answer
+    return result
 
 
 TRUST = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
 
 def prepare(aws):
-    """Make what a job needs, unless an earlier server has it."""
+    """Create the bucket and the role that jobs need."""
     aws.s3.create_bucket(Bucket=BUCKET)  # in us-east-1 it may be there already
     iam, trust = aws.client("iam"), json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
     if ROLE not in {role["Arn"] for role in iam.list_roles()["Roles"]}:
@@ -61,18 +61,18 @@ def prepare(aws):
 
 
 class Aws:
-    """Clients of one embedded AWS and the shortest way to a job."""
+    """Clients of one embedded AWS, and shortcuts for jobs."""
 
     bucket, role = BUCKET, ROLE
     wait_for = staticmethod(wait_for)
 
     def __init__(self, server):
         self.server, self.count = server, 0
-        self.made = {}
+        self.clients = {}
 
     @staticmethod
-    def statuses(told):
-        return [transition["Status"] for transition in told["SecondaryStatusTransitions"]]
+    def statuses(description):
+        return [transition["Status"] for transition in description["SecondaryStatusTransitions"]]
 
     @staticmethod
     def channel(name, prefix, **more):
@@ -91,9 +91,9 @@ class Aws:
 
     def client(self, service, region_name="us-east-1", **config):
         key = (service, region_name, *config)
-        if key not in self.made:
+        if key not in self.clients:
             options = Config(retries={"total_max_attempts": 1}, **config)
-            self.made[key] = boto3.client(
+            self.clients[key] = boto3.client(
                 service,
                 endpoint_url=self.server.url,
                 region_name=region_name,
@@ -101,7 +101,7 @@ class Aws:
                 aws_secret_access_key=self.server.keys.secret,
                 config=options,
             )
-        return self.made[key]
+        return self.clients[key]
 
     @property
     def sm(self):
@@ -113,7 +113,7 @@ class Aws:
 
     def request(self, do="", **changes):
         self.count += 1
-        wanted = {
+        request = {
             "TrainingJobName": f"job-{self.count}",
             "RoleArn": ROLE,
             "AlgorithmSpecification": {"TrainingImage": "trainer:test", "TrainingInputMode": "File"},
@@ -123,7 +123,7 @@ class Aws:
             "HyperParameters": {"do": do},
             **changes,
         }
-        return {key: value for key, value in wanted.items() if value is not None}
+        return {key: value for key, value in request.items() if value is not None}
 
     def create(self, do="", **changes):
         request = self.request(do, **changes)
@@ -131,19 +131,19 @@ class Aws:
         return request["TrainingJobName"]
 
     def describe(self, name):
-        told = self.sm.describe_training_job(TrainingJobName=name)
-        del told["ResponseMetadata"]
-        return told
+        description = self.sm.describe_training_job(TrainingJobName=name)
+        del description["ResponseMetadata"]
+        return description
 
     def ended(self, name):
         ended = ("Completed", "Failed", "Stopped")
-        return wait_for(lambda: (told := self.describe(name))["TrainingJobStatus"] in ended and told)
+        return wait_for(lambda: (description := self.describe(name))["TrainingJobStatus"] in ended and description)
 
     def run(self, do="", **changes):
         return self.ended(self.create(do, **changes))
 
     def deleted(self, name):
-        """Delete a job once its thread has ended, which is just after its status says so."""
+        """Delete a job once its thread has ended, shortly after its status has changed."""
 
         def delete():
             try:
@@ -194,7 +194,7 @@ def aws(shared, monkeypatch):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """Start an embedded AWS of this test's own: ``own.start(EMBEDDED_MAX_JOBS="1")``; also after it was killed."""
+    """Start an embedded AWS for this test alone: ``own.start(EMBEDDED_MAX_JOBS="1")``; also after it was killed."""
     monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path / "home"))
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""A stand-in for container/train: does what the hyperparameter `do` says, a list of small steps."""
+"""A stand-in for container/train: runs the small steps listed in the hyperparameter `do`."""
 
 import json
 import os
@@ -25,7 +25,7 @@ for step in filter(None, steps.split(";")):
         print(rest, flush=True)
     elif verb == "tell":  # a hyperparameter as the reward
         print(f"Mean Reward: {given[rest]}", flush=True)
-    elif verb == "if":  # NAME VALUE: go on only with this hyperparameter
+    elif verb == "if":  # NAME VALUE: continue only with this value of a hyperparameter
         name, _, value = rest.partition(" ")
         if given[name] != value:
             break
@@ -43,7 +43,7 @@ for step in filter(None, steps.split(";")):
                 print(path.relative_to(base), oct(path.stat().st_mode & 0o777), flush=True)
     elif verb == "cat":
         print((base / rest).read_text(), flush=True)
-    elif verb == "count":  # one more than the checkpoint says
+    elif verb == "count":  # increment the checkpoint
         file = base / "checkpoints" / "count"
         count = int(file.read_text()) + 1 if file.exists() else 1
         file.write_text(str(count))
@@ -63,17 +63,17 @@ for step in filter(None, steps.split(";")):
     elif verb == "hidden":  # one that has forgotten its environment and its parent
         code = "import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={})"
         subprocess.run([sys.executable, "-c", code], start_new_session=True)
-    elif verb == "odd":  # leave what is no file, and one file, in a folder; what a link leads to is not the job's
+    elif verb == "odd":  # write a file, two links out of the job's folder, and a FIFO
         folder = base / rest
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "file").write_text("kept")
         (folder / "link").symlink_to(base.parent.parent / "server.json")
         (folder / "folder").symlink_to(base.parent.parent)
         os.mkfifo(folder / "fifo")
-    elif verb == "link":  # what a link at a path leads to is not the job's
+    elif verb == "link":  # a link out of the job's folder
         shutil.rmtree(base / rest, ignore_errors=True)
         (base / rest).symlink_to(base.parent.parent)
-    elif verb == "deep":  # more folders in one another than Python's own functions go through
+    elif verb == "deep":  # folders nested deeper than Python's own functions can handle
         os.chdir(base / rest)
         for _ in range(1_500):
             Path("d").mkdir()

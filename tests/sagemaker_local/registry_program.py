@@ -1,4 +1,4 @@
-"""A registry program for tests: answers what the embedded AWS asks of a registry, out of one file.
+"""A registry program for tests: implements the requests that the embedded AWS sends, with one file as its store.
 
 Started as `registry serve CONFIG`, as the real ones are.
 """
@@ -19,7 +19,7 @@ def digest(manifest):
 
 class Handler(BaseHTTPRequestHandler):
     def find(self):
-        """Give the repository's manifests by tag, and what of it is asked for."""
+        """Return the repository's manifests by tag, and the requested reference."""
         kept = json.loads(store.read_text()) if store.is_file() else {}
         _, _, *repository, kind, name = self.path.split("/")
         return kept, "/".join(repository), kind, name

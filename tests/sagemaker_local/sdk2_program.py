@@ -1,11 +1,11 @@
-"""What users of SageMaker SDK 2 write: ``python sdk2_program.py PART ARGUMENT…`` prints what came out as JSON."""
+"""Typical code for SageMaker SDK 2: ``python sdk2_program.py PART ARGUMENT…`` prints the result as JSON."""
 
 import json
 import sys
 
 
 def refuse(event, arguments):
-    """Fail at the first address that is not this machine's."""
+    """Fail on any connection that leaves this machine."""
     hosts = {"socket.getaddrinfo": lambda: arguments[0], "socket.connect": lambda: arguments[1][0]}
     if event in hosts and hosts[event]() not in ("127.0.0.1", "localhost", b"127.0.0.1"):
         raise RuntimeError(f"{event} {arguments}: nothing but the embedded AWS is to be asked")

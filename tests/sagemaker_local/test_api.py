@@ -15,7 +15,7 @@ from tests.sagemaker_local.conftest import TRUST
 
 
 def refusal(call, **request):
-    """Give code and message of an answer that is a refusal."""
+    """Return the code and message of a refused call."""
     with pytest.raises(ClientError) as caught:
         call(**request)
     error = caught.value.response["Error"]
@@ -121,25 +121,25 @@ def test_requests_are_refused_as_aws_refuses_them(aws, changes, code, message):
     assert not aws.folder(request["TrainingJobName"]).exists()
 
 
-def test_an_instance_type_that_does_not_exist(aws):
+def test_unknown_instance_types_are_refused(aws):
     config = {"InstanceType": "ml.huge", "InstanceCount": 1, "VolumeSizeInGB": 1}
     code, message = refusal(aws.sm.create_training_job, **aws.request(ResourceConfig=config))
     assert code == "ValidationException"
     assert "Value 'ml.huge' at 'resourceConfig.instanceType' failed to satisfy constraint" in message
 
 
-def test_a_metric_regex_that_is_none(aws):
+def test_invalid_metric_regexes_are_refused(aws):
     request = aws.request(AlgorithmSpecification=aws.metrics(reward="("))
     code, message = refusal(aws.sm.create_training_job, **request)
     assert code == "ValidationException"
     assert message.startswith("Invalid regex of metric definition reward: (")
 
 
-def test_members_that_the_call_does_not_know_are_left_out():
+def test_unknown_members_are_dropped():
     assert check("StopTrainingJob", {"TrainingJobName": "a", "Colour": "red"}) == {"TrainingJobName": "a"}
 
 
-def test_several_complaints_come_in_one_answer():
+def test_all_validation_errors_come_in_one_response():
     with pytest.raises(
         AwsError, match="^2 validation errors detected: Value null at 'roleArn' .*; Value '-' at"
     ) as refused:
@@ -164,7 +164,7 @@ def test_tags(aws):
     assert refusal(aws.sm.add_tags, ResourceArn=arn, Tags=many)[0] == "ValidationException"
 
 
-def test_a_job_is_of_its_region(aws):
+def test_jobs_belong_to_their_region(aws):
     here, there = aws.client("sagemaker"), aws.client("sagemaker", region_name="eu-west-1")
     algorithm = aws.metrics(reward=r"Reward: ([0-9.]+)")
     for client, reward in ((there, 1), (here, 2)):  # the same name in both
@@ -179,8 +179,8 @@ def test_a_job_is_of_its_region(aws):
         aws.wait_for(
             lambda ask=client.describe_training_job, about=about: ask(**about)["TrainingJobStatus"] == "Completed"
         )
-        told = client.describe_training_job(**about)
-        assert (told["TrainingJobArn"], told["FinalMetricDataList"][0]["Value"]) == (arn, reward)
+        description = client.describe_training_job(**about)
+        assert (description["TrainingJobArn"], description["FinalMetricDataList"][0]["Value"]) == (arn, reward)
         found = client.search(
             Resource="TrainingJob", SearchExpression={"Filters": [{"Name": "TrainingJobName", "Value": "abroad"}]}
         )
@@ -228,11 +228,11 @@ def test_a_running_job_is_updated_and_an_ended_one_deleted(aws):
     aws.logged(name)
     arn = aws.sm.update_training_job(TrainingJobName=name, ProfilerConfig={"DisableProfiler": True})["TrainingJobArn"]
     aws.sm.update_training_job(TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 60})
-    told = aws.describe(name)
-    assert told["TrainingJobArn"] == arn
-    assert told["ProfilerConfig"] == {"DisableProfiler": True}
-    assert told["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 60
-    assert told["ResourceConfig"]["InstanceType"] == "ml.m5.large"
+    description = aws.describe(name)
+    assert description["TrainingJobArn"] == arn
+    assert description["ProfilerConfig"] == {"DisableProfiler": True}
+    assert description["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 60
+    assert description["ResourceConfig"]["InstanceType"] == "ml.m5.large"
     code, message = refusal(aws.sm.delete_training_job, TrainingJobName=name)
     assert (code, message[:72]) == (
         "ResourceInUse",
@@ -252,7 +252,7 @@ def test_a_running_job_is_updated_and_an_ended_one_deleted(aws):
     assert not aws.folder(name).exists()
     logs = aws.client("logs")
     assert logs.filter_log_events(logGroupName=GROUP, logStreamNamePrefix=f"{name}/")["events"] == []
-    assert aws.archive(f"out/{name}/output/model.tar.gz")["model.nn"] == "weights"  # what it left in S3 stays
+    assert aws.archive(f"out/{name}/output/model.tar.gz")["model.nn"] == "weights"  # its objects in S3 stay
     assert aws.run("say again", TrainingJobName=name)["TrainingJobStatus"] == "Completed"
     assert aws.log(name) == "again\n"
 
@@ -262,7 +262,7 @@ def tail_stream(logs, prefix):
     return stream["logStreamName"]
 
 
-def test_logs_of_a_prefix_are_those_alone(aws):
+def test_logs_can_be_filtered_by_prefix(aws):
     jobs = [aws.create(f"say line of {name}", TrainingJobName=name) for name in ("tail-1", "tail-10", "tail-2")]
     for name in jobs:
         aws.ended(name)
@@ -283,7 +283,7 @@ def test_logs_of_a_prefix_are_those_alone(aws):
         for stream in ({"logStreamNamePrefix": "tail-1/"}, {"logStreamNames": [tail_stream(logs, "tail-1/")]}):
             [event] = logs.filter_log_events(logGroupIdentifier=group, **stream)["events"]
             assert event["message"] == "line of tail-1"
-    with pytest.raises(ClientError, match="InvalidParameterException"):  # as the API's reference says
+    with pytest.raises(ClientError, match="InvalidParameterException"):  # as in the API reference
         tail("tail-1", logStreamNames=["tail-2"])
 
 
@@ -303,7 +303,7 @@ STRINGS = ("a", "arn:aws:sagemaker:us-east-1:123456789012:model/a", "s3://b/k", 
 
 
 def smallest(shape):
-    """Give the smallest value that botocore's model lets pass, if one of a few strings does."""
+    """Return the smallest value that is valid by botocore's model."""
     kind, limits = shape.type_name, shape.metadata
     if kind == "structure":
         return {name: smallest(shape.members[name]) for name in shape.required_members}
@@ -317,8 +317,8 @@ def smallest(shape):
 
 
 @pytest.mark.long
-def test_every_call_is_answered_at_once(own):
-    aws = own.start()  # for what some calls do to a service
+def test_every_call_gets_an_immediate_response(own):
+    aws = own.start()  # a separate one, because some calls change a service
     for service in ("sagemaker", "logs", "ecr", "cloudwatch", "iam", "sts"):
         client = aws.client(service, parameter_validation=False)
         model = client.meta.service_model
@@ -332,20 +332,20 @@ def test_every_call_is_answered_at_once(own):
 
 
 def ask(client, name, request):
-    """Make a call; say whether it is one that is not emulated."""
+    """Make a call; return whether it is unsupported."""
     try:
-        told = getattr(client, xform_name(name))(**request)
+        response = getattr(client, xform_name(name))(**request)
     except ClientError as error:
-        told = error.response
-    about = told["ResponseMetadata"]
-    assert about["HTTPStatusCode"] < 500 and about["RetryAttempts"] == 0, (name, told)
-    error = told.get("Error", {"Message": ""})
+        response = error.response
+    about = response["ResponseMetadata"]
+    assert about["HTTPStatusCode"] < 500 and about["RetryAttempts"] == 0, (name, response)
+    error = response.get("Error", {"Message": ""})
     refused = "does not emulate" in error["Message"]
-    assert not refused or (error["Code"] == "UnknownOperationException" and f":{name}" in error["Message"]), told
+    assert not refused or (error["Code"] == "UnknownOperationException" and f":{name}" in error["Message"]), response
     return refused
 
 
-def test_a_call_that_is_not_emulated_says_so(aws):
+def test_unsupported_calls_are_refused_by_name(aws):
     error = ("UnknownOperationException", "The embedded AWS does not emulate sagemaker:ListTrainingPlans.")
     assert refusal(aws.sm.list_training_plans) == error
     error = (error[0], "The embedded AWS does not emulate sts:GetDelegatedAccessToken.")
@@ -385,14 +385,14 @@ def many(records):
     return Jobs(records, client=None)
 
 
-def names(answer):
-    return [summary["TrainingJobName"] for summary in answer["TrainingJobSummaries"]]
+def names(response):
+    return [summary["TrainingJobName"] for summary in response["TrainingJobSummaries"]]
 
 
 def test_listing_two_thousand_jobs(many):
     began = time.process_time()
     many.load()
-    assert len(many.records) == 2000  # and the torn one is left alone
+    assert len(many.records) == 2000  # the truncated one is ignored
     assert time.process_time() - began < 2
 
     began = time.process_time()
@@ -424,10 +424,10 @@ def test_listing_two_thousand_jobs(many):
 
 @pytest.mark.parametrize("by", ["Name", "CreationTime", "Status"])
 @pytest.mark.parametrize("order", ["Ascending", "Descending"])
-def test_pages_in_every_order_hold_each_job_once(many, by, order):
+def test_pages_contain_each_job_once_in_every_order(many, by, order):
     many.load()
     key = {"Name": "name", "CreationTime": "created", "Status": "status"}[by]
-    wanted = sorted(
+    expected = sorted(
         (job for job in many.records.values() if "00" in job.name), key=lambda job: (getattr(job, key), job.name)
     )
     seen, query = [], {"NameContains": "00", "SortBy": by, "SortOrder": order, "MaxResults": 7}
@@ -438,18 +438,18 @@ def test_pages_in_every_order_hold_each_job_once(many, by, order):
         if "NextToken" not in page:
             break
         query["NextToken"] = page["NextToken"]
-    assert len(wanted) > 50
-    assert seen == [job.name for job in (wanted if order == "Ascending" else wanted[::-1])]
+    assert len(expected) > 50
+    assert seen == [job.name for job in (expected if order == "Ascending" else expected[::-1])]
 
 
 def test_listing_through_boto3(aws):
-    wanted = [aws.create(TrainingJobName=f"listed-{letter}") for letter in "cab"]
+    created = [aws.create(TrainingJobName=f"listed-{letter}") for letter in "cab"]
     pages = aws.sm.get_paginator("list_training_jobs").paginate(
         NameContains="listed-", SortBy="Name", PaginationConfig={"PageSize": 2}
     )
     assert [names(page) for page in pages] == [["listed-a", "listed-b"], ["listed-c"]]
-    for name in wanted:
+    for name in created:
         aws.ended(name)
     summaries = aws.sm.list_training_jobs(NameContains="listed-", StatusEquals="Completed")["TrainingJobSummaries"]
-    assert {summary["TrainingJobName"] for summary in summaries} == set(wanted)
+    assert {summary["TrainingJobName"] for summary in summaries} == set(created)
     assert {"TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime"} <= set(summaries[0])

@@ -1,4 +1,4 @@
-"""Who may call the embedded AWS: each attack is tried for real, is refused with this status, and changes nothing."""
+"""Who may call the embedded AWS: each attack really runs, is refused with its status, and changes nothing."""
 
 import hashlib
 import http.client
@@ -40,7 +40,7 @@ CREATE = {
 
 
 def send(aws, method, path, headers=(), body=b""):
-    """Send a request as it is; return status and text."""
+    """Send a request unchanged; return status and text."""
     connection = http.client.HTTPConnection(urlsplit(aws.server.url).netloc, timeout=30)
     connection.putrequest(method, path, skip_host="Host" in dict(headers), skip_accept_encoding=True)
     body = body.encode() if isinstance(body, str) else body
@@ -63,7 +63,7 @@ def sign(aws, method, path, service="s3", headers=(), body=b"", keys=None, **mor
 
 @pytest.fixture
 def unchanged(aws):
-    """Compare all that a stranger could want to change with what it was before."""
+    """Check that the test changes nothing that an attacker could want to change."""
     aws.s3.put_object(Bucket=aws.bucket, Key="build/data.bin", Body=b"build")
 
     def look():
@@ -97,7 +97,7 @@ def unchanged(aws):
         ("GET", "http://127.0.0.1/", {}, "", 400, "InvalidURI"),
         ("GET", "/", {"Authorization": "AWS EMBEDDED:abc"}, "", 403, "IncompleteSignature"),
         ("POST", "/", {"Content-Length": "many"}, "", 403, "AccessDenied"),
-        # A page: forms, fetch without CORS, and what a browser says of both.
+        # A web page: forms, fetch without CORS, and the headers that browsers add.
         ("POST", "/{bucket}", {"Content-Type": FORM, "Origin": "https://evil.example"}, UPLOAD, 403, "AccessDenied"),
         ("POST", "/{bucket}", {"Content-Type": FORM, "Sec-Fetch-Site": "cross-site"}, UPLOAD, 403, "AccessDenied"),
         ("POST", "/{bucket}?delete", {"Content-Type": "text/plain"}, "<Delete/>", 403, "AccessDenied"),
@@ -106,16 +106,16 @@ def unchanged(aws):
         ("TRACE", "/", {}, "", 405, "MethodNotAllowed"),
     ],
 )
-def test_strangers(aws, unchanged, method, path, headers, body, status, code):
+def test_invalid_requests_are_refused(aws, unchanged, method, path, headers, body, status, code):
     path = path.format(bucket=aws.bucket)
-    told = send(aws, method, path, headers, body)
-    assert told[0] == status and code in told[1], told
+    response = send(aws, method, path, headers, body)
+    assert response[0] == status and code in response[1], response
 
 
 @pytest.mark.parametrize(
     "host", ["localhost:{port}", "127.0.0.1", "rebound.example:{port}", "127.0.0.1:{port}.", "[::1]:{port}"]
 )
-def test_another_name_of_this_machine(aws, unchanged, host):
+def test_other_host_names_are_refused(aws, unchanged, host):
     host = host.format(port=urlsplit(aws.server.url).port)
     request = AWSRequest("GET", f"http://{host}/", {"Host": host})
     S3SigV4Auth(Credentials(aws.server.keys.access, aws.server.keys.secret), "s3", "us-east-1").add_auth(request)
@@ -123,7 +123,7 @@ def test_another_name_of_this_machine(aws, unchanged, host):
     assert status == 403 and "Expected Host to be 127.0.0.1:" in text
 
 
-def test_an_owner_who_signs_well(aws):
+def test_valid_signatures_are_accepted(aws):
     assert send(aws, "GET", "/", sign(aws, "GET", "/"))[0] == 200
 
 
@@ -137,7 +137,7 @@ def test_an_owner_who_signs_well(aws):
         ({"X-Amz-Content-SHA256": "0" * 64}, "SignatureDoesNotMatch"),
     ],
 )
-def test_a_good_signature_with_something_added(aws, unchanged, more, code):
+def test_additions_to_a_signed_request_are_refused(aws, unchanged, more, code):
     status, text = send(
         aws, "PUT", f"/{aws.bucket}/x", {**sign(aws, "PUT", f"/{aws.bucket}/x", body=b"x"), **more}, b"x"
     )
@@ -153,10 +153,10 @@ def test_a_good_signature_with_something_added(aws, unchanged, more, code):
         ("PUT", "/{bucket}/x", b"y", 400, "XAmzContentSHA256Mismatch"),
     ],
 )
-def test_a_signature_for_something_else(aws, unchanged, method, path, body, status, code):
+def test_signatures_of_other_requests_are_refused(aws, unchanged, method, path, body, status, code):
     headers = sign(aws, "PUT", f"/{aws.bucket}/x", body=b"x")
-    told = send(aws, method, path.format(bucket=aws.bucket), headers, body)
-    assert told[0] == status and code in told[1]
+    response = send(aws, method, path.format(bucket=aws.bucket), headers, body)
+    assert response[0] == status and code in response[1]
 
 
 def test_a_signed_request_for_a_service_signs_its_body_too(aws, unchanged):
@@ -167,7 +167,7 @@ def test_a_signed_request_for_a_service_signs_its_body_too(aws, unchanged):
 
 
 @pytest.mark.parametrize("wrong", [Keys("EMBEDDED", "embedded"), "secret"])
-def test_other_keys(aws, unchanged, wrong):
+def test_other_keys_are_refused(aws, unchanged, wrong):
     keys = Keys(aws.server.keys.access, "x" * 40) if wrong == "secret" else wrong
     code = "SignatureDoesNotMatch" if wrong == "secret" else "InvalidAccessKeyId"
     status, text = send(aws, "GET", "/", sign(aws, "GET", "/", keys=keys))
@@ -181,7 +181,7 @@ def test_services_that_are_not_served(aws, unchanged, service, path):
     assert status == 403 and f"does not serve {service}" in text
 
 
-def test_a_client_of_such_a_service_sees_the_reason(aws):
+def test_clients_of_unserved_services_see_the_reason(aws):
     with pytest.raises(ClientError, match="AccessDenied.*does not serve batch. It serves budgets, cloudformation, "):
         aws.client("batch").describe_job_queues()
 
@@ -189,7 +189,7 @@ def test_a_client_of_such_a_service_sees_the_reason(aws):
 @pytest.mark.parametrize(
     "path", ["/moto-api/reset", "/%6doto-api/reset", "/moto-api", "/latest/meta-data/", "/favicon.ico"]
 )
-def test_motos_own_paths(aws, unchanged, path):
+def test_motos_own_paths_are_not_served(aws, unchanged, path):
     status, text = send(aws, "POST", path, sign(aws, "POST", path, "sagemaker"))
     assert status == 403 and "is not served" in text
 
@@ -212,23 +212,23 @@ def test_motos_own_paths(aws, unchanged, path):
         ("PUT", "/{bucket}/a", {"x-amz-copy-source": "/{bucket}/a/%2e%2e/b"}, 400, "InvalidURI"),
     ],
 )
-def test_names_that_lead_elsewhere(aws, unchanged, method, path, headers, status, code):
+def test_unsafe_names_are_refused(aws, unchanged, method, path, headers, status, code):
     path = path.format(bucket=aws.bucket)
     headers = {name: value.format(bucket=aws.bucket) for name, value in headers.items()}
-    told = send(aws, method, path, sign(aws, method, path, headers=headers))
-    assert told[0] == status and code in told[1]
+    response = send(aws, method, path, sign(aws, method, path, headers=headers))
+    assert response[0] == status and code in response[1]
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [("POST", "/{bucket}", b"a=b"), ("POST", "/{bucket}/key", b"")])
-def test_a_signed_request_that_s3_does_not_have(aws, unchanged, method, path, body):
+def test_unsupported_s3_requests_are_refused(aws, unchanged, method, path, body):
     path = path.format(bucket=aws.bucket)
     status, text = send(aws, method, path, sign(aws, method, path, body=body), body)
-    message = "The embedded AWS does not emulate s3:POST in the form that was sent."
+    message = "The embedded AWS does not emulate s3:POST with these parameters."
     assert (status, text) == (501, f"<Error><Code>NotImplemented</Code><Message>{message}</Message></Error>")
 
 
 @pytest.mark.parametrize("owner", ["123456789012", "999999999999", "me"])
-def test_a_bucket_that_must_be_somebody_elses(aws, owner):
+def test_expected_bucket_owner_must_be_the_account(aws, owner):
     bucket, source = {"Bucket": aws.bucket}, {"Bucket": aws.bucket, "Key": "owned"}
     aws.s3.put_object(**source, Body=b"mine")
     calls = [
@@ -250,7 +250,7 @@ def test_a_bucket_that_must_be_somebody_elses(aws, owner):
 
 
 @pytest.mark.parametrize("version", [None, "s3v4"])
-def test_a_presigned_url_opens_one_thing_for_a_while(aws, version):
+def test_a_presigned_url_gives_access_to_one_object_until_it_expires(aws, version):
     keys = aws.server.keys
     s3 = boto3.client(
         "s3",
@@ -306,7 +306,7 @@ TRAILER = (
 
 @pytest.fixture
 def of_2013(monkeypatch):
-    """Give an authenticator on the day of AWS's examples."""
+    """Return an authenticator on the day of AWS's examples."""
     monkeypatch.setattr(authentication, "time", SimpleNamespace(time=lambda: 1369353600.0))
     keys = Keys("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
@@ -374,7 +374,7 @@ def test_headers_and_urls_as_aws_documents_them(of_2013):
         of_2013("GET", url.replace("86400", "86401"))
 
 
-def test_the_folder_is_its_owners_alone(own):
+def test_only_the_owner_can_access_the_folder(own):
     own.home.mkdir(mode=0o755)
     aws = own.start()
     aws.run("model weights")
@@ -384,13 +384,13 @@ def test_the_folder_is_its_owners_alone(own):
     keys = aws.server.keys
     assert keys.secret not in repr(aws.server) + repr(keys)
     embedded.stop()
-    assert own.start().server.keys == keys  # those who knew the folder go on
+    assert own.start().server.keys == keys  # programs with the old keys can continue
     embedded.stop()
     (own.home / CONFIG).chmod(0o644)  # may have been read
     assert own.start().server.keys.access != keys.access
 
 
-def test_a_folder_that_is_a_link(own, tmp_path):
+def test_a_linked_folder_is_refused(own, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     own.home.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(embedded.EmbeddedError, match=f"Expected {own.home} to be a folder of your own, found a symb"):
@@ -404,7 +404,7 @@ root = pytest.mark.skipif(
 
 
 @root
-def test_a_folder_of_somebody_else(own):
+def test_another_users_folder_is_refused(own):
     own.home.mkdir()
     os.chown(own.home, NOBODY, NOBODY)
     with pytest.raises(embedded.EmbeddedError, match="belong to you .*, found that it belongs to user 65534"):
@@ -413,17 +413,17 @@ def test_a_folder_of_somebody_else(own):
     os.chown(own.home, os.geteuid(), os.getegid())
 
 
-STRANGER = """
+OTHER_USER = """
 import http.client, json, os, sys
 home, host, bucket = sys.argv[1:]
-told = {"uid": os.getuid()}
+report = {"uid": os.getuid()}
 for name in ("", "aws-config", "server.json", "server.log"):
     try:
         path = os.path.join(home, name)
         os.listdir(path) if not name else open(path).close()
-        told[name] = "read"
+        report[name] = "read"
     except PermissionError:
-        told[name] = "denied"
+        report[name] = "denied"
 job = json.dumps({"TrainingJobName": "evil", "Environment": {"PYTHONPATH": "/tmp/evil"}})
 target = {"X-Amz-Target": "SageMaker.CreateTrainingJob", "Content-Type": "application/x-amz-json-1.1"}
 calls = [
@@ -432,24 +432,24 @@ calls = [
     ("POST", "/moto-api/reset", "", {}),
     ("GET", "/" + bucket, "", {}),
 ]
-told["statuses"] = []
+report["statuses"] = []
 for method, path, body, headers in calls:
     connection = http.client.HTTPConnection(host)
     connection.request(method, path, body, headers)
-    told["statuses"].append(connection.getresponse().status)
-print(json.dumps(told))
+    report["statuses"].append(connection.getresponse().status)
+print(json.dumps(report))
 """
 
 
 @root
-def test_another_user(aws, unchanged):
+def test_another_user_can_read_nothing(aws, unchanged):
     python = shutil.which("python3", path="/usr/bin:/bin")  # one that another user may start
     assert python, "Expected a python3 in /usr/bin, found none."
-    command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", python, "-I", "-c", STRANGER]
+    command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", python, "-I", "-c", OTHER_USER]
     place = [str(aws.server.home), urlsplit(aws.server.url).netloc, aws.bucket]
     done = subprocess.run([*command, *place], capture_output=True, text=True, check=True, cwd="/")
-    told = json.loads(done.stdout)
-    assert told == {
+    report = json.loads(done.stdout)
+    assert report == {
         "uid": NOBODY,
         **dict.fromkeys(("", "aws-config", "server.json", "server.log"), "denied"),
         "statuses": [403, 403, 403, 403],
@@ -483,10 +483,10 @@ MOVED = ("TAG_INVALID", "x tag")
             2,
             ("NAME_INVALID", "Expected the path of a repository, found '/v2/x//manifests/tag'."),
         ),
-        ("/v2/x/manifests/tag", 3, None),  # says no more: the connection is closed without a response
+        ("/v2/x/manifests/tag", 3, None),  # the client sends no more: the connection is closed without a response
     ],
 )
-def test_what_the_registry_must_not_see_is_not_passed_on(monkeypatch, path, length, refusal):
+def test_invalid_registry_requests_are_not_forwarded(monkeypatch, path, length, refusal):
     def pass_on():
         raise AssertionError("Expected nothing to be passed to the program")
 

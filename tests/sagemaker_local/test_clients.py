@@ -1,4 +1,4 @@
-"""The AWS CLI and the SageMaker SDK, by AWS_CONFIG_FILE alone. (boto3 is in every other test.)"""
+"""The AWS CLI and the SageMaker SDK, configured only by AWS_CONFIG_FILE. (Every other test uses boto3.)"""
 
 import json
 import subprocess
@@ -74,13 +74,13 @@ def test_aws_cli(aws, tmp_path):
     (tmp_path / "build" / "data.bin").write_bytes(b"build")
     cli(aws, "s3", "sync", "--quiet", str(tmp_path / "build"), f"s3://{aws.bucket}/cli/")
     request = aws.request("model weights", TrainingJobName="by-cli", InputDataConfig=[aws.channel("dataset", "cli")])
-    made = cli(aws, "sagemaker", "create-training-job", "--cli-input-json", json.dumps(request))
-    assert made["TrainingJobArn"].endswith(":training-job/by-cli")
+    created = cli(aws, "sagemaker", "create-training-job", "--cli-input-json", json.dumps(request))
+    assert created["TrainingJobArn"].endswith(":training-job/by-cli")
     aws.ended("by-cli")
-    told = cli(aws, "sagemaker", "describe-training-job", "--training-job-name", "by-cli")
-    assert told["TrainingJobStatus"] == "Completed"
+    response = cli(aws, "sagemaker", "describe-training-job", "--training-job-name", "by-cli")
+    assert response["TrainingJobStatus"] == "Completed"
     assert aws.get("cli/data.bin") == b"build"
-    assert aws.archive(told["ModelArtifacts"]["S3ModelArtifacts"].partition(aws.bucket + "/")[2]) == {
+    assert aws.archive(response["ModelArtifacts"]["S3ModelArtifacts"].partition(aws.bucket + "/")[2]) == {
         "model.nn": "weights"
     }
 
@@ -89,12 +89,12 @@ def test_aws_cli_reads_the_logs_of_one_job(aws):
     for name in ("cli-log", "cli-log-2"):
         aws.run(f"say line of {name}", TrainingJobName=name)
     group = ["--log-group-name", "/aws/sagemaker/TrainingJobs", "--log-stream-name-prefix"]
-    told = cli(aws, "logs", "filter-log-events", *group, "cli-log/", "--interleaved")
-    assert [event["message"] for event in told["events"]] == ["line of cli-log"]
-    told = cli(aws, "logs", "describe-log-streams", *group, "cli-log")
-    assert {one["logStreamName"].partition("/")[0] for one in told["logStreams"]} == {"cli-log", "cli-log-2"}
-    told = cli(aws, "cloudwatch", "list-metrics", "--namespace", "/aws/sagemaker/TrainingJobs")
-    assert all(metric["Dimensions"][0]["Name"] == "TrainingJobName" for metric in told["Metrics"])
+    response = cli(aws, "logs", "filter-log-events", *group, "cli-log/", "--interleaved")
+    assert [event["message"] for event in response["events"]] == ["line of cli-log"]
+    response = cli(aws, "logs", "describe-log-streams", *group, "cli-log")
+    assert {one["logStreamName"].partition("/")[0] for one in response["logStreams"]} == {"cli-log", "cli-log-2"}
+    response = cli(aws, "cloudwatch", "list-metrics", "--namespace", "/aws/sagemaker/TrainingJobs")
+    assert all(metric["Dimensions"][0]["Name"] == "TrainingJobName" for metric in response["Metrics"])
 
 
 @pytest.mark.long
@@ -113,12 +113,12 @@ def test_sagemaker_sdk(aws):
     assert (name[:7], status, reward) == ("by-sdk-", "Completed", "-0.5")
     assert aws.archive(f"sdk/{name}/output/model.tar.gz") == {"model.nn": "weights"}
     assert "input/data/dataset/data.bin" in aws.log(name)
-    assert "TelemetryOptOut" not in done.stderr  # the SDK's notice that it reports its use
+    assert "TelemetryOptOut" not in done.stderr  # the SDK's notice about usage reporting
     count, status, best = done.stdout.split()[-3:]
     assert (count, status) == ("4", "Completed")
-    told = aws.sm.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="by-sdk")
-    assert told["BestTrainingJob"]["TrainingJobName"] == best
-    counts = told["TrainingJobStatusCounters"]
+    description = aws.sm.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="by-sdk")
+    assert description["BestTrainingJob"]["TrainingJobName"] == best
+    counts = description["TrainingJobStatusCounters"]
     assert counts["Completed"] + counts["Stopped"] == 4
     listed = aws.sm.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="by-sdk")
     tuned = [training["TunedHyperParameters"] for training in listed["TrainingJobSummaries"]]

@@ -1,4 +1,4 @@
-"""Which way a job runs, within which bounds and as whom; with an engine that is a stand-in."""
+"""How a job runs, with which limits and as which user; the Docker engine is a stand-in."""
 
 import fcntl
 import os
@@ -33,7 +33,7 @@ DIGEST = "sha256:" + "ab" * 32
         ("ml.x9.xlarge", 64, 256),
     ],
 )
-def test_a_job_gets_what_its_instance_has_and_no_more_than_there_is(instance, cores, gib):
+def test_a_job_gets_its_instances_resources_up_to_the_machines(instance, cores, gib):
     assert docker_runner.bounds(instance, 64, 256 * GIB) == docker_runner.Bounds(cores, gib * GIB)
 
 
@@ -83,13 +83,13 @@ def images(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["a/b:1", f"127.0.0.1:1/other-port@{DIGEST}"])
-def test_an_image_that_is_there_is_used(images, name):
+def test_a_local_image_is_used(images, name):
     found = docker_runner.find(name)
     assert (found.image, found.description) == ("sha256:id", f"in a container of {name} without a network")
     assert images.pulled == []
 
 
-def test_nothing_is_fetched_from_afar(images):
+def test_remote_images_are_never_pulled(images):
     assert docker_runner.find("123456789012.dkr.ecr.us-east-1.amazonaws.com/b:2") == (
         "the Docker engine does not hold the image"
     )
@@ -97,22 +97,22 @@ def test_nothing_is_fetched_from_afar(images):
 
 
 @pytest.mark.parametrize("tag", ["2", "sha256:" + "cd" * 32])
-def test_the_registry_on_loopback_is_asked(images, tag):
+def test_images_are_pulled_from_the_registry_on_loopback(images, tag):
     name = f"127.0.0.1:5/b{'@' if ':' in tag else ':'}{tag}"
     assert docker_runner.find(name) == "the engine could not get the image: manifest unknown"
     assert images.pulled == [("127.0.0.1:5/b", tag)]
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("program_reason", "reason"),
     [
         (FileNotFoundError(2), "expected a Docker engine, none answers"),
         (PermissionError(13, "Permission denied"), "a Docker engine is there, but you may not use it"),
     ],
 )
-def test_without_an_engine_a_job_runs_as_a_process_and_says_why(monkeypatch, tmp_path, said, reason):
+def test_without_an_engine_a_job_runs_as_a_process_and_says_why(monkeypatch, tmp_path, program_reason, reason):
     def fail(**_):
-        raise DockerException(f"Error while fetching server API version: {said!r}")
+        raise DockerException(f"Error while fetching server API version: {program_reason!r}")
 
     monkeypatch.setattr(engine.docker, "from_env", fail)
     monkeypatch.setattr(engine, "addresses", lambda: [""])
@@ -131,7 +131,7 @@ def test_without_an_engine_a_job_runs_as_a_process_and_says_why(monkeypatch, tmp
 
 
 def run_of(container, base):
-    """Give a run of a container that is a stand-in."""
+    """Return a run of a stand-in container."""
     (base / "output").mkdir()
     run = docker_runner.ContainerRun.__new__(docker_runner.ContainerRun)
     run.container, run.base, run.limits = container, base, docker_runner.Bounds(2, 4 * GIB)
@@ -157,26 +157,26 @@ class Ended:
 
 
 @pytest.mark.parametrize(
-    ("oom_killed", "said", "told"),
+    ("oom_killed", "program_reason", "reason"),
     [
         (True, None, "Out of memory: the job was allowed 2 cores, 4.0 GiB. Take a larger instance type."),
         (True, "the program's own reason", "the program's own reason"),
         (False, None, None),
     ],
 )
-def test_a_lack_of_memory_is_the_failure_reason(tmp_path, oom_killed, said, told):
+def test_out_of_memory_is_the_failure_reason(tmp_path, oom_killed, program_reason, reason):
     container = Ended(137, oom_killed)
     run = run_of(container, tmp_path)
     failure = tmp_path / "output/failure"
-    if said:
-        failure.write_text(said)
+    if program_reason:
+        failure.write_text(program_reason)
     assert run.wait() == 137
-    assert (failure.read_text() if failure.exists() else None) == told
+    assert (failure.read_text() if failure.exists() else None) == reason
     assert container.removed is True
 
 
 class Left:
-    """A container that somebody left, in the list that is its engine."""
+    """A container that was left behind, in the list that stands in for its engine."""
 
     def __init__(self, engine, folder):
         self.engine, self.labels = engine, {docker_runner.LABEL: str(folder)}
@@ -189,7 +189,7 @@ class Left:
 
 @pytest.fixture
 def left(monkeypatch):
-    """Give the containers of an engine, all with the label."""
+    """Return the containers of an engine, all with the label."""
     containers = []
 
     def list_them(*, all, filters, ignore_removed):
@@ -200,7 +200,7 @@ def left(monkeypatch):
     return containers
 
 
-def test_what_is_left_of_the_jobs_of_a_folder_is_removed(left, tmp_path):
+def test_containers_left_for_a_folder_are_removed(left, tmp_path):
     Left(left, tmp_path / "jobs/a")
     others = [Left(left, tmp_path / "jobs-of-another/a"), Left(left, tmp_path / "registry")]
     lives = Left(left, tmp_path / "jobs/lives")
@@ -210,7 +210,7 @@ def test_what_is_left_of_the_jobs_of_a_folder_is_removed(left, tmp_path):
     assert left == []
 
 
-def test_where_no_engine_answers_nothing_is_left(monkeypatch, tmp_path):
+def test_without_an_engine_nothing_is_removed(monkeypatch, tmp_path):
     def none():
         raise UnavailableError("none answers")
 
@@ -218,31 +218,29 @@ def test_where_no_engine_answers_nothing_is_left(monkeypatch, tmp_path):
     assert docker_runner.sweep(tmp_path) == 0
 
 
-def test_a_server_that_starts_removes_what_no_living_job_owns(left, tmp_path):
-    """Whatever the job's record says: one whose engine was lost is Failed, and its container ran on."""
+def test_a_starting_server_removes_containers_without_a_job(left, tmp_path):
+    """Its status does not matter: a job whose engine was lost is Failed although its container runs on."""
     found = jobs.Jobs(tmp_path / "jobs", None, at_once=1)
     (tmp_path / "jobs/failed").mkdir()
     Left(left, tmp_path / "jobs/failed")
-    lives = Left(left, tmp_path / "jobs/lives")  # created by somebody who knew the port, before the records were read
-    found.living["lives"] = None
+    lives = Left(left, tmp_path / "jobs/lives")  # created by a client before the records were read
+    found.threads["lives"] = None
     found.load()
     assert left == [lives]
 
 
-def test_a_command_removes_what_a_killed_server_left(left, tmp_path, monkeypatch, capsys):
+def test_stop_removes_containers_of_a_killed_server(left, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "argv", ["embedded", "stop"])
     Left(left, tmp_path / "home/jobs/a")
     Left(left, tmp_path / "home/registry")
     another = Left(left, tmp_path / "another/jobs/a")
     assert __main__.main() is None
-    assert capsys.readouterr().out == (
-        "No embedded AWS was running.\nContainers that an earlier one had left, removed: 2.\n"
-    )
+    assert capsys.readouterr().out == ("No embedded AWS was running.\nRemoved 2 container(s) left by an earlier one.\n")
     assert left == [another]
 
 
-def test_while_a_server_lives_nothing_of_it_is_removed(left, tmp_path, monkeypatch):
+def test_containers_of_a_running_server_stay(left, tmp_path, monkeypatch):
     monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path))
     Left(left, tmp_path / "jobs/a")
     with (tmp_path / "alive.lock").open("a") as file:
@@ -252,7 +250,7 @@ def test_while_a_server_lives_nothing_of_it_is_removed(left, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("lost", [ConnectionError("gone"), DockerException("gone"), ProtocolError("gone")])
-def test_an_engine_that_goes_away_is_the_failure_reason(tmp_path, lost, left):
+def test_a_lost_engine_is_the_failure_reason(tmp_path, lost, left):
     def gone(*_, **__):
         raise lost
 
@@ -263,4 +261,4 @@ def test_an_engine_that_goes_away_is_the_failure_reason(tmp_path, lost, left):
     assert (tmp_path / "output/failure").read_text() == (
         "The Docker engine went away while the job ran (gone). Start it, and launch the job again."
     )
-    assert left == []  # only the connection was lost: the engine answers
+    assert left == []  # only the connection was lost: the engine responds

@@ -1,4 +1,4 @@
-"""A job's log and metrics: whole, whatever else starts at the same time, and whatever fails."""
+"""A job's log and metrics: complete even if other jobs start at the same time, or something fails."""
 
 import ast
 import errno
@@ -42,13 +42,13 @@ def test_eight_jobs_that_start_at_once_have_all_their_metrics(own):
         thread.join()
     logs, group = aws.client("logs"), cloudwatch_logs.GROUP
     for request in requests:
-        told = aws.ended(request["TrainingJobName"])
-        found = {metric["MetricName"]: metric["Value"] for metric in told["FinalMetricDataList"]}
+        description = aws.ended(request["TrainingJobName"])
+        found = {metric["MetricName"]: metric["Value"] for metric in description["FinalMetricDataList"]}
         assert found == {"metric-0": 0.5, "metric-1": 1.5, "metric-2": 2.5}
-        assert told["SecondaryStatusTransitions"][-1]["StatusMessage"] == "Training job completed"
-        [stream] = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{told['TrainingJobName']}/")[
-            "logStreams"
-        ]
+        assert description["SecondaryStatusTransitions"][-1]["StatusMessage"] == "Training job completed"
+        [stream] = logs.describe_log_streams(
+            logGroupName=group, logStreamNamePrefix=f"{description['TrainingJobName']}/"
+        )["logStreams"]
         events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
         assert [event["message"] for event in events] == ["m0=0.5", "m1=1.5", "m2=2.5"]
 
@@ -57,13 +57,13 @@ class Logs:
     """CloudWatch Logs that refuses one call."""
 
     def __init__(self, refused=""):
-        self.refused, self.said = refused, []
+        self.refused, self.messages = refused, []
 
     def __getattr__(self, call):
         def answer(**request):
             if call == self.refused:
                 raise ClientError({"Error": {"Code": "ServiceUnavailableException", "Message": "no"}}, call)
-            self.said += [event["message"] for event in request.get("logEvents", ())]
+            self.messages += [event["message"] for event in request.get("logEvents", ())]
 
         return answer
 
@@ -80,7 +80,7 @@ class Logs:
         ("measure", "2 from the metric reward"),
     ],
 )
-def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog, fails, missing):
+def test_a_failing_destination_is_reported_and_affects_no_other(tmp_path, monkeypatch, caplog, fails, missing):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -115,7 +115,7 @@ def test_what_fails_costs_nothing_else_and_is_said(tmp_path, monkeypatch, caplog
     assert load(tmp_path).transitions[-1]["StatusMessage"] == message
 
 
-def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
+def test_a_page_of_a_large_log_scans_few_events(monkeypatch):
     looked = []
     monkeypatch.setattr(cloudwatch_logs, "SCANNED", 10_000)
     real = cloudwatch_logs.EventMessageFilter.matches
@@ -130,10 +130,10 @@ def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
         ]
 
     def ask(**more):
-        wanted = {"log_stream_names": [], "start_time": 0, "end_time": 0, "limit": None, "next_token": None}
-        wanted |= {"filter_pattern": "", "interleaved": False, **more}
+        arguments = {"log_stream_names": [], "start_time": 0, "end_time": 0, "limit": None, "next_token": None}
+        arguments |= {"filter_pattern": "", "interleaved": False, **more}
         looked.clear()
-        page, token, _ = group.filter_log_events(cloudwatch_logs.GROUP, **wanted)
+        page, token, _ = group.filter_log_events(cloudwatch_logs.GROUP, **arguments)
         return [event["message"] for event in page], token, len(looked)
 
     assert ask(filter_pattern="nothing") == ([], "a@10000", 10_000)
@@ -150,7 +150,7 @@ def test_a_page_of_a_large_log_looks_at_few_events(monkeypatch):
 
 
 class MotoLogs:
-    """CloudWatch Logs in this process, with what PutLogEvents leaves in moto."""
+    """CloudWatch Logs in this process: stores events in moto as PutLogEvents does."""
 
     def __init__(self, region):
         self.backend = logs_backends[DEFAULT_ACCOUNT_ID][region]
@@ -167,12 +167,12 @@ class MotoLogs:
 
 @pytest.fixture
 def logged(tmp_path, monkeypatch, request):
-    """Return the record of a job that has said 8,000 lines, the group with its log, and the stream's name."""
+    """Return the record of a job with 8,000 lines of output, the group with its log, and the stream's name."""
     region = "eu-west-3"
     monkeypatch.setattr(cloudwatch_logs, "HELD", request.param)
     monkeypatch.setattr(job_log, "BATCH_EVENTS", 1_000)
-    asked = {"TrainingJobName": "job", "AlgorithmSpecification": {}}
-    record = Record(asked, f"arn:aws:sagemaker:{region}:1:training-job/job", tmp_path, 0.0)
+    definition = {"TrainingJobName": "job", "AlgorithmSpecification": {}}
+    record = Record(definition, f"arn:aws:sagemaker:{region}:1:training-job/job", tmp_path, 0.0)
     (tmp_path / "said").write_text("".join(f"line {number}\n" for number in range(8_000)))
     with (tmp_path / "said").open("rb") as output:
         log = job_log.JobLog(record, output, MotoLogs(region))
@@ -193,18 +193,18 @@ def read(group, stream):
     assert len({event["eventId"] for event in filtered}) == len(filtered)
     pages = {}
     for head, place in ((True, 2), (False, 1)):
-        asked, token, before = [], None, ""
+        messages, token, before = [], None, ""
         while token != before:
             before = token
-            answer = group.get_log_events(stream, None, None, 1_400, token, head)
-            asked.append([event["message"] for event in answer[0]])
-            token = answer[place]
-        pages[head] = asked if head else asked[::-1]
-    return [event["message"] for event in filtered], *(list(chain(*asked)) for asked in pages.values())
+            response = group.get_log_events(stream, None, None, 1_400, token, head)
+            messages.append([event["message"] for event in response[0]])
+            token = response[place]
+        pages[head] = messages if head else messages[::-1]
+    return [event["message"] for event in filtered], *(list(chain(*messages)) for messages in pages.values())
 
 
 @pytest.mark.parametrize(("logged", "held"), [(10_000, 8_000), (2_400, 2_000)], indirect=["logged"])
-def test_the_log_of_a_job_that_has_ended_is_read_from_disk_and_nobody_misses_a_line(logged, held):
+def test_the_log_of_an_ended_job_is_read_from_disk_without_losing_lines(logged, held):
     record, group, stream = logged
     expected = ([f"line {number}" for number in range(8_000)],) * 3
     described = group.streams[stream].to_describe_dict()
@@ -233,7 +233,7 @@ def test_the_log_of_a_job_that_has_ended_is_read_from_disk_and_nobody_misses_a_l
     assert read(group, stream) == expected
     assert cloudwatch_logs._read.cache_info().currsize <= 4
 
-    (record.folder / cloudwatch_logs.STREAMS).unlink()  # as a server leaves it that is killed
+    (record.folder / cloudwatch_logs.STREAMS).unlink()  # a killed server has not written it
     group.streams.clear()
     cloudwatch_logs.show(record)
     assert read(group, stream) == expected
@@ -244,7 +244,7 @@ def test_the_log_of_a_job_that_has_ended_is_read_from_disk_and_nobody_misses_a_l
 
 @pytest.mark.parametrize("start", [0, 3, 7, 99])
 @pytest.mark.parametrize("end", [0, 3, 6, 99])
-def test_pages_of_get_log_events_hold_what_those_of_moto_hold(start, end):
+def test_pages_of_get_log_events_match_motos(start, end):
     unchanged = module_from_spec(spec := find_spec("moto.logs.models"))
     spec.loader.exec_module(unchanged)
     get_log_events = unchanged.LogStream.get_log_events
@@ -277,7 +277,7 @@ def find_lazy_classes(source):
     ]
 
 
-def test_nobody_catches_a_class_that_botocore_makes_on_first_use():
+def test_no_code_catches_lazily_created_exception_classes():
     assert find_lazy_classes("self.logs.exceptions.ResourceNotFoundException") == [1]
     sources = {}
     for room in ("helpers", "packages", "tests", "tools"):

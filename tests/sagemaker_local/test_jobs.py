@@ -1,4 +1,4 @@
-"""Jobs that run: what SageMaker would do, seen through boto3."""
+"""Running jobs behave as on SageMaker, seen through boto3."""
 
 import io
 import json
@@ -46,27 +46,31 @@ def test_completed_job(aws):
     )
     arn = aws.sm.create_training_job(**request)["TrainingJobArn"]
     assert arn == "arn:aws:sagemaker:us-east-1:123456789012:training-job/whole-job"
-    told = aws.ended("whole-job")
+    description = aws.ended("whole-job")
 
     for key, value in request.items():
-        assert told[key] == ({**value, "KmsKeyId": ""} if key == "OutputDataConfig" else value), key
-    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Completed", "Completed")
-    assert aws.statuses(told) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
-    assert "as a process" in told["SecondaryStatusTransitions"][2]["StatusMessage"]
-    times = [step[edge].timestamp() for step in told["SecondaryStatusTransitions"] for edge in ("StartTime", "EndTime")]
+        assert description[key] == ({**value, "KmsKeyId": ""} if key == "OutputDataConfig" else value), key
+    assert (description["TrainingJobStatus"], description["SecondaryStatus"]) == ("Completed", "Completed")
+    assert aws.statuses(description) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert "as a process" in description["SecondaryStatusTransitions"][2]["StatusMessage"]
+    times = [
+        step[edge].timestamp()
+        for step in description["SecondaryStatusTransitions"]
+        for edge in ("StartTime", "EndTime")
+    ]
     assert times == sorted(times)
-    assert before <= told["CreationTime"].timestamp() <= told["TrainingStartTime"].timestamp() <= times[2]
-    assert told["TrainingEndTime"].timestamp() == times[-1] <= time.time()
-    assert told["TrainingTimeInSeconds"] == told["BillableTimeInSeconds"]
-    lasted = (told["TrainingEndTime"] - told["TrainingStartTime"]).total_seconds()
-    assert abs(told["TrainingTimeInSeconds"] - max(1, lasted)) < 1
-    assert told["EnableManagedSpotTraining"] is False
-    [metric] = told["FinalMetricDataList"]
+    assert before <= description["CreationTime"].timestamp() <= description["TrainingStartTime"].timestamp() <= times[2]
+    assert description["TrainingEndTime"].timestamp() == times[-1] <= time.time()
+    assert description["TrainingTimeInSeconds"] == description["BillableTimeInSeconds"]
+    lasted = (description["TrainingEndTime"] - description["TrainingStartTime"]).total_seconds()
+    assert abs(description["TrainingTimeInSeconds"] - max(1, lasted)) < 1
+    assert description["EnableManagedSpotTraining"] is False
+    [metric] = description["FinalMetricDataList"]
     assert (metric["MetricName"], round(metric["Value"], 4)) == ("reward", -0.953)
     assert times[4] <= metric["Timestamp"].timestamp() <= times[5]
 
     model = f"s3://{aws.bucket}/out/whole-job/output/model.tar.gz"
-    assert told["ModelArtifacts"] == {"S3ModelArtifacts": model}
+    assert description["ModelArtifacts"] == {"S3ModelArtifacts": model}
     assert aws.archive("out/whole-job/output/model.tar.gz") == {"model.nn": "weights"}
     assert aws.archive("out/whole-job/output/output.tar.gz") == {"summary.txt": "events"}
 
@@ -118,7 +122,7 @@ def test_configuration_files_and_environment(aws):
         f"TMPDIR {aws.folder(name)}/tmp",
         "XDG_CACHE_HOME None",
     ]
-    assert not {path.name for path in aws.folder(name).iterdir()} & {"home", "tmp"}  # nothing is left of them
+    assert not {path.name for path in aws.folder(name).iterdir()} & {"home", "tmp"}  # both were removed
     assert (aws.folder(name) / "input/data/dataset/a").stat().st_mode & 0o777 == 0o444
 
 
@@ -131,12 +135,12 @@ def test_configuration_files_and_environment(aws):
     ],
 )
 def test_failed_job(aws, do, reason):
-    told = aws.run("model half;data log;" + do)
-    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Failed", "Failed")
-    assert told["FailureReason"] == reason
+    description = aws.run("model half;data log;" + do)
+    assert (description["TrainingJobStatus"], description["SecondaryStatus"]) == ("Failed", "Failed")
+    assert description["FailureReason"] == reason
     assert len(reason) <= 1024
-    assert aws.statuses(told) == ["Starting", "Downloading", "Training", "Uploading", "Failed"]
-    output = f"out/{told['TrainingJobName']}/output"
+    assert aws.statuses(description) == ["Starting", "Downloading", "Training", "Uploading", "Failed"]
+    output = f"out/{description['TrainingJobName']}/output"
     assert aws.archive(f"{output}/output.tar.gz") == {"summary.txt": "log"}
     assert aws.archive(f"{output}/model.tar.gz") == {"model.nn": "half"}
 
@@ -146,11 +150,11 @@ def test_stopped_job_keeps_its_model(aws):
     aws.logged(name)
     aws.sm.stop_training_job(TrainingJobName=name)
     assert aws.describe(name)["TrainingJobStatus"] in ("Stopping", "Stopped")
-    told = aws.ended(name)
-    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "Stopped")
-    assert aws.statuses(told) == ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
+    description = aws.ended(name)
+    assert (description["TrainingJobStatus"], description["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert aws.statuses(description) == ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
     assert aws.archive(f"out/{name}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
-    assert "FailureReason" not in told
+    assert "FailureReason" not in description
     with pytest.raises(ClientError) as refused:
         aws.sm.stop_training_job(TrainingJobName=name)
     assert refused.value.response["Error"] == {
@@ -159,63 +163,63 @@ def test_stopped_job_keeps_its_model(aws):
     }
 
 
-def test_deaf_job_is_killed_with_all_its_processes_after_the_grace(aws):
+def test_a_job_that_ignores_sigterm_is_killed_after_the_grace_period(aws):
     name = aws.create("deaf;player;wait")
     aws.logged(name)
     player = psutil.Process(int(aws.log(name).split()[1]))
-    asked = time.monotonic()
+    stopped_at = time.monotonic()
     aws.sm.stop_training_job(TrainingJobName=name)
     with pytest.raises(ClientError, match="is in status Stopping"):
         aws.sm.stop_training_job(TrainingJobName=name)
     assert aws.ended(name)["TrainingJobStatus"] == "Stopped"
-    assert 1.5 <= time.monotonic() - asked < 30
+    assert 1.5 <= time.monotonic() - stopped_at < 30
     assert not player.is_running()
 
 
-def test_the_end_of_the_program_is_the_end_of_what_it_started(aws):
+def test_child_processes_end_with_the_program(aws):
     name = aws.create("player;hidden;exit 0")
-    assert aws.ended(name)["TrainingJobStatus"] == "Completed"  # the hidden one would hold the log open for ever
+    assert aws.ended(name)["TrainingJobStatus"] == "Completed"  # a surviving child would keep the log open
     assert not psutil.pid_exists(int(aws.log(name).split()[1]))
 
 
 def test_maximum_runtime(aws):
-    told = aws.run("term;wait", StoppingCondition={"MaxRuntimeInSeconds": 3})
-    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
-    assert aws.statuses(told)[2:] == ["Training", "Stopping", "Uploading", "MaxRuntimeExceeded"]
-    assert 3 <= told["TrainingTimeInSeconds"] <= 30
-    model = aws.archive(f"out/{told['TrainingJobName']}/output/model.tar.gz")
+    description = aws.run("term;wait", StoppingCondition={"MaxRuntimeInSeconds": 3})
+    assert (description["TrainingJobStatus"], description["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert aws.statuses(description)[2:] == ["Training", "Stopping", "Uploading", "MaxRuntimeExceeded"]
+    assert 3 <= description["TrainingTimeInSeconds"] <= 30
+    model = aws.archive(f"out/{description['TrainingJobName']}/output/model.tar.gz")
     assert model == {"note.txt": "stopped by SIGTERM"}
 
 
-def test_no_data_no_bucket(aws):
-    told = aws.run(InputDataConfig=[aws.channel("dataset", "nothing-here")])
-    assert told["TrainingJobStatus"] == "Failed"
-    assert told["FailureReason"] == (
+def test_missing_data_or_bucket_fails_the_job(aws):
+    description = aws.run(InputDataConfig=[aws.channel("dataset", "nothing-here")])
+    assert description["TrainingJobStatus"] == "Failed"
+    assert description["FailureReason"] == (
         f'ClientError: Data download failed: No S3 objects found under S3 URL "s3://{aws.bucket}/nothing-here" given '
         "in input data source. Please ensure that the bucket exists in the selected region, that objects exist under "
         f'that S3 prefix, and that the role "{aws.role}" has "s3:ListBucket" permissions on bucket "{aws.bucket}".'
     )
-    assert aws.statuses(told) == ["Starting", "Downloading", "Failed"]
-    told = aws.run("say trained", OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/out"})
-    assert told["FailureReason"] == (
-        'ClientError: Results are to go to "s3://no-such-bucket/out/'
-        f'{told["TrainingJobName"]}/output", but there is no bucket "no-such-bucket". '
+    assert aws.statuses(description) == ["Starting", "Downloading", "Failed"]
+    description = aws.run("say trained", OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/out"})
+    assert description["FailureReason"] == (
+        'ClientError: Results should be written to "s3://no-such-bucket/out/'
+        f'{description["TrainingJobName"]}/output", but there is no bucket "no-such-bucket". '
         "Create it, or give another output path."
     )
-    assert aws.log(told["TrainingJobName"]) == ""
-    told = aws.run("say trained", CheckpointConfig={"S3Uri": "s3://no-such-bucket/checkpoints"})
-    assert 'there is no bucket "no-such-bucket"' in told["FailureReason"]
+    assert aws.log(description["TrainingJobName"]) == ""
+    description = aws.run("say trained", CheckpointConfig={"S3Uri": "s3://no-such-bucket/checkpoints"})
+    assert 'there is no bucket "no-such-bucket"' in description["FailureReason"]
 
 
-def test_a_key_that_leads_out_of_its_channel(aws):
+def test_keys_that_lead_out_of_their_channel_are_refused(aws):
     aws.s3.put_object(Bucket=aws.bucket, Key="sly//tmp/escaped", Body=b"x")
-    told = aws.run(InputDataConfig=[aws.channel("dataset", "sly")])
-    assert told["FailureReason"] == (
+    description = aws.run(InputDataConfig=[aws.channel("dataset", "sly")])
+    assert description["FailureReason"] == (
         'ClientError: Data download failed: the key "sly//tmp/escaped" leads out of its channel.'
     )
 
 
-def test_checkpoints_go_both_ways(aws):
+def test_checkpoints_are_restored_and_uploaded(aws):
     checkpoints = {"CheckpointConfig": {"S3Uri": f"s3://{aws.bucket}/counted"}}
     first = aws.create("count;term;wait", **checkpoints)
     aws.wait_for(lambda: aws.keys("counted/") == ["counted/count"])  # while it runs
@@ -229,14 +233,14 @@ def test_checkpoints_go_both_ways(aws):
 
 def test_output_without_compression(aws):
     output = {"S3OutputPath": f"s3://{aws.bucket}/plain/", "CompressionType": "NONE"}
-    told = aws.run("model weights", OutputDataConfig=output)
-    name = told["TrainingJobName"]
-    assert told["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{aws.bucket}/plain/{name}/output/model/"
+    description = aws.run("model weights", OutputDataConfig=output)
+    name = description["TrainingJobName"]
+    assert description["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{aws.bucket}/plain/{name}/output/model/"
     assert aws.get(f"plain/{name}/output/model/model.nn") == b"weights"
 
 
 class Quiet:
-    """In the place of a boto3 client: takes every call, and has nothing."""
+    """A stand-in for a boto3 client that accepts every call and returns nothing."""
 
     exceptions = SimpleNamespace(ResourceAlreadyExistsException=KeyError)
 
@@ -244,7 +248,7 @@ class Quiet:
         return lambda **_: None
 
     def upload_fileobj(self, *_):
-        """Take a model."""
+        """Accept a model."""
 
 
 def test_jobs_wait_for_their_turn(tmp_path, monkeypatch):
@@ -261,18 +265,18 @@ def test_jobs_wait_for_their_turn(tmp_path, monkeypatch):
             "HyperParameters": {"do": do},
         }
         jobs.create(request, "us-east-1")
-        return jobs.living[name]
+        return jobs.threads[name]
 
     def statuses(name):
         return [step["Status"] for step in jobs.get(name).describe()["SecondaryStatusTransitions"]]
 
     first, second, third = create("first", "term;wait"), create("second", "say 2"), create("third", "say 3")
     assert [jobs.get(name).secondary for name in ("second", "third")] == ["Starting", "Starting"]
-    jobs.stop(jobs.get("second"))  # it never starts, and costs nothing
+    jobs.stop(jobs.get("second"))  # it never starts and is not billed
     second.join(10)
     assert statuses("second") == ["Starting", "Stopping", "Stopped"]
-    told = jobs.get("second").describe()
-    assert not {"TrainingStartTime", "TrainingEndTime", "BillableTimeInSeconds"} & set(told)
+    description = jobs.get("second").describe()
+    assert not {"TrainingStartTime", "TrainingEndTime", "BillableTimeInSeconds"} & set(description)
     assert statuses("third") == ["Starting"]
     jobs.stop(jobs.get("first"))
     first.join(20)
@@ -284,17 +288,17 @@ def test_jobs_wait_for_their_turn(tmp_path, monkeypatch):
         create("late", "say never")
 
 
-def test_a_supervisor_that_is_killed_takes_its_job_along(aws):
+def test_a_killed_supervisor_ends_its_job(aws):
     name = aws.create("player;wait")
     aws.logged(name)
     player = psutil.Process(int(aws.log(name).split()[1]))
     player.parent().parent().kill()
-    told = aws.ended(name)
-    assert told["FailureReason"] == "AlgorithmError: , exit code: 137"
+    description = aws.ended(name)
+    assert description["FailureReason"] == "AlgorithmError: , exit code: 137"
     aws.wait_for(lambda: not player.is_running() or player.status() == psutil.STATUS_ZOMBIE)
 
 
-def test_a_clock_that_is_set_back(tmp_path, monkeypatch):
+def test_times_never_decrease_when_the_clock_is_set_back(tmp_path, monkeypatch):
     job = Record(
         {"TrainingJobName": "a", "OutputDataConfig": {"S3OutputPath": "s3://b"}}, "arn", tmp_path, created=1000.0
     )
@@ -314,7 +318,7 @@ def test_a_clock_that_is_set_back(tmp_path, monkeypatch):
     assert load(tmp_path) == job
 
 
-def test_a_log_of_many_and_of_odd_lines(aws):
+def test_a_log_with_many_and_unusual_lines(aws):
     name = aws.create("flood 20000")
     aws.ended(name)
     lines = aws.log(name).splitlines()
@@ -329,10 +333,13 @@ def test_a_log_of_many_and_of_odd_lines(aws):
         seen += [event["message"] for event in page["events"]]
         token = {"nextToken": page["nextForwardToken"]}
     assert seen[:20_000] == [f"line {number}" for number in range(20_000)]
-    assert seen[20_000:] == ["\N{REPLACEMENT CHARACTER}broken", "no newline at the end"]  # an empty line lies between
+    assert seen[20_000:] == [
+        "\N{REPLACEMENT CHARACTER}broken",
+        "no newline at the end",
+    ]  # an empty line between them has no event
 
 
-def test_checkpoints_that_cannot_be_written_cost_no_model(aws):
+def test_the_model_is_uploaded_although_checkpoints_cannot_be(aws):
     aws.s3.create_bucket(Bucket="checkpoints-go")
     name = aws.create("model weights;count;gate", CheckpointConfig={"S3Uri": "s3://checkpoints-go/here"})
     aws.logged(name)
@@ -341,12 +348,12 @@ def test_checkpoints_that_cannot_be_written_cost_no_model(aws):
     aws.s3.delete_bucket(Bucket="checkpoints-go")
     (aws.folder(name) / "checkpoints" / "count").write_text("22")
     (aws.folder(name) / "gate").touch()
-    told = aws.ended(name)
-    assert told["TrainingJobStatus"] == "Failed"
-    assert told["FailureReason"].startswith(
+    description = aws.ended(name)
+    assert description["TrainingJobStatus"] == "Failed"
+    assert description["FailureReason"].startswith(
         "ClientError: checkpoints could not be written to s3://checkpoints-go/here: "
     )
-    assert "NoSuchBucket" in told["FailureReason"]
+    assert "NoSuchBucket" in description["FailureReason"]
     assert aws.archive(f"out/{name}/output/model.tar.gz") == {"model.nn": "weights"}
 
 
@@ -363,8 +370,8 @@ def test_links_and_fifos_are_not_followed_but_named(aws):
         TensorBoardOutputConfig={"S3OutputPath": f"s3://{aws.bucket}/odd"},
         OutputDataConfig={"S3OutputPath": f"s3://{aws.bucket}/odd", "CompressionType": "NONE"},
     )
-    told = aws.ended(name)
-    assert told["FailureReason"] == "AlgorithmError: , exit code: 1"
+    description = aws.ended(name)
+    assert description["FailureReason"] == "AlgorithmError: , exit code: 1"
     places = ["checkpoints", f"{name}/output/model", f"{name}/output/output", f"{name}/tensorboard-output"]
     assert aws.keys("odd/") == [f"odd/{place}/file" for place in places]
     folders = ("model", "output/data", "checkpoints", "output/tensorboard")
@@ -376,10 +383,10 @@ def test_links_and_fifos_are_not_followed_but_named(aws):
     assert sorted(aws.log(packed).splitlines()) == sorted(line.format("model") for line in ODD)
 
 
-def test_no_depth_of_folders_keeps_a_job_in_progress(aws):
+def test_deeply_nested_folders_do_not_block_a_job(aws):
     name = aws.create("model weights;deep tmp;deep home;deep model")
-    told = aws.ended(name)
-    assert (told["TrainingJobStatus"], told.get("FailureReason")) == ("Completed", None)
+    description = aws.ended(name)
+    assert (description["TrainingJobStatus"], description.get("FailureReason")) == ("Completed", None)
     with tarfile.open(fileobj=io.BytesIO(aws.get(f"out/{name}/output/model.tar.gz"))) as archive:
         names = sorted(archive.getnames())
     deepest = ["/".join("d" * depth) for depth in range(1, 201)]
@@ -391,16 +398,16 @@ def test_no_depth_of_folders_keeps_a_job_in_progress(aws):
 
 @pytest.mark.parametrize("file", ["job.json.new", "metrics.jsonl"])
 @pytest.mark.parametrize("verb", ["fifo", "link"])
-def test_the_server_waits_for_and_follows_nothing_in_the_place_of_its_own_files(aws, verb, file):
-    told = aws.run(f"{verb} {file};say value 3", AlgorithmSpecification=aws.metrics(reward="value (.)"))
-    assert (told["TrainingJobStatus"], told["FinalMetricDataList"][0]["Value"]) == ("Completed", 3.0)
-    assert json.loads((aws.folder(told["TrainingJobName"]) / "job.json").read_text())["status"] == "Completed"
+def test_links_and_fifos_in_place_of_the_servers_files_are_ignored(aws, verb, file):
+    description = aws.run(f"{verb} {file};say value 3", AlgorithmSpecification=aws.metrics(reward="value (.)"))
+    assert (description["TrainingJobStatus"], description["FinalMetricDataList"][0]["Value"]) == ("Completed", 3.0)
+    assert json.loads((aws.folder(description["TrainingJobName"]) / "job.json").read_text())["status"] == "Completed"
     lost = "Training job completed. Lines of its log are missing: 1 from the metric reward"
-    said = lost if file == "metrics.jsonl" else "Training job completed"
-    assert told["SecondaryStatusTransitions"][-1]["StatusMessage"] == said
+    message = lost if file == "metrics.jsonl" else "Training job completed"
+    assert description["SecondaryStatusTransitions"][-1]["StatusMessage"] == message
 
 
-def test_a_record_that_became_a_fifo_stops_no_start(own):
+def test_a_fifo_in_place_of_a_record_does_not_block_a_start(own):
     aws = own.start()
     name = aws.create("fifo job.json.new;say done;wait")
     aws.logged(name, "done\n")
@@ -423,7 +430,7 @@ def test_a_folder_that_became_a_link_is_not_followed(aws):
     assert "Not uploaded: model (a link)" in aws.log(name)
 
 
-def test_what_is_no_longer_a_file_when_it_is_opened(tmp_path):
+def test_files_replaced_after_listing_are_left_out(tmp_path):
     (tmp_path / "model" / "deep").mkdir(parents=True)
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "model" / "deep" / "file").write_text("kept")
@@ -436,19 +443,21 @@ def test_what_is_no_longer_a_file_when_it_is_opened(tmp_path):
             transfer.open_inside(tmp_path, path)
 
 
-def test_a_child_that_holds_the_output_keeps_no_job_in_progress(aws):
+def test_a_child_that_holds_the_output_does_not_block_a_job(aws):
     name = aws.create("say before;lost;wait")
-    told = aws.ended(name)
-    assert told["TrainingJobStatus"] == "Failed"
+    description = aws.ended(name)
+    assert description["TrainingJobStatus"] == "Failed"
     child = int(aws.log(name).splitlines()[1])
     assert aws.log(name).startswith("before\n")
     psutil.Process(child).kill()
 
 
-def test_a_pattern_that_matches_for_ever_is_left_out_and_named(aws):
+def test_a_pattern_that_takes_too_long_is_dropped_and_reported(aws):
     patterns = aws.metrics(endless="(a+)+$", reward="Reward: ([0-9.]+)")
-    told = aws.run(f"say Reward: 1.5;say {'a' * 2000}b;say Reward: 2.5", AlgorithmSpecification=patterns)
-    assert [(metric["MetricName"], metric["Value"]) for metric in told["FinalMetricDataList"]] == [("reward", 2.5)]
+    description = aws.run(f"say Reward: 1.5;say {'a' * 2000}b;say Reward: 2.5", AlgorithmSpecification=patterns)
+    assert [(metric["MetricName"], metric["Value"]) for metric in description["FinalMetricDataList"]] == [
+        ("reward", 2.5)
+    ]
     note = "The metric endless is not measured from here on: (a+)+$ took more than 1.0 s on a line"
-    assert aws.log(told["TrainingJobName"]).splitlines().count(note) == 1
-    assert told["SecondaryStatusTransitions"][-1]["StatusMessage"] == f"Training job completed. {note}"
+    assert aws.log(description["TrainingJobName"]).splitlines().count(note) == 1
+    assert description["SecondaryStatusTransitions"][-1]["StatusMessage"] == f"Training job completed. {note}"

@@ -1,4 +1,4 @@
-"""The event of a job that ended comes as a mail where a rule wants it, and nothing else does."""
+"""The event of a job that ended becomes an email if a rule matches, and nothing else does."""
 
 import email
 import json
@@ -43,11 +43,11 @@ def test_a_mail_is_written_for_the_jobs_of_the_rule(connection, topic, tmp_path,
     ] * mails
 
 
-def test_without_rules_nothing_is_asked(tmp_path):
+def test_without_rules_no_call_is_made(tmp_path):
     notifications.Notifier(tmp_path / "mail", tmp_path / "events.jsonl", None).notify(Job())
     assert not (tmp_path / "mail").exists()
 
 
-def test_no_address_but_one_of_mail_is_subscribed(connection, topic):
-    with pytest.raises(ClientError, match="Protocol: the embedded AWS takes email alone"):
+def test_only_email_addresses_can_be_subscribed(connection, topic):
+    with pytest.raises(ClientError, match="Protocol: the embedded AWS supports only email"):
         connection.client("sns").subscribe(TopicArn=topic, Protocol="http", Endpoint="http://127.0.0.1:1/")

@@ -1,4 +1,4 @@
-"""The README's example, as it stands: a container project that this package knows nothing of."""
+"""The README's example runs as written: a container project that this package knows nothing of."""
 
 import doctest
 import re
@@ -18,9 +18,11 @@ def test_the_example_trains_the_program_that_it_shows(own, monkeypatch, tmp_path
     assert (failed, tried > 20) == (0, True)
 
 
-def test_the_package_names_nothing_of_the_project_around_it():
-    words = re.compile(r"unity|ml-?agents|brain|3dball|container/|helpers|trainer environment|notebook", re.IGNORECASE)
+def test_the_package_does_not_mention_the_project():
+    forbidden = re.compile(
+        r"unity|ml-?agents|brain|3dball|container/|helpers|trainer environment|notebook", re.IGNORECASE
+    )
     sources = [path for path in README.parent.rglob("*") if path.suffix in (".py", ".md")]
     assert len(sources) > 25
-    found = {path.name: words.findall(path.read_text()) for path in sources}
+    found = {path.name: forbidden.findall(path.read_text()) for path in sources}
     assert {name: hits for name, hits in found.items() if hits} == {}

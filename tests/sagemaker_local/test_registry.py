@@ -1,4 +1,4 @@
-"""ECR of the embedded AWS: moto's records, a registry's images, one answer."""
+"""ECR of the embedded AWS: moto's records and a registry's images always agree."""
 
 import base64
 import contextlib
@@ -36,7 +36,7 @@ DIGEST = "sha256:" + hashlib.sha256(MANIFEST.encode()).hexdigest()
 
 
 class Aws:
-    """An embedded AWS of one test."""
+    """An embedded AWS for one test."""
 
     def start(self):
         server = embedded.start()
@@ -52,16 +52,16 @@ class Aws:
         return self
 
     def push(self, repository, tag, manifest=MANIFEST):
-        """Put a manifest into the registry's own store, as a push does."""
+        """Put a manifest directly into the registry's store."""
         store = self.home / "registry" / "data" / "manifests.json"
         kept = json.loads(store.read_text()) if store.is_file() else {}
         kept.setdefault(repository, {})[tag] = manifest
         store.write_text(json.dumps(kept))
 
     def login(self):
-        """Return the header that `docker login` makes of ECR's token."""
-        [told] = self.ecr.get_authorization_token()["authorizationData"]
-        return {"Authorization": f"Basic {told['authorizationToken']}"}
+        """Return the header that `docker login` derives from ECR's token."""
+        [data] = self.ecr.get_authorization_token()["authorizationData"]
+        return {"Authorization": f"Basic {data['authorizationToken']}"}
 
     def address(self, repository):
         return self.ecr.describe_repositories(repositoryNames=[repository])["repositories"][0][
@@ -71,7 +71,7 @@ class Aws:
 
 @contextlib.contextmanager
 def machine(folder, program):
-    """Be on a machine without an engine, with a registry program or without one."""
+    """Simulate a machine without an engine, with or without a registry program."""
     (folder / "bin").mkdir()
     if isinstance(program, str):
         (folder / "bin" / "docker-registry").symlink_to(program)
@@ -91,7 +91,7 @@ def machine(folder, program):
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):
-    """Give an embedded AWS on a machine with a registry program."""
+    """Return an embedded AWS on a machine with a registry program."""
     folder = tmp_path_factory.mktemp("registry")
     with machine(folder, program=True) as aws:
         yield aws
@@ -104,14 +104,14 @@ def aws(tmp_path_factory):
 
 @pytest.fixture
 def repository(request):
-    """Name a repository of the test's own."""
+    """Return the name of a repository for this test alone."""
     return request.node.name.replace("_", "-")[:30].strip("-")
 
 
 def test_without_a_registry_program_it_says_how_to_get_one(tmp_path, repository):
     with machine(tmp_path, program=False) as aws:
-        made = aws.ecr.create_repository(repositoryName=repository)["repository"]
-        assert made["repositoryUri"] == f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{repository}"
+        created = aws.ecr.create_repository(repositoryName=repository)["repository"]
+        assert created["repositoryUri"] == f"123456789012.dkr.ecr.us-east-1.amazonaws.com/{repository}"
         with pytest.raises(ClientError) as refused:
             aws.ecr.get_authorization_token()
     assert refused.value.response["Error"]["Code"] == "RegistryUnavailableException"
@@ -120,14 +120,14 @@ def test_without_a_registry_program_it_says_how_to_get_one(tmp_path, repository)
 
 
 def test_what_is_pushed_is_described_until_it_is_deleted(aws, repository):
-    made = aws.ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")["repository"]
+    created = aws.ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")["repository"]
     address = aws.address(repository)
     assert address.startswith("127.0.0.1:")
-    assert made["repositoryUri"] == f"{address}/{repository}"
-    told = aws.ecr.get_authorization_token()["authorizationData"][0]
-    assert told["proxyEndpoint"] == f"http://{address}"
-    assert base64.b64decode(told["authorizationToken"]).startswith(b"AWS:")
-    assert told["expiresAt"] > datetime.now(timezone.utc) + timedelta(hours=11)
+    assert created["repositoryUri"] == f"{address}/{repository}"
+    authorization = aws.ecr.get_authorization_token()["authorizationData"][0]
+    assert authorization["proxyEndpoint"] == f"http://{address}"
+    assert base64.b64decode(authorization["authorizationToken"]).startswith(b"AWS:")
+    assert authorization["expiresAt"] > datetime.now(timezone.utc) + timedelta(hours=11)
     with pytest.raises(ClientError, match="ImageNotFoundException"):
         aws.ecr.describe_images(repositoryName=repository, imageIds=[{"imageTag": "one"}])
     aws.push(repository, "one")
@@ -142,7 +142,7 @@ def test_what_is_pushed_is_described_until_it_is_deleted(aws, repository):
     assert json.loads((aws.home / "registry/data/manifests.json").read_text())[repository] == {}
 
 
-def test_an_index_is_told_as_one(aws, repository):
+def test_an_image_index_keeps_its_media_type(aws, repository):
     index = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []})
     aws.ecr.create_repository(repositoryName=repository)
     aws.push(repository, "both", index)
@@ -151,27 +151,27 @@ def test_an_index_is_told_as_one(aws, repository):
 
 
 def other(number):
-    """Give another image's manifest."""
-    told = json.loads(MANIFEST)
-    told["layers"][0]["size"] = number
-    return json.dumps(told)
+    """Return another image's manifest."""
+    manifest = json.loads(MANIFEST)
+    manifest["layers"][0]["size"] = number
+    return json.dumps(manifest)
 
 
 def put(aws, repository, tag, manifest):
-    """Push a manifest through the registry's address; give status and what it says."""
+    """Push a manifest to the registry's address; return status and body."""
     url = f"http://{aws.address(repository)}/v2/{repository}/manifests/{tag}"
     request = urllib.request.Request(url, manifest.encode(), {"Content-Type": KIND, **aws.login()}, method="PUT")
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.read()
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())["errors"][0]
 
 
 def pull(aws, repository, tag):
     url = f"http://{aws.address(repository)}/v2/{repository}/manifests/{tag}"
-    with urllib.request.urlopen(urllib.request.Request(url, headers=aws.login()), timeout=30) as answer:
-        return answer.read().decode()
+    with urllib.request.urlopen(urllib.request.Request(url, headers=aws.login()), timeout=30) as response:
+        return response.read().decode()
 
 
 def tags(aws, repository):
@@ -183,10 +183,10 @@ def digest(manifest):
     return "sha256:" + hashlib.sha256(manifest.encode()).hexdigest()
 
 
-def test_a_tag_that_may_not_be_moved_is_refused_on_push(aws, repository):
+def test_a_push_to_an_immutable_tag_is_refused(aws, repository):
     aws.ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
     assert put(aws, repository, "one", MANIFEST) == (201, b"")
-    assert put(aws, repository, "one", MANIFEST) == (201, b"")  # the same again changes nothing
+    assert put(aws, repository, "one", MANIFEST) == (201, b"")  # pushing the same again changes nothing
     assert put(aws, repository, "two", other(1))[0] == 201
     refused = {
         "code": "TAG_INVALID",
@@ -200,7 +200,7 @@ def test_a_tag_that_may_not_be_moved_is_refused_on_push(aws, repository):
         aws.ecr.put_image(repositoryName=repository, imageManifest=other(2), imageTag="one")
     assert pull(aws, repository, "one") == MANIFEST
     aws.ecr.batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": "one"}])
-    assert put(aws, repository, "one", other(2))[0] == 201  # there is none any more
+    assert put(aws, repository, "one", other(2))[0] == 201  # the tag no longer exists
 
 
 def test_ecr_and_the_registry_never_differ(aws, repository):
@@ -230,7 +230,7 @@ def test_ecr_and_the_registry_never_differ(aws, repository):
         urllib.request.urlopen(request, timeout=30)
     assert json.loads(refused.value.read())["errors"][0]["code"] == "NAME_UNKNOWN"
     aws.ecr.create_repository(repositoryName=repository)
-    assert tags(aws, repository) == {}  # nothing of the old one comes back
+    assert tags(aws, repository) == {}  # the old images do not come back
 
 
 @pytest.mark.skipif(not REAL, reason="no docker-registry here")
@@ -296,7 +296,7 @@ def test_repositories_and_images_outlive_the_server(aws, repository):
     assert aws.address(repository) == address
 
 
-def test_a_registry_that_was_killed_is_started_again_where_it_was(aws, repository):
+def test_a_killed_registry_restarts_at_the_same_address(aws, repository):
     aws.ecr.create_repository(repositoryName=repository)
     address = aws.address(repository)
     [program] = [

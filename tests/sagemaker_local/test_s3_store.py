@@ -1,4 +1,4 @@
-"""What S3 keeps on disk, and what happens when that is damaged. (Whole, it is seen in test_server.)"""
+"""What S3 stores on disk, also if that is damaged. (test_server tests restarts.)"""
 
 import contextlib
 import errno
@@ -29,11 +29,11 @@ TAGS = b"<Tagging><TagSet><Tag><Key>colour</Key><Value>blue</Value></Tag></TagSe
 def send(app, method, path, body=b"", headers=None):
     headers = {"Authorization": SIGNED, **(headers or {})}
     builder = EnvironBuilder(method=method, path=path, headers=headers, data=body)
-    answer, status, _ = run_wsgi_app(app, builder.get_environ(), buffered=True)
-    return int(status.split()[0]), b"".join(answer)
+    chunks, status, _ = run_wsgi_app(app, builder.get_environ(), buffered=True)
+    return int(status.split()[0]), b"".join(chunks)
 
 
-def test_damage_costs_no_more_than_what_is_damaged(tmp_path, caplog):
+def test_damaged_files_affect_only_their_own_object(tmp_path, caplog):
     app = Store(tmp_path, create_backend_app("s3"))
     assert send(app, "PUT", "/damaged-bucket")[0] == 200
     for key in ("a", "b", "c"):
@@ -52,7 +52,7 @@ def test_damage_costs_no_more_than_what_is_damaged(tmp_path, caplog):
     with caplog.at_level(logging.ERROR):
         again = Store(tmp_path, create_backend_app("s3"))
         assert again.restore_buckets() == 3
-        assert sum(again._restore_object(file) for file in list(again.left)) == 2
+        assert sum(again._restore_object(file) for file in list(again.unrestored)) == 2
     assert f"S3: {files[b'a']} can't be restored" in caplog.text
     assert send(app, "GET", "/damaged-bucket/b") == (200, b"b")
     assert send(app, "GET", "/damaged-bucket/a")[0] == 404
@@ -63,7 +63,7 @@ def test_a_deleted_bucket_stays_deleted(tmp_path):
     app = Store(tmp_path, create_backend_app("s3"))
     send(app, "PUT", "/short-lived")
     send(app, "PUT", "/short-lived/key", b"x")
-    assert send(app, "DELETE", "/short-lived")[0] == 409  # not empty: nothing happens
+    assert send(app, "DELETE", "/short-lived")[0] == 409  # not empty, so it is not deleted
     assert (tmp_path / "short-lived" / "bucket" / "create").exists()
     assert send(app, "DELETE", "/short-lived/key")[0] == 204
     assert send(app, "DELETE", "/short-lived")[0] == 204
@@ -72,7 +72,7 @@ def test_a_deleted_bucket_stays_deleted(tmp_path):
 
 @pytest.fixture
 def earlier(tmp_path):
-    """Give the store of a server that finds three objects of an earlier one, none of them restored yet."""
+    """Return the store of a server with three objects of an earlier one, not yet restored."""
     before = Store(tmp_path, create_backend_app("s3"))
     send(before, "PUT", "/early-bucket")
     for key in ("a", "b", "c"):
@@ -88,15 +88,15 @@ def earlier(tmp_path):
     assert send(found, "DELETE", "/early-bucket")[0] == 204
 
 
-def test_an_object_is_restored_when_it_is_asked_for(earlier):
+def test_an_object_is_restored_on_request(earlier):
     assert send(earlier, "HEAD", "/early-bucket")[0] == 200
-    assert len(earlier.left) == 3
+    assert len(earlier.unrestored) == 3
     assert send(earlier, "GET", "/early-bucket/b") == (200, b"b")
-    assert len(earlier.left) == 2
+    assert len(earlier.unrestored) == 2
     assert b"<Value>blue</Value>" in send(earlier, "GET", "/early-bucket/b?tagging")[1]
     assert send(earlier, "GET", "/early-bucket/d")[0] == 404
     assert send(earlier, "GET", "/early-bucket/c") == (200, b"c")
-    assert len(earlier.left) == 1
+    assert len(earlier.unrestored) == 1
 
 
 def test_a_listing_shows_all_objects_and_restores_none(earlier, monkeypatch):
@@ -111,21 +111,21 @@ def test_a_listing_shows_all_objects_and_restores_none(earlier, monkeypatch):
         assert re.findall(rb"<Key>(.)</Key>", listed) == [b"a", b"b", b"c"]
         assert re.findall(rb"<Size>(.)</Size>", listed) == [b"1"] * 3
     assert sent == []
-    assert len(earlier.left) == 3
+    assert len(earlier.unrestored) == 3
     assert send(earlier, "GET", "/early-bucket/b") == (200, b"b")
 
 
-def test_what_was_deleted_or_replaced_meanwhile_does_not_come_back(earlier):
+def test_deleted_or_replaced_objects_do_not_come_back(earlier):
     assert send(earlier, "DELETE", "/early-bucket/a")[0] == 204
     assert send(earlier, "PUT", "/early-bucket/b", b"new")[0] == 200
-    assert len(earlier.left) == 1
+    assert len(earlier.unrestored) == 1
     assert send(earlier, "GET", "/early-bucket/a")[0] == 404
     assert send(earlier, "GET", "/early-bucket/b") == (200, b"new")
 
 
 def test_the_source_of_a_copy_is_restored(earlier):
     assert send(earlier, "PUT", "/early-bucket/d", headers={"x-amz-copy-source": "/early-bucket/c"})[0] == 200
-    assert len(earlier.left) == 2
+    assert len(earlier.unrestored) == 2
     assert send(earlier, "GET", "/early-bucket/d") == (200, b"c")
 
 
@@ -143,19 +143,19 @@ def test_an_object_that_is_being_restored_is_waited_for(earlier, monkeypatch):
         replay(file)
 
     monkeypatch.setattr(earlier, "_replay", slow)
-    background = threading.Thread(target=lambda: [earlier._restore_object(file) for file in list(earlier.left)])
+    background = threading.Thread(target=lambda: [earlier._restore_object(file) for file in list(earlier.unrestored)])
     background.start()
     assert begun.wait(10)
     with ThreadPoolExecutor() as pool:
-        asked = [pool.submit(send, earlier, "GET", f"/early-bucket/{key}") for key in "abc"]
-        assert not any(answer.done() for answer in asked)
+        requests = [pool.submit(send, earlier, "GET", f"/early-bucket/{key}") for key in "abc"]
+        assert not any(response.done() for response in requests)
         go_on.set()
-        assert [answer.result(10) for answer in asked] == [(200, b"a"), (200, b"b"), (200, b"c")]
+        assert [response.result(10) for response in requests] == [(200, b"a"), (200, b"b"), (200, b"c")]
     background.join(10)
 
 
 class Served:
-    """A store behind a port, with a client; `restart` forgets all that is in memory."""
+    """A store behind a port, with a client; `restart` clears everything in memory."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -174,7 +174,7 @@ class Served:
         self.server.app = self.store
 
     def look(self):
-        """Give all that S3 says: the listings before anything else."""
+        """Return all that S3 returns about its objects, listings first."""
         buckets = self.s3.list_buckets()["Buckets"]
         found = {}
         for bucket in (item["Name"] for item in buckets):
@@ -193,31 +193,31 @@ class Served:
 @pytest.fixture
 def served(tmp_path, monkeypatch):
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 256)  # instead of 5 MB
-    made = Served(tmp_path / "s3")
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    served = Served(tmp_path / "s3")
+    yield served
+    served.server.shutdown()
+    served.server.server_close()
     s3_backends["123456789012"]["aws"].reset()
 
 
 NAMES = ("a", "b", "c", "/", "//", " ", "+", "%41", "&", "<", "ä", "\N{PILE OF POO}", ".x", "-")
 
 
-def pages(served, app, asked):
-    """List page by page through one application; return what botocore makes of it."""
+def pages(served, app, query):
+    """List page by page from one application; return the pages as botocore parses them."""
     found, served.server.app = [], app
     while not found or found[-1]["IsTruncated"]:
-        told = served.s3.list_objects_v2(**asked)
-        del told["ResponseMetadata"]
-        asked = {**asked, "ContinuationToken": told.pop("NextContinuationToken", "")}
-        if "ContinuationToken" in told:
-            assert told.pop("ContinuationToken")
-        found.append(told)
+        page = served.s3.list_objects_v2(**query)
+        del page["ResponseMetadata"]
+        query = {**query, "ContinuationToken": page.pop("NextContinuationToken", "")}
+        if "ContinuationToken" in page:
+            assert page.pop("ContinuationToken")
+        found.append(page)
     return found
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_listings_are_those_of_moto(served, monkeypatch, seed):
+def test_listings_match_motos(served, monkeypatch, seed):
     chance = random.Random(seed)
     served.s3.create_bucket(Bucket="list-bucket")
     for number in range(30):
@@ -230,20 +230,20 @@ def test_listings_are_those_of_moto(served, monkeypatch, seed):
     moto, asked_of_moto = served.store.moto, []
     monkeypatch.setattr(served.store, "moto", lambda *request: asked_of_moto.append(request) or moto(*request))
     for _ in range(25):
-        asked = {"Bucket": "list-bucket", "MaxKeys": chance.choice([3, 7, 50, 1000])}
+        query = {"Bucket": "list-bucket", "MaxKeys": chance.choice([3, 7, 50, 1000])}
         given = {
             "Prefix": "k" + "".join(chance.choices(NAMES, k=chance.randint(0, 2))),
             "Delimiter": chance.choice(["/", "//", "a", "k"]),
             "StartAfter": "k" + "".join(chance.choices(["a", "b", "/", "ä"], k=2)),  # moto does not encode it
             "FetchOwner": True,
         }
-        asked |= {name: value for name, value in given.items() if chance.random() < 0.5}
-        assert pages(served, served.store, asked) == pages(served, moto, asked), asked
+        query |= {name: value for name, value in given.items() if chance.random() < 0.5}
+        assert pages(served, served.store, query) == pages(served, moto, query), query
     assert asked_of_moto == []
     served.server.app = served.store
-    for error, asked in {"NoSuchBucket": {}, "InvalidArgument": {"ContinuationToken": "none"}}.items():
+    for error, query in {"NoSuchBucket": {}, "InvalidArgument": {"ContinuationToken": "none"}}.items():
         with pytest.raises(ClientError, match=error):
-            served.s3.list_objects_v2(Bucket="list-bucket" if asked else "no-bucket", **asked)
+            served.s3.list_objects_v2(Bucket="list-bucket" if query else "no-bucket", **query)
 
 
 KEYS = ("a", "b/c", "ä ?&+%", "d//e", "f.tagging")
@@ -251,7 +251,7 @@ SET = {"TagSet": [{"Key": "set", "Value": "later"}]}
 
 
 def act(s3, chance, bucket):
-    """Do one thing to S3, or try to."""
+    """Send one random request to S3, which may fail."""
     key, other = chance.choice(KEYS), chance.choice(KEYS)
     named, body = {"Bucket": bucket, "Key": key}, chance.randbytes(chance.choice([0, 1, 3000]))
     copied = {"CopySource": {"Bucket": bucket, "Key": other}}
@@ -276,11 +276,11 @@ def act(s3, chance, bucket):
         parts = [s3.upload_part(**named, UploadId=upload, PartNumber=1, Body=b"p" * 5000)]
         if s3.list_objects_v2(Bucket=bucket, Prefix=other).get("Contents"):
             parts.append(s3.upload_part_copy(**named, **copied, UploadId=upload, PartNumber=2)["CopyPartResult"])
-        made = {"Parts": [{"ETag": part["ETag"], "PartNumber": number} for number, part in enumerate(parts, 1)]}
+        completion = {"Parts": [{"ETag": part["ETag"], "PartNumber": number} for number, part in enumerate(parts, 1)]}
         if what == "abort":
             s3.abort_multipart_upload(**named, UploadId=upload)
         else:
-            s3.complete_multipart_upload(**named, UploadId=upload, MultipartUpload=made)
+            s3.complete_multipart_upload(**named, UploadId=upload, MultipartUpload=completion)
     elif what == "tag":
         s3.put_object_tagging(**named, Tagging=SET)
     elif what == "untag":
@@ -303,13 +303,13 @@ def act(s3, chance, bucket):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_after_any_sequence_a_restart_shows_the_same(served, seed):
+def test_a_restart_preserves_any_sequence_of_requests(served, seed):
     chance = random.Random(seed)
     done = []
     for _ in range(4):
         served.s3.create_bucket(Bucket="any-bucket")
         for _ in range(25):
-            with contextlib.suppress(ClientError):  # such as a copy of nothing
+            with contextlib.suppress(ClientError):  # such as a copy of a missing object
                 done.append(act(served.s3, chance, "any-bucket"))
         before = served.look()
         served.restart()
@@ -317,7 +317,7 @@ def test_after_any_sequence_a_restart_shows_the_same(served, seed):
     assert len(set(done)) > 10
 
 
-def test_a_copy_has_the_tags_of_its_source_alone(served):
+def test_a_copy_has_only_the_tags_of_its_source(served):
     s3, bucket = served.s3, {"Bucket": "tags-bucket"}
     s3.create_bucket(**bucket)
     s3.put_object(**bucket, Key="none", Body=b"x")
@@ -328,7 +328,7 @@ def test_a_copy_has_the_tags_of_its_source_alone(served):
         served.restart()
 
 
-def test_deletes_and_puts_that_race_leave_the_same_on_disk_and_in_memory(served):
+def test_concurrent_puts_and_deletes_keep_disk_and_memory_consistent(served):
     served.s3.create_bucket(Bucket="race-bucket")
     several = {"Objects": [{"Key": f"{number}"} for number in range(20)]}
 
@@ -352,13 +352,13 @@ def test_deletes_and_puts_that_race_leave_the_same_on_disk_and_in_memory(served)
 
 @pytest.mark.parametrize("fails", ["open", "write", "replace"])
 @pytest.mark.parametrize("what", ["new", "over", "tag", "copy", "parts", "bucket", "bucket tags"])
-def test_what_cannot_be_written_is_refused_and_not_there(served, monkeypatch, caplog, what, fails):
+def test_requests_that_cannot_be_written_are_refused_and_undone(served, monkeypatch, caplog, what, fails):
     s3, named = served.s3, {"Bucket": "full-bucket", "Key": "key"}
     s3.create_bucket(Bucket="full-bucket")
     s3.put_object(**named, Body=b"before", Metadata={"of": "before"}, Tagging="of=before")
     upload = s3.create_multipart_upload(**named)["UploadId"]
     part = s3.upload_part(**named, UploadId=upload, PartNumber=1, Body=b"part")
-    made = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
+    completion = {"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
     for file in served.store.folder.glob("full-bucket/uploads/*/*"):
         os.utime(file, (0, 0))  # the time of a part is not that of the object
     before = served.look()
@@ -367,7 +367,7 @@ def test_what_cannot_be_written_is_refused_and_not_there(served, monkeypatch, ca
         "over": lambda: s3.put_object(**named, Body=b"after"),
         "tag": lambda: s3.put_object_tagging(**named, Tagging=SET),
         "copy": lambda: s3.copy_object(Bucket="full-bucket", Key="new", CopySource="full-bucket/key"),
-        "parts": lambda: s3.complete_multipart_upload(**named, UploadId=upload, MultipartUpload=made),
+        "parts": lambda: s3.complete_multipart_upload(**named, UploadId=upload, MultipartUpload=completion),
         "bucket": lambda: s3.create_bucket(Bucket="new-bucket"),
         "bucket tags": lambda: s3.put_bucket_tagging(Bucket="full-bucket", Tagging=SET),
     }

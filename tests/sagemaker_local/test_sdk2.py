@@ -1,4 +1,4 @@
-"""SageMaker SDK 2, in an environment of its own: what its classes ask for beyond those of SDK 3."""
+"""SageMaker SDK 2, in its own environment: calls that its classes make and those of SDK 3 do not."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.clients, pytest.mark.skipif(not PYTHON.exists(), reaso
 
 
 def sdk2(aws, *arguments):
-    """Run a part of the program, which can reach nothing but this machine, and give what it prints last."""
+    """Run a part of the program, which can connect only to this machine; return its last line of output."""
     done = subprocess.run(
         [PYTHON, PROGRAM, *arguments],
         env={**aws.server.environment, "SAGEMAKER_SUPPRESS_V2_WARNING": "1"},
@@ -27,19 +27,19 @@ def sdk2(aws, *arguments):
 
 def test_estimator_and_attach(aws):
     aws.s3.put_object(Bucket=aws.bucket, Key="sdk2-in/data.bin", Body=b"build")
-    told = sdk2(aws, "estimator", aws.role, f"s3://{aws.bucket}/sdk2-in")
-    job = aws.describe(told["name"])
+    output = sdk2(aws, "estimator", aws.role, f"s3://{aws.bucket}/sdk2-in")
+    job = aws.describe(output["name"])
     assert job["TrainingJobStatus"] == "Completed"
     assert job["OutputDataConfig"]["S3OutputPath"] == "s3://sagemaker-us-east-1-123456789012/"
-    assert told["attached"] == {
-        "name": told["name"],
+    assert output["attached"] == {
+        "name": output["name"],
         "hyperparameters": job["HyperParameters"],
         "instance_type": "ml.m5.large",
         "output_kms_key": "",
         "tags": [{"Key": "project", "Value": "walking"}],
-        "model": f"s3://sagemaker-us-east-1-123456789012/{told['name']}/output/model.tar.gz",
+        "model": f"s3://sagemaker-us-east-1-123456789012/{output['name']}/output/model.tar.gz",
     }
-    assert told["analytics"] == [["reward", -0.25]]  # the mean of what one minute had: -0.5 and 0
+    assert output["analytics"] == [["reward", -0.25]]  # the mean of the values of one minute: -0.5 and 0
 
 
 def test_analytics_of_a_running_job_and_after_a_restart(own):
@@ -64,18 +64,18 @@ def test_analytics_of_a_running_job_and_after_a_restart(own):
 
 @pytest.mark.parametrize("instances", ["one", "configs"])
 def test_tuner_attach_and_analytics(aws, instances):
-    told = sdk2(aws, "tuner", aws.role, instances)
-    described = aws.sm.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=told["name"])
+    output = sdk2(aws, "tuner", aws.role, instances)
+    described = aws.sm.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=output["name"])
     assert described["HyperParameterTuningJobStatus"] == "Completed"
     definition = described["TrainingJobDefinition"]
     assert ("InstanceConfigs" in definition["HyperParameterTuningResourceConfig"]) == (instances == "configs")
-    job = aws.describe(told["best"])
+    job = aws.describe(output["best"])
     size = 30 if instances == "one" else 5
     assert job["ResourceConfig"] == {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": size}
     assert job["HyperParameters"]["digit"] == "3"
-    assert told["attached"] == {
-        "name": told["name"],
-        "best": told["best"],
+    assert output["attached"] == {
+        "name": output["name"],
+        "best": output["best"],
         "static": {"do": job["HyperParameters"]["do"]},
     }
-    assert sorted(told["analytics"]) == [[1.0, "Completed", 1.0], [2.0, "Completed", 2.0], [3.0, "Completed", 3.0]]
+    assert sorted(output["analytics"]) == [[1.0, "Completed", 1.0], [2.0, "Completed", 2.0], [3.0, "Completed", 3.0]]

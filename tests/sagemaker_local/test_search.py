@@ -1,4 +1,4 @@
-"""Search over training jobs and tuning jobs, and limits that are there when asked for."""
+"""Search for training jobs and tuning jobs, and AWS's optional limits."""
 
 from datetime import timedelta
 
@@ -18,13 +18,13 @@ def search(aws, *filters, **more):
 @pytest.fixture(scope="module")
 def jobs(shared, monkeypatch_module):
     monkeypatch_module.setenv("EMBEDDED_HOME", str(shared.server.home))
-    made = []
+    created = []
     for number, group in enumerate(["one", "one", "two"]):
         tags = [{"Key": "search", "Value": group}, {"Key": "number", "Value": str(number)}]
         algorithm = shared.metrics(reward=r"reward=(-?[0-9.]+)")
         for name in ("left", "right"):
             shared.s3.put_object(Bucket=shared.bucket, Key=f"{name}-{number}/a", Body=b"a")
-        made.append(
+        created.append(
             shared.create(
                 TrainingJobName=f"searched-{number}",
                 Tags=tags,
@@ -38,8 +38,8 @@ def jobs(shared, monkeypatch_module):
                 },
             )
         )
-        shared.ended(made[-1])
-    return made
+        shared.ended(created[-1])
+    return created
 
 
 @pytest.fixture(scope="module")
@@ -97,21 +97,21 @@ def test_filters(aws, jobs, filters, found):
 
 def test_a_record_is_the_description_with_the_tags(aws, jobs):
     (record,) = search(aws, ("Tags.number", "Equals", "2"))["Results"]
-    told = record["TrainingJob"]
-    assert told.pop("Tags") == [{"Key": "search", "Value": "two"}, {"Key": "number", "Value": "2"}]
+    description = record["TrainingJob"]
+    assert description.pop("Tags") == [{"Key": "search", "Value": "two"}, {"Key": "number", "Value": "2"}]
     described = aws.describe(jobs[2])
-    assert told == {key: value for key, value in described.items() if key in told}
-    assert {*described} - {*told} <= {"RemoteDebugConfig", "InfraCheckConfig", "MlflowConfig"}
+    assert description == {key: value for key, value in described.items() if key in description}
+    assert {*described} - {*description} <= {"RemoteDebugConfig", "InfraCheckConfig", "MlflowConfig"}
 
 
-def test_the_second_of_a_time(aws, jobs):
-    made = aws.describe(jobs[1])["CreationTime"]
-    for second, found in ((made, [jobs[1]]), (made - timedelta(days=1), [])):
-        wanted = second.astimezone().isoformat(timespec="seconds")
-        assert names(search(aws, ("TrainingJobName", "Equals", jobs[1]), ("CreationTime", "Equals", wanted))) == found
+def test_times_are_compared_by_the_second(aws, jobs):
+    created = aws.describe(jobs[1])["CreationTime"]
+    for second, found in ((created, [jobs[1]]), (created - timedelta(days=1), [])):
+        expected = second.astimezone().isoformat(timespec="seconds")
+        assert names(search(aws, ("TrainingJobName", "Equals", jobs[1]), ("CreationTime", "Equals", expected))) == found
 
 
-def test_and_or_and_within(aws, jobs):
+def test_and_or_and_in(aws, jobs):
     two = {"Filters": [{"Name": "Tags.search", "Operator": "Equals", "Value": "two"}]}
     zero = {"Filters": [{"Name": "Tags.number", "Operator": "Equals", "Value": "0"}]}
     either = {"Operator": "Or", "SubExpressions": [two, zero]}
@@ -125,7 +125,7 @@ def test_pages(aws, jobs):
     everything = [("Tags.search", "Exists")]
     first = search(aws, *everything, MaxResults=2)
     second = search(aws, *everything, MaxResults=2, NextToken=first["NextToken"])
-    assert names(first) + names(second) == jobs[::-1]  # the last changed first, where nothing else is asked for
+    assert names(first) + names(second) == jobs[::-1]  # by default, the last modified first
     assert "NextToken" not in second
     for token in (first["NextToken"], "no token"):
         with pytest.raises(ClientError, match="Invalid NextToken"):
@@ -133,7 +133,7 @@ def test_pages(aws, jobs):
 
 
 @pytest.mark.parametrize(
-    "one, told",
+    "one, message",
     [
         (("Colour", "Equals", "1"), "Unknown property name: Colour"),
         (("InputDataConfig.Colour", "Exists"), "Unknown property name: InputDataConfig.Colour"),
@@ -148,12 +148,12 @@ def test_pages(aws, jobs):
         (("Tags.x", "Like", "1"), "Member must satisfy enum value set"),
     ],
 )
-def test_what_it_does_not_know(aws, one, told):
-    with pytest.raises(ClientError, match=told):
+def test_unknown_properties_and_operators_are_refused(aws, one, message):
+    with pytest.raises(ClientError, match=message):
         search(aws, one)
 
 
-def test_an_expression_of_nothing(aws):
+def test_an_empty_expression_is_refused(aws):
     with pytest.raises(ClientError, match="must have at least one"):
         aws.sm.search(Resource="TrainingJob", SearchExpression={})
     with pytest.raises(ClientError, match="Invalid SortBy: Color"):
@@ -175,10 +175,10 @@ def test_an_expression_of_nothing(aws):
         ("InputDataConfig.DataSource.S3DataSource.S3Uri", [0, 1, 2]),
     ],
 )
-def test_sorted_by_any_property(aws, jobs, by, order):
-    wanted = [jobs[number] for number in order]
-    assert names(search(aws, ("Tags.search", "Exists"), SortBy=by, SortOrder="Ascending")) == wanted
-    assert names(search(aws, ("Tags.search", "Exists"), SortBy=by)) == wanted[::-1]
+def test_sorting_by_any_property(aws, jobs, by, order):
+    expected = [jobs[number] for number in order]
+    assert names(search(aws, ("Tags.search", "Exists"), SortBy=by, SortOrder="Ascending")) == expected
+    assert names(search(aws, ("Tags.search", "Exists"), SortBy=by)) == expected[::-1]
 
 
 def nested(*filters):
@@ -186,7 +186,7 @@ def nested(*filters):
     return {"NestedFilters": [{"NestedPropertyName": "InputDataConfig", "Filters": conditions}]}
 
 
-def test_nested_filters_hold_of_one_object(aws, jobs):
+def test_nested_filters_apply_to_one_object(aws, jobs):
     right = ("InputDataConfig.ChannelName", "Equals", "right")
     uri = "InputDataConfig.DataSource.S3DataSource.S3Uri"
     found = aws.sm.search(Resource="TrainingJob", SearchExpression=nested(right, (uri, "Contains", "right-1")))
@@ -225,8 +225,8 @@ def test_visibility_conditions(aws, jobs):
 def test_suggestions(aws, jobs):
     def suggest(hint):
         query = {"PropertyNameQuery": {"PropertyNameHint": hint}}
-        told = aws.sm.get_search_suggestions(Resource="TrainingJob", SuggestionQuery=query)
-        return [one["PropertyName"] for one in told["PropertyNameSuggestions"]]
+        response = aws.sm.get_search_suggestions(Resource="TrainingJob", SuggestionQuery=query)
+        return [one["PropertyName"] for one in response["PropertyNameSuggestions"]]
 
     assert suggest("hyperparameters.ne") == ["HyperParameters.net.kind"]
     assert suggest("Metrics.rew") == ["Metrics.reward"]
@@ -235,10 +235,10 @@ def test_suggestions(aws, jobs):
     assert suggest("Nothing") == []
 
 
-def test_other_resources_are_motos(aws):
+def test_searches_for_other_resources_go_to_moto(aws):
     assert aws.sm.search(Resource="Pipeline")["Results"] == []
     with pytest.raises(
-        ClientError, match="searches for TrainingJob and HyperParameterTuningJob alone with SortBy; for"
+        ClientError, match="supports SortBy only in a search for TrainingJob or HyperParameterTuningJob; for"
     ):
         aws.sm.search(Resource="Pipeline", SortBy="CreationTime")
 
@@ -255,7 +255,7 @@ def test_calls_beyond_the_limit_are_refused(own):
         assert caught.value.response["Error"]["Code"] == "ThrottlingException"
     assert len([aws.s3.list_buckets() for _ in range(20)]) == 20
     name = own.wait_for(lambda: _try(aws.create, "say hello"))
-    assert "hello" in own.wait_for(lambda: aws.log(name))  # the server's own calls are not held to it
+    assert "hello" in own.wait_for(lambda: aws.log(name))  # the limit does not apply to the server's own calls
 
 
 def _try(call, *arguments):

@@ -1,4 +1,4 @@
-"""The server process: one at a time, found again, stopped, killed."""
+"""The server process: only one at a time; found, stopped, killed."""
 
 import contextlib
 import fcntl
@@ -32,7 +32,7 @@ FIND = "import sagemaker_local as embedded; server = embedded.start(); print(ser
 
 
 def has_ended(pid):
-    """Say whether a process has ended, collected by its parent or not."""
+    """Return whether a process has ended, even if it is still a zombie."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -44,8 +44,8 @@ def command(*arguments):
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 
-def test_connections_are_bounded_and_make_room_when_they_end(monkeypatch):
-    monkeypatch.setattr(server_process, "MOST_CONNECTIONS", 2)
+def test_the_number_of_connections_is_limited(monkeypatch):
+    monkeypatch.setattr(server_process, "MAX_CONNECTIONS", 2)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         serving = server_process.Server(listening.fileno(), listening.getsockname()[1])
     serving.app = lambda environ, start: (start("200 OK", [("Content-Length", "2")]), [b"ok"])[1]
@@ -57,7 +57,7 @@ def test_connections_are_bounded_and_make_room_when_they_end(monkeypatch):
         assert third.recv(1) == b""  # closed at once
         second.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert second.makefile("rb").read().endswith(b"ok")
-        while True:  # the thread that answered ends a moment later
+        while True:  # the thread that responded ends a moment later
             fourth = held.enter_context(socket.create_connection(serving.server_address, 20))
             with contextlib.suppress(ConnectionError):
                 fourth.sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -72,7 +72,7 @@ def test_one_server_from_its_first_start_to_its_stop(own):
     with ThreadPoolExecutor(2) as pool:
         (code, one, _), (_, two, _) = pool.map(lambda _: command("-c", FIND), range(2))
     assert code == 0
-    assert one == two  # two starters at once, one server
+    assert one == two  # concurrent starts give one server
     found = embedded.find()
     assert f"{found.url} {found.pid}" == one
     assert found.url.startswith("http://127.0.0.1:")
@@ -97,13 +97,13 @@ def test_one_server_from_its_first_start_to_its_stop(own):
     assert (aws.folder(running) / "model/note.txt").read_text() == "stopped by SIGTERM"
 
     aws = own.start()
-    assert aws.server.url == found.url  # a notebook that knew the old one goes on
+    assert aws.server.url == found.url  # a notebook that used the old one can continue
     assert aws.describe(running)["TrainingJobStatus"] == "Stopped"
     assert aws.archive(f"out/{running}/output/model.tar.gz") == {"note.txt": "stopped by SIGTERM"}
 
 
 @pytest.mark.parametrize("noted", ["taken", "no number", "99999"])
-def test_a_port_that_cannot_be_had_again_is_replaced(tmp_path, noted):
+def test_an_unavailable_port_is_replaced(tmp_path, noted):
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = str(other.getsockname()[1])
         (tmp_path / "port").write_text(taken if noted == "taken" else noted)
@@ -137,7 +137,7 @@ def test_a_server_that_cannot_start_says_why(own):
 
 
 @pytest.mark.parametrize("below", ["", "below"])
-def test_a_home_that_can_be_no_folder(tmp_path, monkeypatch, below):
+def test_an_unusable_home_is_refused(tmp_path, monkeypatch, below):
     (tmp_path / "file").touch()
     home = tmp_path / "file" / below
     monkeypatch.setenv("EMBEDDED_HOME", str(home))
@@ -149,7 +149,7 @@ def test_a_home_that_can_be_no_folder(tmp_path, monkeypatch, below):
 
 
 def snapshot(aws):
-    """Give all that S3 says of every object, and the tags."""
+    """Return all that S3 returns about every object, and its tags."""
     objects = {}
     for item in aws.s3.list_objects_v2(Bucket=aws.bucket)["Contents"]:
         key = item["Key"]
@@ -161,7 +161,7 @@ def snapshot(aws):
 
 
 def fill(aws, tmp_path):
-    """Do to S3 all that the store has to remember."""
+    """Send S3 every kind of request that the store must keep."""
     s3, bucket = aws.s3, aws.bucket
     tags = {"TagSet": [{"Key": "a", "Value": "b"}]}
     parts = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
@@ -189,7 +189,7 @@ def fill(aws, tmp_path):
 
 
 def describe_logs(aws):
-    """Give what CloudWatch Logs says of its groups and streams, and all that was logged."""
+    """Return CloudWatch Logs' groups, streams and events."""
     logs, group = aws.client("logs"), GROUP
     groups = logs.describe_log_groups()["logGroups"]
     streams = logs.describe_log_streams(logGroupName=group, orderBy="LastEventTime", descending=True)["logStreams"]
@@ -252,14 +252,14 @@ def test_killed_and_started_again(own, tmp_path):
 
     again = own.start()
     assert again.server.pid != aws.server.pid
-    told = again.describe(running)
-    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Failed", "Failed")
-    assert told["FailureReason"].startswith(
+    description = again.describe(running)
+    assert (description["TrainingJobStatus"], description["SecondaryStatus"]) == ("Failed", "Failed")
+    assert description["FailureReason"].startswith(
         "InternalServerError: the embedded AWS ended without stopping this job (it was killed, or the machine went "
         "down) while the job was Training. The last sign of it was at "
     )
-    assert told["TrainingEndTime"] >= told["TrainingStartTime"]
-    assert again.get("kept/count") == b"1"  # saved since the last upload, and not lost
+    assert description["TrainingEndTime"] >= description["TrainingStartTime"]
+    assert again.get("kept/count") == b"1"  # saved after the last upload, but not lost
     again.s3.delete_object(Bucket=again.bucket, Key="kept/count")
 
     assert again.describe(done) == finished
@@ -279,7 +279,7 @@ def test_killed_and_started_again(own, tmp_path):
 
 
 class Writer:
-    """One who changes objects of his own, and knows what each must be: as it was acknowledged, or as he asked last.
+    """A client with its own objects, which knows what each may be: the acknowledged state, or that of its last request.
 
     Objects are described by content, metadata, tags and ETag; None is no object.
     """
@@ -287,10 +287,10 @@ class Writer:
     def __init__(self, number):
         self.chance, self.name = random.Random(number), f"writer-{number}"
         self.known = dict.fromkeys(f"{self.name}/{key}" for key in "abc")
-        self.asked = {}  # key -> what it may be instead, after a request without a response
+        self.asked = {}  # key -> the other possible state, after a request without a response
 
     def write(self, aws, acknowledged):
-        """Change objects until the server is gone."""
+        """Change objects until the server is killed."""
         with contextlib.suppress(BotoCoreError):
             while True:
                 key, after, call = self.choose(aws)
@@ -337,7 +337,7 @@ class Writer:
         )
 
     def compare(self, aws):
-        """Compare what is there with what must be, and go on from it."""
+        """Compare the objects with the possible states, and continue from the actual state."""
         listed = aws.s3.list_objects_v2(Bucket=aws.bucket, Prefix=f"{self.name}/").get("Contents", ())
         listed = {item["Key"]: (item["ETag"], item["Size"]) for item in listed}
         for key, before in self.known.items():
@@ -355,7 +355,7 @@ class Writer:
 
 
 @pytest.mark.long
-def test_a_storm_of_kills_costs_no_object_that_was_acknowledged_and_halves_none(own):
+def test_repeated_kills_neither_lose_nor_truncate_acknowledged_objects(own):
     aws, writers, seen = own.start(), [Writer(number) for number in range(3)], 0
     for _ in range(8):
         acknowledged = threading.Semaphore(0)
@@ -385,7 +385,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(home)], check=True)
 
 
-def test_a_disk_that_is_full_takes_nothing_more_until_something_is_deleted(small_disk, own):
+def test_a_full_disk_refuses_writes_until_something_is_deleted(small_disk, own):
     aws = own.start()
     kept, sizes = [], [1 << 20, 1 << 16, 1 << 12]
     for number in itertools.count():
@@ -420,7 +420,7 @@ def test_a_copy_of_a_home_shares_no_file_that_is_appended_to(tmp_path):
         (home / name).write_bytes(large)
     (home / "server.json").touch()
     copy_home(home, copy)
-    copy_home(home, copy)  # again, over the one that is there
+    copy_home(home, copy)  # again, replacing the first copy
     assert {str(file.relative_to(copy)): file.stat().st_nlink for file in copy.rglob("*") if file.is_file()} == {
         "iam.jsonl": 1,
         "jobs/a/log": 1,

@@ -1,4 +1,4 @@
-"""Managed spot training: interrupted, started again from the checkpoints, cheaper."""
+"""Managed spot training: interrupted, resumed from the checkpoints, billed at the spot rate."""
 
 import json
 import os
@@ -16,13 +16,13 @@ def spot(aws, runtime=60, wait=120, **more):
     return {**SPOT, "StoppingCondition": limits, **more}
 
 
-def test_interrupted_job_goes_on_from_its_checkpoint(aws):
+def test_an_interrupted_job_resumes_from_its_checkpoint(aws):
     checkpoints = {"S3Uri": f"s3://{aws.bucket}/spot-checkpoints"}
     name = aws.create("count;model half;wait 1.2;until 2;model whole", **spot(aws, CheckpointConfig=checkpoints))
     aws.wait_for(lambda: "waiting\nwaiting" in aws.log(name))
     embedded.interrupt(name, seconds=0.3)
-    told = aws.ended(name)
-    assert aws.statuses(told) == [
+    description = aws.ended(name)
+    assert aws.statuses(description) == [
         "Starting",
         "Downloading",
         "Training",
@@ -33,12 +33,12 @@ def test_interrupted_job_goes_on_from_its_checkpoint(aws):
         "Uploading",
         "Completed",
     ]
-    interrupted = told["SecondaryStatusTransitions"][3]
+    interrupted = description["SecondaryStatusTransitions"][3]
     assert (interrupted["EndTime"] - interrupted["StartTime"]).total_seconds() >= 0.3
     assert aws.log(name) == "count 1\nwaiting\nwaiting\ncount 2\nwaiting\n"
     assert aws.archive(f"out/{name}/output/model.tar.gz") == {"model.nn": "whole"}
-    assert told["EnableManagedSpotTraining"] is True
-    assert 1 <= told["BillableTimeInSeconds"] < told["TrainingTimeInSeconds"]
+    assert description["EnableManagedSpotTraining"] is True
+    assert 1 <= description["BillableTimeInSeconds"] < description["TrainingTimeInSeconds"]
     logs = aws.client("logs")
     streams = logs.describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/")[
         "logStreams"
@@ -46,7 +46,7 @@ def test_interrupted_job_goes_on_from_its_checkpoint(aws):
     assert len(streams) == 2
 
 
-def test_a_new_instance_has_nothing_but_the_checkpoints(aws):
+def test_a_new_instance_starts_with_only_the_checkpoints(aws):
     name = aws.create("ls;model left over;wait", **spot(aws))
     aws.logged(name)
     embedded.interrupt(name, seconds=0)
@@ -65,10 +65,10 @@ def test_waiting_too_long_for_capacity(aws):
     name = aws.create("model x;wait", **spot(aws, runtime=6, wait=6))
     aws.logged(name)
     embedded.interrupt(name, seconds=600)
-    told = aws.ended(name)
-    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
-    assert aws.statuses(told)[2:] == ["Training", "Interrupted", "MaxWaitTimeExceeded"]
-    assert aws.keys(f"out/{name}") == []  # the instance had gone, and its model with it
+    description = aws.ended(name)
+    assert (description["TrainingJobStatus"], description["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
+    assert aws.statuses(description)[2:] == ["Training", "Interrupted", "MaxWaitTimeExceeded"]
+    assert aws.keys(f"out/{name}") == []  # the model was lost with the instance
 
 
 def test_stopped_while_interrupted(aws):
@@ -77,8 +77,8 @@ def test_stopped_while_interrupted(aws):
     embedded.interrupt(name, seconds=600)
     aws.wait_for(lambda: aws.describe(name)["SecondaryStatus"] == "Interrupted")
     aws.sm.stop_training_job(TrainingJobName=name)
-    told = aws.ended(name)
-    assert aws.statuses(told)[2:] == ["Training", "Interrupted", "Stopping", "Stopped"]
+    description = aws.ended(name)
+    assert aws.statuses(description)[2:] == ["Training", "Interrupted", "Stopping", "Stopped"]
 
 
 def test_only_a_training_spot_job_can_be_interrupted(aws):
@@ -97,12 +97,12 @@ def test_only_a_training_spot_job_can_be_interrupted(aws):
         embedded.interrupt(name, seconds=-1)
 
 
-def test_no_server_to_interrupt(own):
+def test_interrupting_a_job_needs_a_server(own):
     with pytest.raises(embedded.EmbeddedError, match="Expected a running embedded AWS, found none"):
         embedded.interrupt("any")
 
 
-def test_what_a_killed_server_leaves_is_billed_as_spot(own):
+def test_a_job_of_a_killed_server_is_billed_as_spot(own):
     aws = own.start()
     name = aws.create("wait", **spot(aws, runtime=600, wait=1200))
     aws.logged(name)
@@ -120,7 +120,7 @@ def test_what_a_killed_server_leaves_is_billed_as_spot(own):
     ]
     record |= {"started": begun, "training_seconds": 200.0, "billable_seconds": 60.0}
     file.write_text(json.dumps(record))
-    told = own.start().describe(name)
-    assert told["TrainingJobStatus"] == "Failed"
-    assert 299 <= told["TrainingTimeInSeconds"] <= 330
-    assert told["BillableTimeInSeconds"] == round(0.3 * told["TrainingTimeInSeconds"])
+    description = own.start().describe(name)
+    assert description["TrainingJobStatus"] == "Failed"
+    assert 299 <= description["TrainingTimeInSeconds"] <= 330
+    assert description["BillableTimeInSeconds"] == round(0.3 * description["TrainingTimeInSeconds"])

@@ -1,4 +1,4 @@
-"""Tuning jobs that run: what SageMaker would do, seen through boto3 and the SDK."""
+"""Running tuning jobs behave as on SageMaker, seen through boto3 and the SDK."""
 
 import json
 import os
@@ -26,7 +26,7 @@ MIXED = {
 
 
 class Tuner:
-    """The shortest way to a tuning job of one embedded AWS."""
+    """Shortcuts for tuning jobs of one embedded AWS."""
 
     count = 0
 
@@ -63,20 +63,20 @@ class Tuner:
         return request["HyperParameterTuningJobName"]
 
     def describe(self, name):
-        told = self.sm.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-        del told["ResponseMetadata"]
-        return told
+        description = self.sm.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        del description["ResponseMetadata"]
+        return description
 
     def ended(self, name):
         return self.aws.wait_for(
-            lambda: (told := self.describe(name))["HyperParameterTuningJobStatus"] in ENDED and told
+            lambda: (description := self.describe(name))["HyperParameterTuningJobStatus"] in ENDED and description
         )
 
     def run(self, *given, **more):
         return self.ended(self.create(*given, **more))
 
-    def trainings(self, told, **query):
-        name = told if isinstance(told, str) else told["HyperParameterTuningJobName"]
+    def trainings(self, description, **query):
+        name = description if isinstance(description, str) else description["HyperParameterTuningJobName"]
         pages = self.sm.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
         found = pages.paginate(HyperParameterTuningJobName=name, **query)
         return [summary for page in found for summary in page["TrainingJobSummaries"]]
@@ -115,40 +115,40 @@ def test_a_tuning_job_from_end_to_end(tuner, aws):
     arn = tuner.sm.create_hyper_parameter_tuning_job(**request)["HyperParameterTuningJobArn"]
     assert arn == f"arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/{name}"
     assert tuner.sm.list_tags(ResourceArn=arn)["Tags"] == request["Tags"]
-    told = tuner.ended(name)
+    description = tuner.ended(name)
 
-    assert told["HyperParameterTuningJobStatus"] == "Completed"
-    assert "FailureReason" not in told
+    assert description["HyperParameterTuningJobStatus"] == "Completed"
+    assert "FailureReason" not in description
     config = request["HyperParameterTuningJobConfig"]
     limits = {"MaxParallelTrainingJobs": 1, "MaxNumberOfTrainingJobs": 3}
-    assert told["HyperParameterTuningJobConfig"] == {
+    assert description["HyperParameterTuningJobConfig"] == {
         **config,
         "ResourceLimits": limits,
         "TrainingJobEarlyStoppingType": "Off",
     }
     given = request["TrainingJobDefinition"]
-    assert told["TrainingJobDefinition"] == {
+    assert description["TrainingJobDefinition"] == {
         **given,
         "StaticHyperParameters": {**given["StaticHyperParameters"], "_tuning_objective_metric": "reward"},
         "OutputDataConfig": {**given["OutputDataConfig"], "KmsKeyId": ""},
     }
-    assert told["TrainingJobStatusCounters"] == {
+    assert description["TrainingJobStatusCounters"] == {
         "Completed": 3,
         "InProgress": 0,
         "RetryableError": 0,
         "NonRetryableError": 0,
         "Stopped": 0,
     }
-    assert told["ObjectiveStatusCounters"] == {"Succeeded": 3, "Pending": 0, "Failed": 0}
-    assert told["CreationTime"] < told["HyperParameterTuningEndTime"] == told["LastModifiedTime"]
+    assert description["ObjectiveStatusCounters"] == {"Succeeded": 3, "Pending": 0, "Failed": 0}
+    assert description["CreationTime"] < description["HyperParameterTuningEndTime"] == description["LastModifiedTime"]
 
-    trainings = tuner.trainings(told)
+    trainings = tuner.trainings(description)
     assert [
         bool(re.fullmatch(rf"{name}-00{n}-[0-9a-f]{{8}}", t["TrainingJobName"])) for n, t in enumerate(trainings, 1)
     ]
     assert sorted(values(trainings, "digit")) == ["1", "2", "3"]
     assert objectives(trainings) == [float(digit) for digit in values(trainings, "digit")]
-    best = told["BestTrainingJob"]
+    best = description["BestTrainingJob"]
     assert best == max(trainings, key=lambda t: t["TunedHyperParameters"]["digit"])
     assert best["ObjectiveStatus"] == "Succeeded"
     assert best["TuningJobName"] == name
@@ -185,7 +185,7 @@ def test_tags_search_and_deletion(tuner, aws):
     aws.wait_for(lambda: len(done := tuner.trainings(name, StatusEquals="Completed")) == 2 and done)
     first = tuner.trainings(name, StatusEquals="Completed")[0]
     aws.deleted(first["TrainingJobName"])
-    assert len(tuner.trainings(name)) == 2  # and it is not made again
+    assert len(tuner.trainings(name)) == 2  # it is not created again
     tuner.sm.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     tuner.ended(name)
     assert len(tuner.trainings(name)) == 2
@@ -235,17 +235,17 @@ def test_values_are_within_their_ranges_and_follow_the_seed(tuner, strategy):
     assert objectives(trainings) == [float(one["rate"]) for one in tuned]
 
 
-def test_no_more_trainings_at_once_than_asked_for(tuner, aws):
+def test_parallel_trainings_are_limited(tuner, aws):
     name = tuner.create("term;tell digit;wait", parallel=2)
     running = aws.wait_for(lambda: len(found := tuner.trainings(name)) == 2 and found)
     for training in running:
         aws.logged(training["TrainingJobName"])
-    told = tuner.describe(name)
-    assert told["TrainingJobStatusCounters"]["InProgress"] == 2
-    assert told["ObjectiveStatusCounters"] == {"Succeeded": 0, "Pending": 2, "Failed": 0}
-    assert "BestTrainingJob" not in told
+    description = tuner.describe(name)
+    assert description["TrainingJobStatusCounters"]["InProgress"] == 2
+    assert description["ObjectiveStatusCounters"] == {"Succeeded": 0, "Pending": 2, "Failed": 0}
+    assert "BestTrainingJob" not in description
     assert len(tuner.trainings(name)) == 2  # the third has not begun
-    aws.sm.stop_training_job(TrainingJobName=running[0]["TrainingJobName"])  # by hand: it makes place for the next
+    aws.sm.stop_training_job(TrainingJobName=running[0]["TrainingJobName"])  # frees a slot for the next
     aws.wait_for(lambda: len(tuner.trainings(name)) == 3)
     tuner.sm.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     tuner.ended(name)
@@ -261,14 +261,14 @@ def test_stopped_in_the_middle(tuner, aws):
     tuner.sm.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     with pytest.raises(ClientError, match="The request was rejected because the tuning job is in status Stop"):
         tuner.sm.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-    told = tuner.ended(name)
-    assert told["HyperParameterTuningJobStatus"] == "Stopped"
+    description = tuner.ended(name)
+    assert description["HyperParameterTuningJobStatus"] == "Stopped"
     after = tuner.trainings(name)
-    assert [t["TrainingJobName"] for t in after] == [t["TrainingJobName"] for t in before]  # none was begun
+    assert [t["TrainingJobName"] for t in after] == [t["TrainingJobName"] for t in before]  # none was launched
     finished = [t for t in after if t["TunedHyperParameters"]["digit"] != "2"]
     assert [t["TrainingJobStatus"] for t in finished] == ["Completed"] * (len(after) - 1)
-    assert told["TrainingJobStatusCounters"]["Completed"] == len(after) - 1
-    assert told["TrainingJobStatusCounters"]["Stopped"] == 1
+    assert description["TrainingJobStatusCounters"]["Completed"] == len(after) - 1
+    assert description["TrainingJobStatusCounters"]["Stopped"] == 1
     for training in after:  # models of what had ended and of what was stopped
         assert f"out/{training['TrainingJobName']}/output/model.tar.gz" in aws.keys("out/")
 
@@ -291,28 +291,28 @@ MINIMIZE = {"HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName
     ],
 )
 def test_how_a_tuning_job_ends(tuner, do, config, reason, completed, succeeded, best):
-    told = tuner.run(do, **config)
-    assert (told["HyperParameterTuningJobStatus"], told.get("FailureReason")) == (
+    description = tuner.run(do, **config)
+    assert (description["HyperParameterTuningJobStatus"], description.get("FailureReason")) == (
         "Failed" if reason else "Completed",
         reason,
     )
-    counters = told["TrainingJobStatusCounters"]
+    counters = description["TrainingJobStatusCounters"]
     assert (counters["Completed"], counters["NonRetryableError"]) == (completed, 3 - completed)
-    assert told["ObjectiveStatusCounters"] == {"Succeeded": succeeded, "Pending": 0, "Failed": 3 - succeeded}
-    found = told.get("BestTrainingJob")
+    assert description["ObjectiveStatusCounters"] == {"Succeeded": succeeded, "Pending": 0, "Failed": 3 - succeeded}
+    found = description.get("BestTrainingJob")
     assert (found and found["TunedHyperParameters"]) == (best and {"digit": best})
-    assert len(tuner.trainings(told, SortBy="FinalObjectiveMetricValue")) == succeeded
-    statuses = [training["ObjectiveStatus"] for training in tuner.trainings(told)]
+    assert len(tuner.trainings(description, SortBy="FinalObjectiveMetricValue")) == succeeded
+    statuses = [training["ObjectiveStatus"] for training in tuner.trainings(description)]
     assert sorted(statuses) == ["Failed"] * (3 - succeeded) + ["Succeeded"] * succeeded
 
 
 def test_early_stopping(tuner):
-    # With this seed 2, 3 and 4 complete; then 1 falls behind and would train for ever, and 5 does well.
-    told = tuner.run(
+    # With this seed 2, 3 and 4 complete; then 1 lags behind and would never end, and 5 does well.
+    description = tuner.run(
         "term;tell digit;if digit 1;wait", ranges=digits(5), RandomSeed=16, TrainingJobEarlyStoppingType="Auto"
     )
-    assert told["HyperParameterTuningJobStatus"] == "Completed"
-    trainings = tuner.trainings(told)
+    assert description["HyperParameterTuningJobStatus"] == "Completed"
+    trainings = tuner.trainings(description)
     statuses = {t["TunedHyperParameters"]["digit"]: t["TrainingJobStatus"] for t in trainings}
     assert list(statuses.items()) == [
         ("2", "Completed"),
@@ -322,25 +322,25 @@ def test_early_stopping(tuner):
         ("5", "Completed"),
     ]
     assert objectives(trainings) == [2, 3, 4, 1, 5]
-    assert told["TrainingJobStatusCounters"]["Stopped"] == 1
-    assert told["ObjectiveStatusCounters"] == {"Succeeded": 5, "Pending": 0, "Failed": 0}
+    assert description["TrainingJobStatusCounters"]["Stopped"] == 1
+    assert description["ObjectiveStatusCounters"] == {"Succeeded": 5, "Pending": 0, "Failed": 0}
 
 
 @pytest.mark.parametrize(
     ("values", "earlier", "maximise", "behind"),
     [
-        ([5.0], [[4.0], [5.0], [6.0]], True, False),  # as good as the median
+        ([5.0], [[4.0], [5.0], [6.0]], True, False),  # equal to the median
         ([4.9], [[4.0], [5.0], [6.0]], True, True),
         ([4.9], [[4.0], [5.0], [6.0]], False, False),
         ([5.1], [[4.0], [5.0], [6.0]], False, True),
-        ([9.0, 5.1], [[4.0, 6.0, 99.0], [5.0, 5.0], [1.0, 9.0]], True, False),  # averages up to there: 5, 5, 5
+        ([9.0, 5.1], [[4.0, 6.0, 99.0], [5.0, 5.0], [1.0, 9.0]], True, False),  # averages up to that step: 5, 5, 5
         ([9.0, 4.9], [[4.0, 6.0, 99.0], [5.0, 5.0], [1.0, 9.0]], True, True),
-        ([0.0], [[4.0], [5.0]], True, False),  # too few to say
-        ([0.0, 0.0], [[4.0], [5.0], [6.0]], True, False),  # none got as far
+        ([0.0], [[4.0], [5.0]], True, False),  # too few to compare
+        ([0.0, 0.0], [[4.0], [5.0], [6.0]], True, False),  # no other has as many values
     ],
 )
 def test_the_median_rule(values, earlier, maximise, behind):
-    assert stopping.falls_behind(values, earlier, maximise) is behind
+    assert stopping.is_lagging(values, earlier, maximise) is behind
 
 
 @pytest.mark.parametrize(
@@ -352,17 +352,17 @@ def test_trainings_that_do_not_improve(objectives, maximise, count):
 
 
 def test_completion_criteria(tuner):
-    told = tuner.run(
+    description = tuner.run(
         "say Reward: 1;if digit 2;say Reward: 5",
         ranges=digits(9),
         TuningJobCompletionCriteria={"TargetObjectiveMetricValue": 5.0},
     )
-    assert told["HyperParameterTuningJobStatus"] == "Completed"
-    trainings = tuner.trainings(told)
+    assert description["HyperParameterTuningJobStatus"] == "Completed"
+    trainings = tuner.trainings(description)
     assert values(trainings, "digit")[-1] == "2" and len(trainings) < 9
     criteria = {"BestObjectiveNotImproving": {"MaxNumberOfTrainingJobsNotImproving": 3}}
-    told = tuner.run("say Reward: 1", ranges=digits(9), TuningJobCompletionCriteria=criteria)
-    assert told["TrainingJobStatusCounters"]["Completed"] == 4
+    description = tuner.run("say Reward: 1", ranges=digits(9), TuningJobCompletionCriteria=criteria)
+    assert description["TrainingJobStatusCounters"]["Completed"] == 4
 
 
 def digits(count):
@@ -371,7 +371,7 @@ def digits(count):
 
 def test_listing(tuner, aws):
     names = [tuner.create(strategy="Random", jobs=1, RandomSeed=n) for n in range(3)]
-    told = {name: tuner.ended(name) for name in names}
+    description = {name: tuner.ended(name) for name in names}
     pages = tuner.sm.get_paginator("list_hyper_parameter_tuning_jobs").paginate(
         NameContains="TUNING-", SortBy="CreationTime", SortOrder="Descending", PaginationConfig={"PageSize": 2}
     )
@@ -380,8 +380,8 @@ def test_listing(tuner, aws):
     assert found[0]["ObjectiveStatusCounters"] == {"Succeeded": 1, "Pending": 0, "Failed": 0}
     assert found[0]["ResourceLimits"] == {"MaxParallelTrainingJobs": 1, "MaxNumberOfTrainingJobs": 1}
     shared = {"HyperParameterTuningJobStatus", "CreationTime", "HyperParameterTuningEndTime", "LastModifiedTime"}
-    assert {key: found[0][key] for key in shared} == {key: told[names[2]][key] for key in shared}
-    before = told[names[0]]["CreationTime"] - timedelta(seconds=2)  # the protocol cuts times to whole seconds
+    assert {key: found[0][key] for key in shared} == {key: description[names[2]][key] for key in shared}
+    before = description[names[0]]["CreationTime"] - timedelta(seconds=2)  # the protocol cuts times to whole seconds
     listed = tuner.sm.list_hyper_parameter_tuning_jobs(CreationTimeAfter=before, MaxResults=100)
     assert set(names) <= {one["HyperParameterTuningJobName"] for one in listed["HyperParameterTuningJobSummaries"]}
     listed = tuner.sm.list_hyper_parameter_tuning_jobs(CreationTimeBefore=before, MaxResults=100)
@@ -484,7 +484,7 @@ def test_names_are_unique(tuner):
     assert len(tuner.trainings(name)) == 3
 
 
-@pytest.mark.parametrize("third", ["waited", "was only noted"])
+@pytest.mark.parametrize("third", ["waited", "was only saved"])
 def test_killed_and_started_again(own, third):
     aws = own.start(EMBEDDED_MAX_JOBS="1")
     tuner = Tuner(aws)
@@ -500,32 +500,32 @@ def test_killed_and_started_again(own, third):
     before = tuner.trainings(name)
     os.kill(aws.server.pid, signal.SIGKILL)
     own.wait_for(lambda: embedded.find() is None)
-    if third == "was only noted":  # as if the server had been killed just before it made it
+    if third == "was only saved":  # as if the server had been killed before creating it
         shutil.rmtree(aws.folder(before[2]["TrainingJobName"]))
 
     aws = own.start()
     tuner = Tuner(aws)
-    told = tuner.ended(name)
-    assert told["HyperParameterTuningJobStatus"] == "Completed"
+    description = tuner.ended(name)
+    assert description["HyperParameterTuningJobStatus"] == "Completed"
     after = tuner.trainings(name)
-    assert [t["TrainingJobName"] for t in after] == [t["TrainingJobName"] for t in before]  # nothing doubled
+    assert [t["TrainingJobName"] for t in after] == [t["TrainingJobName"] for t in before]  # none was created twice
     assert [t["TunedHyperParameters"] for t in after] == [t["TunedHyperParameters"] for t in before]
     assert [t["TrainingJobStatus"] for t in after] == ["Completed", "Failed", "Completed"]
     assert after[1]["FailureReason"].startswith("InternalServerError: the embedded AWS ended without stopping this job")
-    assert told["TrainingJobStatusCounters"] == {
+    assert description["TrainingJobStatusCounters"] == {
         "Completed": 2,
         "InProgress": 0,
         "RetryableError": 1,
         "NonRetryableError": 0,
         "Stopped": 0,
     }
-    assert told["ObjectiveStatusCounters"] == {"Succeeded": 2, "Pending": 0, "Failed": 1}
+    assert description["ObjectiveStatusCounters"] == {"Succeeded": 2, "Pending": 0, "Failed": 1}
     again = tuner.describe(done["HyperParameterTuningJobName"])
     assert again == done
     assert len(aws.sm.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]) == 6
 
 
-def test_a_limit_of_the_account_is_waited_for(own):
+def test_account_limits_are_retried(own):
     aws = own.start(EMBEDDED_JOBS_QUOTA="1")
     tuner = Tuner(aws)
     blocking = aws.create("term;wait")
@@ -535,9 +535,9 @@ def test_a_limit_of_the_account_is_waited_for(own):
     assert tuner.describe(name)["HyperParameterTuningJobStatus"] == "InProgress"
     assert tuner.trainings(name) == []
     aws.sm.stop_training_job(TrainingJobName=blocking)
-    told = tuner.ended(name)
-    assert told["HyperParameterTuningJobStatus"] == "Completed"
-    assert told["TrainingJobStatusCounters"]["Completed"] == 3
+    description = tuner.ended(name)
+    assert description["HyperParameterTuningJobStatus"] == "Completed"
+    assert description["TrainingJobStatusCounters"]["Completed"] == 3
 
 
 def test_stopped_with_its_server(own):
@@ -548,19 +548,19 @@ def test_stopped_with_its_server(own):
     aws.logged(training["TrainingJobName"])
     embedded.stop()
     tuner = Tuner(own.start())
-    told = tuner.describe(name)
-    assert told["HyperParameterTuningJobStatus"] == "Stopped"
+    description = tuner.describe(name)
+    assert description["HyperParameterTuningJobStatus"] == "Stopped"
     assert [t["TrainingJobStatus"] for t in tuner.trainings(name)] == ["Stopped"]
 
 
-def test_a_bayesian_search_goes_by_what_was_earned_after_the_first_few():
+def test_bayesian_search_uses_rewards_after_the_first_few_trainings():
     ranges = [
         sampler.Range("rate", "Continuous", 1e-4, 1e-2, "Logarithmic"),
         sampler.Range("size", "Categorical", values=("64", "128", "256")),
     ]
 
     def choose(rewards):
-        """Choose the next after trainings that earned these; each of those was chosen without a reward."""
+        """Choose the next after trainings with these rewards, whose own choices were made without rewards."""
         tried = []
         for _ in rewards:
             chosen = sampler.choose("Bayesian", ranges, tried, seed=1, maximise=True)

@@ -32,7 +32,7 @@ def draw(count, *ranges, strategy="Random", seed=0, maximise=True, score=lambda 
         (Range("r", "Integer", 10, 9999, "Linear"), "Linear"),
     ],
 )
-def test_the_scale_that_auto_stands_for(one, scale):
+def test_auto_scale(one, scale):
     assert one.used_scale == scale
 
 
@@ -49,7 +49,7 @@ def test_each_scale_is_drawn_evenly():
 
 
 @pytest.mark.parametrize("text", ["0.9", "0.9999", "0.95", "0.99990000000001"])
-def test_a_value_comes_back_as_it_was_drawn(text):
+def test_values_survive_a_round_trip(text):
     low, high = sorted((1 - 0.9, 1 - 0.9999))
     assert low <= GAMMA.read(text) <= high
     assert float(GAMMA.write(GAMMA.read(text))) == pytest.approx(min(float(text), 0.9999), abs=1e-15)
@@ -58,7 +58,7 @@ def test_a_value_comes_back_as_it_was_drawn(text):
 def test_a_grid_has_every_combination_once():
     ranges = (Range("a", "Categorical", values=("1", "2", "3")), Range("b", "Categorical", values=("true", "false")))
     assert combinations(ranges) == 6
-    outcomes = iter([None, math.nan, 1.0, 2.0, None, 3.0])  # whatever became of them
+    outcomes = iter([None, math.nan, 1.0, 2.0, None, 3.0])  # running, failed and completed
     drawn = draw(6, *ranges, strategy="Grid", score=lambda _: next(outcomes))
     assert sorted((one["a"], one["b"]) for one in drawn) == [(a, b) for a in "123" for b in ("false", "true")]
 

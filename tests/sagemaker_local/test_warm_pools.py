@@ -31,8 +31,8 @@ def test_a_matching_job_takes_the_machine_over(aws):
     for other in others:
         aws.run(**{"ResourceConfig": KEPT, "EnableNetworkIsolation": True, **other})
     assert pool(aws, first)["Status"] == "Available"
-    asked = {"ResourceConfig": {**KEPT, "KeepAlivePeriodInSeconds": 0}, "EnableNetworkIsolation": True}
-    second = aws.run(**asked)
+    changes = {"ResourceConfig": {**KEPT, "KeepAlivePeriodInSeconds": 0}, "EnableNetworkIsolation": True}
+    second = aws.run(**changes)
     assert "WarmPoolStatus" not in second  # it takes a machine over, and keeps none
     assert pool(aws, first) == {
         "Status": "Reused",
@@ -83,8 +83,8 @@ def test_it_ends_by_itself_and_is_billed_until_then(tmp_path, monkeypatch):
 
 
 def test_a_job_that_fails_keeps_nothing(aws):
-    told = aws.run("exit 1", ResourceConfig=KEPT)
-    assert (told["TrainingJobStatus"], told["WarmPoolStatus"]) == ("Failed", {"Status": "Terminated"})
+    description = aws.run("exit 1", ResourceConfig=KEPT)
+    assert (description["TrainingJobStatus"], description["WarmPoolStatus"]) == ("Failed", {"Status": "Terminated"})
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def executable(tmp_path):
 
 @pytest.fixture
 def environment(trainer_python, tmp_path):
-    """Give the environment variables for a player: its Python first on PATH, a home of its own."""
+    """Return the environment variables for a player: its Python first on PATH, a home of its own."""
     home = tmp_path / "home"
     home.mkdir()
     return {**os.environ, "PATH": f"{trainer_python.parent}:{os.environ['PATH']}", "HOME": str(home)}

@@ -10,7 +10,7 @@ RADIUS = 0.5
 
 
 def world(agents=1, *, tilt=(0.0, 0.0), position=(0.0, HALF_CUBE + RADIUS, 0.0), seed=0):
-    """Give a scene whose cubes and balls are all set up like this, the balls at rest."""
+    """Return a scene whose cubes and balls are all set up like this, the balls at rest."""
     scene = Ball3D(agents, seed)
     scene.tilt[:] = np.reshape(tilt, (2, 1))
     scene.position[:] = np.reshape(position, (3, 1))
@@ -22,12 +22,12 @@ def idle(scene):
 
 
 def top_of(scene):
-    """Give the direction in which the top faces of the cubes look, from the cubes' rotation matrices."""
+    """Return the direction in which the top faces of the cubes look, from the cubes' rotation matrices."""
     return scene.turn_cubes(idle(scene))[-1][:, 1]
 
 
 def energy(scene):
-    """Give potential, translational and rotational energy for each kilogram, in joules."""
+    """Return potential, translational and rotational energy for each kilogram, in joules."""
     rolling = 0.5 * 2 / 5 * (scene.roll**2).sum(0)
     return GRAVITY * scene.position[1] + 0.5 * (scene.velocity**2).sum(0) + rolling
 

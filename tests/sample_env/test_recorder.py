@@ -30,7 +30,7 @@ print(json.dumps({
 
 
 def load(python, file):
-    """Give what the wheel reads of a demonstration; its end is the meta data once more, as its start."""
+    """Return what the wheel reads of a demonstration; its end is the meta data once more, as its start."""
     data = file.read_bytes()
     size = data[0]
     assert data[1 : 1 + size] == data[-size:] and data[1 + size : 33] == bytes(32 - size)

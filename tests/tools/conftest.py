@@ -27,7 +27,7 @@ def terminal():
 
 @pytest.fixture
 def make():
-    """Give a maker of comparisons: lists of numbers by side, or callables that take the number of the run."""
+    """Return a maker of comparisons: lists of numbers by side, or callables that take the number of the run."""
 
     def make_comparison(more=False, rows=None, name="group.name", **sides):
         def side(given):

@@ -145,7 +145,7 @@ def test_an_interruption_keeps_what_was_measured_and_leaves_no_process(tmp_path,
 
 @pytest.fixture
 def lines():
-    """Give a queue with a trainer's lines in it, and the end."""
+    """Return a queue with a trainer's lines in it, and the end."""
 
     def fill(*texts):
         found = queue.SimpleQueue()

@@ -34,7 +34,7 @@ class Answers:
         self.stubber.add_response("describe_images", {"imageDetails": [detail]})
 
     def manifest(self, text, digest=None):
-        """Give the manifest that is asked for by its digest, or another one."""
+        """Return the manifest that is asked for by its digest, or another one."""
         digest = digest or "sha256:" + hashlib.sha256(text.encode()).hexdigest()
         asked = {"repositoryName": "mlagents-0.11.0", "imageIds": [{"imageDigest": digest}], "acceptedMediaTypes": ANY}
         found = {"imageManifest": text, "imageManifestMediaType": json.loads(text)["mediaType"]}
@@ -116,7 +116,7 @@ def connection(answers):
 
 @pytest.fixture
 def docker(monkeypatch):
-    """Give an engine that is there."""
+    """Return an engine that is there."""
     made = Engine()
     monkeypatch.setattr(engine, "connect", lambda: made)
     return made

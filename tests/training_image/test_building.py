@@ -24,7 +24,7 @@ def plain_machine(monkeypatch):
 
 @pytest.fixture
 def named(folder):
-    """Give the folder's image, named as `image.read` does of one that the registry does not hold."""
+    """Return the folder's image, named as `image.read` does of one that the registry does not hold."""
     return name.Image("registry", name.content_hash(name.read_files(folder)))
 
 

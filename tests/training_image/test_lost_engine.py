@@ -48,7 +48,7 @@ class Broken(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def broken(tmp_path):
-    """Give a client of such an engine."""
+    """Return a client of such an engine."""
     address = str(tmp_path / "engine.sock")
     with socketserver.ThreadingUnixStreamServer(address, Broken) as server:
         server.daemon_threads = True

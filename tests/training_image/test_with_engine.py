@@ -14,7 +14,7 @@ NO_DEBOOTSTRAP = 'case "$*" in *debootstrap*) exit 1;; esac\necho install ok ins
 
 @pytest.fixture
 def with_engine(tmp_path):
-    """Give a function that runs `with_engine make tests` among some programs, each given as a line of shell."""
+    """Return a function that runs `with_engine make tests` among some programs, each given as a line of shell."""
     (tmp_path / "temporary").mkdir()
 
     def run(**programs):

@@ -18,7 +18,7 @@ from training_jobs import fetching
 
 @pytest.fixture
 def make_job(connection, request):
-    """Give what makes an ended job of archives."""
+    """Return what makes an ended job of archives."""
     name = f"mlagents-{abs(hash(request.node.nodeid)):x}"
 
     def make(**archives):

@@ -33,7 +33,7 @@ def volume(connection):
 
 @pytest.fixture
 def launch(make_trainer):
-    """Give a function that launches a job whose program does what `do` says, and returns its name."""
+    """Return a function that launches a job whose program does what `do` says, and returns its name."""
 
     def launch_job(connection, volume, do, start_from="", folder=None, trainer=None, **hyperparameters):
         made = make_trainer(connection, volume, {"do": do, **hyperparameters}, **(trainer or {}))

@@ -348,7 +348,7 @@ def grows(*sides: str) -> Callable[[Result], str]:
 
 
 def grows_jobs(result: Result) -> str:
-    """Say how the embedded AWS's answers grow with its jobs."""
+    """Return how the embedded AWS's answers grow with its jobs."""
     kinds = {"describe ": "describing", "page ": "listing ten", "all ": "listing all", "start ": "starting"}
     return "; ".join(filter(None, (growth_of(result, EMBEDDED, kind, told) for kind, told in kinds.items())))
 

@@ -12,7 +12,7 @@ TASK = Task(steps=1000)
 
 
 def comparisons(quick: bool = False) -> list[Comparison]:
-    """Give the comparisons of this group."""
+    """Return the comparisons of this group."""
     rows = {f"speedup {name}": (name, f"steps per second with {name} alone") for name in SPEEDUPS}
     rows["speedups all"] = ("all", "steps per second with all speedups")
     sides = {side: train(ours, TASK, **{"num-envs": 1, "speedups": speedups}) for side, (speedups, _) in rows.items()}

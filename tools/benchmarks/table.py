@@ -37,7 +37,7 @@ def line(result: Result, row: Row) -> tuple[str, ...]:
 
 
 def notes(result: Result) -> list[str]:
-    """Say what the numbers alone don't: what isn't there, what failed, what to know."""
+    """Return what the numbers alone don't: what isn't there, what failed, what to know."""
     told = [result.comparison.note] if result.comparison.note else []
     told += [f"{side} isn't there: {why}" for side, why in result.absent.items()]
     if result.failed:

@@ -114,7 +114,7 @@ def sampled(task: Task) -> Callable[[int], Measurements]:
 
 
 def compare_rewards(result: Result) -> str:
-    """Say whether each side's mean reward over the runs lies within the interval of stock's with as many players."""
+    """Return whether each side's mean reward over the runs lies within the interval of stock's with as many players."""
     told = []
     for other, side in ((STOCK, DEFAULTS), (STOCK_TWO, AUTO)):
         known, values = result.values(other, "reward"), result.values(side, "reward")

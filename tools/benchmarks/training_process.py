@@ -72,7 +72,7 @@ class Task:
         return config
 
     def done(self, step: int, reward: float | None) -> bool:
-        """Say whether a summary is the last one wanted."""
+        """Return whether a summary is the last one wanted."""
         far_enough = self.steps is not None and step >= self.steps
         return far_enough or (self.reward is not None and reward is not None and reward >= self.reward)
 

@@ -143,5 +143,5 @@ def find_problems(experiment: object, settings: object, seeds: object, hyperpara
 
 
 def is_whole(value: object) -> bool:
-    """Say whether a value is a whole number, Python's or NumPy's."""
+    """Return whether a value is a whole number, Python's or NumPy's."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -1,5 +1,5 @@
-"""Hyperparameter tuning jobs of the embedded AWS: trainings that really run, chosen by Optuna.
+"""Hyperparameter tuning jobs of the embedded AWS: trainings that really run, with hyperparameters chosen by Optuna.
 
-`api` answers the calls, `request` says what is invalid, `tunings` runs the jobs, `record` is what is known of one,
-`search` chooses hyperparameters, `stopping` says when a training or a search is not worth going on.
+`api` implements the calls, `request` validates requests, `jobs` runs the tuning jobs, `record` is the state of one,
+`sampler` chooses hyperparameters, `stopping` decides when a training or a tuning job ends early.
 """

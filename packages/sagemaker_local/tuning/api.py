@@ -1,4 +1,4 @@
-"""SageMaker's tuning-job calls, answered by the tuning jobs that really run here."""
+"""SageMaker's calls for tuning jobs, which really run here."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sagemaker_local.training_api import require_role
 from sagemaker_local.tuning.jobs import TuningJobs
 from sagemaker_local.tuning.record import objective
 
-Answer = dict[str, Any] | None
+Response = dict[str, Any] | None
 NAME = "HyperParameterTuningJobName"
 
 
 class TuningApi:
-    """The calls about tuning jobs; see `TrainingApi`."""
+    """The calls for tuning jobs; see `TrainingApi`."""
 
     def __init__(self, tunings: TuningJobs):
         self.tunings = tunings
-        self.calls: dict[str, Callable[[dict[str, Any], str], Answer]] = {
+        self.calls: dict[str, Callable[[dict[str, Any], str], Response]] = {
             "CreateHyperParameterTuningJob": self._create,
             "DescribeHyperParameterTuningJob": self._describe,
             "ListHyperParameterTuningJobs": self._list,
@@ -30,16 +30,16 @@ class TuningApi:
             "ListTrainingJobsForHyperParameterTuningJob": self._list_trainings,
         }
 
-    def _create(self, request: dict[str, Any], region: str) -> Answer:
-        if definition := request.get("TrainingJobDefinition"):  # one without is refused for that
+    def _create(self, request: dict[str, Any], region: str) -> Response:
+        if definition := request.get("TrainingJobDefinition"):  # `create` refuses a request without one
             require_role(definition["RoleArn"])
         return {"HyperParameterTuningJobArn": self.tunings.create(request, region).arn}
 
-    def _describe(self, request: dict[str, Any], region: str) -> Answer:
+    def _describe(self, request: dict[str, Any], region: str) -> Response:
         tuning = self.tunings.get(request[NAME], region)
         return tuning.describe(self.tunings.trainings(tuning))
 
-    def _list(self, query: dict[str, Any], region: str) -> Answer:
+    def _list(self, query: dict[str, Any], region: str) -> Response:
         by = {"CreationTime": "created", "Status": "status"}.get(query.get("SortBy", "Name"), "name")
         summaries = [
             (tuning, tuning.summary(self.tunings.trainings(tuning)))
@@ -52,11 +52,11 @@ class TuningApi:
         entries, token = page(found, query, lambda one: (getattr(one[0], by), one[0].name))
         return _paged({"HyperParameterTuningJobSummaries": [summary for _, summary in entries]}, token)
 
-    def _list_trainings(self, query: dict[str, Any], region: str) -> Answer:
+    def _list_trainings(self, query: dict[str, Any], region: str) -> Response:
         tuning = self.tunings.get(query[NAME], region)
         jobs = [job for job in self.tunings.trainings(tuning) if query.get("StatusEquals", job.status) == job.status]
         by = query.get("SortBy", "Name")
-        if by == "FinalObjectiveMetricValue":  # those that have none are left out, says its description
+        if by == "FinalObjectiveMetricValue":  # per the API reference, jobs without a value are left out
             jobs = [job for job in jobs if objective(job) is not None]
         entries, token = page(jobs, query, lambda job: (_sorted_by(job, by), job.name))
         return _paged({"TrainingJobSummaries": [tuning.summarise(job) for job in entries]}, token)
@@ -78,5 +78,5 @@ def _in_time(summary: dict[str, Any], query: dict[str, Any]) -> bool:
     )
 
 
-def _paged(answer: dict[str, Any], token: str | None) -> dict[str, Any]:
-    return answer if token is None else {**answer, "NextToken": token}
+def _paged(response: dict[str, Any], token: str | None) -> dict[str, Any]:
+    return response if token is None else {**response, "NextToken": token}

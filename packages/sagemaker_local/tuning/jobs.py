@@ -1,4 +1,4 @@
-"""All tuning jobs of the embedded AWS, and the thread that runs one."""
+"""All tuning jobs of the embedded AWS, and the thread that runs each of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sagemaker_local.tuning import record, request, stopping
 from sagemaker_local.tuning.record import Tuning
 
 RETRY_SECONDS = 1.0
-"""Wait before a training that a limit of the account refused is created again."""
+"""Wait before retrying to create a training that an account limit has refused."""
 ALL_FAILED = "All training jobs failed. Please take a look at the training jobs failures to get more details."
 NO_OBJECTIVE = (
     "No objective metrics found after running {} training jobs. Please ensure that the custom algorithm is emitting "
@@ -28,39 +28,39 @@ NO_OBJECTIVE = (
 
 
 class TuningJobs:
-    """The tuning jobs under `folder`, one folder each, whose trainings are among `jobs`."""
+    """The tuning jobs under `folder`, one folder each; their trainings are in `jobs`."""
 
     def __init__(self, folder: Path, jobs: Jobs):
         self.folder, self.jobs = folder, jobs
         self.records: dict[str, Tuning] = {}
-        self.living: dict[str, TuningThread] = {}  # by ARN
+        self.threads: dict[str, TuningThread] = {}  # by ARN
         self.closed = False
         self.lock = threading.RLock()
         jobs.ended, jobs.deleted = self._training_ended, self._training_deleted
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> None:
-        """Read the records of earlier servers and continue those that a killed one left; call `Jobs.load` first."""
-        for place in self.folder.iterdir():
+        """Read the records of earlier servers and continue unfinished tuning jobs; call `Jobs.load` first."""
+        for folder in self.folder.iterdir():
             try:
-                found = record.load(place)
+                found = record.load(folder)
             except (OSError, ValueError, TypeError) as error:
-                logging.warning("%s holds no tuning job that can be read: %s", place, error)
+                logging.warning("%s holds no tuning job that can be read: %s", folder, error)
                 continue
             self.records[found.key] = found
-        for tuning in sorted(self.records.values(), key=lambda one: one.created):
+        for tuning in sorted(self.records.values(), key=lambda each: each.created):
             if tuning.status not in ENDED:
-                self._live(tuning)
+                self._start(tuning)
 
-    def create(self, asked: dict[str, Any], region: str) -> Tuning:
-        """Take a CreateHyperParameterTuningJob request that botocore's model lets pass, and begin.
+    def create(self, definition: dict[str, Any], region: str) -> Tuning:
+        """Create and start a tuning job from a CreateHyperParameterTuningJob request that passed `schema.check`.
 
-        Raise `AwsError` if the name is taken, or the request is invalid or asks for what can't be done here.
+        Raise `AwsError` if the name is taken, or the request is invalid or needs something that is not supported.
         """
-        asked = request.check(asked)
-        name = asked["HyperParameterTuningJobName"]
+        definition = request.check(definition)
+        name = definition["HyperParameterTuningJobName"]
         arn = f"arn:aws:sagemaker:{region}:{ACCOUNT}:hyper-parameter-tuning-job/{name.lower()}"
-        tags = read_tags(asked.pop("Tags", ()))
+        tags = read_tags(definition.pop("Tags", ()))
         with self.lock:
             if taken := next((one for one in self.records.values() if one.arn == arn), None):
                 raise AwsError(
@@ -70,12 +70,12 @@ class TuningJobs:
                 )
             if self.closed:
                 raise AwsError("ServiceUnavailable", "The embedded AWS is being stopped.", 503)
-            seed = asked["HyperParameterTuningJobConfig"].get("RandomSeed", random.randrange(2**31))  # noqa: S311
-            tuning = Tuning(asked, arn, self.folder / make_key(name, region), time.time(), seed, tags=tags)
+            seed = definition["HyperParameterTuningJobConfig"].get("RandomSeed", random.randrange(2**31))  # noqa: S311
+            tuning = Tuning(definition, arn, self.folder / make_key(name, region), time.time(), seed, tags=tags)
             tuning.folder.mkdir(exist_ok=True)
             tuning.move("InProgress")
             self.records[tuning.key] = tuning
-            self._live(tuning)
+            self._start(tuning)
         return tuning
 
     def get(self, name: str, region: str = REGION) -> Tuning:
@@ -106,39 +106,39 @@ class TuningJobs:
     def delete(self, tuning: Tuning) -> None:
         """Delete a tuning job that has ended; its training jobs stay. Raise `AwsError` if it has not ended."""
         with self.lock:
-            if tuning.arn in self.living or tuning.status not in ENDED:
+            if tuning.arn in self.threads or tuning.status not in ENDED:
                 raise invalid(f"The request was rejected because the tuning job is in status {tuning.status}.")
             self.records.pop(tuning.key, None)
-            (tuning.folder / "tuning.json").unlink(missing_ok=True)  # first: what is left without it is no tuning job
+            (tuning.folder / "tuning.json").unlink(missing_ok=True)  # first: a folder without it is no tuning job
             shutil.rmtree(tuning.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Stop every tuning job as `stop` does and wait for their ends."""
+        """Stop every tuning job as `stop` does, and wait until all have ended."""
         with self.lock:
             self.closed = True
-            living = list(self.living.values())
-        for life in living:
+            threads = list(self.threads.values())
+        for thread in threads:
             try:
-                self.stop(life.tuning)
+                self.stop(thread.tuning)
             except AwsError:
                 continue  # stopping or ended already
-        for life in living:
-            life.join()
+        for thread in threads:
+            thread.join()
 
-    def _live(self, tuning: Tuning) -> None:
-        life = self.living[tuning.arn] = TuningThread(tuning, self)
-        life.start()
+    def _start(self, tuning: Tuning) -> None:
+        thread = self.threads[tuning.arn] = TuningThread(tuning, self)
+        thread.start()
 
     def _wake(self, arn: str) -> None:
-        if life := self.living.get(arn):
-            life.wake.set()
+        if thread := self.threads.get(arn):
+            thread.wake.set()
 
     def _training_deleted(self, job: Record) -> None:
-        """Keep the outcome of a deleted training, so that the search knows it and does not repeat it."""
+        """Keep the outcome of a deleted training, so that the search can use it and does not repeat the training."""
         tuning = next((one for one in list(self.records.values()) if one.arn == job.tuning), None)
-        for noted in tuning.trainings if tuning else ():
-            if noted["name"] == job.name:
-                noted["outcome"] = outcome(job)
+        for entry in tuning.trainings if tuning else ():
+            if entry["name"] == job.name:
+                entry["outcome"] = outcome(job)
                 tuning.save()
 
     def _training_ended(self, job: Record) -> None:
@@ -147,7 +147,7 @@ class TuningJobs:
 
 
 def outcome(job: Record) -> float | None:
-    """Return a training's objective for the search; None while it trains, NaN if it has none."""
+    """Return a training's objective for the search; None while it runs, NaN if it ended without one."""
     if job.status not in ENDED:
         return None
     value = record.objective(job)
@@ -155,7 +155,7 @@ def outcome(job: Record) -> float | None:
 
 
 class TuningThread(threading.Thread):
-    """Runs one tuning job: wakes whenever one of its trainings reports a value or ends."""
+    """Runs one tuning job; it wakes whenever one of its trainings reports a value or ends."""
 
     def __init__(self, tuning: Tuning, tunings: TuningJobs):
         super().__init__(name=tuning.name, daemon=True)
@@ -164,15 +164,15 @@ class TuningThread(threading.Thread):
         config = tuning.config
         self.limits = config["ResourceLimits"]
         self.early = config["TrainingJobEarlyStoppingType"] == "Auto"
-        self.judged: dict[str, int] = {}  # training -> how many of its values were looked at
-        self.refused = False  # the account's limit is reached: a training that is noted has yet to be made
-        self.over = False  # by its completion criteria: what runs is stopped, and the tuning job is Completed
+        self.compared: dict[str, int] = {}  # training -> number of values already compared
+        self.refused = False  # an account limit is reached: a chosen training has yet to be created
+        self.complete = False  # its completion criteria are met: running trainings are stopped
 
     def run(self) -> None:
         """Run the job until it is Completed, Failed or Stopped."""
         try:
-            self._take_up()
-            while not self._step():
+            self._subscribe()
+            while not self._advance():
                 waits = (self._seconds_left(), RETRY_SECONDS if self.refused else None)
                 self.wake.wait(min((seconds for seconds in waits if seconds is not None), default=None))
                 self.wake.clear()
@@ -181,27 +181,27 @@ class TuningThread(threading.Thread):
             self._stop_trainings()
             self.tuning.move("Failed", f"InternalServerError: {type(error).__name__}: {error}"[:1024])
         finally:
-            self.tunings.living.pop(self.tuning.arn, None)
+            self.tunings.threads.pop(self.tuning.arn, None)
 
-    def _take_up(self) -> None:
+    def _subscribe(self) -> None:
         """Subscribe to the trainings that an earlier server launched."""
         for job in self.tunings.trainings(self.tuning):
-            job.told = self.wake.set
+            job.on_objective = self.wake.set
 
-    def _step(self) -> bool:
-        """Act on the present state of the trainings, and return whether the tuning job has ended."""
+    def _advance(self) -> bool:
+        """Act on the current state of the trainings, and return whether the tuning job has ended."""
         trainings = self.tunings.trainings(self.tuning)
         living = [job for job in trainings if job.status not in ENDED]
-        if self.early and not self.over:
-            self._stop_weak(trainings, living)
+        if self.early and not self.complete:
+            self._stop_lagging(trainings, living)
         if self._seconds_left() == 0:
             self._move_to_stopping()
-        self.over = self.over or self._criteria_met(trainings)
-        if self.tuning.status == "Stopping" or self.over:
+        self.complete = self.complete or self._criteria_met(trainings)
+        if self.tuning.status == "Stopping" or self.complete:
             self._stop_trainings()
             if living:
                 return False
-            self.tuning.move("Completed" if self.over and self.tuning.status == "InProgress" else "Stopped")
+            self.tuning.move("Completed" if self.complete and self.tuning.status == "InProgress" else "Stopped")
             return True
         self.refused = False
         while self._may_launch(living) and (job := self._launch()):
@@ -214,61 +214,63 @@ class TuningThread(threading.Thread):
     def _may_launch(self, living: list[Record]) -> bool:
         return (
             self.tuning.status == "InProgress"
-            and len(self.tuning.trainings) - len(self._unmade()) < self.limits["MaxNumberOfTrainingJobs"]
+            and len(self.tuning.trainings) - len(self._uncreated()) < self.limits["MaxNumberOfTrainingJobs"]
             and len(living) < self.limits["MaxParallelTrainingJobs"]
         )
 
     def _launch(self) -> Record | None:
-        """Launch the next training; return None if a limit of the account does not allow it yet."""
+        """Launch the next training; return None if an account limit does not allow it yet."""
         try:
-            return self._make(next(iter(self._unmade()), None) or self._note())
+            return self._create(next(iter(self._uncreated()), None) or self._choose())
         except AwsError as error:
             if error.code != "ResourceLimitExceeded":
                 raise
             self.refused = True
             return None
 
-    def _unmade(self) -> list[dict[str, Any]]:
+    def _uncreated(self) -> list[dict[str, Any]]:
         """Return the trainings that were chosen but not created, because of a kill or a limit."""
         made = {job.name for job in self.tunings.trainings(self.tuning)}
-        return [one for one in self.tuning.trainings if one["name"] not in made and "outcome" not in one]
+        return [entry for entry in self.tuning.trainings if entry["name"] not in made and "outcome" not in entry]
 
-    def _note(self) -> dict[str, Any]:
-        """Choose hyperparameters and save them first, so that a later server creates this training and no other."""
+    def _choose(self) -> dict[str, Any]:
+        """Choose hyperparameters and save them, so that after a restart the same training is created."""
         from sagemaker_local.tuning import sampler  # Optuna: here, so that the embedded AWS starts without it
 
         config, tuning = self.tuning.config, self.tuning
         outcomes = {job.name: outcome(job) for job in self.tunings.trainings(tuning)}
         tried = [
-            sampler.Tried(one["hyperparameters"], outcomes.get(one["name"], one.get("outcome")))
-            for one in tuning.trainings
+            sampler.Tried(entry["hyperparameters"], outcomes.get(entry["name"], entry.get("outcome")))
+            for entry in tuning.trainings
         ]
         ranges = sampler.read_ranges(config["ParameterRanges"])
         tuned = sampler.choose(config["Strategy"], ranges, tried, seed=tuning.seed, maximise=tuning.maximise)
         number = len(tried) + 1
-        mark = hashlib.sha256(f"{tuning.arn} {tuning.created} {number}".encode()).hexdigest()[:8]
-        noted = {"name": f"{tuning.name}-{number:03d}-{mark}", "hyperparameters": tuned}
+        suffix = hashlib.sha256(f"{tuning.arn} {tuning.created} {number}".encode()).hexdigest()[:8]
+        chosen = {"name": f"{tuning.name}-{number:03d}-{suffix}", "hyperparameters": tuned}
         with tuning.lock:
-            tuning.trainings.append(noted)
+            tuning.trainings.append(chosen)
             tuning.save()
-        return noted
+        return chosen
 
-    def _make(self, noted: dict[str, Any]) -> Record:
+    def _create(self, chosen: dict[str, Any]) -> Record:
         tuning = self.tuning
-        asked = request.training_request(tuning.request, noted["name"], noted["hyperparameters"])
+        training = request.training_request(tuning.request, chosen["name"], chosen["hyperparameters"])
         if tuning.tags:
-            asked["Tags"] = [{"Key": key, "Value": value} for key, value in tuning.tags.items()]
-        return self.jobs.create(asked, tuning.region, tuning=tuning.arn, objective=tuning.metric, told=self.wake.set)
+            training["Tags"] = [{"Key": key, "Value": value} for key, value in tuning.tags.items()]
+        return self.jobs.create(
+            training, tuning.region, tuning=tuning.arn, objective=tuning.metric, on_objective=self.wake.set
+        )
 
-    def _stop_weak(self, trainings: list[Record], living: list[Record]) -> None:
-        """Stop the trainings that fall behind."""
+    def _stop_lagging(self, trainings: list[Record], living: list[Record]) -> None:
+        """Stop the trainings that lag behind the earlier ones."""
         earlier = [job.objectives for job in trainings if job.status == "Completed" and job.objectives]
         for job in living:
             with job.lock:
                 values = list(job.objectives)
-            seen, self.judged[job.name] = self.judged.get(job.name, 0), len(values)
+            seen, self.compared[job.name] = self.compared.get(job.name, 0), len(values)
             fresh = range(seen + 1, len(values) + 1)
-            if any(stopping.falls_behind(values[:count], earlier, self.tuning.maximise) for count in fresh):
+            if any(stopping.is_lagging(values[:count], earlier, self.tuning.maximise) for count in fresh):
                 self._stop_training(job)
 
     def _criteria_met(self, trainings: list[Record]) -> bool:
@@ -288,7 +290,7 @@ class TuningThread(threading.Thread):
             self.tuning.move("Failed", NO_OBJECTIVE.format(len(trainings)))
 
     def _seconds_left(self) -> float | None:
-        """Return the seconds until MaxRuntimeInSeconds; None without that limit, or when it is stopping."""
+        """Return the seconds until MaxRuntimeInSeconds; None without that limit, or when stopping."""
         most = self.limits.get("MaxRuntimeInSeconds")
         if most is None or self.tuning.status != "InProgress":
             return None

@@ -16,14 +16,14 @@ from sagemaker_local.record import ENDED
 from sagemaker_local.tuning.request import describe_definition
 
 RETRYABLE = "InternalServerError"
-"""The start of a failure reason that is not the training's fault."""
+"""The prefix of a failure reason that is not the training's fault."""
 
 
 @dataclass
 class Tuning:
     """One tuning job: its request and its state.
 
-    `trainings` lists what it launched, oldest first: name and hyperparameters, noted before the training is made.
+    `trainings` lists its trainings, oldest first: name and hyperparameters, saved before the training is created.
     Times are seconds since the epoch; `lock` guards every change.
     """
 
@@ -49,12 +49,12 @@ class Tuning:
 
     @property
     def region(self) -> str:
-        """The region that it is of."""
+        """The tuning job's region."""
         return self.arn.split(":")[3]
 
     @property
     def key(self) -> str:
-        """A key that is unique over all regions: its folder's name."""
+        """Its key, which is unique across regions and the name of its folder."""
         return record.make_key(self.name, self.region)
 
     @property
@@ -69,11 +69,11 @@ class Tuning:
 
     @property
     def maximise(self) -> bool:
-        """Whether a greater value of it is better."""
+        """Whether a greater value of the objective is better."""
         return self.config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
 
     def move(self, status: str, failure: str | None = None) -> None:
-        """Enter a status and write the record to disk."""
+        """Enter a status and save the record."""
         with self.lock:
             self.status, self.failure = status, failure
             self.modified = max(time.time(), self.modified)
@@ -82,20 +82,20 @@ class Tuning:
             self.save()
 
     def describe(self, jobs: Sequence[record.Record]) -> dict[str, Any]:
-        """Return what DescribeHyperParameterTuningJob answers, `jobs` being its trainings."""
+        """Return the response of DescribeHyperParameterTuningJob; `jobs` are its trainings."""
         with self.lock:
-            answer = {
+            response = {
                 **self.summary(jobs),
                 "HyperParameterTuningJobConfig": self.config,
                 "TrainingJobDefinition": describe_definition(self.request),
                 "ConsumedResources": {"RuntimeInSeconds": round((self.ended or time.time()) - self.created)},
             }
-            del answer["Strategy"], answer["ResourceLimits"]
+            del response["Strategy"], response["ResourceLimits"]
             if best := best_of(jobs, self.maximise):
-                answer["BestTrainingJob"] = self.summarise(best)
+                response["BestTrainingJob"] = self.summarise(best)
             if self.failure:
-                answer["FailureReason"] = self.failure
-            return answer
+                response["FailureReason"] = self.failure
+            return response
 
     def summary(self, jobs: Sequence[record.Record]) -> dict[str, Any]:
         """Return its entry in ListHyperParameterTuningJobs."""
@@ -138,39 +138,39 @@ class Tuning:
             return entry | {key: value for key, value in optional.items() if value is not None}
 
     def save(self) -> None:
-        """Write ``tuning.json``, so that a reader sees the old or the new one whole."""
+        """Write ``tuning.json`` atomically."""
         with self.lock:
-            kept = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
+            state = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
             new = self.folder / "tuning.json.new"
-            new.write_text(json.dumps(kept))
+            new.write_text(json.dumps(state))
             new.replace(self.folder / "tuning.json")
 
 
 def load(folder: Path) -> Tuning:
     """Read the record of the tuning job in `folder`.
 
-    Raise `OSError`, `ValueError`, `TypeError` if there is none or it can't be read.
+    Raise `OSError`, `ValueError` or `TypeError` if there is none or it can't be read.
     """
     return Tuning(folder=folder, **json.loads((folder / "tuning.json").read_text()))
 
 
 def objective(job: record.Record) -> float | None:
-    """Return a training's objective, the last value that it reported; None if it has none (yet)."""
+    """Return a training's objective, its last reported value; None if it has none yet, or failed."""
     value = job.metrics.get(job.objective, {}).get("Value")
     return value if value is not None and math.isfinite(value) and job.status != "Failed" else None
 
 
 def objective_status(job: record.Record) -> str:
-    """Return whether a training's objective can be used: ``Succeeded``, ``Pending`` or ``Failed``."""
+    """Return the status of a training's objective: ``Succeeded``, ``Pending`` or ``Failed``."""
     if job.status not in ENDED:
         return "Pending"
     return "Failed" if objective(job) is None else "Succeeded"
 
 
 def best_of(jobs: Sequence[record.Record], maximise: bool) -> record.Record | None:
-    """Return the best of the trainings that completed; None while there is none with an objective."""
-    able = [job for job in jobs if job.status == "Completed" and objective(job) is not None]
-    return (max if maximise else min)(able, key=objective, default=None)
+    """Return the best completed training; None if none has an objective."""
+    usable = [job for job in jobs if job.status == "Completed" and objective(job) is not None]
+    return (max if maximise else min)(usable, key=objective, default=None)
 
 
 def count_statuses(jobs: Sequence[record.Record]) -> dict[str, int]:

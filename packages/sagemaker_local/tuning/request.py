@@ -1,4 +1,4 @@
-"""Requests for tuning jobs: validation in AWS's words, and the training jobs they lead to."""
+"""Requests for tuning jobs: validation with AWS's messages, and the requests of their training jobs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from sagemaker_local import jobs
 from sagemaker_local.schema import invalid
 
-MOST_RANGES = 30
+MAX_RANGES = 30
 OBJECTIVE = "_tuning_objective_metric"
 """The hyperparameter that SageMaker adds: the name of the metric that is tuned for."""
 RESOURCES = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
-HANDED_ON = (
+COPIED = (
     "RoleArn",
     "InputDataConfig",
     "VpcConfig",
@@ -25,16 +25,16 @@ HANDED_ON = (
     "RetryStrategy",
     "Environment",
 )
-"""Members of the definition that each training's request has as they are."""
+"""Members of the definition that are copied to each training's request."""
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
-    """Check what botocore's model does not say, and return the request with SageMaker's defaults.
+    """Check what botocore's model does not cover, and return the request with SageMaker's defaults.
 
-    Raise `AwsError` if it is invalid, or asks for what can't be done here.
+    Raise `AwsError` if it is invalid, or needs something that the embedded AWS does not support.
     """
     config = request["HyperParameterTuningJobConfig"]
-    if problems := list(_impossible(request, config)):
+    if problems := list(_unsupported(request, config)):
         raise invalid(f"The embedded AWS can't run this tuning job: {'; '.join(problems)}.")
     if "TrainingJobDefinition" not in request:
         raise invalid("You must provide either TrainingJobDefinition or TrainingJobDefinitions.")
@@ -74,7 +74,7 @@ def training_request(request: dict[str, Any], name: str, tuned: dict[str, str]) 
     """Return the CreateTrainingJob request of one training."""
     definition = request["TrainingJobDefinition"]
     metric = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
-    training = {key: definition[key] for key in HANDED_ON if key in definition}
+    training = {key: definition[key] for key in COPIED if key in definition}
     training["ResourceConfig"] = _resources(definition)
     training["TrainingJobName"] = name
     training["AlgorithmSpecification"] = definition["AlgorithmSpecification"]
@@ -83,14 +83,14 @@ def training_request(request: dict[str, Any], name: str, tuned: dict[str, str]) 
         **tuned,
         OBJECTIVE: metric,
     }
-    if checkpoints := definition.get("CheckpointConfig"):  # a place of its own, or one would go on from another
+    if checkpoints := definition.get("CheckpointConfig"):  # separate, or a training would resume another one
         uri = f"{checkpoints['S3Uri'].rstrip('/')}/{name}"
         training["CheckpointConfig"] = {**checkpoints, "S3Uri": uri}
     return training
 
 
 def describe_definition(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the TrainingJobDefinition as SageMaker describes it: with what it adds for the trainings."""
+    """Return the TrainingJobDefinition as SageMaker describes it, with the values that it adds."""
     definition = request["TrainingJobDefinition"]
     metric = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
     return {
@@ -102,16 +102,16 @@ def describe_definition(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resources(definition: dict[str, Any]) -> dict[str, Any]:
-    """Return the ResourceConfig of a definition's trainings; of several instance types, the first has capacity here."""
-    given = definition.get("HyperParameterTuningResourceConfig")
-    if given is None:
+    """Return the ResourceConfig of a definition's trainings; of several instance types, the first is used."""
+    resources = definition.get("HyperParameterTuningResourceConfig")
+    if resources is None:
         return definition.get("ResourceConfig", {})
-    first = {**given, **next(iter(given.get("InstanceConfigs", ())), {})}
+    first = {**resources, **next(iter(resources.get("InstanceConfigs", ())), {})}
     return {name: first[name] for name in RESOURCES if name in first}
 
 
-def _impossible(request: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
-    """Yield what the request asks for that SageMaker can do and the embedded AWS can't."""
+def _unsupported(request: dict[str, Any], config: dict[str, Any]) -> Iterator[str]:
+    """Yield what the request needs that SageMaker supports and the embedded AWS does not."""
     if config["Strategy"] == "Hyperband":
         yield (
             "Strategy Hyperband is not supported, only Bayesian, Random and Grid are; set "
@@ -122,68 +122,68 @@ def _impossible(request: dict[str, Any], config: dict[str, Any]) -> Iterator[str
     if "WarmStartConfig" in request:
         yield "WarmStartConfig is not supported"
     if "Autotune" in request or config.get("ParameterRanges", {}).get("AutoParameters"):
-        yield "Autotune is not supported: give the ranges"
+        yield "Autotune is not supported: set the ranges"
     criteria = config.get("TuningJobCompletionCriteria", {})
     if criteria.get("ConvergenceDetected", {}).get("CompleteOnConvergence") == "Enabled":
         yield "ConvergenceDetected is not supported, TargetObjectiveMetricValue and BestObjectiveNotImproving are"
     definition = request.get("TrainingJobDefinition", {})
     if {"HyperParameterRanges", "TuningObjective"} & definition.keys():
-        yield "ranges and objective must stand in HyperParameterTuningJobConfig, not in the TrainingJobDefinition"
+        yield "ranges and objective must be in HyperParameterTuningJobConfig, not in the TrainingJobDefinition"
 
 
 def _budget(config: dict[str, Any], definition: dict[str, Any]) -> dict[str, int]:
-    """Check the ranges, and return the number of trainings that there will be."""
+    """Check the ranges, and return the limit on the number of trainings."""
     from sagemaker_local.tuning import sampler  # Optuna: here, so that the embedded AWS starts without it
 
-    given = config.get("ParameterRanges", {})
+    given_ranges = config.get("ParameterRanges", {})
     try:
-        ranges = sampler.read_ranges(given)
+        ranges = sampler.read_ranges(given_ranges)
     except ValueError as error:
         raise invalid(f"The minimum and maximum of a parameter range must be numbers: {error}") from None
     if problems := list(_range_problems(ranges, definition.get("StaticHyperParameters", {}))):
         raise invalid("; ".join(problems))
-    most, asked = sampler.combinations(ranges), config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
+    available, requested = sampler.combinations(ranges), config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
     if config["Strategy"] == "Grid":
         if any(one.kind != "Categorical" for one in ranges):
             raise invalid("Grid search takes CategoricalParameterRanges only. List the values that are to be tried.")
-        if asked not in (None, most):
+        if requested not in (None, available):
             raise invalid(
                 "MaxNumberOfTrainingJobs of a grid search must be equal to the number of distinct categorical "
-                f"combinations, {most}, or left out. It is {asked}."
+                f"combinations, {available}, or left out. It is {requested}."
             )
-        return {"MaxNumberOfTrainingJobs": int(most)}
-    if (asked or 1) > most:
+        return {"MaxNumberOfTrainingJobs": int(available)}
+    if (requested or 1) > available:
         raise invalid(
             "You don't have enough combinations of hyperparameter ranges. The total number of hyperparameter "
-            f"combinations for the provided ranges [{float(most)}] must be equal or greater than the value of "
-            f"MaxNumberOfJobs, [{asked}]. Provide additional ranges."
+            f"combinations for the provided ranges [{float(available)}] must be equal or greater than the value of "
+            f"MaxNumberOfJobs, [{requested}]. Provide additional ranges."
         )
-    return {"MaxNumberOfTrainingJobs": asked or 1}
+    return {"MaxNumberOfTrainingJobs": requested or 1}
 
 
 def _range_problems(ranges: list[Any], static: dict[str, str]) -> Iterator[str]:
-    if not 1 <= len(ranges) <= MOST_RANGES:
-        yield f"A hyperparameter tuning job must have 1 to {MOST_RANGES} parameter ranges, this one has {len(ranges)}"
-    for name, count in Counter(one.name for one in ranges).items():
+    if not 1 <= len(ranges) <= MAX_RANGES:
+        yield f"A hyperparameter tuning job must have 1 to {MAX_RANGES} parameter ranges, this one has {len(ranges)}"
+    for name, count in Counter(each.name for each in ranges).items():
         if count > 1:
             yield f"Hyperparameter {name} has {count} ranges, it may have one"
         if name in static:
             yield f"Hyperparameter {name} can't be both in StaticHyperParameters and in ParameterRanges"
-    for one in ranges:
-        if one.kind == "Categorical":
-            if len(set(one.values)) < len(one.values):
-                yield f"The values of parameter range {one.name} must be different: {', '.join(one.values)}"
-        elif not one.low < one.high:
+    for each in ranges:
+        if each.kind == "Categorical":
+            if len(set(each.values)) < len(each.values):
+                yield f"The values of parameter range {each.name} must be different: {', '.join(each.values)}"
+        elif not each.low < each.high:
             yield (
-                f"The minimum value of parameter range {one.name}, {one.low}, must be less than its maximum value, "
-                f"{one.high}"
+                f"The minimum value of parameter range {each.name}, {each.low}, must be less than its maximum value, "
+                f"{each.high}"
             )
-        elif one.scale == "Logarithmic" and one.low <= 0:
-            yield f"Logarithmic scaling of {one.name} works only for values greater than 0, it begins at {one.low}"
-        elif one.scale == "ReverseLogarithmic" and one.kind == "Integer":
-            yield f"ReverseLogarithmic scaling of {one.name} works only for continuous ranges"
-        elif one.scale == "ReverseLogarithmic" and not (one.low >= 0 and one.high < 1):
+        elif each.scale == "Logarithmic" and each.low <= 0:
+            yield f"Logarithmic scaling of {each.name} works only for values greater than 0, it begins at {each.low}"
+        elif each.scale == "ReverseLogarithmic" and each.kind == "Integer":
+            yield f"ReverseLogarithmic scaling of {each.name} works only for continuous ranges"
+        elif each.scale == "ReverseLogarithmic" and not (each.low >= 0 and each.high < 1):
             yield (
-                f"ReverseLogarithmic scaling of {one.name} works only for ranges within 0 <= x < 1.0, this one is "
-                f"{one.low} to {one.high}"
+                f"ReverseLogarithmic scaling of {each.name} works only for ranges within 0 <= x < 1.0, this one is "
+                f"{each.low} to {each.high}"
             )

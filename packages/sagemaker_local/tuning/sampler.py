@@ -1,6 +1,6 @@
 """Chooses the next hyperparameters of a tuning job, with Optuna.
 
-Nothing is remembered between two choices but the trainings themselves, so a search goes on after a restart.
+The trainings themselves are the only state between two choices, so a search continues after a restart.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 FIRST_AT_RANDOM = 3
 """Trainings that a Bayesian search draws at random first."""
 SPANS = 100.0
-"""A range whose ends differ by this factor is searched on a logarithmic scale where the scale is left to us."""
+"""A range whose ends differ by this factor gets a logarithmic scale if its scale is Auto."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """One hyperparameter's range: kind and scale as a request names them, and `low` to `high` or `values`."""
+    """One hyperparameter's range: kind and scale as in a request, and `low` to `high` or `values`."""
 
     name: str
     kind: str
@@ -37,14 +37,14 @@ class Range:
 
     @property
     def count(self) -> float:
-        """How many values it has; infinite for a continuous one."""
+        """The number of its values; infinite for a continuous range."""
         if self.kind == "Categorical":
             return len(self.values)
         return self.high - self.low + 1 if self.kind == "Integer" else math.inf
 
     @property
     def used_scale(self) -> str:
-        """The scale, `Auto` decided: logarithmic where the range spans two powers of ten, else linear."""
+        """The scale, with `Auto` resolved: logarithmic if the range spans two powers of ten, else linear."""
         if self.scale != "Auto":
             return self.scale
         if self.low > 0 and self.high / self.low >= SPANS:
@@ -53,7 +53,7 @@ class Range:
         return "ReverseLogarithmic" if reverse and (1 - self.low) / (1 - self.high) >= SPANS else "Linear"
 
     def distribution(self) -> BaseDistribution:
-        """Return what Optuna draws from; on the reverse logarithmic scale it is the distance from 1."""
+        """Return Optuna's distribution; on the reverse logarithmic scale it is of the distance from 1."""
         if self.kind == "Categorical":
             return CategoricalDistribution(self.values)
         log = self.used_scale != "Linear"
@@ -63,7 +63,7 @@ class Range:
         return FloatDistribution(min(low, high), max(low, high), log=log)
 
     def write(self, drawn: Any) -> str:
-        """Return a drawn value as the training's hyperparameter."""
+        """Convert a drawn value to a hyperparameter."""
         if self.kind == "Categorical":
             return drawn
         if self.kind == "Integer":
@@ -72,7 +72,7 @@ class Range:
         return repr(min(max(value, self.low), self.high))
 
     def read(self, text: str) -> Any:
-        """Return what was drawn for a hyperparameter."""
+        """Convert a hyperparameter to the drawn value."""
         if self.kind == "Categorical":
             return text
         if self.kind == "Integer":
@@ -86,31 +86,31 @@ class Range:
 
 @dataclass(frozen=True)
 class Tried:
-    """A training that was tried: its hyperparameters, and its objective, None while it trains.
+    """A training that was tried: its hyperparameters, and its objective, None while it runs.
 
-    An objective that is not a number is that of a training which had none.
+    NaN stands for a training that ended without an objective.
     """
 
     hyperparameters: Mapping[str, str]
     objective: float | None
 
 
-def read_ranges(given: Mapping[str, Any]) -> list[Range]:
-    """Read a request's ParameterRanges. Raise `ValueError` if an end of a range is no number."""
+def read_ranges(request: Mapping[str, Any]) -> list[Range]:
+    """Read a request's ParameterRanges. Raise `ValueError` if an end of a range is not a number."""
     ranges = []
     for kind, number in (("Integer", int), ("Continuous", float)):
-        for one in given.get(f"{kind}ParameterRanges", ()):
+        for one in request.get(f"{kind}ParameterRanges", ()):
             low, high = number(one["MinValue"]), number(one["MaxValue"])
             ranges.append(Range(one["Name"], kind, low, high, one.get("ScalingType", "Auto")))
     ranges += [
         Range(one["Name"], "Categorical", values=tuple(one["Values"]))
-        for one in given.get("CategoricalParameterRanges", ())
+        for one in request.get("CategoricalParameterRanges", ())
     ]
     return ranges
 
 
 def combinations(ranges: Sequence[Range]) -> float:
-    """Return how many different trainings there can be; infinite with a continuous range."""
+    """Return the number of possible trainings; infinite with a continuous range."""
     return math.prod(one.count for one in ranges)
 
 

@@ -1,4 +1,4 @@
-"""Early stopping of a training, and completion criteria of a tuning job."""
+"""Early stopping of trainings, and completion criteria of tuning jobs."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
 
-LEAST_TO_COMPARE = 3
-"""Completed trainings that the median rule needs at least; SageMaker does not document its number."""
-IMPROVES = 0.01
-"""The share by which the best objective must change to count as improved, from SageMaker's documentation."""
+MIN_COMPARED = 3
+"""Fewest completed trainings for the median rule; SageMaker does not document its number."""
+IMPROVEMENT = 0.01
+"""Fraction by which the best objective must change to count as improved, from SageMaker's documentation."""
 
 
-def falls_behind(values: Sequence[float], earlier: Sequence[Sequence[float]], maximise: bool) -> bool:
-    """Return whether a training is to be stopped early, by SageMaker's median rule.
+def is_lagging(values: Sequence[float], earlier: Sequence[Sequence[float]], maximise: bool) -> bool:
+    """Return whether a training should be stopped early, by SageMaker's median rule.
 
-    https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-early-stopping.html: the latest of its
-    `values` is worse than the median of the running averages, up to there, of the `earlier` trainings that completed.
+    It should if the latest of its `values` is worse than the median of the running averages of the `earlier`, completed
+    trainings up to the same point:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-early-stopping.html
     """
     count = len(values)
-    averages = [fmean(of_one[:count]) for of_one in earlier if len(of_one) >= count]
-    if len(averages) < LEAST_TO_COMPARE:
+    averages = [fmean(other[:count]) for other in earlier if len(other) >= count]
+    if len(averages) < MIN_COMPARED:
         return False
-    bar = median(averages)
-    return values[-1] < bar if maximise else values[-1] > bar
+    threshold = median(averages)
+    return values[-1] < threshold if maximise else values[-1] > threshold
 
 
 def is_over(objectives: Sequence[float], criteria: dict[str, Any], maximise: bool) -> bool:
@@ -41,7 +42,7 @@ def not_improving(objectives: Sequence[float], maximise: bool) -> int:
     """Count the trainings since the last that was better than the best before it by one per cent."""
     sign, best, count = 1 if maximise else -1, None, 0
     for value in objectives:
-        if best is None or sign * (value - best) > IMPROVES * abs(best):
+        if best is None or sign * (value - best) > IMPROVEMENT * abs(best):
             best, count = value, 0
         else:
             count += 1

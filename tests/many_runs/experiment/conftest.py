@@ -57,7 +57,7 @@ def calls(connection):
 
 @pytest.fixture
 def launch(request, make_trainer):
-    """Give a function that launches an experiment, its name first, on `connection` or another."""
+    """Return a function that launches an experiment, its name first, on `connection` or another."""
 
     def launch_experiment(name, settings, seeds=(1,), on=None, trainer=None, hyperparameters=None, **more):
         on = on or request.getfixturevalue("connection")
@@ -76,7 +76,7 @@ def follow(connection, name):
 
 
 def say(*rewards, then=""):
-    """Give the settings of a run that tells these mean rewards, a thousand steps from one to the next."""
+    """Return the settings of a run that tells these mean rewards, a thousand steps from one to the next."""
     lines = [f"say {SUMMARY.format(1000 * (n + 1), n + 1, reward)}" for n, reward in enumerate(rewards)]
     return {"do": ";".join([*lines, "model trained", *filter(None, [then])])}
 

@@ -14,7 +14,7 @@ from training_jobs import LOG_GROUP, following
 
 @pytest.fixture(scope="module")
 def in_progress(tmp_path_factory):
-    """Give a connection to 200 runs that are in progress, each with 20 summaries."""
+    """Return a connection to 200 runs that are in progress, each with 20 summaries."""
     with processes.served(recorded.serve_running, tmp_path_factory.mktemp("running"), 200, 20) as url:
         yield recorded.connect(url)
 

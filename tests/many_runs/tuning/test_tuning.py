@@ -44,7 +44,7 @@ def make_parameters(ranges):
 
 @pytest.fixture
 def launch(make_trainer):
-    """Give a function that launches a tuning job and returns its name."""
+    """Return a function that launches a tuning job and returns its name."""
     from sagemaker.train.tuner import HyperparameterTuner
 
     def launch_tuning(
@@ -482,7 +482,7 @@ def test_ranges_that_do_not_go_with_the_config(connection, volume, tmp_path, ran
     assert str(refused.value).startswith(problem)
 
 
-def test_an_instance_type_that_does_not_exist(connection, volume, launch):
+def test_unknown_instance_types_are_refused(connection, volume, launch):
     with pytest.raises(
         training.TrainingError, match=r"nothing was started: it does not know the instance type ml\.c5\.huge"
     ):

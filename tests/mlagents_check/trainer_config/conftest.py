@@ -61,7 +61,7 @@ GONE = object()
 
 
 def changed(trainer, *changes):
-    """Give the settings of a trainer with changes: pairs of a dotted key and its value, GONE to delete it."""
+    """Return the settings of a trainer with changes: pairs of a dotted key and its value, GONE to delete it."""
     settings = copy.deepcopy(BASES[trainer])
     for path, value in changes:
         *above, last = path.split(".")

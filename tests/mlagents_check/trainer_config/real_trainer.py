@@ -21,7 +21,7 @@ STEPS, UPDATES, AGENTS, EPISODE, SECONDS = 60, 3, 12, 10, 60
 
 
 def imitate(brain, np, BrainInfo):  # noqa: N803
-    """Give one step of an environment with random observations."""
+    """Return one step of an environment with random observations."""
     done = np.random.rand(AGENTS) < 1 / EPISODE
     size = brain.vector_observation_space_size
     return BrainInfo(

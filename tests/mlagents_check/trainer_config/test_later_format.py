@@ -30,7 +30,7 @@ SIGNAL = {"strength": 1.0, "gamma": 0.99}
 
 
 def offered(write, config, **more):
-    """Give what is offered in the place of a config, None if nothing is; the message's end besides."""
+    """Return what is offered in the place of a config, None if nothing is; the message's end besides."""
     (finding,) = trainer_config.check(write(config), **more).errors
     assert finding.what == "It is in the format of ML-Agents 0.17 and later (behaviors:)."
     return finding.text or None, finding.todo
