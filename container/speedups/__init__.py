@@ -29,7 +29,7 @@ def read_speedups(raw: str) -> Tuple[str, ...]:
         return NAMES if raw == "all" else ()
     names = [name.strip() for name in raw.split(",")]
     if not all(name in NAMES for name in names):
-        raise ValueError("all, none or some of %s, with commas between" % ", ".join(NAMES))
+        raise ValueError("all, none or some of %s, separated by commas" % ", ".join(NAMES))
     return tuple(name for name in NAMES if name in names)
 
 

@@ -1,4 +1,4 @@
-"""What a brain observes and does, as a running player or a demonstration says."""
+"""A brain's observation and action spaces, as a running player or a demonstration describes them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class BrainSpaces:
     name
         As the trainer config must name it.
     observations
-        Numbers in one vector observation.
+        Size of one vector observation.
     stacked
-        Vector observations that are stacked.
+        Number of stacked vector observations.
     cameras
         Height, width and channels of each visual observation.
     actions
         ``continuous`` or ``discrete``.
     action_sizes
-        Continuous: how many numbers; discrete: choices of each branch.
+        Continuous: number of actions; discrete: number of choices of each branch.
     """
 
     name: str

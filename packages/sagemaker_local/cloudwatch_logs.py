@@ -313,7 +313,7 @@ def _find_batches(folder: Path, place: int = 0) -> tuple[dict[str, list[Batch]],
     with contextlib.suppress(OSError), open_inside(folder, EVENTS) as file:
         file.seek(place)
         for line in file:
-            with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):  # cut short by the server's end
+            with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):  # truncated by the server's end
                 head, _, _ = line.partition(b', "logEvents": ')
                 fields = list(json.loads(head + b"}").values())
                 batch = Batch(fields[0], *map(int, fields[1:])) if fields[1:] else describe_batch(**json.loads(line))

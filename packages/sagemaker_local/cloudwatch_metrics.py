@@ -65,7 +65,7 @@ def _all_values(job: Record) -> Iterator[tuple[str, float, float]]:
     for line in lines:
         try:
             yield tuple(json.loads(line))
-        except ValueError:  # cut short when the server was killed
+        except ValueError:  # truncated when the server was killed
             continue
 
 

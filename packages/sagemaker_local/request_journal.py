@@ -57,7 +57,7 @@ class RequestJournal:
             for line in self.file.read_text().splitlines() if self.file.is_file() else []:
                 try:
                     change = json.loads(line)
-                except ValueError:  # cut short when the server was killed
+                except ValueError:  # truncated when the server was killed
                     continue
                 if self.send(change["call"], change["request"], change["region"]) and "time" in change:
                     self.settle(change["call"], change["request"], change["region"], change["time"])

@@ -149,7 +149,7 @@ def test_what_a_tuning_job_hands_over(metric):
             "speedups",
             "all, turbo",
             "Hyperparameter speedups should be all, none or some of threads, lookups, sessions, minibatches, experiences, "
-            "returns, waiting, brains, ahead, columns, messages, with commas between (",
+            "returns, waiting, brains, ahead, columns, messages, separated by commas (",
         ),
         ("speedups", "", "Hyperparameter speedups should be all, none or some of threads, "),
         ("env-args", "--name 'a", "Hyperparameter env-args should be words as a shell would split them ("),

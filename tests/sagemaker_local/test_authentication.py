@@ -321,8 +321,8 @@ def of_2013(monkeypatch):
 
 
 @pytest.mark.parametrize("example", [PLAIN, TRAILER])
-@pytest.mark.parametrize("spoilt", [None, b"a" * 1025, b"\r\n0;chunk", b"b474", b"sOO8", b"trailer-signature:d"])
-def test_chunks_as_aws_documents_them(of_2013, example, spoilt):
+@pytest.mark.parametrize("damaged", [None, b"a" * 1025, b"\r\n0;chunk", b"b474", b"sOO8", b"trailer-signature:d"])
+def test_chunks_as_aws_documents_them(of_2013, example, damaged):
     """https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and sigv4-streaming-trailers.html."""
     names, seed, signatures, trailer = example
     body = b""
@@ -330,9 +330,9 @@ def test_chunks_as_aws_documents_them(of_2013, example, spoilt):
         body += f"{size:x};chunk-signature={signature}\r\n".encode() + b"a" * size
         body += b"" if trailer and not size else b"\r\n"
     body += trailer.encode()
-    if spoilt and spoilt not in body:
+    if damaged and damaged not in body:
         return
-    body = body.replace(spoilt, bytes([spoilt[0] ^ 1]) + spoilt[1:], 1) if spoilt else body
+    body = body.replace(damaged, bytes([damaged[0] ^ 1]) + damaged[1:], 1) if damaged else body
     headers = {
         "x_amz_date": "20130524T000000Z",
         "x_amz_storage_class": "REDUCED_REDUNDANCY",
@@ -342,7 +342,7 @@ def test_chunks_as_aws_documents_them(of_2013, example, spoilt):
         "authorization": f"{SEED}SignedHeaders={names},Signature={seed}",
         **({"x_amz_trailer": "x-amz-checksum-crc32c"} if trailer else {}),
     }
-    if spoilt is None:
+    if damaged is None:
         assert of_2013("PUT", "s3.amazonaws.com/examplebucket/chunkObject.txt", body, **headers).service == "s3"
         return
     with pytest.raises(AwsError) as refused:

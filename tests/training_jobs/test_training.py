@@ -203,7 +203,10 @@ KINDS = pytest.mark.parametrize("kind", ["one", "many", "tuning"])
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"max_stepz": 500}, "max_stepz is no hyperparameter. The job would fail at once. Did you mean max_steps?"),
+        (
+            {"max_stepz": 500},
+            "max_stepz is not a hyperparameter. The job would fail immediately. Did you mean max_steps?",
+        ),
         ({"max_steps": "many"}, "max_steps is 'many'. It must be a whole number of at most 2147483647."),
         ({"batch_size": 99999}, "batch_size 99999 is more than buffer_size 12032."),
         ({"max_steps": 100}, "3DBall trains 100 steps and writes a summary every 250: no training would report "),

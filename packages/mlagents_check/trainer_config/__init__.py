@@ -1,12 +1,12 @@
-"""The files that steer a training: trainer config, curricula, samplers, demonstrations and a job's hyperparameters.
+"""Checks of a training's inputs: trainer config, curricula, samplers, demonstrations and a job's hyperparameters.
 
 >>> from mlagents_check import trainer_config
 >>> report = trainer_config.check("unity-volume/trainer_config.yaml", brains=["3DBall"])  # doctest: +SKIP
 >>> report.brains[0].settings["max_steps"]  # doctest: +SKIP
 50000
 
-Checked against what ML-Agents 0.11.0 really reads. An error is what stops its training or lets it learn nothing; what
-it ignores without a word, or understands otherwise, is a warning.
+The checks follow what ML-Agents 0.11.0 really reads. An error stops the training or makes it learn nothing; a setting
+that is silently ignored or read differently is a warning.
 """
 
 from mlagents_check.trainer_config.check import check, check_folder

@@ -1,4 +1,4 @@
-"""Which settings a brain is trained with, and whether the trainer can work with them."""
+"""The settings that a brain is trained with, and whether the trainer can use them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Demo = Callable[[str, str, int | None, BrainSpaces | None, bool], Generator[Find
 
 @dataclass(frozen=True)
 class Source:
-    """The config that settings come from.
+    """A config, with the job's overrides.
 
     Parameters
     ----------
     path
         As shown in findings.
     document
-        The YAML.
+        Its content.
     overrides
         Hyperparameters of the job by their path of keys.
     check_demo
-        Called with a demonstration's path, the config's path and the line, the brain that is to learn from it, and
-        whether it must be that very brain's.
+        Called with a demonstration's path, the config's path and the line, the brain that learns from it, and whether
+        it must be from exactly that brain.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Source:
         Raises
         ------
         AliasError
-            If the chain leads to nothing, or round in a circle, in which mlagents-learn hangs.
+            If the chain leads to no section, or is circular, which makes mlagents-learn hang.
         """
         config, seen, name = self.document.value, set(), brain
         if name not in config:
@@ -56,15 +56,15 @@ class Source:
                 raise AliasError(name, f"The section {name} is empty.", "Put settings below it, or delete it.")
             if not isinstance(target, str) or target not in config:
                 close = keys.nearest(target, config) if isinstance(target, str) else ""
-                what = f"The section {name} points to {keys.shown(target)}, which is no section."
+                what = f"The section {name} points to {keys.shown(target)}, which is not a section."
                 raise AliasError(name, what, f"A section holds settings or the name of another section.{close}")
             if target in seen:
-                raise AliasError(name, f"The section {name} points to itself.", "mlagents-learn would hang for ever.")
+                raise AliasError(name, f"The section {name} points to itself.", "mlagents-learn would hang.")
             name = target
         return name
 
     def effective(self, brain: str, section: str | None) -> BrainSettings:
-        """Put together what a brain is trained with."""
+        """Return the settings that a brain is trained with."""
         config = self.document.value
         settings, origins = dict(config["default"]), dict.fromkeys(config["default"], "default")
         if section is not None:
@@ -80,7 +80,7 @@ class Source:
 
 
 class AliasError(ValueError):
-    """A brain's name leads to no section."""
+    """A brain's name or alias leads to no section."""
 
     def __init__(self, section: str, what: str, todo: str) -> None:
         super().__init__(what)
@@ -96,16 +96,16 @@ def _put(settings: dict, path: tuple[str, ...], value: Any) -> None:
 
 
 def examine(brain: BrainSettings, source: Source, described: BrainSpaces | None = None) -> Iterator[Finding]:
-    """Judge a brain's settings as its trainer would use them.
+    """Check a brain's settings as its trainer uses them.
 
     Parameters
     ----------
     brain
         The settings.
     source
-        Where they come from.
+        The config that they come from.
     described
-        What the brain sees and does, where known.
+        The brain's spaces, if known.
     """
     settings, trainer = brain.settings, brain.trainer
 
@@ -133,12 +133,12 @@ def examine(brain: BrainSettings, source: Source, described: BrainSpaces | None 
         close = keys.elsewhere(key, settings, [keys.ELSEWHERE])
         if not close:
             close = keys.nearest(key, [name for name in settings if name not in keys.KNOWN])
-            close = close.replace("Did you mean", "Is it meant by")
-        text = keys.signals_of_before(settings) if key == "reward_signals" else ""
+            close = close.replace("Did you mean", "Is it misspelt as")
+        text = keys.convert_old_signals(settings) if key == "reward_signals" else ""
         if text and {"gamma", "use_curiosity"} & settings.keys():
-            close = " ML-Agents 0.3 to 0.8 have gamma and use_curiosity in its place. What they say is now:"
+            close = " ML-Agents 0.3 to 0.8 use gamma and use_curiosity instead. Their values become:"
         elif text:
-            close = f"{close} The reward that the environment gives is:"
+            close = f"{close} For the environment's own reward, write:"
         what = (
             f"{key} is missing in section {brain.section} and in default."
             if brain.section != "default"
@@ -153,7 +153,7 @@ def examine(brain: BrainSettings, source: Source, described: BrainSpaces | None 
             yield finding(
                 "warning",
                 f"{key} is set.",
-                "mlagents-learn sets it itself; its files would lie elsewhere. Delete it.",
+                "mlagents-learn sets it itself; its files would be in another place. Delete it.",
                 key,
             )
         elif key not in keys.KNOWN:
@@ -190,14 +190,14 @@ def examine(brain: BrainSettings, source: Source, described: BrainSpaces | None 
         yield from _offline_batches(settings, ends, bad, finding)
 
 
-# Agents of a scene that is not known: more than most have.
+# Agents in an unknown scene: more than most scenes have.
 _MANY_AGENTS = 32
 
 
 def _together(
     settings: Mapping[str, Any], trainer: str, bad: set[str], finding: Callable, agents: int
 ) -> Iterator[Finding]:
-    """Check settings that must fit each other."""
+    """Check settings that depend on each other."""
 
     def good(*names: str) -> bool:
         return not bad & set(names) and all(name in settings for name in names)
@@ -216,30 +216,27 @@ def _together(
             )
         elif batch > buffer and trainer == "sac":
             what = f"batch_size {batch} is more than buffer_size {buffer}."
-            todo = "What was drawn from is thrown away after each update. Make the buffer some 100 times the batch."
+            todo = "The buffer is discarded after each update. Make it about 100 times the batch."
             yield finding("warning", what, todo, "buffer_size")
         elif batch > buffer:
-            # The buffer is emptied by an update once it is over its size, which whole trajectories may bring it far.
+            # An update empties the buffer once it exceeds its size, maybe by far, because whole trajectories are added.
             longest = settings["time_horizon"] + 1 if good("time_horizon") else math.inf
             needed = math.ceil((batch - buffer) / max(1, longest))
             what = f"batch_size {batch} is more than buffer_size {buffer}."
             todo = f"A batch is full only when {needed} agents or more fill the buffer at once. "
-            todo = ("" if math.isinf(longest) else todo) + "Make the buffer some 10 times the batch."
+            todo = ("" if math.isinf(longest) else todo) + "Make the buffer about 10 times the batch."
             yield finding("error" if needed > max(agents, _MANY_AGENTS) else "warning", what, todo, "buffer_size")
         elif trainer == "ppo" and batch > 0 and buffer % batch:
-            what = f"buffer_size {buffer} is no multiple of batch_size {batch}."
-            todo = f"Each update drops what is over; {max(1, round(buffer / batch)) * batch} would fit."
+            what = f"buffer_size {buffer} is not a multiple of batch_size {batch}."
+            todo = f"Each update drops the remainder; {max(1, round(buffer / batch)) * batch} would fit."
             yield finding("warning" if buffer % batch > buffer / 20 else "note", what, todo, "buffer_size")
         filled = buffer if trainer == "ppo" else batch
         filled = 2 * filled / (agents or 100) + min(settings["time_horizon"] if good("time_horizon") else 0, filled)
         if good("max_steps") and float(settings["max_steps"]) < filled:
             what = f"max_steps {settings['max_steps']} may end before the first update."
-            yield finding(
-                "warning",
-                what,
-                f"Its agents must bring more than {buffer if trainer == 'ppo' else batch} steps before.",
-                "max_steps",
-            )
+            needed = buffer if trainer == "ppo" else batch
+            todo = f"Before the first update, its agents must collect more than {needed} steps."
+            yield finding("warning", what, todo, "max_steps")
     if trainer == "sac" and good("max_steps", "buffer_init_steps"):
         most, start = settings["max_steps"], settings["buffer_init_steps"]
         if float(most) <= start:
@@ -258,7 +255,7 @@ def _sequences(settings: Mapping[str, Any]) -> int:
 
 
 def _drawn_from(ends: list[bool], sequence: int) -> int:
-    """Return how many steps of demonstrations batches are drawn from: each episode is filled up to whole sequences."""
+    """Return the number of demonstration steps to draw from, with each episode padded to whole sequences."""
     episodes = [0]
     for end in ends[1:]:
         episodes[-1] += 1
@@ -286,7 +283,7 @@ def _offline_batches(
 def _recurrent(settings: Mapping[str, Any], trainer: str, good: Callable, finding: Callable) -> Iterator[Finding]:
     if good("memory_size"):
         memory = settings["memory_size"]
-        parts = 8 if trainer == "sac" else 4  # of which each network of the trainer takes one, or two
+        parts = 8 if trainer == "sac" else 4  # each network of the trainer takes one or two of them
         if memory <= 0 or memory % parts:
             todo = f"A recurrent network of {trainer} needs a size above 0 that is divisible by {parts}, e.g. 256."
             yield finding("error", f"memory_size is {memory}.", todo, "memory_size")
@@ -297,10 +294,10 @@ def _recurrent(settings: Mapping[str, Any], trainer: str, good: Callable, findin
         elif good("batch_size") and settings["batch_size"] < length:
             what = f"sequence_length {length} is more than batch_size {settings['batch_size']}."
             level = "error" if trainer == "sac" else "warning"
-            yield finding(level, what, "A batch must hold one whole sequence at least.", "sequence_length")
+            yield finding(level, what, "A batch must hold at least one whole sequence.", "sequence_length")
 
 
-# The least height and width that each encoder's convolutions leave something of.
+# Smallest height and width for which each encoder's convolutions have an output.
 _LEAST_IMAGE = {"simple": 20, "nature_cnn": 36, "resnet": 15}
 
 
@@ -355,22 +352,22 @@ def _pretraining(
         todo = "SAC sets it itself and fails if it is given. Delete it."
         yield finding("error", "samples_per_update is set for SAC.", todo, "pretraining", "samples_per_update")
     if isinstance(settings.get("learning_rate"), str):
-        todo = "Pretraining needs a number, but YAML takes one like 1e-4 for text: write 1.0e-4."
+        todo = "Pretraining needs a number, but YAML reads one like 1e-4 as text: write 1.0e-4."
         yield finding("error", f"learning_rate is {settings['learning_rate']!r}, a text.", todo, "learning_rate")
-    whole = values.get("batch_size") or settings.get("batch_size")
-    most = settings.get("batch_size") if trainer == "sac" else values.get("samples_per_update", 0)
-    if ends and isinstance(whole, int) and isinstance(most, int):
+    batch = values.get("batch_size") or settings.get("batch_size")
+    limit = settings.get("batch_size") if trainer == "sac" else values.get("samples_per_update", 0)
+    if ends and isinstance(batch, int) and isinstance(limit, int):
         sequence = _sequences(settings)
         drawn = _drawn_from(ends, sequence)
-        count = max(1, min(whole, drawn) // sequence)
-        batches = min(drawn // count, most // count or drawn // count) // sequence
+        count = max(1, min(batch, drawn) // sequence)
+        batches = min(drawn // count, limit // count or drawn // count) // sequence
         if batches < 1:
             what = f"Pretraining draws no batch from {drawn} steps of demonstrations."
             todo = f"Raise samples_per_update to {count * sequence} or leave it out, and keep batch_size above 0."
             yield finding("error", what, todo, "pretraining")
 
 
-# In pretraining, 0 and nothing stand for the trainer's own.
+# In pretraining, 0 or empty means the trainer's own value.
 _MAY_BE_EMPTY = {"batch_size", "num_epoch"}
 
 

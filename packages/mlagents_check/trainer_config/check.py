@@ -1,4 +1,4 @@
-"""The whole check of the trainer's files, from the text to the report."""
+"""The complete check of the trainer's files."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def check_folder(
     hyperparameters: Mapping[str, Any] | None = None,
     reset_parameters: Collection[str] | None = None,
 ) -> ConfigReport:
-    """Check the trainer config that a training job would take from a folder, and what its hyperparameters name there.
+    """Check the trainer config that a training job would use from a folder, and the files named by its hyperparameters.
 
-    As in the job, that is the file named by the hyperparameter ``trainer-config``, else ``trainer_config.yaml``, else
-    the one for 3DBall that comes with the container.
+    As in the job, it is the file named by the hyperparameter ``trainer-config``, else ``trainer_config.yaml``, else the
+    one for 3DBall in the container.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def check_folder(
     if kind_of(own) == "file" or "trainer-config" in options:
         return check(own, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
     report = check(SHIPPED, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
-    todo = "Put one there to set them yourself; it may start as a copy of container/trainer_config.yaml."
-    note = Finding("note", f"There is no trainer_config.yaml in {folder}/: the container's own is taken.", todo)
+    todo = "To change the settings, put a file there, such as a copy of container/trainer_config.yaml."
+    note = Finding("note", f"There is no trainer_config.yaml in {folder}/: the container's own is used.", todo)
     return replace(report, findings=ordered((*report.findings, note)))
 
 
@@ -67,15 +67,15 @@ def check(
     path
         The YAML file.
     brains
-        Names of the brains that the build has, or the brains themselves as a smoke start found them; without it,
+        Names of the build's brains, or the brains themselves as found by a smoke start; without it,
         every section counts as a brain.
     hyperparameters
-        Of the job: overrides of trainer keys, and options such as ``curriculum`` and ``sampler``, whose files are
+        The job's: overrides of trainer keys, and options such as ``curriculum`` and ``sampler``, whose files are
         checked too.
     folder
-        The folder that the job will see, where demonstrations, curricula and samplers lie; by default the config's.
+        The folder that the job will have, with demonstrations, curricula and samplers; by default the config's.
     reset_parameters
-        Names of the environment's reset parameters, where known.
+        Names of the environment's reset parameters, if known.
 
     Returns
     -------
@@ -95,19 +95,19 @@ def check(
     settings: tuple[BrainSettings, ...] = ()
     described = {brain.name: brain for brain in brains or () if not isinstance(brain, str)}
     try:
-        look = partial(_look_at, shown, folder, overrides, known, described)
-        found, settings = look(read_text(path))
+        run_check = partial(_check_text, shown, folder, overrides, known, described)
+        found, settings = run_check(read_text(path))
         findings += found
     except UnreadableError as error:
         findings.append(Finding("error", f"It can't be read as YAML: {error}.", "Fix it there.", shown, error.line))
-    except (OSError, ValueError) as error:  # ValueError: a name that no file could have
+    except (OSError, ValueError) as error:  # ValueError: an invalid file name
         reason = getattr(error, "strerror", None) or "no file has such a name"
-        todo = "Put one there, or leave the hyperparameter trainer-config away to use the container's own."
+        todo = "Put one there, or omit the hyperparameter trainer-config to use the container's own."
         findings.append(Finding("error", f"{path} can't be read ({reason}).", todo, shown))
     return ConfigReport(f"Trainer config {name}", ordered(findings), path, settings)
 
 
-def _look_at(
+def _check_text(
     shown: str,
     folder: Path,
     overrides: Mapping[tuple[str, ...], Any],
@@ -115,12 +115,12 @@ def _look_at(
     described: Mapping[str, BrainSpaces],
     text: str,
 ) -> tuple[list[Finding], tuple[BrainSettings, ...]]:
-    """Check a config's text."""
+    """Check the text of a config."""
     document = read_document(text)
     findings = list(repeated_keys(document, shown))
     config = document.value if isinstance(document.value, dict) else {}
     if "behaviors" in config or ("default_settings" in config and "default" not in config):
-        look = partial(_look_at, shown, folder, overrides, known, described)
+        look = partial(_check_text, shown, folder, overrides, known, described)
         return [*findings, _later_format(document, shown, look)], ()
     outer = list(_outer(document, shown))
     if any(finding.level == "error" for finding in outer):
@@ -131,7 +131,7 @@ def _look_at(
 
 
 def _later_format(document: Document, shown: str, look: Callable) -> Finding:
-    """Offer a config of the later format as 0.11.0 reads it, if that passes the check."""
+    """Offer the conversion of a config in the later format, if the result passes the check."""
     sign = "behaviors" if "behaviors" in document.value else "default_settings"
     what = f"It is in the format of ML-Agents 0.17 and later ({sign}:)."
     todo = "0.11.0 reads default: and a section for each brain."
@@ -145,11 +145,9 @@ def _later_format(document: Document, shown: str, look: Callable) -> Finding:
         errors = [error]
     if not errors:
         return Finding("error", what, f"{todo} Save this as {shown}, and check it again:", shown, line, converted)
-    # Lines are of the converted text, which is not shown.
+    # Line numbers refer to the converted text, which is not shown.
     first = str(replace(errors[0], line=None, path="") if isinstance(errors[0], Finding) else errors[0])
-    return Finding(
-        "error", what, f"{todo} It is not converted, because of this, which it would still hold: {first}", shown, line
-    )
+    return Finding("error", what, f"{todo} It can't be converted because of this error: {first}", shown, line)
 
 
 def _files(
@@ -171,8 +169,8 @@ def _outer(document: Document, shown: str) -> Iterator[Finding]:
         what = "It is empty." if config is None else "It holds no sections."
         yield Finding("error", what, "It needs a section default: with the trainer's settings.", shown)
     elif "default" not in config:
-        close = keys.nearest("default", config).replace("Did you mean", "Is it meant by")
-        todo = f"0.11.0 can't start without it; 0.13 and later can. Add it, be it empty: default: {{}}.{close}"
+        close = keys.nearest("default", config).replace("Did you mean", "Is it misspelt as")
+        todo = f"0.11.0 can't start without it; 0.13 and later can. Add it, even if empty: default: {{}}.{close}"
         yield Finding("error", "The section default: is missing.", todo, shown)
     elif not isinstance(config["default"], dict):
         todo = "It must hold settings, or {} for none."
@@ -185,13 +183,13 @@ def _outer(document: Document, shown: str) -> Iterator[Finding]:
 
 
 def _counted_by_agents(document: Document, shown: str) -> Iterator[Finding]:
-    """Warn once of steps that are many times those of 0.11.0, where a key tells a later release."""
+    """Warn once, if a key is from a later release, that its steps are many times those of 0.11.0."""
     for section, settings in document.value.items():
         for key in settings if isinstance(settings, dict) else ():
             row = keys.ELSEWHERE.get(key)
             if row and row.counts_each_agent:
                 what = (
-                    f"{key} is of ML-Agents {row.releases}: max_steps and summary_freq count every agent's steps there."
+                    f"{key} is from ML-Agents {row.releases}: there max_steps and summary_freq count all agents' steps."
                 )
                 todo = "0.11.0 counts the environment's: divide both by the number of agents in the scene."
                 yield Finding("warning", what, todo, shown, document.line(section, key))
@@ -210,7 +208,7 @@ def _brains(
             continue
         settings = source.effective(brain, section)
         if known is not None and section is None:
-            close = keys.nearest(brain, sections).replace("Did you mean", "Is it meant by")
+            close = keys.nearest(brain, sections).replace("Did you mean", "Is it misspelt as")
             level, todo = ("warning", close.strip()) if close else ("note", f"Add a section {brain}: for its own.")
             findings.append(Finding(level, f"{brain} has no section: it is trained with default:.", todo, source.path))
         findings += examine(settings, source, described.get(brain))
@@ -225,6 +223,4 @@ def _brains(
             some = ", ".join(idle[:5]) + (f" and {len(idle) - 5} more" if len(idle) > 5 else "")
             line = source.document.line(next(name for name in sections if name not in used))
             what = f"No brain of the build uses the section{'s' if len(idle) > 1 else ''} {some}."
-            findings.append(
-                Finding("note", what, "mlagents-learn does not read what no brain uses.", source.path, line)
-            )
+            findings.append(Finding("note", what, "mlagents-learn does not read unused sections.", source.path, line))

@@ -1,4 +1,4 @@
-"""Recorded demonstrations (`.demo`): is it one, whose is it, and what of it does the trainer use."""
+"""Checks of recorded demonstrations (`.demo`): validity, brain, and the steps that the trainer uses."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from common.findings import Finding
 from mlagents_check.brain_spaces import BrainSpaces
 
 _BRAIN_AT = 33  # the first 33 bytes hold the header, with its length before it and zeros after it
-_MOST_ACTIONS = 10_000_000  # more and the trainer has no memory for their masks
-_ORDERS = 720  # of the files of a folder that are tried
+_MAX_ACTIONS = 10_000_000  # with more, the trainer runs out of memory for their masks
+_ORDERS = 720  # orders of a folder's files that are tried
 
 _RECORD = "Record it in Unity with a Demonstration Recorder of ML-Agents 0.8 to 0.11"
 
-# The messages as ML-Agents 0.8 to 0.11 define them: number, name and type of each field; `*` stands for repeated.
+# The messages of ML-Agents 0.8 to 0.11: number, name and type of each field; `*` means repeated.
 _MESSAGES = {
     "Header": "1 api_version int32, 2 name string, 3 steps int32, 4 episodes int32, 5 reward float",
     "BrainParameters": "1 observations int32, 2 stacked int32, 3 action_sizes int32*, 5 descriptions string*, "
@@ -34,7 +34,7 @@ _MESSAGES = {
     "AgentInfo": "1 observations float*, 3 text string, 4 actions float*, 5 text_action string, 6 memories float*, "
     "7 reward float, 8 done bool, 9 max_step_reached bool, 10 id int32, 11 mask bool*, 12 custom Custom, "
     "13 cameras Camera*",
-    "Pair": "1 info Custom, 2 action Custom",  # a step as 0.12 and later write it
+    "Pair": "1 info Custom, 2 action Custom",  # a step in 0.12 and later
 }
 
 
@@ -59,21 +59,21 @@ _CLASS = {name.rpartition(".")[2]: cls for name, cls in _classes().items()}
 
 @dataclass(frozen=True)
 class Demonstration(BrainSpaces):
-    """What a `.demo` file holds.
+    """The content of a `.demo` file.
 
     Parameters
     ----------
     name, observations, stacked, cameras, actions, action_sizes
-        Of the brain that it was recorded with, as in `BrainSpaces`.
+        Of the recorded brain, as in `BrainSpaces`.
     promised
-        Steps that its header names; the trainer stops at them. 0 if the recording was never closed.
+        Number of steps in its header, after which the trainer stops. 0 if the recording was never closed.
     present
-        Whole steps in the file.
+        Number of complete steps in the file.
     ends
-        Of each of them, whether an episode ends with it.
+        For each of them, whether an episode ends with it.
     problem
-        What follows them that is no step, as the end of the sentence "it is …"; empty where the file ends there. After
-        the promised steps it is the header once more, as Unity's recorder leaves it.
+        What is wrong after them, as the end of the sentence "it is …"; empty if the file ends there. After the promised
+        steps, Unity's recorder appends the header again.
     """
 
     promised: int
@@ -83,7 +83,7 @@ class Demonstration(BrainSpaces):
 
     @property
     def steps(self) -> int:
-        """Steps that the trainer uses of this file, if it reads no other."""
+        """Number of steps that the trainer uses if it reads only this file."""
         return self.promised if 0 < self.promised <= self.present else self.present
 
 
@@ -91,12 +91,12 @@ def read_demonstration(path: Path) -> Demonstration:
     """Read a demonstration as the trainer does.
 
     A header in the first 33 bytes, then brain parameters and an agent info for each step, each as a length and a
-    protocol buffer message. Unity's recorder appends the header once more, without a length, which nobody reads.
+    protocol buffer message. Unity's recorder appends the header again, without a length; the trainer ignores it.
 
     Raises
     ------
     ValueError
-        If the trainer fails on it, or gets nothing from it; the text ends the sentence "it is …".
+        If the trainer fails on it, or gets no steps from it; the message completes the sentence "it is …".
     """
     data = path.read_bytes()
     try:
@@ -105,19 +105,19 @@ def read_demonstration(path: Path) -> Demonstration:
         brain = _parse("BrainParameters", data, start, position)
         actions = ("discrete", "continuous")[brain.continuous]
         sizes = tuple(brain.action_sizes)
-        if not 0 <= sum(sizes) <= _MOST_ACTIONS:
+        if not 0 <= sum(sizes) <= _MAX_ACTIONS:
             raise ValueError
     except (IndexError, DecodeError, ValueError):
-        raise ValueError("no demonstration, or damaged") from None
+        raise ValueError("not a demonstration, or damaged") from None
     if _is_pair(data, position):
         raise ValueError("recorded with ML-Agents 0.12 or later")
     width = sum(sizes[:1]) if actions == "continuous" else len(sizes)
     ends, problem, cameras = [], "", None
     while position < len(data) and not problem:
-        problem = "cut short"
+        problem = "truncated"
         try:
             start, position = _span(data, position)
-            problem = "cut short" if position > len(data) else "damaged"
+            problem = "truncated" if position > len(data) else "damaged"
             info = _parse("AgentInfo", data, start, position)
             if cameras is None:
                 cameras = tuple((camera.shape[0], camera.shape[1], camera.shape[2]) for camera in info.cameras)
@@ -134,12 +134,12 @@ def read_demonstration(path: Path) -> Demonstration:
     if not _loads([demonstration]):
         raise ValueError(problem)
     if demonstration.steps < 2:
-        raise ValueError("cut short")
+        raise ValueError("truncated")
     return demonstration
 
 
 def _span(data: bytes, position: int) -> tuple[int, int]:
-    """Read the length of a message; return where that begins and ends."""
+    """Read the length of a message; return the message's start and end."""
     length = shift = 0
     while True:
         byte = data[position]
@@ -152,11 +152,13 @@ def _span(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _parse(name: str, data: bytes, start: int, end: int) -> Any:
-    return _CLASS[name].FromString(data[start:end])  # what is there: the trainer does not look at the length, either
+    return _CLASS[name].FromString(
+        data[start:end]
+    )  # possibly less than the length, which the trainer does not check either
 
 
 def _is_pair(data: bytes, position: int) -> bool:
-    """Whether the first step is agent info and action in two messages."""
+    """Return whether the first step consists of two messages, agent info and action."""
     try:
         pair = _parse("Pair", data, *_span(data, position))
     except (IndexError, DecodeError):
@@ -165,20 +167,20 @@ def _is_pair(data: bytes, position: int) -> bool:
 
 
 def _problem(info: Any, observations: int, actions: int, cameras: Sequence[tuple[int, int, int]]) -> str:
-    """Return what the trainer would fail on in a step; empty if nothing."""
+    """Return why the trainer would fail on a step; empty if it would not."""
     if observations > 0 and len(info.observations) != observations:
-        return f"damaged: a step holds {len(info.observations)} observations in the place of {observations}"
+        return f"damaged: a step holds {len(info.observations)} observations instead of {observations}"
     if len(info.actions) != actions:
-        return f"damaged: a step holds {len(info.actions)} actions in the place of {actions}"
+        return f"damaged: a step holds {len(info.actions)} actions instead of {actions}"
     if any(map(math.isinf, info.observations)) or not all(map(math.isfinite, info.actions)):
-        return "useless: a step holds numbers that are infinite or no numbers"
+        return "unusable: a step contains infinite values or NaN"
     if len(info.cameras) < len(cameras):
         return "damaged: a step lacks an image"
     for camera, (height, width, channels) in zip(info.cameras, cameras, strict=False):
         try:
             image = Image.open(io.BytesIO(camera.data))
             image.load()
-        except Exception:  # Pillow's decoders raise of many kinds
+        except Exception:  # Pillow's decoders raise many kinds
             return "damaged: an image can't be read"
         bands = len(image.getbands())
         if image.size != (width, height) or (bands < 2 if channels == 1 else bands != channels):
@@ -187,9 +189,9 @@ def _problem(info: Any, observations: int, actions: int, cameras: Sequence[tuple
 
 
 def _loads(files: Sequence[Demonstration]) -> bool:
-    """Whether the trainer reads files in this order without failing.
+    """Return whether the trainer reads files in this order without failing.
 
-    It counts over all of them, and leaves each where as many steps were read as all headers so far promise.
+    It counts steps across files, and leaves a file when it has read as many steps as all headers so far promise.
     """
     read = promised = 0
     for file in files:
@@ -204,7 +206,7 @@ def _loads(files: Sequence[Demonstration]) -> bool:
 
 
 def kind_of(path: Path) -> Literal["folder", "file"] | None:
-    """Return what lies at a path; None if nothing does, or if no file could have such a name."""
+    """Return what is at a path; None if nothing is, or if the name is invalid."""
     try:
         return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
     except (OSError, ValueError):
@@ -223,17 +225,17 @@ def check_demonstration(
     named
         The path in the config.
     path, line
-        Where it stands there.
+        Its place in the config.
     brain
-        The brain that is to learn from it, where known; else the files of a folder are held to the first of them.
+        The brain that learns from it, if known; else the files of a folder are compared with the first of them.
     exact
-        Whether the trainer wants the very same brain, as offline_bc does. GAIL and pretraining take what has the same
+        Whether the trainer needs exactly the same brain, as offline_bc does. GAIL and pretraining need only the same
         width.
 
     Returns
     -------
     list of bool
-        Of each step that the trainer uses, whether an episode ends with it.
+        For each step that the trainer uses, whether an episode ends with it.
     """
     if Path(named).is_absolute() or ".." in Path(named).parts:
         todo = f"In a training job only {folder}/ is there. Put it into that folder and name it from there."
@@ -246,7 +248,7 @@ def check_demonstration(
         if not files:
             yield Finding("error", f"{named}/ holds no .demo file.", f"{_RECORD}.", path, line)
     elif kind is None:
-        # No deeper: a build holds thousands of files.
+        # No deeper, because a build has thousands of files.
         near = [found.relative_to(folder).as_posix() for deep in ("*.demo", "*/*.demo") for found in folder.glob(deep)]
         near = sorted(near)[:3]
         hint = f" Found: {', '.join(near)}." if near else f" {_RECORD}."
@@ -254,7 +256,7 @@ def check_demonstration(
         yield Finding("error", f"The demonstration {named} is missing.", todo, path, line)
         return []
     elif target.suffix != ".demo":
-        yield Finding("error", f"{named} does not end in .demo.", "mlagents-learn reads .demo files alone.", path, line)
+        yield Finding("error", f"{named} does not end in .demo.", "mlagents-learn reads only .demo files.", path, line)
         return []
     else:
         files = [target]
@@ -270,15 +272,15 @@ def check_demonstration(
         read.append(demonstration)
         if demonstration.steps != demonstration.promised:
             what = f"{shown} holds {demonstration.steps} steps, its header names {demonstration.promised}."
-            yield Finding("warning", what, "It may be cut short; copy or record it again.", path, line)
+            yield Finding("warning", what, "It may be truncated; copy or record it again.", path, line)
         differences = list(_differences(demonstration, brain, exact)) if brain else []
         for level, holds, has in differences:
             what = f"{shown} holds {holds}, but {'brain ' if first is None else ''}{first or brain.name} has {has}."
-            todo = "mlagents-learn fails on it." if level == "error" else "One action would be taken for another."
+            todo = "mlagents-learn fails on it." if level == "error" else "The actions would be confused."
             yield Finding(level, what, f"{todo} {_RECORD}, in the scene that is trained.", path, line)
         what = f"{shown}: {demonstration.steps} steps of brain {demonstration.name}."
         if brain is None:
-            todo = "Observations and actions must be those of the brain that is trained; only a start tells them."
+            todo = "Observations and actions must be those of the trained brain; only starting the build shows them."
             yield Finding("note", what, todo, path, line)
             brain, first = demonstration, shown
         elif not differences and first is None:
@@ -287,7 +289,9 @@ def check_demonstration(
         orders = itertools.islice(itertools.permutations(read), _ORDERS)
         if not all(map(_loads, orders)):
             what = f"The headers in {named}/ name more or fewer steps than there are."
-            todo = f"mlagents-learn counts them over all files, and may fail. Leave out those warned of. {_RECORD}."
+            todo = (
+                f"mlagents-learn counts them over all files, and may fail. Remove the files with warnings. {_RECORD}."
+            )
             yield Finding("error", what, todo, path, line)
     return [end for file in read for end in file.ends[: file.steps]]
 
@@ -295,7 +299,7 @@ def check_demonstration(
 def _differences(
     demonstration: BrainSpaces, brain: BrainSpaces, exact: bool
 ) -> Iterator[tuple[Literal["error", "warning"], str, str]]:
-    """Yield how a demonstration's brain differs from the one that is trained: level, what the first has, the second."""
+    """Yield differences between a demonstration's brain and the trained one: level, and what each of them has."""
     pair = (demonstration, brain)
     seen = [(one.observations, one.stacked) if exact else one.observations * one.stacked for one in pair]
     if seen[0] != seen[1] and (exact or brain.observations):

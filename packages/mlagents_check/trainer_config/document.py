@@ -1,4 +1,4 @@
-"""A YAML file with the line of every key, read by the same parser that mlagents-learn uses."""
+"""A YAML file with the line of every key, read with mlagents-learn's own parser."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from yaml.constructor import ConstructorError
 from common.contract import CONTRACT
 from common.findings import Finding
 
-_DEPTH = 4  # a config has no keys that lie deeper
-MOST_CHARACTERS: int = CONTRACT["yaml"]["most_characters"]  # of a file; the largest public trainer config has 20,000
-MOST_VALUES: int = CONTRACT["yaml"]["most_values"]  # keys, values and what aliases stand for, counted each time
-MOST_LEVELS: int = CONTRACT["yaml"]["most_levels"]  # of values inside values
+_DEPTH = 4  # a config has no deeper keys
+MAX_CHARACTERS: int = CONTRACT["yaml"]["most_characters"]  # of a file; the largest public trainer config has 20,000
+MAX_VALUES: int = CONTRACT["yaml"]["most_values"]  # keys, values, and the content of aliases each time
+MAX_LEVELS: int = CONTRACT["yaml"]["most_levels"]  # of nesting
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """The loader of mlagents-learn, which refuses a document that grows: aliases inside aliases stand for billions.
+    """mlagents-learn's loader with limits: nested aliases could otherwise expand to billions of values.
 
-    Everything that walks through what it returns, such as a merge or `repr`, is bounded by the same count.
+    The same limit bounds everything that walks through the result, such as a merge or `repr`.
     """
 
     def __init__(self, stream: str) -> None:
@@ -33,7 +33,7 @@ class BoundedLoader(yaml.SafeLoader):
         self.sizes: dict[str, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Count a node, and an alias as all that it stands for."""
+        """Count a node; an alias counts as its whole content."""
         event = self.peek_event()
         anchor, is_alias = event.anchor, isinstance(event, yaml.AliasEvent)
         if is_alias and anchor in self.anchors and anchor not in self.sizes:
@@ -41,8 +41,8 @@ class BoundedLoader(yaml.SafeLoader):
         before = self.values
         self.values += self.sizes.get(anchor, 0) if is_alias else 1
         self.levels += 1
-        if self.values > MOST_VALUES or self.levels > MOST_LEVELS:
-            most = f"{MOST_VALUES:,} values" if self.values > MOST_VALUES else f"{MOST_LEVELS} levels of values"
+        if self.values > MAX_VALUES or self.levels > MAX_LEVELS:
+            most = f"{MAX_VALUES:,} values" if self.values > MAX_VALUES else f"{MAX_LEVELS} levels of values"
             raise ComposerError(None, None, f"it holds more than {most}, aliases counted", event.start_mark)
         node = super().compose_node(parent, index)
         self.levels -= 1
@@ -51,11 +51,11 @@ class BoundedLoader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Make a value of a node; what Python can't hold is an error in its line."""
+        """Convert a node to a value; a value that Python can't represent is an error with its line."""
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, int):
-                float(value)  # what is too large for that has no use, and may be too large to be written
+                float(value)  # larger integers have no use, and may be too large to print
             return value
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             what = f"{reprlib.repr(node.value)} can't be read as {node.tag.rpartition(':')[2]}"
@@ -66,7 +66,7 @@ LOADER = BoundedLoader
 
 
 class UnreadableError(ValueError):
-    """The text is no YAML that mlagents-learn can read."""
+    """The text is not YAML that mlagents-learn can read."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -80,11 +80,11 @@ class Document:
     Parameters
     ----------
     value
-        What it says.
+        Its content.
     lines
-        Line of each key, counted from 1, by the path of keys to it.
+        Line of each key, counted from 1, by its path of keys.
     repeated
-        Paths of keys that stand twice in one mapping, with the line of the later one.
+        Paths of keys that appear twice in one mapping, with the line of the later one.
     """
 
     value: Any
@@ -92,26 +92,26 @@ class Document:
     repeated: tuple[tuple[tuple, int], ...]
 
     def line(self, *keys: Any) -> int | None:
-        """Line of a key, or of the nearest one above it where that has none (merged by ``<<``)."""
+        """Return the line of a key, or of its nearest parent if it has none (when merged by ``<<``)."""
         return next((self.lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self.lines), None)
 
 
 def read_text(path: Path) -> str:
-    """Read a file, no more of it than any trainer file may have.
+    """Read a file of limited size.
 
     Raises
     ------
     OSError
         If it can't be read.
     UnreadableError
-        If it is no file, too large or not UTF-8 text.
+        If it is not a file, too large or not UTF-8 text.
     """
     if path.exists() and not path.is_file():
-        raise UnreadableError("it is no file")
+        raise UnreadableError("it is not a file")
     with path.open("rb") as file:
-        content = file.read(4 * MOST_CHARACTERS + 1)
-    if len(content) > 4 * MOST_CHARACTERS:
-        raise UnreadableError(f"it has more than {MOST_CHARACTERS:,} characters")
+        content = file.read(4 * MAX_CHARACTERS + 1)
+    if len(content) > 4 * MAX_CHARACTERS:
+        raise UnreadableError(f"it has more than {MAX_CHARACTERS:,} characters")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -126,15 +126,15 @@ def read_document(text: str) -> Document:
     Raises
     ------
     UnreadableError
-        With the line, if it is not one valid document, contains itself, or is larger than any trainer file.
+        With the line, if it is not one valid document, contains itself, or is too large.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise UnreadableError(f"it has {len(text):,} characters, more than {MOST_CHARACTERS:,}")
+    if len(text) > MAX_CHARACTERS:
+        raise UnreadableError(f"it has {len(text):,} characters, more than {MAX_CHARACTERS:,}")
     loader = None
     try:
         loader = LOADER(text)
         node = loader.get_single_node()
-        # Before merge keys are followed: what a mapping takes from another and sets anew does not stand twice.
+        # Before merge keys are resolved: a merged key that is set again is not a repeated key.
         repeated = tuple(_repeated(node))
         value = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
@@ -144,7 +144,7 @@ def read_document(text: str) -> Document:
         character = f"U+{error.character:04X}" if isinstance(error.character, int) else repr(error.character)
         line = text.count("\n", 0, error.position) + 1
         raise UnreadableError(f"it holds the character {character}, which YAML does not allow", line) from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # PyYAML's own slips
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # bugs of PyYAML
         raise UnreadableError(f"it can't be parsed ({type(error).__name__})", loader and loader.line + 1) from error
     finally:
         if loader is not None:
@@ -187,7 +187,7 @@ def _plain(key: yaml.ScalarNode) -> Any:
 
 
 def repeated_keys(document: Document, path: str) -> Iterator[Finding]:
-    """Warn of keys that stand twice: the parser takes the last one without a word."""
+    """Warn of repeated keys: the parser silently uses the last one."""
     for keys, line in document.repeated:
-        what = f"{'.'.join(map(str, keys))} stands twice."
+        what = f"{'.'.join(map(str, keys))} appears twice."
         yield Finding("warning", what, "The last one counts. Delete the other.", path, line)

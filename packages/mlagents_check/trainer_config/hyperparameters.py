@@ -1,6 +1,6 @@
-"""A job's hyperparameters, judged before the job is paid for: names, types and ranges as the container takes them.
+"""Checks of a job's hyperparameters before the job is paid for: names, types and ranges that the container accepts.
 
-The container refuses at start what is an error here: both read `container/contract.json` and `trainer_keys.json`.
+An error here is refused by the container at start: both read `container/contract.json` and `trainer_keys.json`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from mlagents_check.trainer_config import keys
 _LIMITS = CONTRACT["hyperparameters"]
 IGNORED_PREFIXES = tuple(_LIMITS["ignored_prefixes"])
 LARGEST: int = _LIMITS["largest_whole_number"]
-MOST_OF_RUN_ID: int = _LIMITS["longest_run_id"]
+MAX_RUN_ID_LENGTH: int = _LIMITS["longest_run_id"]
 
 
 @dataclass(frozen=True)
 class Option:
-    """A hyperparameter that is no trainer key: how it is read, and its least and greatest value."""
+    """A hyperparameter: how its value is parsed, and its least and greatest value."""
 
     read: Callable[[str], Any]
     least: float = -math.inf
@@ -39,7 +39,7 @@ class Option:
 
     @property
     def is_number(self) -> bool:
-        """Whether its values are numbers, so that there are others between two of them."""
+        """Whether its values are numbers, so that it has a continuous or integer range."""
         return self.read in (_whole, _finite)
 
 
@@ -49,7 +49,7 @@ def _text(text: str) -> str:
     return text
 
 
-def _words(text: str) -> str:
+def _shell_words(text: str) -> str:
     if "\0" in text:
         raise ValueError
     try:
@@ -97,7 +97,7 @@ _READERS = {
     "number": _finite,
     "switch": _switch,
     "whole number or auto": _count_or_auto,
-    "words": _words,
+    "words": _shell_words,
     "speedups": _speedups,
     "reward goal": _goal,
 }
@@ -111,30 +111,34 @@ def _options(table: Mapping[str, Any]) -> dict[str, Option]:
 
 
 OPTIONS: Mapping[str, Option] = _options(_LIMITS["options"])
-# Trainer keys that a job may override. Stricter than the config itself, where text may stand for a number.
+# Trainer keys that a job may override. Stricter than in the config, where text is accepted as a number.
 TRAINER_KEYS: Mapping[str, Option] = _options(
     {name: row for name, row in contract.TRAINER_KEYS.items() if "type" in row}
 )
 
 _EXPECTED = {
     _text: "a name",
-    _words: "words as a shell splits them, without the character 0",
+    _shell_words: "shell words without null characters",
     _whole: f"a whole number of at most {LARGEST}",
     _count_or_auto: "a whole number or auto",
     _switch: "true or false",
     _finite: "a number",
-    _speedups: f"all, none or some of {', '.join(SPEEDUPS)}, with commas between",
+    _speedups: f"all, none or some of {', '.join(SPEEDUPS)}, separated by commas",
     _goal: "a reward such as 80, or 3DBall=80",
 }
 
 
 def decode(value: Any) -> str:
-    """Take a value out of its JSON encoding where it has one, as the container does."""
+    """Decode a value from JSON if it is JSON, as the container does."""
     if not isinstance(value, str):
         try:
             return json.dumps(value, default=str)
-        except (TypeError, ValueError, RecursionError):  # a list inside itself, a number of thousands of digits
-            return f"a {type(value).__name__} that has no text"
+        except (
+            TypeError,
+            ValueError,
+            RecursionError,
+        ):  # a list that contains itself, a number with thousands of digits
+            return f"a {type(value).__name__} without a text form"
     try:
         decoded = json.loads(value)
     except (ValueError, RecursionError):
@@ -142,42 +146,42 @@ def decode(value: Any) -> str:
     return decoded.strip() if isinstance(decoded, str) else value.strip()
 
 
-def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any], list[Finding]]:
+def split(hyperparameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any], list[Finding]]:
     """Split a job's hyperparameters into options and overrides of the trainer config.
 
     Returns
     -------
     tuple
-        Options by name; overrides by their path of keys; what is wrong with any of them.
+        Options by name; overrides by their path of keys; findings about invalid ones.
     """
     options: dict[str, Any] = {}
     overrides: dict[tuple[str, ...], Any] = {}
     findings: list[Finding] = []
-    every = {**OPTIONS, **TRAINER_KEYS}
-    for name, value in ((str(name), value) for name, value in given.items()):
+    known = {**OPTIONS, **TRAINER_KEYS}
+    for name, value in ((str(name), value) for name, value in hyperparameters.items()):
         if name.startswith(IGNORED_PREFIXES):
             continue
         text, place = decode(value), f"hyperparameter {name}"
-        if name not in every:
-            findings.append(_unknown(name, every, place))
-        elif wrong := _read(name, every[name], text, place):
-            findings.append(wrong)
+        if name not in known:
+            findings.append(_unknown(name, known, place))
+        elif problem := _read(name, known[name], text, place):
+            findings.append(problem)
         elif name in OPTIONS:
-            options[name] = every[name].read(text)
+            options[name] = known[name].read(text)
         else:
-            overrides[tuple(name.split("."))] = every[name].read(text)
+            overrides[tuple(name.split("."))] = known[name].read(text)
     return options, overrides, findings
 
 
-def _unknown(name: str, every: Mapping[str, Option], place: str) -> Finding:
-    start = name[:100]  # each known name is compared with it letter by letter
-    close = get_close_matches(start, every, 1, 0.6) or get_close_matches(start.replace("_", "-"), every, 1, 0.6)
+def _unknown(name: str, known: Mapping[str, Option], place: str) -> Finding:
+    start = name[:100]  # bounds the time of the comparisons
+    close = get_close_matches(start, known, 1, 0.6) or get_close_matches(start.replace("_", "-"), known, 1, 0.6)
     hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(OPTIONS)} and the trainer's keys."
-    return Finding("error", f"{name} is no hyperparameter.", f"The job would fail at once. {hint}", place)
+    return Finding("error", f"{name} is not a hyperparameter.", f"The job would fail immediately. {hint}", place)
 
 
 def _read(name: str, option: Option, text: str, place: str) -> Finding | None:
-    """Return what is wrong with a value, or None."""
+    """Return a finding if a value is invalid, else None."""
     try:
         value = option.read(text)
     except (ValueError, KeyError, OverflowError):
@@ -187,8 +191,8 @@ def _read(name: str, option: Option, text: str, place: str) -> Finding | None:
         return Finding("error", f"{name} is {text}.", f"It must be {bounds}.", place)
     if name == "run-id" and not _can_be_folder(text):
         todo = (
-            f"It becomes a folder's name: {MOST_OF_RUN_ID} letters, digits, dots, dashes and underscores, beginning "
-            "with none of the dots and dashes."
+            f"It becomes a folder's name: at most {MAX_RUN_ID_LENGTH} letters, digits, dots, dashes and underscores, "
+            "not beginning with a dot or dash."
         )
         return Finding("error", f"run-id is {text!r}.", todo, place)
     return None
@@ -196,4 +200,4 @@ def _read(name: str, option: Option, text: str, place: str) -> Finding | None:
 
 def _can_be_folder(text: str) -> bool:
     good = all(sign.isalnum() or sign in "._-" for sign in text)
-    return good and text[0] not in ".-" and len(text) <= MOST_OF_RUN_ID
+    return good and text[0] not in ".-" and len(text) <= MAX_RUN_ID_LENGTH

@@ -1,6 +1,6 @@
-"""What each key of a trainer config must be, as ML-Agents 0.11.0 reads it.
+"""The keys of a trainer config and their valid values, as ML-Agents 0.11.0 reads them.
 
-The table itself is `container/trainer_keys.json`. A test holds it against the source of the installed wheel.
+The table itself is `container/trainer_keys.json`. A test compares it with the source of the installed wheel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TRAINERS: tuple[str, ...] = tuple(TRAINER_KEYS["trainer"]["choices"])
 
 
 def _read_by(trainer: str, how: str, group: str = "") -> frozenset[str]:
-    """Names of the keys of a group that a trainer requires, or reads where they are there."""
+    """Return the names of a group's keys that a trainer requires, or reads optionally."""
     start = f"{group}." if group else ""
     names = [
         name.removeprefix(start)
@@ -32,7 +32,7 @@ def _read_by(trainer: str, how: str, group: str = "") -> frozenset[str]:
     return frozenset(name for name in names if "." not in name)
 
 
-# What the trainers refuse to start without, and what they read if it is there.
+# Keys that the trainers require, and optional keys that they read.
 REQUIRED: Mapping[str, frozenset[str]] = {trainer: _read_by(trainer, "required") for trainer in TRAINERS}
 OPTIONAL: Mapping[str, frozenset[str]] = {trainer: _read_by(trainer, "optional") for trainer in TRAINERS}
 
@@ -41,12 +41,12 @@ RESERVED = frozenset(("summary_path", "model_path", "keep_checkpoints"))
 
 KNOWN = frozenset(name for name in TRAINER_KEYS if "." not in name)
 
-# Of a reward signal and of pretraining: what it requires, and what it reads if it is there.
+# Required and optional keys of the reward signals and of pretraining.
 REWARD_SIGNALS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     name: (_read_by("ppo", "required", f"reward_signals.{name}"), _read_by("ppo", "optional", f"reward_signals.{name}"))
     for name in ("extrinsic", "curiosity", "gail")
 }
-SAC_SIGNAL_SETTING = "reward_signal_num_update"  # stands among the signals, and SAC alone knows it
+SAC_SIGNAL_SETTING = "reward_signal_num_update"  # appears among the signals, for SAC only
 PRETRAINING = (_read_by("ppo", "required", "pretraining"), _read_by("ppo", "optional", "pretraining"))
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -56,16 +56,16 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A key, or a value, that other releases of ML-Agents have and 0.11.0 has not.
+    """A key or value that other releases of ML-Agents have and 0.11.0 lacks.
 
     Parameters
     ----------
     releases
-        Which, as ``0.13 and later`` or ``0.3 to 0.8``, by the number of the Python package.
+        These releases, such as ``0.13 and later`` or ``0.3 to 0.8``, by the version of the Python package.
     todo
         What to do about it in 0.11.0.
     key
-        The key that takes its place; empty if none does.
+        The corresponding key in 0.11.0; empty if there is none.
     """
 
     releases: str
@@ -80,10 +80,10 @@ class Elsewhere:
 
 
 _DEMO = "Record a demonstration in Unity, and write trainer: offline_bc with its demo_path"
-_START = "Give the earlier job to training.launch as start_from"
+_START = "Pass the earlier job to training.launch as start_from"
 _DELETE = "Delete it: 0.11.0 "
 
-# Read from the packages 0.4.0 to 0.6.0, 0.9.0, 0.10.0 and 0.12.0 to 1.1.0, and from ML-Agents' docs/Migrating.md.
+# Sources: the packages 0.4.0 to 0.6.0, 0.9.0, 0.10.0 and 0.12.0 to 1.1.0, and ML-Agents' docs/Migrating.md.
 ELSEWHERE: Mapping[str, Elsewhere] = {
     "gamma": Elsewhere("0.3 to 0.8", "Write it as reward_signals: extrinsic: gamma", "reward_signals"),
     "use_curiosity": Elsewhere(
@@ -110,7 +110,7 @@ ELSEWHERE: Mapping[str, Elsewhere] = {
         "Write reward_signals: reward_signal_num_update, the number of their updates at each update of the policy",
         "reward_signal_num_update",
     ),
-    "threaded": Elsewhere("0.16 and later", _DELETE + "plays and learns by turns"),
+    "threaded": Elsewhere("0.16 and later", _DELETE + "alternates between playing and learning"),
     "init_path": Elsewhere("0.16 and later", _START),
     "trainer_type": Elsewhere("0.17 and later", "Rename it trainer", "trainer"),
     "hyperparameters": Elsewhere("0.17 and later", "Write its keys in the section itself", "batch_size"),
@@ -118,18 +118,18 @@ ELSEWHERE: Mapping[str, Elsewhere] = {
     "memory": Elsewhere(
         "0.17 and later", "Write use_recurrent: true, memory_size and sequence_length in the section", "memory_size"
     ),
-    "keep_checkpoints": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter keep-checkpoints"),
-    "checkpoint_interval": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter save-freq"),
-    "framework": Elsewhere("0.20 to 0.23", _DELETE + "has TensorFlow alone"),
+    "keep_checkpoints": Elsewhere("0.17 and later", "Set it as the job's hyperparameter keep-checkpoints"),
+    "checkpoint_interval": Elsewhere("0.17 and later", "Set it as the job's hyperparameter save-freq"),
+    "framework": Elsewhere("0.20 to 0.23", _DELETE + "supports only TensorFlow"),
     "goal_conditioning_type": Elsewhere("0.26 and later", _DELETE + "has no goal signals"),
     "deterministic": Elsewhere("0.28 and later", _DELETE + "draws its actions"),
     "beta_schedule": Elsewhere("0.28 and later", _DELETE + "lowers beta linearly"),
     "epsilon_schedule": Elsewhere("0.28 and later", _DELETE + "lowers epsilon linearly"),
     "shared_critic": Elsewhere("1.0 and later", _DELETE + "decides that itself"),
-    "even_checkpoints": Elsewhere("1.0 and later", "Give the job the hyperparameter save-freq"),
+    "even_checkpoints": Elsewhere("1.0 and later", "Set the job's hyperparameter save-freq"),
 }
 
-# Of a whole file, beside its sections.
+# Keys at the top level of a file, besides its sections.
 FILE_KEYS: Mapping[str, Elsewhere] = {
     "default_settings": Elsewhere("0.20 and later", "Rename it default", "default"),
     "curriculum": Elsewhere("0.17", "Make a folder of <Brain>.json, and name it in the hyperparameter curriculum"),
@@ -138,15 +138,15 @@ FILE_KEYS: Mapping[str, Elsewhere] = {
         "0.18 and later",
         "Make a folder of curricula or a sampler file, and name it in the hyperparameter curriculum or sampler",
     ),
-    "env_settings": Elsewhere("0.17 and later", "Give the job hyperparameters such as num-envs, seed and env-args"),
+    "env_settings": Elsewhere("0.17 and later", "Set hyperparameters of the job such as num-envs, seed and env-args"),
     "engine_settings": Elsewhere("0.17 and later", "Set size and quality in Unity; no-graphics is a hyperparameter"),
     "checkpoint_settings": Elsewhere("0.17 and later", _START),
-    "torch_settings": Elsewhere("0.24 and later", _DELETE + "has TensorFlow alone"),
-    "debug": Elsewhere("0.17 and later", "Give it to the job as the hyperparameter debug"),
+    "torch_settings": Elsewhere("0.24 and later", _DELETE + "supports only TensorFlow"),
+    "debug": Elsewhere("0.17 and later", "Set it as the job's hyperparameter debug"),
 }
 
 _SIMPLE = Elsewhere("0.27 and later", "Write simple, which needs images of 20 x 20 pixels at least")
-# Values of a choice.
+# Values of keys with a fixed set of choices.
 OTHER_CHOICES: Mapping[str, Mapping[str, Elsewhere]] = {
     "trainer": {
         "imitation": Elsewhere("0.3 to 0.5", _DEMO),
@@ -155,7 +155,7 @@ OTHER_CHOICES: Mapping[str, Mapping[str, Elsewhere]] = {
     },
     "vis_encode_type": {"match3": replace(_SIMPLE, releases="0.20 and later"), "fully_connected": _SIMPLE},
 }
-# What stands among the reward signals, and in one of them.
+# Keys among the reward signals, and within one of them.
 OTHER_SIGNALS: Mapping[str, Elsewhere] = {
     "rnd": Elsewhere("0.21 and later", "Write curiosity, which rewards what is new, too"),
     "reward_signal_steps_per_update": ELSEWHERE["reward_signal_steps_per_update"],
@@ -170,20 +170,20 @@ OTHER_GROUP_KEYS: Mapping[str, Elsewhere] = {
 
 
 def of_release(name: str, table: Mapping[str, Elsewhere], how: str) -> tuple[str, str]:
-    """Return which releases have a key, how it is taken here, and what to do."""
-    return f"{name} is of ML-Agents {table[name].releases}, and {how}.", f"{table[name].todo}."
+    """Return which releases have a key and how it is handled here, and what to do."""
+    return f"{name} is from ML-Agents {table[name].releases}, and {how}.", f"{table[name].todo}."
 
 
 def elsewhere(name: Any, settings: Any, tables: Iterable[Mapping[str, Elsewhere]]) -> str:
-    """Return under which other name a missing key stands in the settings, and what to write; or nothing."""
+    """Return a hint if the settings have a missing key under another release's name; else an empty string."""
     for other, row in ((other, row) for table in tables for other, row in table.items() if row.key == name):
         if other in settings:
-            return f" ML-Agents {row.releases} have {other} for it. {row.todo}."
+            return f" ML-Agents {row.releases} use {other} instead. {row.todo}."
     return ""
 
 
-def signals_of_before(settings: Mapping[str, Any]) -> str:
-    """Write the reward signals of a section, which 0.3 to 0.8 have in other keys, as 0.11.0 reads them."""
+def convert_old_signals(settings: Mapping[str, Any]) -> str:
+    """Convert a section's reward signals from the keys of 0.3 to 0.8 to YAML for 0.11.0."""
     gamma = settings.get("gamma", 0.99)
     signals = {"extrinsic": {"strength": 1.0, "gamma": gamma}}
     if settings.get("use_curiosity"):
@@ -195,23 +195,23 @@ def signals_of_before(settings: Mapping[str, Any]) -> str:
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
 
-# How the value is used decides what it may be. "float()" and "int()" also read text, which matters because YAML takes
-# 1e-4 (no dot) and 5.0e4 (no sign) for text.
+# Valid values depend on how the trainer uses them. "float()" and "int()" also accept text, because YAML reads
+# 1e-4 (no dot) and 5.0e4 (no sign) as text.
 Kind = Literal["float()", "int()", "whole", "number", "truth", "choice", "path", "mapping"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the value of a key must be.
+    """The valid values of a key.
 
     Parameters
     ----------
     kind
         How the trainer uses the value.
     low
-        The least value that makes training work; below it is an error.
+        The least value with which training works; a lower one is an error.
     usual
-        Least and greatest value that make sense; outside is a warning.
+        The usual least and greatest value; a value outside is a warning.
     """
 
     kind: Kind
@@ -225,23 +225,23 @@ def _rule(read_as: Kind, low: float | None = None, usual: tuple[float | None, fl
 
 
 RULES: Mapping[str, Rule] = {name: _rule(**row["in_config"]) for name, row in TRAINER_KEYS.items()}
-"""Of each key by its dotted name."""
+"""The rule of each key, by its dotted name."""
 
 
 def nearest(name: Any, known: Any) -> str:
-    """Return the known name that a wrong one is most like: " Did you mean x?", or nothing."""
-    some = [str(key)[:100] for key in islice(known, 200)]  # each is compared letter by letter
+    """Return " Did you mean x?" with the known name closest to a wrong one, or an empty string."""
+    some = [str(key)[:100] for key in islice(known, 200)]  # bounds the time of the comparisons
     close = get_close_matches(str(name)[:100], some, 1, 0.7)
     return f" Did you mean {close[0]}?" if close else ""
 
 
 def judge(key: str, value: Any, rule: Rule) -> tuple[Literal["error", "warning"], str, str] | None:
-    """Judge a value by its rule.
+    """Check a value against its rule.
 
     Returns
     -------
     tuple or None
-        Level, what was found and what to do; None if the value is as it should be.
+        Level, what was found and what to do; None if the value is valid.
     """
     found = f"{key} is {shown(value)}"
     if rule.kind == "choice":
@@ -276,7 +276,7 @@ def _judge_number(found: str, value: Any, rule: Rule) -> tuple[Literal["error", 
     low, high = rule.usual
     if not low <= number <= high:
         bounds = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} or more"
-        return "warning", f"{found}.", f"Usual is {bounds}."
+        return "warning", f"{found}.", f"Usual values: {bounds}."
     if isinstance(value, bool):
         return "warning", f"{found}.", f"It counts as {int(value)}. Write {expected}."
     if rule.kind == "int()" and number != value and not isinstance(value, str):
@@ -285,37 +285,37 @@ def _judge_number(found: str, value: Any, rule: Rule) -> tuple[Literal["error", 
 
 
 def _quoted_hint(text: str) -> str:
-    """Return why YAML took a number for text: quotes around it, or a form that it does not know, such as 1e-4."""
+    """Return why YAML read a number as text: quotes, or a form that YAML does not recognise, such as 1e-4."""
     try:
         if isinstance(LOADER(text).get_single_data(), (int, float)):
-            return " The quotes make a text of it: take them away."
+            return " The quotes make it text: remove them."
         number = float(text)
     except (ValueError, yaml.YAMLError, RecursionError):
         return ""
     plain = f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
     plain = plain if "." in plain or "e" not in plain else plain.replace("e", ".0e")
-    return f" YAML takes a number like {text} for text: write {plain}."
+    return f" YAML reads a number like {text} as text: write {plain}."
 
 
 def as_number(value: Any, kind: Kind) -> float | None:
-    """Read a value as the trainer does; None if that fails."""
+    """Convert a value as the trainer does; return None if that fails."""
     try:
         if kind == "float()":
             return float(value)
         if kind == "int()":
             return int(value)
-        wanted = int if kind == "whole" else (int, float)
-        float(value)  # an integer may be too large for it
-        return value if isinstance(value, wanted) else None
+        types = int if kind == "whole" else (int, float)
+        float(value)  # fails if an integer is too large
+        return value if isinstance(value, types) else None
     except (TypeError, ValueError, OverflowError):
         return None
 
 
 def shown(value: Any) -> str:
-    """Write a value as Python does, but short: a few lines of YAML can stand for a billion values."""
+    """Return a value's `repr`, shortened, because a few lines of YAML can expand to a billion values."""
     if value is None:
         return "empty"
     try:
         return _SHORT.repr(value)
-    except ValueError:  # a number of thousands of digits
+    except ValueError:  # a number with thousands of digits
         return "a number too large to show"

@@ -1,4 +1,4 @@
-"""The `behaviors:` format of ML-Agents 0.17 and later, and its way back to what 0.11.0 reads."""
+"""Conversion of the `behaviors:` format of ML-Agents 0.17 and later to the format of 0.11.0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.contract import CONTRACT
 from mlagents_check.trainer_config import keys
 
 NEVER_FADES: int = CONTRACT["hyperparameters"]["largest_whole_number"]
-"""Steps over which imitation fades: the later releases write 0 for never, on which 0.11.0 fails."""
+"""Steps over which imitation fades out. In later releases 0 means never; 0.11.0 fails on 0."""
 
 _SIGNAL = {"strength": 1.0, "gamma": 0.99}
 _COMMON = {
@@ -37,9 +37,9 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "sac": {"batch_size": 128, "buffer_size": 50_000, "buffer_init_steps": 0, "init_entcoef": 1.0, "tau": 0.005}
     | {"num_update": 1, "train_interval": 1, **_COMMON, "learning_rate_schedule": "constant"},
 }
-"""What the trainer_config.yaml and sac_trainer_config.yaml that come with 0.11.0 have under `default:`."""
+"""The `default:` sections of trainer_config.yaml and sac_trainer_config.yaml in 0.11.0."""
 
-_GROUP_DEFAULTS = {  # of the later releases, where 0.11.0 requires a setting
+_GROUP_DEFAULTS = {  # the later releases' defaults for settings that 0.11.0 requires
     "extrinsic": _SIGNAL,
     "curiosity": {**_SIGNAL, "encoding_size": 128},
     "gail": _SIGNAL,
@@ -57,14 +57,14 @@ _FILLED = "Not in the file; as in the trainer config that comes with 0.11.0:"
 def convert_behaviors(config: Mapping[str, Any]) -> str:
     """Convert a config of the later format to one that 0.11.0 reads.
 
-    The later format nests a behavior's settings in groups (hyperparameters, network_settings, …); 0.11.0 has them flat,
-    under a section named like the brain, and needs a `default:` section besides. What is filled in, left out or counted
-    otherwise stands in comments. The result may still hold errors that the config had: check it.
+    The later format nests a behavior's settings in groups (hyperparameters, network_settings, …). In 0.11.0 they are
+    flat, in a section named like the brain, and a `default:` section is required. Comments say what was filled in, left
+    out or is counted differently. The result may still have errors of the original config, so check it.
 
     Parameters
     ----------
     config
-        The YAML's content, with `behaviors:` or `default_settings:` in it.
+        The YAML's content, with `behaviors:` or `default_settings:`.
 
     Returns
     -------
@@ -84,19 +84,19 @@ def convert_behaviors(config: Mapping[str, Any]) -> str:
 
 
 class _Section:
-    """A behavior as a section of 0.11.0: its settings, with what is missing filled in, and what was done to them."""
+    """A behavior as a section of 0.11.0: its settings, with missing ones filled in, and comments on the changes."""
 
     def __init__(self, behavior: Mapping[str, Any]) -> None:
         self.comments: list[str] = []
-        self.given = self._flat(behavior)
-        filled = DEFAULTS["sac" if self.given["trainer"] == "sac" else "ppo"]
-        self.settings = {**self.given, **{key: value for key, value in filled.items() if key not in self.given}}
+        self.converted = self._flat(behavior)
+        filled = DEFAULTS["sac" if self.converted["trainer"] == "sac" else "ppo"]
+        self.settings = {**self.converted, **{key: value for key, value in filled.items() if key not in self.converted}}
 
     def lines(self, default: Mapping[str, Any]) -> list[str]:
-        """Write the section, without what it would fill in as the default section has it already."""
-        filled = {key: value for key, value in self.settings.items() if key not in self.given}
+        """Return the section's lines, without filled-in values that the default section has already."""
+        filled = {key: value for key, value in self.settings.items() if key not in self.converted}
         filled = {key: value for key, value in filled.items() if key not in default or default[key] != value}
-        lines = [*_comments(self.comments), *_dumped(self.given)]
+        lines = [*_comments(self.comments), *_dumped(self.converted)]
         lines += [*_comments([_FILLED]), *_dumped(filled)] if filled else []
         return [f"  {line}" for line in lines]
 
@@ -107,7 +107,7 @@ class _Section:
         groups = ("trainer_type", "hyperparameters", "network_settings", "reward_signals", "behavioral_cloning")
         for source in (own, network, {key: value for key, value in behavior.items() if key not in groups}):
             for key, value in source.items():
-                if value is not None and self._has_a_home(key, value):
+                if value is not None and self._is_supported(key, value):
                     settings[str(key)] = _number(value)
         if isinstance(memory, dict):
             settings |= {"use_recurrent": True, **self._memory(memory, settings["trainer"])}
@@ -129,9 +129,9 @@ class _Section:
             self.comments.append(_AGENTS)
         return settings
 
-    def _has_a_home(self, key: Any, value: Any) -> bool:
+    def _is_supported(self, key: Any, value: Any) -> bool:
         if key in ("steps_per_update", "reward_signal_steps_per_update"):
-            return False  # they are counted otherwise, see _updates and _signal_updates
+            return False  # counted differently, see _updates and _signal_updates
         row = keys.OTHER_CHOICES.get(key, {}).get(value) if isinstance(value, str) else None
         if key in keys.KNOWN and (row is None or key == "trainer"):
             return True
@@ -188,7 +188,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Put a behavior over the default settings as the later releases do: group by group."""
+    """Merge a behavior into the default settings group by group, as the later releases do."""
     merged = copy.deepcopy(dict(under))
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -197,7 +197,7 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _number(value: Any) -> Any:
-    """Read text as the number that the later releases read in it; a whole one without its point."""
+    """Convert text to a number as the later releases do; whole numbers become int."""
     try:
         number = float(value) if isinstance(value, (str, float)) else math.nan
     except ValueError:
@@ -230,7 +230,7 @@ def _scalar(name: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what stands twice twice: a reader is to change one of them."""
+    """Writes repeated values in full, without aliases, so that each can be edited alone."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

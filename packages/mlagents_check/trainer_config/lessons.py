@@ -1,4 +1,4 @@
-"""Curricula (a folder of `<Brain>.json`) and samplers (a YAML file): what changes the reset parameters."""
+"""Checks of curricula (a folder of `<Brain>.json`) and samplers (a YAML file), which change the reset parameters."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def check_curriculum(
     shown
         Its name in findings.
     brains, reset_parameters
-        Names that the environment has, where known.
+        The environment's names, if known.
     late
         Brains that appear only after the start.
     """
     if kind_of(folder) != "folder":
         todo = "A curriculum is a folder that holds a <Brain>.json for each brain."
-        yield Finding("error", f"{shown} is no folder.", todo, shown)
+        yield Finding("error", f"{shown} is not a folder.", todo, shown)
         return
     used: dict[str, str] = {}
     found = set()
@@ -72,25 +72,27 @@ def check_curriculum(
         for name in parameters:
             if name in used:
                 what = f"{name} is changed by {used[name]} too."
-                yield Finding("warning", what, "Which of them wins is left to chance.", place)
+                yield Finding("warning", what, "Either of them may take effect.", place)
             used[name] = path.name
     for brain in sorted(set(brains or ()) - found):
         what = f"{shown} holds no curriculum for {brain}."
-        todo = "With a curriculum, mlagents-learn wants one for each brain."
-        if "/" in brain or "." in brain:  # it takes what stands before a file's first dot for the brain
-            todo += " No file can be named after this one: give it a Behavior Name without slash and dot in Unity."
+        todo = "With a curriculum, mlagents-learn needs one for each brain."
+        if "/" in brain or "." in brain:  # the brain's name is the part of the file's name before its first dot
+            todo += (
+                " No file can be named after this brain: change its Behavior Name in Unity to one without slash or dot."
+            )
         yield Finding("error", what, todo, shown)
     if not found and brains is None:
         yield Finding(
             "error",
             f"{shown} holds no .json file.",
-            "With a curriculum, mlagents-learn wants one for each brain.",
+            "With a curriculum, mlagents-learn needs one for each brain.",
             shown,
         )
 
 
 def _lesson_file(path: Path, place: str, reset_parameters: Collection[str] | None) -> Iterator[Finding]:
-    """Check one curriculum; returns the names of the parameters that it changes."""
+    """Check one curriculum; return the names of the parameters that it changes."""
     try:
         text = read_text(path)
         data = json.loads(text)
@@ -98,9 +100,9 @@ def _lesson_file(path: Path, place: str, reset_parameters: Collection[str] | Non
         yield Finding("error", f"It can't be read: {error}.", "Save it as UTF-8 text.", place)
         return ()
     except json.JSONDecodeError as error:
-        yield Finding("error", f"It is no JSON: {error.msg}.", "Fix it there.", place, error.lineno)
+        yield Finding("error", f"It is not JSON: {error.msg}.", "Fix it there.", place, error.lineno)
         return ()
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+    except (ValueError, RecursionError):  # a number with thousands of digits, or deeply nested lists
         yield Finding("error", "It holds a value that can't be read.", "Write numbers, and lists of them.", place)
         return ()
 
@@ -114,7 +116,7 @@ def _lesson_file(path: Path, place: str, reset_parameters: Collection[str] | Non
     for key in _CURRICULUM:
         if key not in data:
             close = nearest(key, [name for name in data if name not in _CURRICULUM])
-            close = close.replace("Did you mean", "Is it meant by")
+            close = close.replace("Did you mean", "Is it misspelt as")
             yield Finding("error", f"{key} is missing.", f"mlagents-learn fails without it.{close}", place)
     for key in data:
         if key not in _CURRICULUM:
@@ -136,13 +138,15 @@ def _lesson_file(path: Path, place: str, reset_parameters: Collection[str] | Non
     if "thresholds" not in data:
         pass
     elif not isinstance(thresholds, list) or not all(_is_number(value) for value in thresholds):
-        what = "thresholds is no list of numbers."
+        what = "thresholds is not a list of numbers."
         yield Finding("error", what, "Write [0.1, 0.3, …], one for each change of lesson.", place, line("thresholds"))
         thresholds = None
     elif measure == "progress" and any(not 0 <= value <= 1 for value in thresholds):
         what = "A threshold lies outside 0 to 1."
         yield Finding("warning", what, "Progress is the share of max_steps that is done.", place, line("thresholds"))
-    elif measure == "progress" and thresholds != sorted(thresholds):  # a harder lesson may earn less reward
+    elif measure == "progress" and thresholds != sorted(
+        thresholds
+    ):  # rewards may fall, because a harder lesson may earn less
         yield Finding(
             "warning", "The thresholds do not rise.", "A lesson may be passed at once.", place, line("thresholds")
         )
@@ -166,7 +170,7 @@ def _parameters(
             )
         if not isinstance(values, list) or not all(_is_number(value) for value in values):
             yield Finding(
-                "error", f"{name} is no list of numbers.", "Write one number for each lesson.", place, line(name)
+                "error", f"{name} is not a list of numbers.", "Write one number for each lesson.", place, line(name)
             )
         elif thresholds is not None and len(values) != len(thresholds) + 1:
             what = f"{name} has {len(values)} values for {len(thresholds)} thresholds."
@@ -181,7 +185,7 @@ def check_sampler(path: Path, shown: str, reset_parameters: Collection[str] | No
     except UnreadableError as error:
         yield Finding("error", f"It can't be read as YAML: {error}.", "Fix it there.", shown, error.line)
         return
-    except (OSError, ValueError) as error:  # ValueError: a name that no file could have
+    except (OSError, ValueError) as error:  # ValueError: an invalid file name
         yield Finding("error", f"{shown} can't be read ({type(error).__name__}).", "Is the name right?", shown)
         return
     if not isinstance(document.value, dict):
@@ -191,7 +195,7 @@ def check_sampler(path: Path, shown: str, reset_parameters: Collection[str] | No
         return
     yield from repeated_keys(document, shown)
     if "resampling-interval" not in document.value:
-        close = nearest("resampling-interval", document.value).replace("Did you mean", "Is it meant by")
+        close = nearest("resampling-interval", document.value).replace("Did you mean", "Is it misspelt as")
         yield Finding(
             "error", "resampling-interval is missing.", f"It is the number of steps between two draws.{close}", shown
         )
@@ -222,10 +226,10 @@ def _sampler(name: Any, values: Any, shown: str, line: Any) -> Iterator[Finding]
     kind = values["sampler-type"]
     if not isinstance(kind, str) or kind not in SAMPLERS:
         todo = f"Known: {', '.join(SAMPLERS)}.{nearest(kind, SAMPLERS)}"
-        yield Finding("error", f"{written(kind)} is no sampler-type.", todo, shown, line(name, "sampler-type"))
+        yield Finding("error", f"{written(kind)} is not a sampler-type.", todo, shown, line(name, "sampler-type"))
         return
-    wanted = SAMPLERS[kind]
-    for key in wanted:
+    required = SAMPLERS[kind]
+    for key in required:
         if key not in values:
             yield Finding(
                 "error",
@@ -239,28 +243,30 @@ def _sampler(name: Any, values: Any, shown: str, line: Any) -> Iterator[Finding]
         if key == "seed":
             what = f"The {kind} sampler of {name} has a seed."
             yield Finding("warning", what, "mlagents-learn replaces it by the run's. Delete it.", *place)
-        elif key != "sampler-type" and key not in wanted:
-            todo = f"mlagents-learn fails on it.{nearest(key, wanted)}"
+        elif key != "sampler-type" and key not in required:
+            todo = f"mlagents-learn fails on it.{nearest(key, required)}"
             yield Finding("error", f"The {kind} sampler has no setting {key}.", todo, *place)
         elif key == "intervals":
             if not (isinstance(value, list) and value and all(_is_interval(item) for item in value)):
-                yield Finding("error", f"intervals of {name} is no list of pairs.", "Write [[1, 2], [5, 6]].", *place)
+                yield Finding(
+                    "error", f"intervals of {name} is not a list of pairs.", "Write [[1, 2], [5, 6]].", *place
+                )
             elif not 0 < (width := sum(_width(low, high) for low, high in value)) < math.inf:
                 what = f"The intervals of {name} have {'a width too large to compute' if width else 'no width'}."
                 yield Finding("error", what, "mlagents-learn divides by it.", *place)
-        elif key in wanted and not _is_number(value):
+        elif key in required and not _is_number(value):
             yield Finding("error", f"{key} of {name} is {written(value)}.", "It must be a number.", *place)
         elif key == "st_dev" and value < 0:
             yield Finding("error", f"st_dev of {name} is {written(value)}.", "It must be 0 or more.", *place)
 
-    ends = [values.get(key) for key in wanted]
+    ends = [values.get(key) for key in required]
     if kind == "uniform" and all(map(_is_number, ends)) and math.isinf(_width(*ends)):
-        what = f"min_value and max_value of {name} are further apart than a number can tell."
+        what = f"min_value and max_value of {name} are too far apart for a floating-point number."
         yield Finding("error", what, "mlagents-learn fails on the first draw.", shown, line(name))
 
 
 def _width(low: float, high: float) -> float:
-    """Return the width of an interval as NumPy computes it: infinite where a float can't hold it."""
+    """Return the width of an interval as NumPy computes it: infinite if it exceeds a float."""
     return abs(float(high) - float(low))
 
 

@@ -1,4 +1,4 @@
-"""What a check of the trainer files says."""
+"""The report of a check of the trainer files."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _SHOWN = ("max_steps", "batch_size", "buffer_size", "hidden_units", "num_layers"
 
 
 class TrainerConfigError(CheckError):
-    """The trainer files can't be trained with; the text says why and what to do."""
+    """Training with these files is impossible; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class BrainSettings:
-    """What a brain is trained with, after `default:`, its own section and the job's hyperparameters.
+    """A brain's effective settings: `default:`, its own section and the job's hyperparameters combined.
 
     Parameters
     ----------
     name
-        Of the brain.
+        The brain's name.
     section
         The section whose settings it uses on top of `default:`; `default` if it has none of its own.
     trainer
@@ -32,7 +32,7 @@ class BrainSettings:
     settings
         All settings by key.
     origins
-        Where each key comes from: a section's name or ``hyperparameter``.
+        The origin of each key: a section's name or ``hyperparameter``.
     """
 
     name: str
@@ -44,14 +44,14 @@ class BrainSettings:
 
 @dataclass(frozen=True)
 class ConfigReport(Report):
-    """What a check of the trainer files found.
+    """The result of a check of the trainer files.
 
     Parameters
     ----------
     path
         The trainer config.
     brains
-        Each brain's settings: those asked for, else one for each section.
+        The settings of the given brains, or of each section.
     """
 
     error_type: ClassVar[type[CheckError]] = TrainerConfigError
@@ -62,7 +62,7 @@ class ConfigReport(Report):
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """One line for each brain: section, trainer and the main settings."""
+        """A line for each brain: section, trainer and the main settings."""
         facts = []
         for brain in self.brains:
             main = ", ".join(f"{key} {shown(brain.settings[key])}" for key in _SHOWN if key in brain.settings)

@@ -1,13 +1,12 @@
-"""A Unity Linux build on disk: is it one that ML-Agents 0.11.0 can train, and what is in it.
+"""Checks whether a Unity build for Linux can be trained with ML-Agents 0.11.0, and describes its content.
 
 >>> from mlagents_check import unity_build
 >>> report = unity_build.check("unity-volume")
 >>> report.ok, report.verdict  # doctest: +SKIP
 (True, 'The build is ready to train.')
 
-`check` reads files; it starts and writes nothing. `check_since_last` remembers what it saw, and says what changed.
-`smoke_start` starts the build once. The layouts and traps that are looked for come from real players, Unity 2017.2 to
-2020.3.
+`check` only reads files. `check_since_last` also reports what has changed since its last call. `smoke_start` starts the
+build once. The known layouts and problems are from real players of Unity 2017.2 to 2020.3.
 """
 
 from mlagents_check.unity_build.check import check

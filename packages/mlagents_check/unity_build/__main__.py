@@ -1,4 +1,4 @@
-"""``python -m mlagents_check.unity_build FOLDER``: the checks of notebook 01 for scripts; exit code 0 or 1."""
+"""``python -m mlagents_check.unity_build FOLDER``: the checks of notebook 1 for scripts; exit code 0 or 1."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from mlagents_check import trainer_config, unity_build
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print what the checks of a folder find; return 0 if there is no error, else 1."""
+    """Print the findings for a folder; return 0 if there is no error, else 1."""
     parser = argparse.ArgumentParser(
         prog="python -m mlagents_check.unity_build", description="Check a Unity build and the trainer config beside it."
     )
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         reports.append(trainer_config.check_folder(arguments.folder, brains, reset_parameters=reset_parameters))
     together = findings.join(arguments.folder, *reports)
     texts = [str(report) for report in reports] + ([together.verdict] if len(reports) > 1 else [])
-    # A file's name may hold what the terminal's encoding can't.
+    # A file's name may have characters that the terminal's encoding lacks.
     encoding = sys.stdout.encoding or "utf-8"
     print("\n\n".join(texts).encode(encoding, "backslashreplace").decode(encoding))
     return 0 if together.ok else 1

@@ -1,4 +1,4 @@
-"""Run by the trainer environment's Python (3.7 and up): start a player, ask it who it is, step it.
+"""Run by the trainer environment's Python (3.7 and later): start a player, query its brains, and step it.
 
 Usage: ``python ask_player.py REQUEST.json ANSWER.json``; the answer is written before the player is closed.
 """
@@ -16,7 +16,7 @@ from watched_player import WatchedEnvironment
 
 
 def write(path, answer):
-    """Write the answer once, whole; a later one is dropped."""
+    """Write the answer atomically; later answers are dropped."""
     part = Path(f"{path}.{threading.get_ident()}")
     part.write_text(json.dumps(answer), encoding="utf-8")
     with contextlib.suppress(FileExistsError):
@@ -25,7 +25,7 @@ def write(path, answer):
 
 
 def describe(brain, agents, late):
-    """Turn a brain's parameters into plain values."""
+    """Convert a brain's parameters to plain values."""
     return {
         "name": brain.brain_name,
         "observations": brain.vector_observation_space_size,
@@ -39,20 +39,20 @@ def describe(brain, agents, late):
 
 
 def rest(brain, agents):
-    """Return an action that does nothing, for each agent."""
+    """Return an action of zeros for each agent."""
     continuous = brain.vector_action_space_type == "continuous"
     width = brain.vector_action_space_size[0] if continuous else len(brain.vector_action_space_size)
     return np.zeros((agents, width), dtype=np.float32 if continuous else np.int32)
 
 
 def write_end(answer_file):
-    """Return what to do when the player ends: write that down, and end too."""
+    """Return a callback for the player's end, which writes the answer and ends this process."""
 
     def ended(code):
         if code is None:
             write(answer_file, {"error": "UnityTimeOutException", "message": ""})
         else:
-            time.sleep(0.5)  # its last message may still be on the way; what it answered comes first
+            time.sleep(0.5)  # its last message may still arrive, and its answer takes precedence
             write(answer_file, {"error": "PlayerEnded", "message": "", "exit_code": code})
         os._exit(1)
 
@@ -60,7 +60,7 @@ def write_end(answer_file):
 
 
 def ask(request, answer_file):
-    """Start the player, step it for the time that was asked for, and describe it."""
+    """Start the player, step it for the requested time, and describe it."""
     start = time.perf_counter()
     env = WatchedEnvironment(write_end(answer_file), request)
     connected = time.perf_counter() - start
@@ -88,7 +88,7 @@ def ask(request, answer_file):
 
 
 def main():
-    """Ask, and write down what went wrong where it does."""
+    """Run the request; if it fails, write the error as the answer."""
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         ask(request, sys.argv[2])
@@ -98,7 +98,7 @@ def main():
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(0)  # the server's threads may keep a plain exit waiting
+    os._exit(0)  # the gRPC server's threads may block a normal exit
 
 
 if __name__ == "__main__":

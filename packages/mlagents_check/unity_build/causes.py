@@ -1,4 +1,4 @@
-"""Why a player said nothing: what its log and its end tell, and what to do about it."""
+"""Why a player did not respond: causes derived from its log and exit code, and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from common.findings import Finding
 
-# Looked for in the player's log and in what it printed, the surest first. \1 is what the pattern's group caught.
+# Searched for in the player's log and output, the most reliable first. \1 is the pattern's group.
 _IN_LOG = (
     (
         r"error while loading shared libraries: ([^\s:]+)",
@@ -67,7 +67,7 @@ _BY_ERROR = {
     "NoTrainer": ("The trainer environment can't be started.", "Make it with `make setup`."),
     "AskerFailed": (
         "The trainer environment failed.",
-        "Make it again with `make setup`; its last words are in the log.",
+        "Make it again with `make setup`; the log has the details.",
     ),
     "ModuleNotFoundError": ("The trainer environment lacks ML-Agents.", "Make it again with `make setup`."),
 }
@@ -79,11 +79,11 @@ def explain(answer: Mapping[str, Any], log: str, timeout: float) -> Finding:
     Parameters
     ----------
     answer
-        What the asking script wrote: ``error``, ``message`` and perhaps ``exit_code``.
+        The answer of `ask_player`: ``error``, ``message`` and possibly ``exit_code``.
     log
-        The player's log and what it printed.
+        The player's log and output.
     timeout
-        Seconds that it was given.
+        Seconds that it had to connect.
     """
     error, message = answer["error"], answer["message"]
     if versions := re.search(r"Python API : (\S+), Unity API : (\S+?)\.?\s", message):
@@ -104,8 +104,8 @@ def explain(answer: Mapping[str, Any], log: str, timeout: float) -> Finding:
     if error in ("TimedOut", "UnityTimeOutException"):
         what = f"The player ran, but did not connect within {timeout:g} s."
         if error == "TimedOut":
-            what = "The player connected and then said no more."
-        todo = "Is there an Academy in its first scene, and is ML-Agents' release 0.11.0? Its log says how far it came."
+            what = "The player connected and then stopped responding."
+        todo = "Is there an Academy in its first scene, and is ML-Agents' release 0.11.0? Its log shows how far it got."
         return Finding("error", what, todo)
     return Finding("error", f"The start failed: {error}: {message}.", "The log says more.")
 

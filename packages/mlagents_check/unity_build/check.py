@@ -1,4 +1,4 @@
-"""The whole check of a folder, from its list of files to the report."""
+"""The complete check of a build's folder."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from mlagents_check.unity_build.traps import is_lfs_pointer, lfs_pointers, traps
 def check(folder: str | Path, since: Listing | None = None) -> BuildReport:
     """Check whether a folder holds a Unity build that ML-Agents 0.11.0 can train.
 
-    Reads headers, code and names, some MB of a build of any size; writes and starts nothing.
+    Reads headers, code and names, a few MB whatever the build's size. Writes and starts nothing.
 
     Parameters
     ----------
     folder
         The folder of the build, `unity-volume` in the notebooks.
     since
-        What an earlier report listed (`BuildReport.listing`): files that changed since then become a finding.
+        The listing of an earlier report (`BuildReport.listing`): files that have changed since become a finding.
 
     Returns
     -------
     BuildReport
-        With all findings, also where there is no build at all; use `BuildReport.raise_for_errors` to stop on errors.
+        With all findings, even if there is no build; use `BuildReport.raise_for_errors` to stop on errors.
     """
     folder = Path(folder)
     subject = f"Unity build in {folder}/"
     if not folder.is_dir():
         what = f"{folder} is not a folder." if folder.exists() else f"There is no folder {folder}."
-        finding = Finding("error", what, "Make it and put your Unity build there, or run make_sample_build.")
+        finding = Finding("error", what, "Create it and put your Unity build there, or run make_sample_build.")
         return BuildReport(subject, (finding,), folder, None, (), Listing(folder, (), ()))
 
     listing = walk(folder)
@@ -94,8 +94,8 @@ def _changes(before: Listing, now: Listing) -> list[Finding]:
     old, new = before.files, now.files
     changed = [path for path in new if path in old and new[path] != old[path]]
     groups = {"new": sorted(new.keys() - old.keys()), "changed": changed, "gone": sorted(old.keys() - new.keys())}
-    said = [f"{len(paths)} {how} ({paths[0]}{', …' if paths[1:] else ''})" for how, paths in groups.items() if paths]
-    if not said:
+    parts = [f"{len(paths)} {how} ({paths[0]}{', …' if paths[1:] else ''})" for how, paths in groups.items() if paths]
+    if not parts:
         return []
-    todo = "What was checked, started or uploaded before is no longer what lies here: do it again before you train."
-    return [Finding("note", f"Since the last check: {', '.join(said)}.", todo)]
+    todo = "Earlier checks, starts and uploads are out of date: repeat them before you train."
+    return [Finding("note", f"Since the last check: {', '.join(parts)}.", todo)]

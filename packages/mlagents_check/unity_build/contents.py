@@ -1,4 +1,4 @@
-"""What must be inside a Unity build, and whether the parts that training needs are whole."""
+"""Checks that a Unity build has all parts that training needs, undamaged."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from mlagents_check.unity_build.locate import IN_UNITY, Player
 REBUILD = f"Copy the build again from where Unity made it, or build it again ({IN_UNITY})."
 GRPC = "libgrpc_csharp_ext.x64.so"
 
-# Libraries that a player can't start without, or never connects without; any other is worth a warning at most. Besides
-# these it needs, with either backend, the executable and the first scene's data; with Mono the assemblies, which it
-# loads at its start; with IL2CPP its metadata.
+# Libraries that a player needs to start or to connect; for any other, a problem is at most a warning. A player also
+# needs the executable and the first scene's data, with Mono the assemblies, and with IL2CPP its metadata.
 _NEEDED = re.compile(
     r"UnityPlayer\.so|GameAssembly\.so|[^/]*_Data/.*/(libgrpc_csharp_ext\.x64|libmonobdwgc-2\.0|libmonosgen-2\.0|libmono)\.so"
 )
 _OTHER_PLUGINS = {
     "lib_burst_generated.so": "Its code runs as plain C#, slower. Burst on a Mac writes it in the Mac's format.",
-    "ScreenSelector.so": "It draws the dialog for the screen, which no training opens.",
+    "ScreenSelector.so": "It draws the screen selection dialog, which training never opens.",
     "libMonoPosixHelper.so": "Some of Mono's own parts, such as files and zip, may fail without it.",
 }
 _MONO_LIBRARIES = ("libmonobdwgc-2.0.so", "libmonosgen-2.0.so", "libmono.so")
@@ -38,14 +37,14 @@ _VERSION = re.compile(rb"(?:20\d\d|6000|5)\.\d+\.\d+[abfp]\d+")
 
 @dataclass(frozen=True)
 class Contents:
-    """What the files of a build tell.
+    """What the files of a build show.
 
     Parameters
     ----------
     backend, protocol, unity_version, headless, brains
         As in `mlagents_check.unity_build.UnityBuild`.
     findings
-        What is missing or broken.
+        Missing or damaged parts.
     """
 
     backend: Literal["Mono", "IL2CPP", "sample"] | None
@@ -57,27 +56,27 @@ class Contents:
 
 
 def examine(player: Player, listing: Listing) -> Contents:
-    """Read what training depends on: executable, scripting backend, gRPC library, protocol version, scene data."""
+    """Check executable, scripting backend, gRPC library, protocol version and scene data."""
     if f"{player.data}/sample_env.json" in listing.files:
         return _sample(player, listing)
     inside = {path.removeprefix(player.data + "/") for path in listing.files if path.startswith(player.data + "/")}
     if not inside and listing.read(player.executable, 2) == b"#!":
-        return Contents(None, None, None, None, None, ())  # said already, with what it lacks
+        return Contents(None, None, None, None, None, ())  # `locate` has reported it
     findings = list(_executable(player, listing))
     if not inside:
         return Contents(None, None, None, None, None, tuple(findings))
 
     backend = _backend(player, listing, inside)
-    spoken, readable = None, True
+    version, readable = None, True
     if backend == "Mono":
         findings += _mono(player, listing, inside)
-        spoken = protocol.in_managed(listing, f"{player.data}/Managed")
+        version = protocol.in_managed(listing, f"{player.data}/Managed")
         damaged = {finding.path for finding in findings} & listing.files.keys()
         readable = not any(path.startswith(f"{player.data}/Managed/") for path in damaged)
     elif backend == "IL2CPP":
         findings += _il2cpp(player, listing)
         try:
-            spoken = protocol.in_metadata(listing.read(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat"))
+            version = protocol.in_metadata(listing.read(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat"))
         except ValueError as error:
             findings.append(_broken(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat", str(error)))
             readable = False
@@ -86,12 +85,12 @@ def examine(player: Player, listing: Listing) -> Contents:
         findings.append(Finding("error", what, f"The game's code is missing. {REBUILD}", player.data))
     findings += _grpc(player, listing)
     if backend and readable:
-        findings += _protocol(spoken, player, "Managed/Assembly-CSharp.dll" in inside or backend != "Mono")
+        findings += _protocol(version, player, "Managed/Assembly-CSharp.dll" in inside or backend != "Mono")
     findings += _scenes(player, listing, inside)
     findings += _other_libraries(player, listing)
     return Contents(
         backend,
-        (spoken and spoken.number) or None,
+        (version and version.number) or None,
         _unity_version(player, listing),
         _headless(player, listing),
         None,
@@ -104,21 +103,21 @@ def _sample(player: Player, listing: Listing) -> Contents:
     remake = "Delete the sample's two parts and run make_sample_build again."
     try:
         marker = json.loads(listing.read(path))
-        spoken, brains = str(marker["protocol"]), tuple(map(str, marker.get("brains") or [marker["scene"]]))
+        version, brains = str(marker["protocol"]), tuple(map(str, marker.get("brains") or [marker["scene"]]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Contents("sample", None, None, True, None, (_broken(path, "not the marker of a sample", remake),))
     findings = []
     if not listing.read(player.executable, 2).startswith(b"#!"):
         findings.append(_broken(player.executable, "not the sample's script", remake))
-    if spoken != protocol.WANTED:
-        findings += _protocol(protocol.Spoken(spoken), player)
-    note = "It speaks the real protocol, but holds no Unity: use it to learn the road, then put your own build here."
+    if version != protocol.SUPPORTED:
+        findings += _protocol(protocol.ProtocolVersion(version), player)
+    note = "It speaks the real protocol, but holds no Unity: use it to learn the steps, then put your own build here."
     findings.append(Finding("note", "This is the sample environment of this project.", note, player.executable))
-    return Contents("sample", spoken, None, True, brains, tuple(findings))
+    return Contents("sample", version, None, True, brains, tuple(findings))
 
 
 def is_optional(path: str) -> bool:
-    """Whether a file of the build is a library that the player starts without."""
+    """Return whether a file of the build is a library that the player can start without."""
     return path.endswith(".so") and ("/x86/" in path or not _NEEDED.fullmatch(path))
 
 
@@ -141,7 +140,7 @@ def _executable(player: Player, listing: Listing) -> Iterator[Finding]:
         yield _broken(player.executable, f"{how}; a Linux x86-64 program is loaded by {LOADER}")
     if "UnityPlayer.so" in program.needs:
         if "UnityPlayer.so" not in listing.files:
-            yield _missing("UnityPlayer.so", "From Unity 2019.3 on the engine lies beside the executable.")
+            yield _missing("UnityPlayer.so", "From Unity 2019.3 on, the engine is next to the executable.")
         elif "$ORIGIN" not in program.looks_in:
             what = f"{player.executable} doesn't look for UnityPlayer.so beside itself."
             yield Finding("warning", what, f"It may not find the engine. {REBUILD}", player.executable)
@@ -170,11 +169,11 @@ def _mono(player: Player, listing: Listing, inside: set[str]) -> Iterator[Findin
     if any(path.startswith("MonoBleedingEdge/") for path in inside):
         for path in _MONO_USEFUL:
             if path not in inside:
-                yield _missing(f"{player.data}/{path}", "Some of Mono's own parts may fail without it.", "warning")
+                yield _missing(f"{player.data}/{path}", "Parts of Mono may fail without it.", "warning")
 
 
 def _broken_dll(listing: Listing, path: str) -> str | None:
-    """Return what is wrong with a .NET assembly, a PE file: signature, and sections that lie within the file."""
+    """Return what is wrong with a .NET assembly, a PE file: its signature, or sections beyond the file's end."""
     head = listing.read(path, 4096)
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself"
@@ -182,20 +181,20 @@ def _broken_dll(listing: Listing, path: str) -> str | None:
         (start,) = struct.unpack_from("<I", head, 0x3C)
         signature, sections, optional = struct.unpack_from("<4s2xH12xH", head, start)
         if head[:2] != b"MZ" or signature != b"PE\0\0":
-            return "no .NET assembly"
+            return "not a .NET assembly"
         table = start + 24 + optional
         parts = [struct.unpack_from("<II", head, table + 40 * index + 16) for index in range(sections)]
     except struct.error:
-        return "cut short or no .NET assembly"
+        return "truncated or not a .NET assembly"
     end = max((size + offset for size, offset in parts), default=0)
     size = listing.files[path].size
-    return f"cut short: {size:,} bytes are left of {end:,}" if end > size else None
+    return f"truncated: {size:,} bytes are left of {end:,}" if end > size else None
 
 
 def _il2cpp(player: Player, listing: Listing) -> Iterator[Finding]:
     for path in ("GameAssembly.so", f"{player.data}/il2cpp_data/Metadata/global-metadata.dat"):
         if path not in listing.files:
-            yield _missing(path, "It holds the game's code; an IL2CPP build can't start without it.")
+            yield _missing(path, "It contains the game's code; an IL2CPP build can't start without it.")
 
 
 def _grpc(player: Player, listing: Listing) -> Iterator[Finding]:
@@ -215,18 +214,18 @@ def _grpc(player: Player, listing: Listing) -> Iterator[Finding]:
             yield _broken(path, str(error), f"{meaning} {REBUILD}")
 
 
-def _protocol(spoken: protocol.Spoken | None, player: Player, has_code: bool = True) -> Iterator[Finding]:
-    if spoken is None and not has_code:
-        yield _missing(f"{player.data}/Managed/Assembly-CSharp.dll", "It holds the game's code, and ML-Agents in it.")
-    elif spoken is None:
+def _protocol(version: protocol.ProtocolVersion | None, player: Player, has_code: bool = True) -> Iterator[Finding]:
+    if version is None and not has_code:
+        yield _missing(f"{player.data}/Managed/Assembly-CSharp.dll", "It contains the game's code, with ML-Agents.")
+    elif version is None:
         what = "No ML-Agents protocol version was found in the build's code."
         todo = "The build seems to hold no ML-Agents. Put its SDK of release 0.11.0 into the Unity project"
-        todo += f" (Academy and Agent in the scene); it speaks {protocol.WANTED}."
+        todo += f" (Academy and Agent in the scene); it speaks {protocol.SUPPORTED}."
         yield Finding("error", what, todo, player.data)
-    elif spoken.number != protocol.WANTED:
-        what = f"The build speaks {spoken.number or 'another protocol'} ({spoken.release}); "
-        what += f"the trainer speaks {protocol.WANTED} ({protocol.Spoken(protocol.WANTED).release})."
-        todo = "They refuse each other at the first message."
+    elif version.number != protocol.SUPPORTED:
+        what = f"The build speaks {version.number or 'another protocol'} ({version.release}); "
+        what += f"the trainer speaks {protocol.SUPPORTED} ({protocol.ProtocolVersion(protocol.SUPPORTED).release})."
+        todo = "They refuse to connect to each other."
         todo += " Put the SDK of release 0.11.0 into the Unity project and build again."
         yield Finding("error", what, todo, player.data)
 
@@ -235,7 +234,7 @@ def _scenes(player: Player, listing: Listing, inside: set[str]) -> Iterator[Find
     if "data.unity3d" in inside:
         path = f"{player.data}/data.unity3d"
         if not listing.read(path, 8).startswith(b"Unity"):
-            yield _broken(path, "no Unity data")
+            yield _broken(path, "not Unity data")
     else:
         for name in ("globalgamemanagers", "level0"):
             if name not in inside:
@@ -244,10 +243,10 @@ def _scenes(player: Player, listing: Listing, inside: set[str]) -> Iterator[Find
                 yield _broken(f"{player.data}/{name}", "empty")
         for name in _LOOSE_USEFUL:
             if name not in inside:
-                yield _missing(f"{player.data}/{name}", "Unity builds have it as a rule.", "warning")
+                yield _missing(f"{player.data}/{name}", "Unity builds normally have it.", "warning")
     for name in ("boot.config", "Resources/unity default resources"):
         if name not in inside:
-            yield _missing(f"{player.data}/{name}", "Unity builds have it as a rule.", "warning")
+            yield _missing(f"{player.data}/{name}", "Unity builds normally have it.", "warning")
 
 
 def _other_libraries(player: Player, listing: Listing) -> Iterator[Finding]:

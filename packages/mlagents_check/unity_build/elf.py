@@ -1,4 +1,4 @@
-"""Linux programs and libraries: what a file claims to be, and whether all of it is there."""
+"""Linux programs and libraries (ELF): what a file is, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _NOT_ELF = (
 )
 
 
-MOST_READ = 16_000_000  # bytes, in reads of 16 at least; the hash table of a library of 100 MB takes 1,000,000
+MAX_READ = 16_000_000  # bytes, each read counted as at least 16; a library of 100 MB needs 1,000,000
 
 
 class _Bounded:
-    """A file that gives no more than so many bytes: a spoilt header may name parts without end."""
+    """A file with a limit on the bytes read, because a damaged header may describe endless parts."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.stream, self.left = stream, MOST_READ
+        self.stream, self.left = stream, MAX_READ
 
     def read(self, count: int = -1) -> bytes:
         content = self.stream.read(count if 0 <= count <= self.left else self.left + 1)
         self.left -= max(len(content), 16)
         if self.left < 0:
-            raise BrokenElfError("damaged (its headers name more than a program has)")
+            raise BrokenElfError("damaged (its headers describe more than a program can have)")
         return content
 
     def __getattr__(self, name: str) -> Any:
@@ -44,23 +44,23 @@ class _Bounded:
 
 
 class BrokenElfError(ValueError):
-    """The file is no whole 64-bit x86-64 ELF; the text ends the sentence "it is …"."""
+    """The file is not a complete x86-64 ELF file; the message completes the sentence "it is …"."""
 
 
 @dataclass(frozen=True)
 class Elf:
-    """What the headers of a whole x86-64 ELF file say.
+    """The headers of a complete x86-64 ELF file.
 
     Parameters
     ----------
     kind
-        ``ET_EXEC`` or ``ET_DYN`` (libraries, and programs that can lie anywhere in memory).
+        ``ET_EXEC`` or ``ET_DYN`` (libraries and position-independent programs).
     loader
         The program that loads it; empty for a library.
     needs
-        Names of the libraries that it can't start without (DT_NEEDED).
+        Names of the libraries that it needs to start (DT_NEEDED).
     looks_in
-        Folders that it searches for them besides the system's (DT_RUNPATH, DT_RPATH).
+        Folders in which they are searched for, besides the system's (DT_RUNPATH, DT_RPATH).
     """
 
     kind: str
@@ -72,13 +72,13 @@ class Elf:
 def read_elf(path: Path) -> Elf:
     """Read the headers of a program or library.
 
-    Nothing but headers is read, so that the 30 MB of an engine cost no time: whether every part that the headers name
-    lies within the file tells a file that was cut short.
+    Only headers are read, so that a large engine costs no time. A file is truncated if a part that the headers describe
+    lies beyond its end.
 
     Raises
     ------
     BrokenElfError
-        If it is something else, made for another processor, cut short or damaged.
+        If it is something else, made for another processor, truncated or damaged.
     """
     try:
         size = path.stat().st_size
@@ -93,7 +93,7 @@ def read_elf(path: Path) -> Elf:
     except OSError as error:
         raise BrokenElfError(f"not readable ({error.strerror})") from error
     except Exception as error:  # a damaged file makes the library raise nearly anything
-        raise BrokenElfError(f"cut short or damaged (its ELF headers can't be read: {type(error).__name__})") from error
+        raise BrokenElfError(f"truncated or damaged (its ELF headers can't be read: {type(error).__name__})") from error
 
 
 def _other_format(head: bytes) -> str:
@@ -118,20 +118,20 @@ def _read(stream, size: int) -> Elf:
     ends += [segment["p_offset"] + segment["p_filesz"] for segment in segments]
     ends += [part["sh_offset"] + part["sh_size"] for part in elf.iter_sections() if part["sh_type"] != "SHT_NOBITS"]
     if max(ends) > size:
-        raise BrokenElfError(f"cut short: {size:,} bytes are left of at least {max(ends):,}")
+        raise BrokenElfError(f"truncated: {size:,} bytes are left of at least {max(ends):,}")
 
-    # A file whose copying stopped may have its full length and nothing but zeros at its end, where this table lies.
+    # A file whose copying stopped may have its full length, but zeros at its end, where this table is.
     if header.e_shnum and elf.get_section(header.e_shstrndx)["sh_type"] != "SHT_STRTAB":
-        raise BrokenElfError("damaged (its table of sections is not there)")
+        raise BrokenElfError("damaged (its section table is missing)")
     kinds = {segment["p_type"] for segment in segments}
     if not {"PT_LOAD", "PT_DYNAMIC"} <= kinds:
-        raise BrokenElfError("damaged (nothing in it can be loaded)")
+        raise BrokenElfError("damaged (it has no loadable segment)")
     needs, looks_in, loader, tags = [], [], "", set()
     for segment in segments:
         if isinstance(segment, InterpSegment):
             loader = segment.get_interp_name()
         elif isinstance(segment, DynamicSegment):
-            # The list should end with DT_NULL; in a damaged file it may never end.
+            # The list ends with DT_NULL; in a damaged file it may never end.
             for tag in islice(segment.iter_tags(), 10_000):
                 tags.add(tag.entry.d_tag)
                 if tag.entry.d_tag == "DT_NEEDED":
@@ -139,5 +139,5 @@ def _read(stream, size: int) -> Elf:
                 elif tag.entry.d_tag in ("DT_RUNPATH", "DT_RPATH"):
                     looks_in += (tag.runpath if tag.entry.d_tag == "DT_RUNPATH" else tag.rpath).split(":")
     if not {"DT_STRTAB", "DT_SYMTAB", "DT_NULL"} <= tags:
-        raise BrokenElfError("damaged (what it links to can't be read)")
+        raise BrokenElfError("damaged (its dynamic section can't be read)")
     return Elf(header.e_type, loader, tuple(needs), tuple(looks_in))

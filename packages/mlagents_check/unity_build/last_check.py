@@ -1,4 +1,4 @@
-"""What the last check of a folder saw, kept on disk: so the next tells what changed, in another notebook too."""
+"""Checks that remember the folder's files on disk, so that the next check reports what has changed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mlagents_check.unity_build.check import check
 from mlagents_check.unity_build.listing import Entry, Listing
 from mlagents_check.unity_build.report import BuildReport
 
-KEPT = ROOT / "build" / "checks"
-_MOST = 50  # folders that are remembered
+LISTINGS = ROOT / "build" / "checks"
+_MAX_LISTINGS = 50
 
 
 def check_since_last(folder: str | Path) -> BuildReport:
-    """Check a folder as `check` does, and say what changed since this was last done.
+    """Check a folder as `check` does, and report what has changed since the last call.
 
     Names, sizes and times of the folder's files are kept in ``build/checks/``, never in the folder itself. Nothing
-    depends on them: without them nothing is said to have changed.
+    depends on them: without them no change is reported.
     """
     folder = Path(folder)
-    place = KEPT / (hashlib.sha256(os.fsencode(folder.absolute().resolve())).hexdigest()[:16] + ".json")
+    place = LISTINGS / (hashlib.sha256(os.fsencode(folder.absolute().resolve())).hexdigest()[:16] + ".json")
     report = check(folder, since=_read(place, folder))
     if folder.is_dir():
         with contextlib.suppress(OSError):
@@ -46,6 +46,6 @@ def _write(place: Path, listing: Listing) -> None:
     part = place.with_suffix(f".{os.getpid()}")
     part.write_text(json.dumps([astuple(entry) for entry in listing.entries]), encoding="utf-8")
     part.replace(place)
-    with contextlib.suppress(FileNotFoundError):  # another check may clear up, too
-        for old in sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-_MOST]:
+    with contextlib.suppress(FileNotFoundError):  # another check may delete it first
+        for old in sorted(place.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-_MAX_LISTINGS]:
             old.unlink()

@@ -1,4 +1,4 @@
-"""The files of a folder, walked once: every later question is answered from this list."""
+"""The files of a folder, listed once for all checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-# What systems, editors and Unity leave for themselves, by the name of a file or folder.
+# Files and folders that operating systems, editors and Unity create for their own use.
 LEFT_OUT = (
     "*_BackUpThisFolder_*",
     "*_BurstDebugInformation_DoNotShip",
@@ -36,13 +36,13 @@ class Entry:
     path
         Relative to the folder, with forward slashes.
     kind
-        ``special`` is a socket, pipe or device; ``unreadable`` a file or folder that may not be read.
+        ``special`` is a socket, pipe or device; ``unreadable`` a file or folder without read permission.
     size
         Bytes; 0 for anything but a file.
     changed
         Time of the last change, nanoseconds since 1970.
     target
-        Where a link points, as written in it.
+        The target of a link, as stored in it.
     """
 
     path: str
@@ -66,11 +66,11 @@ class Listing:
     root
         The folder.
     entries
-        In the order of their paths.
+        Sorted by path.
     folders
         Paths of all folders in it, relative.
     left_out
-        Paths of files and folders that an upload leaves out; what lies in such a folder is not listed.
+        Paths of files and folders that an upload leaves out; the content of such a folder is not listed.
     """
 
     root: Path
@@ -84,7 +84,7 @@ class Listing:
         return {entry.path: entry for entry in self.entries if entry.kind == "file"}
 
     def read(self, path: str, length: int = -1) -> bytes:
-        """Read the beginning of a file (all of it by default); what can't be read is empty."""
+        """Read the first `length` bytes of a file (by default all); return empty bytes if it can't be read."""
         try:
             with (self.root / path).open("rb") as stream:
                 return stream.read(length)
@@ -93,13 +93,13 @@ class Listing:
 
 
 def is_left_out(name: str, at_top: bool) -> bool:
-    """Return whether a file or folder of this name stays behind when the folder is uploaded."""
+    """Return whether an upload of the folder leaves out a file or folder with this name."""
     patterns = LEFT_OUT + (LEFT_OUT_AT_TOP if at_top else ())
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def walk(root: Path) -> Listing:
-    """List a folder without following links (one may lead out of the folder, or round in it)."""
+    """List a folder without following links, which may lead out of it or form a cycle."""
     entries: list[Entry] = []
     folders: list[str] = []
     left_out: list[str] = []

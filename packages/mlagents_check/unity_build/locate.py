@@ -1,4 +1,4 @@
-"""Where the build is in a folder, or what lies there in its place."""
+"""Find the build in a folder, or what is there instead."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mlagents_check.unity_build.listing import Listing, walk
 
 IN_UNITY = "File > Build Settings, target platform Linux, architecture x86_64, then Build"
 
-# Removed by mlagents-learn 0.11.0 from anywhere in --env, in this order, before it looks for NAME.x86_64.
+# mlagents-learn 0.11.0 removes these anywhere in --env, in this order, before it looks for NAME.x86_64.
 _STRIPPED = (".app", ".exe", ".x86_64", ".x86")
 
-# Matched by mlagents-learn 0.11.0 with glob, so a file of such a name is not found.
+# mlagents-learn 0.11.0 uses glob, so it does not find a file with these characters in its name.
 _WILD = set("*?[")
 
-# Of Unity's players for other systems, what lies beside the program and in its data folder.
+# Files next to the program, or in its data folder, in Unity's players for other systems.
 _OF_WINDOWS = re.compile(
     r"(^|/)(UnityPlayer|GameAssembly|WinPixEventRuntime)\.dll$|_Data/(Mono|MonoBleedingEdge|Plugins)/.*\.dll$",
     re.IGNORECASE,
@@ -47,23 +47,23 @@ class Player:
     data: str
 
     def owns(self, path: str) -> bool:
-        """Whether a file belongs to the build."""
+        """Return whether a file belongs to the build."""
         beside = {self.executable, self.name + ".x86", "UnityPlayer.so", "GameAssembly.so"}
         beside |= {"UnityPlayer_s.debug", "LinuxPlayer_s.debug"}
         return path in beside or path.startswith(self.data + "/")
 
 
 def locate(listing: Listing) -> tuple[Player | None, list[Finding]]:
-    """Find the one player at the top of a folder; say what is wrong where there is none, or several."""
+    """Find the one player at the top of a folder; return findings if there is none, or several."""
     top = [path for path in listing.files if "/" not in path]
     players = [path for path in top if path.endswith(".x86_64")]
     if len(players) == 1:
         name = players[0].removesuffix(".x86_64")
         player = Player(name, players[0], name + "_Data")
-        return player, [*_wrong_name(player), *_wrong_data(player, listing), *_strangers(player, top, listing)]
+        return player, [*_wrong_name(player), *_wrong_data(player, listing), *_other_builds(player, top, listing)]
     if players:
         samples = [path for path in players if _is_sample(path, listing)]
-        todo = "Nobody can tell which one to train. Keep one build with its _Data folder and move the rest elsewhere."
+        todo = "It is unclear which one to train. Keep one build with its _Data folder and move the rest elsewhere."
         if len(samples) == len(players) - 1:
             todo = (
                 f"{' and '.join(samples)} is the sample environment. To keep your own build alone, run `make "
@@ -71,24 +71,24 @@ def locate(listing: Listing) -> tuple[Player | None, list[Finding]]:
             )
         return None, [Finding("error", f"Expected one build, found {len(players)}: {', '.join(players)}.", todo)]
     if any(entry.kind != "file" and _is_player(entry.path) for entry in listing.entries):
-        return None, []  # a link, or not readable, which is said wherever it lies
-    wanted = f"Expected one *.x86_64 in {listing.root.name or listing.root}/"
+        return None, []  # a link, or unreadable, which another check reports
+    expected = f"Expected one *.x86_64 in {listing.root.name or listing.root}/"
     if instead := _instead(listing):
         found, todo, path = instead
-        return None, [Finding("error", f"{wanted}, found {found}.", todo, path)]
+        return None, [Finding("error", f"{expected}, found {found}.", todo, path)]
     todo = f"Build for Linux x86_64 in Unity ({IN_UNITY}), or run make_sample_build('{listing.root}')."
-    return None, [Finding("error", f"{wanted}, found none.", todo)]
+    return None, [Finding("error", f"{expected}, found none.", todo)]
 
 
 def _instead(listing: Listing) -> tuple[str, str, str] | None:
-    """Return what a folder without a player at its top holds: what was found, what to do, and its path."""
+    """Return what a folder has instead of a player at its top: what was found, what to do, and its path."""
     top = [path for path in listing.files if "/" not in path]
     return (
         _too_deep(listing)
         or _other_system(listing)
         or next((found for path in top if (found := _other_name(path, listing))), None)
         or next((_folder(path) for path in listing.folders if _is_player(path)), None)
-        or next((_alone(path, listing) for path in listing.folders if _is_top(path, "_Data")), None)
+        or next((_data_alone(path, listing) for path in listing.folders if _is_top(path, "_Data")), None)
         or next((_archive(path) for path in top if path.lower().endswith(_ARCHIVES)), None)
     )
 
@@ -129,7 +129,7 @@ def _other_system(listing: Listing) -> tuple[str, str, str] | None:
         if path.endswith(".x86") and ("/" not in path or path[:-4] in data):
             return f"the 32-bit {path}", f"The trainer needs 64 bits. {rebuild}", path
     windows = [path for path in files if path.lower().endswith(".exe")]
-    # The player comes first; Unity puts a program that reports crashes beside it.
+    # The player first; Unity puts a crash reporter next to it.
     windows = [path for path in windows if path[:-4] in data] or [path for path in windows if "/" not in path]
     if windows:
         return f"the Windows build {windows[0]}", f"Training runs on Linux. {rebuild}", windows[0]
@@ -154,11 +154,11 @@ def _other_name(path: str, listing: Listing) -> tuple[str, str, str] | None:
     return None
 
 
-def _alone(path: str, listing: Listing) -> tuple[str, str, str]:
+def _data_alone(path: str, listing: Listing) -> tuple[str, str, str]:
     executable = path.removesuffix("_Data") + ".x86_64"
-    todo = f"The data alone is no build. Copy {executable} from where Unity built it too."
+    todo = f"The data folder alone is not a build. Copy {executable} from where Unity built it too."
     if f"{path}/sample_env.json" in listing.files:
-        todo = f"It is of the sample environment. Make it whole: make_sample_build('{listing.root}')."
+        todo = f"It belongs to the sample environment. Complete it: make_sample_build('{listing.root}')."
     return f"{path}/ alone", todo, path
 
 
@@ -180,7 +180,7 @@ def _wrong_name(player: Player) -> Iterator[Finding]:
     if stripped != player.name:
         what = f"mlagents-learn would look for {stripped + '.x86_64'!r}, not {player.executable!r}."
         yield Finding(
-            "error", what, f"It cuts .app, .exe, .x86 and outer spaces out of names. {rename}", player.executable
+            "error", what, f"It removes .app, .exe, .x86 and surrounding spaces from names. {rename}", player.executable
         )
     if not player.name:
         yield Finding("error", "The build's name is empty.", rename, player.executable)
@@ -190,40 +190,40 @@ def _wrong_name(player: Player) -> Iterator[Finding]:
     elif (
         not all(sign.isascii() and (sign.isalnum() or sign in "_-.") for sign in player.name) or player.name[0] in "-."
     ):
-        what = f"The name {player.name!r} holds signs that shells and paths treat in their own way."
+        what = f"The name {player.name!r} contains characters that are special in shells and paths."
         yield Finding(
-            "warning", what, f"It trains, but breaks commands that are typed without care. {rename}", player.executable
+            "warning", what, f"It trains, but unquoted commands with this name fail. {rename}", player.executable
         )
 
 
 def _wrong_data(player: Player, listing: Listing) -> Iterator[Finding]:
     copy = f"Copy {player.data}/ from where Unity built it too."
     if any(entry.path == player.data for entry in listing.entries):
-        return  # a link, which is said wherever it lies
+        return  # a link, which another check reports
     if player.data in listing.folders:
         if not any(entry.path.startswith(player.data + "/") for entry in listing.entries):
             yield Finding(
-                "error", f"{player.data}/ is empty.", f"The executable alone is no build. {copy}", player.data
+                "error", f"{player.data}/ is empty.", f"The executable alone is not a build. {copy}", player.data
             )
         return
     if listing.read(player.executable, 2) == b"#!":
         what = f"{player.executable} is a script, and no {player.data}/ lies beside it."
-        todo = "A Unity build is a program with its _Data folder: put it there in place of the script. If it is what is"
+        todo = "A Unity build is a program with its _Data folder: put that here instead of the script. If the script is"
         todo += f" left of the sample, delete it and run make_sample_build('{listing.root}')."
         yield Finding("error", what, todo, player.executable)
         return
     others = [path for path in listing.folders if _is_top(path, "_Data")]
     others.sort(key=lambda path: path.casefold() != player.data.casefold())
-    found, todo = "found none", f"The executable alone is no build. {copy}"
+    found, todo = "found none", f"The executable alone is not a build. {copy}"
     if others:
         name = others[0].removesuffix("_Data")
-        todo = "They belong together by their names. "
+        todo = "Their names must match. "
         todo += f"Rename {others[0]}/ to {player.data}/, or {player.executable} to {name}.x86_64."
         found = f"found {others[0]}/"
     yield Finding("error", f"Expected {player.data}/ beside {player.executable}, {found}.", todo, player.data)
 
 
-def _strangers(player: Player, top: list[str], listing: Listing) -> Iterator[Finding]:
+def _other_builds(player: Player, top: list[str], listing: Listing) -> Iterator[Finding]:
     todo = "It looks like a part of a second build in the same folder. Move it elsewhere; it would be uploaded too."
     folders = [path for path in listing.folders if "/" not in path]
     data = [path for path in folders if path.endswith("_Data") and path != player.data]
@@ -237,7 +237,7 @@ def _strangers(player: Player, top: list[str], listing: Listing) -> Iterator[Fin
 
 
 def has_build(folder: str | Path) -> bool:
-    """Whether a folder holds a build, be it a wrong one or a part of one: a sample must not be put beside it."""
+    """Return whether a folder has a build, even an unusable or incomplete one, so that no sample is put next to it."""
     if not Path(folder).is_dir():
         return False
     listing = walk(Path(folder))

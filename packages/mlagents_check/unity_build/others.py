@@ -1,4 +1,4 @@
-"""What else lies in the folder of a build: trainer config, samplers, curricula, demonstrations, an earlier model."""
+"""Other files in a build's folder: trainer config, samplers, curricula, demonstrations, an earlier model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MODEL = re.compile(r"(.*\.(nn|onnx)|checkpoint|model-\d+\.cptk\..*|(raw|frozen)
 
 
 def others(listing: Listing, player: Player | None) -> tuple[Other, ...]:
-    """Return every file that is uploaded with the build without being part of it, with its kind."""
+    """Return every file that is uploaded with the build but is not part of it, with its kind."""
     found: dict[Other, None] = {}
     for path, entry in listing.files.items():
         if player and player.owns(path):

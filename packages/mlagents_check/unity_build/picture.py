@@ -1,4 +1,4 @@
-"""What a build's size is made of, as a picture."""
+"""A picture of the parts of a build's size."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def plot(build: UnityBuild) -> Figure:
-    """Draw how much of the build is engine, code, scenes and so on, as bars, the largest on top."""
-    import matplotlib.pyplot as plt  # half a second that a check alone need not wait for
+    """Draw the size of engine, code, scenes and other parts as bars, the largest on top."""
+    import matplotlib.pyplot as plt  # takes half a second, which a check does not need
 
     figure, ax = plt.subplots(figsize=(8, 0.9 + 0.35 * len(build.parts)), dpi=120, layout="constrained")
-    plt.close(figure)  # a notebook would show an open figure a second time
+    plt.close(figure)  # a notebook would show an open figure twice
     names, sizes = zip(*reversed(build.parts), strict=True)
     bars = ax.barh(names, sizes, color="#4477aa")
     ax.bar_label(bars, [shown_size(size) for size in sizes], padding=4)

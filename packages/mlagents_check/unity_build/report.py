@@ -1,4 +1,4 @@
-"""What a check of a Unity build says."""
+"""The report of a check of a Unity build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlagents_check.unity_build.listing import Listing
 
 
 class UnityBuildError(CheckError):
-    """The folder holds no build that can be trained; the text says why and what to do."""
+    """The folder has no build that can be trained; the message says why and what to do."""
 
 
 def shown_size(size: int) -> str:
@@ -26,7 +26,7 @@ class UnityBuild:
     Parameters
     ----------
     name
-        Of the build: the executable's file name without ``.x86_64``.
+        The executable's file name without ``.x86_64``.
     executable
         The player that ``mlagents-learn --env`` starts.
     data
@@ -34,19 +34,19 @@ class UnityBuild:
     protocol
         ML-Agents protocol version that it speaks, e.g. ``API-11``; None if it could not be read.
     backend
-        What runs the C# code; ``sample`` is this project's own environment, which needs no Unity.
+        The scripting backend; ``sample`` is this project's own environment, which needs no Unity.
     unity_version
         E.g. ``2018.4.8f1``; None if it could not be read.
     headless
-        Whether it is a server build; None if the build doesn't say.
+        Whether it is a server build; None if unknown.
     size
         Bytes of the build itself, without the other files of the folder.
     files
         Number of its files.
     brains
-        Names of its brains where the files tell them; None where only a start can.
+        Names of its brains; None if only starting the build can show them.
     parts
-        What the size is made of: pairs of a kind of content and its bytes, largest first.
+        The parts of its size: pairs of a kind of content and its bytes, largest first.
     """
 
     name: str
@@ -69,7 +69,7 @@ class UnityBuild:
 
 @dataclass(frozen=True)
 class Other:
-    """Something else that the folder holds.
+    """Another file or folder next to the build.
 
     Parameters
     ----------
@@ -85,18 +85,18 @@ class Other:
 
 @dataclass(frozen=True)
 class BuildReport(Report):
-    """What a check of a folder found.
+    """The result of a check of a folder.
 
     Parameters
     ----------
     folder
-        What was checked.
+        The checked folder.
     build
         The build, or None if there is not exactly one.
     others
-        What else the folder holds: trainer config, curricula, demonstrations, samplers, an earlier model.
+        Other content of the folder: trainer config, curricula, demonstrations, samplers, an earlier model.
     listing
-        Every file with size and time of change, to compare a later check with: ``check(folder, since=listing)``.
+        Every file with size and time of change, for comparison in a later check: ``check(folder, since=listing)``.
     """
 
     error_type: ClassVar[type[CheckError]] = UnityBuildError
@@ -109,15 +109,15 @@ class BuildReport(Report):
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """What is known about the build and the other files."""
+        """Facts about the build and the other files."""
         facts = []
         if build := self.build:
-            made = [f"Unity {build.unity_version}" if build.unity_version else "", build.backend or ""]
+            origin = [f"Unity {build.unity_version}" if build.unity_version else "", build.backend or ""]
             if build.is_sample:
-                made = ["sample environment (no Unity inside)"]
+                origin = ["sample environment (no Unity inside)"]
             facts = [
                 ("build", build.name),
-                ("made with", ", ".join(filter(None, made)) or "unknown"),
+                ("made with", ", ".join(filter(None, origin)) or "unknown"),
                 ("ML-Agents protocol", build.protocol or "unknown"),
                 ("graphics", {True: "server build", False: "with graphics", None: "unknown"}[build.headless]),
                 ("size", f"{shown_size(build.size)} in {build.files:,} file{'s' if build.files != 1 else ''}"),

@@ -1,4 +1,4 @@
-"""A smoke start: start the build once as mlagents-learn would, for seconds, and ask it who it is."""
+"""A smoke start: start the build for a few seconds as mlagents-learn would, and query its brains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OVERHEAD = 60  # seconds for the trainer environment's own start
 DRIVER = Path(__file__).parent
 """The folder from which a script in the trainer's Python imports `watched_player`."""
 _SCRIPT = DRIVER / "ask_player.py"
-MARK = "SMOKE_START"  # environment variable by which every process of one smoke start is known
+MARK = "SMOKE_START"  # environment variable that marks all processes of one smoke start
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Brain(BrainSpaces):
     name, observations, stacked, cameras, actions, action_sizes
         As in `BrainSpaces`.
     agents
-        How many agents ask for decisions.
+        Number of agents that request decisions.
     late
         Whether it appeared only after the start.
     """
@@ -48,31 +48,31 @@ class Brain(BrainSpaces):
     late: bool = False
 
     def __str__(self) -> str:
-        seen = [f"{self.observations} observations" + (f" x {self.stacked}" if self.stacked > 1 else "")]
-        seen += [f"camera {width} x {height} x {channels}" for height, width, channels in self.cameras]
+        parts = [f"{self.observations} observations" + (f" x {self.stacked}" if self.stacked > 1 else "")]
+        parts += [f"camera {width} x {height} x {channels}" for height, width, channels in self.cameras]
         sizes = " x ".join(map(str, self.action_sizes))
         agents = f"{self.agents} agents{', none at the start' * self.late}"
-        return f"{', '.join(seen)}; {sizes} {self.actions} actions; {agents}"
+        return f"{', '.join(parts)}; {sizes} {self.actions} actions; {agents}"
 
 
 @dataclass(frozen=True)
 class SmokeReport(Report):
-    """What a player said in a smoke start, or why it said nothing.
+    """The result of a smoke start: the player's description, or why it did not respond.
 
     Parameters
     ----------
     academy
-        Name of the Academy; None if the player never got that far.
+        Name of the Academy; None if the player did not connect.
     brains
-        Its brains; `trainer_config.check` takes them as they are.
+        Its brains, which `trainer_config.check` accepts.
     reset_parameters
         Their names and starting values, for curricula and samplers.
     steps_per_second
-        Steps of the environment in a second with one player and a trainer that takes no time: an upper bound.
+        Environment steps per second with one player and an instant trainer: an upper bound.
     seconds_to_connect
-        From the start to the first message.
+        Seconds from the start to the first message.
     log
-        The player's own log, then what it printed.
+        The player's own log, then its output.
     """
 
     error_type: ClassVar[type[CheckError]] = UnityBuildError
@@ -87,7 +87,7 @@ class SmokeReport(Report):
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """What the player said."""
+        """Facts about the player."""
         if self.academy is None:
             return ()
         parameters = ", ".join(f"{name} {value:g}" for name, value in (self.reset_parameters or {}).items())
@@ -109,14 +109,13 @@ def smoke_start(
     no_graphics: bool = True,
     seconds: float = 2,
 ) -> SmokeReport:
-    """Start a build once, as mlagents-learn would, and ask it for its brains and some steps.
+    """Start a build once, as mlagents-learn would, query its brains, and step it.
 
-    The build's folder is left as it is: the executable is copied, and given its executable bit, to a temporary folder
-    from which the rest is linked to. When the function returns, after `timeout`, `seconds` and a minute for the trainer
-    environment at most, no process that it started is left.
+    The build's folder is not changed: the executable is copied to a temporary folder, where it is made executable, with
+    links to the other files. The function takes at most `timeout`, `seconds` and a minute for the trainer environment;
+    when it returns, all processes that it started have ended.
 
-    A build for Linux is started on Linux; elsewhere the report says so in a warning. The
-    sample environment starts everywhere.
+    Elsewhere than on Linux, the report of a Unity build is only a warning. The sample environment starts everywhere.
 
     Parameters
     ----------
@@ -125,17 +124,17 @@ def smoke_start(
     trainer_python
         The trainer environment's Python (`trainer_env.find().python`).
     timeout
-        Seconds that the player has to connect. Training gives it 30 as well, which can't be changed there.
+        Seconds that the player has to connect. In training it is always 30.
     env_args
-        Further arguments for the player, as in the hyperparameter ``env-args``.
+        Additional arguments for the player, as in the hyperparameter ``env-args``.
     no_graphics
         Start it with ``-nographics -batchmode``.
     seconds
-        How long to step it for its speed.
+        Seconds for which it is stepped to measure its speed.
     """
     subject = f"Smoke start of {build.name}"
     if sys.platform != "linux" and not build.is_sample:
-        todo = "Where it matters, run the check once on a Linux machine; what the files tell was checked all the same."
+        todo = "If it matters, run this check once on a Linux machine; the files were checked all the same."
         return SmokeReport(subject, (Finding("warning", "Only Linux can start a build for Linux.", todo),))
     with tempfile.TemporaryDirectory(prefix="smoke-start-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
@@ -173,7 +172,7 @@ def _judge(brains: Sequence[Brain], steps: int) -> list[Finding]:
 
 
 def lay_out(build: UnityBuild, folder: Path) -> None:
-    """Copy the executable to a folder, where it may be made executable, and link what belongs to it."""
+    """Copy the executable to a folder, make it executable, and link the other files of the build."""
     folder.mkdir()
     source = build.executable.resolve()
     for path in source.parent.iterdir():
@@ -230,14 +229,14 @@ def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
 
 def _read_answer(folder: Path, ended: bool) -> dict[str, Any]:
     answer = folder / "answer.json"
-    with contextlib.suppress(OSError, ValueError, RecursionError):  # a player may write there, too
-        if isinstance(told := json.loads(answer.read_text(encoding="utf-8")), dict):
-            return told
+    with contextlib.suppress(OSError, ValueError, RecursionError):  # the player may have written to the file
+        if isinstance(content := json.loads(answer.read_text(encoding="utf-8")), dict):
+            return content
     return {"error": "AskerFailed" if ended else "TimedOut", "message": ""}
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as listener:
         listener.bind(("localhost", 0))
         return listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What copying, zipping and version control leave in a folder, and what an upload can't carry."""
+"""Problems that copying, zipping and version control cause in a folder, and files that can't be uploaded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _KEY_LIMIT = 1024  # bytes in an S3 key
 
 
 def traps(listing: Listing) -> Iterator[Finding]:
-    """Find what never belongs in an upload, wherever it lies."""
+    """Find files that can't or should not be uploaded."""
     yield from _apple_files(listing)
     yield from _links_and_others(listing)
     yield from _names(listing)
 
 
 def is_lfs_pointer(listing: Listing, path: str) -> bool:
-    """Whether a file is what git leaves in the place of a large one that was never fetched."""
+    """Return whether a file is a Git LFS pointer: a placeholder for a large file that was not downloaded."""
     return 40 < listing.files[path].size < 1024 and listing.read(path, 24) == b"version https://git-lfs."
 
 
@@ -36,18 +36,18 @@ def lfs_pointers(listing: Listing, pointers: Collection[str], player: Player | N
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         what = f"{len(names)} files are Git LFS pointers, not the files themselves: {', '.join(names[:3])}{more}."
     needed = any(not player or (player.owns(path) and not is_optional(path)) for path in pointers)
-    todo = "What they stand for was never fetched. Run `git lfs pull` in the repository they come from, and copy again."
+    todo = "Their content was never downloaded. Run `git lfs pull` in the repository they come from, and copy again."
     return [Finding("error" if needed else "warning", what, todo, min(pointers))]
 
 
 def _apple_files(listing: Listing) -> Iterator[Finding]:
     found = [path for path in listing.left_out if path.rpartition("/")[2].startswith(("._", "__MACOSX"))]
     if found:
-        what = f"macOS left files of its own ({', '.join(found[:3])}{', …' if found[3:] else ''})."
+        what = f"macOS added files of its own ({', '.join(found[:3])}{', …' if found[3:] else ''})."
         yield Finding(
             "warning",
             what,
-            "They are left out of the upload. Zip with `zip -X` or `ditto --norsrc` to be rid of them.",
+            "They are left out of the upload. Zip with `zip -X` or `ditto --norsrc` to avoid them.",
             found[0],
         )
 
@@ -80,7 +80,7 @@ def _links_and_others(listing: Listing) -> Iterator[Finding]:
         elif entry.kind == "special":
             yield Finding(
                 "error",
-                f"{entry.path} is no file but a pipe, socket or device.",
+                f"{entry.path} is a pipe, socket or device, not a file.",
                 "It can't be uploaded. Delete it.",
                 entry.path,
             )
@@ -88,7 +88,7 @@ def _links_and_others(listing: Listing) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 f"{entry.path or 'The folder'} can't be read.",
-                "Give yourself the right to: chmod -R u+rX.",
+                "Make it readable: chmod -R u+rX.",
                 entry.path,
             )
 
@@ -103,7 +103,7 @@ def _names(listing: Listing) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 f"The name {entry.path!r} is not UTF-8.",
-                "S3 can't hold it. Rename the file.",
+                "S3 can't store it. Rename the file.",
                 entry.path.encode("utf-8", "replace").decode(),
             )
             continue
@@ -111,18 +111,18 @@ def _names(listing: Listing) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 f"A path is {size} bytes long.",
-                f"S3 holds {_KEY_LIMIT}, of which the prefix takes a part. Shorten it.",
+                f"S3 holds {_KEY_LIMIT}, including the prefix. Shorten it.",
                 entry.path,
             )
         elif any(ord(sign) < 32 or ord(sign) == 127 for sign in entry.path):
             yield Finding(
-                "error", f"The name {entry.path!r} holds a control character.", "Rename the file.", entry.path
+                "error", f"The name {entry.path!r} contains a control character.", "Rename the file.", entry.path
             )
     for paths in same.values():
         if len(paths) > 1:
             yield Finding(
                 "warning",
-                f"{' and '.join(paths)} differ in upper and lower case alone.",
-                "On Windows and macOS one overwrites the other. Rename one, or delete what is left over.",
+                f"{' and '.join(paths)} differ only in upper and lower case.",
+                "On Windows and macOS one overwrites the other. Rename one, or delete the extra one.",
                 paths[0],
             )

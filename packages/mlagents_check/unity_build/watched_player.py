@@ -1,4 +1,4 @@
-"""A player that is started as mlagents-learn starts it, and whose end is noticed at once (Python 3.7 and later).
+"""A player that is started as mlagents-learn does, and whose end is detected immediately (Python 3.7 and later).
 
 Imports nothing of this project: scripts that run in the trainer environment import it from its folder.
 """
@@ -10,20 +10,20 @@ from mlagents.envs import environment
 
 
 class WatchedEnvironment(environment.UnityEnvironment):
-    """ML-Agents' environment of the unmodified wheel, which does not wait for a player that is gone.
+    """ML-Agents' own environment, which does not wait for a player that has ended.
 
     Parameters
     ----------
     ended
-        Called from a thread with the player's exit code when it ends, or with None when it sent no first message in
-        time. It has to end this process.
+        Called from a thread with the player's exit code when it ends, or with None if its first message did not arrive
+        in time. It must end this process.
     request
         `file_name`, `port`, `no_graphics`, `args` and, if not the defaults, `seed` and `timeout` in seconds.
     """
 
     def __init__(self, ended, request):
         if sys.platform == "darwin":
-            environment.platform = "linux"  # so that it looks for NAME.x86_64 there too, which the sample is
+            environment.platform = "linux"  # so that it finds NAME.x86_64, such as the sample
         self.ended = ended
         super().__init__(
             file_name=request["file_name"],
@@ -40,7 +40,7 @@ class WatchedEnvironment(environment.UnityEnvironment):
         threading.Thread(target=lambda: self.ended(self.proc1.wait()), daemon=True).start()
 
     def send_academy_parameters(self, init_parameters):
-        """Wait for the player's first message; don't wait for its end where none comes."""
+        """Wait for the player's first message; if it does not arrive, do not wait for the player's end."""
         try:
             return super().send_academy_parameters(init_parameters)
         except environment.UnityTimeOutException:

@@ -176,7 +176,10 @@ def test_the_trainer_config_is_looked_at_before_anything_is_launched(launch, man
     with pytest.raises(training.TrainingError) as caught:
         launch("doomed", settings, folder=tmp_path)
     one, two = str(caught.value).splitlines()
-    assert one == "With a: lerning_rate is no hyperparameter. The job would fail at once. Did you mean learning_rate?"
+    assert (
+        one
+        == "With a: lerning_rate is not a hyperparameter. The job would fail immediately. Did you mean learning_rate?"
+    )
     assert two.startswith("With b: batch_size 99999 is more than buffer_size 12032.")
     with pytest.raises(training.TrainingError) as caught:
         launch("doomed", {"a": {}, "b": {"batch_size": 240}}, folder=tmp_path, hyperparameters={"max_steps": 100})

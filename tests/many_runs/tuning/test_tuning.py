@@ -472,7 +472,7 @@ default:
             {"max_steps": 200},
             "default trains 200 steps and writes a summary every 250: no training would report mean_reward.",
         ),
-        ({"learning_rate": (1e-5, 1e-2)}, {"max_stepz": 200}, "max_stepz is no hyperparameter."),
+        ({"learning_rate": (1e-5, 1e-2)}, {"max_stepz": 200}, "max_stepz is not a hyperparameter."),
     ],
 )
 def test_ranges_that_do_not_go_with_the_config(connection, volume, tmp_path, ranges, static, problem, launch):

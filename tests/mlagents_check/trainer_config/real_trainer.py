@@ -106,15 +106,15 @@ def load(path):
         demo_loader.os.listdir = lambda _: names
         brain, infos, _ = demo_loader.load_demonstration(path)
         fields = demo_loader.make_demo_buffer(infos, brain, 1).update_buffer
-        wanted = {"actions": brain.vector_action_space_size[:1]}
+        expected = {"actions": brain.vector_action_space_size[:1]}
         if brain.vector_action_space_type == "discrete":
-            wanted["actions"] = [len(brain.vector_action_space_size)]
+            expected["actions"] = [len(brain.vector_action_space_size)]
         if brain.vector_observation_space_size > 0:
             size = brain.vector_observation_space_size * brain.num_stacked_vector_observations
-            wanted["vector_obs"] = [size]
+            expected["vector_obs"] = [size]
         for number, camera in enumerate(brain.camera_resolutions):
-            wanted[f"visual_obs{number}"] = list(camera)
-        for name, shape in wanted.items():  # else the network can't be fed with it
+            expected[f"visual_obs{number}"] = list(camera)
+        for name, shape in expected.items():  # else the network can't be fed with it
             values = np.array(fields[name], dtype=np.float32)
             assert list(values.shape) == [len(infos) - 1, *shape] and len(infos) > 1, name
             assert np.isfinite(values).all(), name  # else its loss is not a number

@@ -29,23 +29,28 @@ def test_good_config(write, parts, trainer):
     assert set(brain.origins.values()) == {"default"}
 
 
-def test_brain_without_a_section_takes_default_and_says_so(write, parts):
+def test_brain_without_a_section_uses_default_with_a_note(write, parts):
     report = check(write, {"default": parts.PPO})
     assert report.ok and found(report, "note") == ["Ball has no section: it is trained with default:."]
     assert report.brains[0].section == "default"
 
 
-def test_section_of_a_like_name_is_a_warning(write, parts):
+def test_section_with_a_similar_name_is_a_warning(write, parts):
     report = check(write, {"default": parts.PPO, "Bal": {}})
     (finding,) = report.warnings
-    assert finding.what.startswith("Ball has no section") and finding.todo == "Is it meant by Bal?"
+    assert finding.what.startswith("Ball has no section") and finding.todo == "Is it misspelt as Bal?"
     assert found(report, "note") == ["No brain of the build uses the section Bal."]
 
 
 def test_section_wins_over_default_and_hyperparameters_over_both(write, parts):
     config = {"default": parts.PPO, "Ball": "Family", "Family": {"batch_size": 32, "beta": 0.01}}
-    given = {"beta": "0.02", "reward_signals.extrinsic.gamma": "0.9", "max_steps": "5e3", "normalize": '"true"'}
-    (brain,) = check(write, config, hyperparameters=given).brains
+    hyperparameters = {
+        "beta": "0.02",
+        "reward_signals.extrinsic.gamma": "0.9",
+        "max_steps": "5e3",
+        "normalize": '"true"',
+    }
+    (brain,) = check(write, config, hyperparameters=hyperparameters).brains
     assert brain.section == "Family"
     assert (brain.settings["batch_size"], brain.origins["batch_size"]) == (32, "Family")
     assert (brain.settings["beta"], brain.origins["beta"]) == (0.02, "hyperparameter")
@@ -68,7 +73,7 @@ def test_sections_of_other_brains_are_not_checked(write, parts):
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "what"),
+    ("text", "line", "message"),
     [
         ("", None, "It is empty."),
         ("- a\n- b\n", None, "It holds no sections."),
@@ -84,13 +89,13 @@ def test_sections_of_other_brains_are_not_checked(write, parts):
         ("default: \x00\n", None, "It can't be read as YAML: "),
     ],
 )
-def test_unreadable(write, text, line, what):
+def test_unreadable(write, text, line, message):
     (finding,) = trainer_config.check(write(text)).errors
-    assert finding.what.startswith(what)
+    assert finding.what.startswith(message)
     assert line is None or finding.line == line
 
 
-def test_no_such_file(tmp_path):
+def test_missing_file(tmp_path):
     (finding,) = trainer_config.check(tmp_path / "no.yaml").errors
     assert finding.what == f"{tmp_path}/no.yaml can't be read (No such file or directory)."
 
@@ -102,19 +107,19 @@ def test_not_utf8(write):
 
 
 @pytest.mark.parametrize(
-    ("section", "what"),
+    ("section", "message"),
     [
-        ("Pall", "The section Ball points to 'Pall', which is no section."),
+        ("Pall", "The section Ball points to 'Pall', which is not a section."),
         (None, "The section Ball is empty."),
-        (3, "The section Ball points to 3, which is no section."),
-        ([1], "The section Ball points to [1], which is no section."),
+        (3, "The section Ball points to 3, which is not a section."),
+        ([1], "The section Ball points to [1], which is not a section."),
         ("Ball", "The section Ball points to itself."),
         ("Ring", "The section Ring points to itself."),
     ],
 )
-def test_section_that_leads_nowhere(write, parts, section, what):
+def test_section_that_leads_nowhere(write, parts, section, message):
     report = check(write, {"default": parts.PPO, "Ball": section, "Ring": "Ball"})
-    assert found(report) == [what]
+    assert found(report) == [message]
 
 
 def test_lines_of_findings(write, parts):
@@ -127,15 +132,15 @@ def test_lines_of_findings(write, parts):
     assert report.warnings[0].todo == "mlagents-learn ignores it. Did you mean beta?"
 
 
-def test_missing_key_names_what_may_be_meant(write, parts):
+def test_missing_key_suggests_a_misspelt_one(write, parts):
     report = check(write, {"default": parts.changed("ppo", ("num_epoch", parts.GONE), ("num_epochs", 3)), "Ball": {}})
     assert report.errors[0].what == "num_epoch is missing in section Ball and in default."
-    assert report.errors[0].todo.endswith("Is it meant by num_epochs?")
+    assert report.errors[0].todo.endswith("Is it misspelt as num_epochs?")
 
 
 def test_repeated_keys(write, parts):
     report = check(write, yaml.safe_dump({"default": parts.PPO}) + "Ball:\n  beta: 0.1\n  beta: 0.2\n")
-    assert [(f.what, f.line) for f in report.warnings] == [("Ball.beta stands twice.", 25)]
+    assert [(f.what, f.line) for f in report.warnings] == [("Ball.beta appears twice.", 25)]
 
 
 def test_merge_keys_are_followed(write, parts):
@@ -147,7 +152,7 @@ def test_merge_keys_are_followed(write, parts):
 
 
 @pytest.mark.parametrize(
-    ("change", "level", "what"),
+    ("change", "level", "message"),
     [
         (("learning_rate", "1e-4"), None, None),  # text to YAML, but the trainer converts it
         (("learning_rate", "fast"), "error", "learning_rate is 'fast'."),
@@ -156,7 +161,7 @@ def test_merge_keys_are_followed(write, parts):
         (("batch_size", 0), "warning", "batch_size is 0."),
         (("batch_size", 100), "warning", "batch_size 100 is more than buffer_size 64."),  # 6 agents fill it at once
         (("batch_size", 1000), "error", "batch_size 1000 is more than buffer_size 64."),
-        (("buffer_size", 50), "note", "buffer_size 50 is no multiple of batch_size 16."),
+        (("buffer_size", 50), "note", "buffer_size 50 is not a multiple of batch_size 16."),
         (("normalize", "false"), "warning", "normalize is 'false', which counts as true."),
         (("hidden_units", 8.7), "warning", "hidden_units is 8.7."),
         (("hidden_units", True), "warning", "hidden_units is True."),
@@ -178,12 +183,12 @@ def test_merge_keys_are_followed(write, parts):
         (("pretraining", {"strength": 1}), "error", "pretraining lacks demo_path."),
     ],
 )
-def test_one_setting(write, parts, change, level, what):
+def test_one_setting(write, parts, change, level, message):
     report = check(write, {"default": parts.changed("ppo", change), "Ball": {}})
     if level is None:
         assert report.findings == ()
     else:
-        assert (report.findings[0].level, report.findings[0].what) == (level, what)
+        assert (report.findings[0].level, report.findings[0].what) == (level, message)
         assert report.findings[0].line
 
 
@@ -229,15 +234,15 @@ def test_sac_has_its_own_rules(write, parts):
 @pytest.mark.parametrize(
     ("written", "hint"),
     [
-        ("'16'", "The quotes make a text of it: take them away."),
-        ("1e2", "YAML takes a number like 1e2 for text: write 100."),
-        ("5.0e4", "YAML takes a number like 5.0e4 for text: write 50000."),
-        ("1e-7", "YAML takes a number like 1e-7 for text: write 1.0e-07."),
+        ("'16'", "The quotes make it text: remove them."),
+        ("1e2", "YAML reads a number like 1e2 as text: write 100."),
+        ("5.0e4", "YAML reads a number like 5.0e4 as text: write 50000."),
+        ("1e-7", "YAML reads a number like 1e-7 as text: write 1.0e-07."),
         ("many", "It must be a number."),
         ("[", None),
     ],
 )
-def test_numbers_that_yaml_takes_for_text(write, parts, written, hint):
+def test_numbers_that_yaml_reads_as_text(write, parts, written, hint):
     text = yaml.safe_dump({"default": parts.PPO}) + f"Ball:\n  buffer_size: {written}\n"
     report = check(write, text)
     (finding,) = report.errors
@@ -246,7 +251,7 @@ def test_numbers_that_yaml_takes_for_text(write, parts, written, hint):
         assert isinstance(yaml.safe_load(hint.rpartition("write ")[2].rstrip(".")), (int, float))
 
 
-def test_what_a_buffer_without_an_end_means(write, parts):
+def test_infinite_buffer_size(write, parts):
     report = check(write, {"default": parts.PPO, "Ball": {"buffer_size": float("inf")}})
     assert found(report) == ["buffer_size is inf."]
     assert report.errors[0].todo == "It is never full, so nothing is learned."
@@ -271,33 +276,33 @@ def test_cameras_too_small_for_the_encoder(write, parts):
 
 
 @pytest.mark.parametrize("key", keys.ELSEWHERE)
-def test_a_key_of_another_release_is_named_with_what_to_write(write, parts, key):
+def test_a_key_of_another_release_is_explained(write, parts, key):
     row = keys.ELSEWHERE[key]
     report = check(write, {"default": parts.PPO, "Ball": {key: 1}})
     how = "set by mlagents-learn here" if key == "keep_checkpoints" else "ignored"
     found = {finding.what: finding.todo for finding in report.warnings}
-    assert found.pop(f"{key} is of ML-Agents {row.releases}, and {how}.") == f"{row.todo}."
-    assert [what.startswith(f"{key} is of ML-Agents {row.releases}: max_steps") for what in found] == (
+    assert found.pop(f"{key} is from ML-Agents {row.releases}, and {how}.") == f"{row.todo}."
+    assert [message.startswith(f"{key} is from ML-Agents {row.releases}: max_steps") for message in found] == (
         [True] if row.counts_each_agent else []
     )
     assert row.key in {"", *(name.rpartition(".")[2] for name in keys.RULES)} and key not in keys.KNOWN
 
 
-def test_a_finding_as_text_holds_nothing_that_a_terminal_obeys(write, parts):
+def test_a_finding_has_no_control_characters(write, parts):
     report = check(write, {"default": parts.PPO, "Ball": {"\x1b[2Jkey": 1}})
     assert [str(finding).partition(": ")[2] for finding in report.warnings] == [
         "\\x1b[2Jkey is not known. mlagents-learn ignores it."
     ]
 
 
-def test_steps_counted_by_agents_are_told_from_0_14_on():
+def test_steps_counted_per_agent_are_reported_from_0_14_on():
     assert [key for key, row in keys.ELSEWHERE.items() if not row.counts_each_agent] == [
         *("gamma", "use_curiosity", "curiosity_strength", "curiosity_enc_size", "graph_scope", "brain_to_imitate"),
         "behavioral_cloning",
     ]
 
 
-def test_the_signals_of_0_8_are_written_out(write, parts):
+def test_the_signals_of_0_8_are_converted(write, parts):
     old = parts.changed("ppo", ("reward_signals", parts.GONE)) | {"gamma": 0.99, "use_curiosity": False}
     own = {"gamma": 0.995, "use_curiosity": True, "curiosity_strength": 0.02, "curiosity_enc_size": 256}
     (finding,) = check(write, {"default": old, "Ball": own}).errors
@@ -317,7 +322,7 @@ SIGNAL = {"strength": 1.0, "gamma": 0.99}
 
 
 @pytest.mark.parametrize(
-    ("trainer", "gone", "own", "what", "todo"),
+    ("trainer", "gone", "own", "message", "todo"),
     [
         (
             "ppo",
@@ -339,12 +344,12 @@ SIGNAL = {"strength": 1.0, "gamma": 0.99}
             "ppo",
             (),
             {"reward_signals": {"rnd": SIGNAL}},
-            "rnd is of ML-Agents 0.21 and later, and no rew",
+            "rnd is from ML-Agents 0.21 and later, and no rew",
             "Write curio",
         ),
         (
             *("ppo", (), {"reward_signals": {"extrinsic": {**SIGNAL, "network_settings": {}}}}),
-            *("network_settings is of ML-Agents 0.25 and later, and an error here.", "Write its hidden_units as enc"),
+            *("network_settings is from ML-Agents 0.25 and later, and an error here.", "Write its hidden_units as enc"),
         ),
         (
             *(
@@ -353,7 +358,7 @@ SIGNAL = {"strength": 1.0, "gamma": 0.99}
                 {"steps_per_update": 10},
                 "num_update is missing in section Ball and in default.",
             ),
-            "The sac trainer can't start without it. ML-Agents 0.16 and later have steps_per_update for it. Write num_",
+            "The sac trainer can't start without it. ML-Agents 0.16 and later use steps_per_update instead. Write num_",
         ),
         (
             *(
@@ -362,35 +367,35 @@ SIGNAL = {"strength": 1.0, "gamma": 0.99}
                 {"hyperparameters": {"batch_size": 5}},
                 "batch_size is missing in section Ball and",
             ),
-            "The ppo trainer can't start without it. ML-Agents 0.17 and later have hyperparameters for it. Write its k",
+            "The ppo trainer can't start without it. ML-Agents 0.17 and later use hyperparameters instead. Write its k",
         ),
     ],
 )
-def test_values_and_gaps_of_other_releases(write, parts, trainer, gone, own, what, todo):
+def test_values_and_missing_keys_of_other_releases(write, parts, trainer, gone, own, message, todo):
     settings = parts.changed(trainer, *((key, parts.GONE) for key in gone))
     finding = check(write, {"default": settings, "Ball": own}).errors[0]
-    assert (finding.what[: len(what)], finding.todo[: len(todo)]) == (what, todo)
+    assert (finding.what[: len(message)], finding.todo[: len(todo)]) == (message, todo)
 
 
-def test_what_other_releases_have_beside_sections_is_no_section(write, parts):
+def test_top_level_keys_of_other_releases_are_not_sections(write, parts):
     config = {"default": parts.PPO, "Ball": {}} | {key: {"x": 1} for key in keys.FILE_KEYS}
     report = trainer_config.check(write(config))
     assert found(report, "warning") == [
-        f"{name} is of ML-Agents {row.releases}, and ignored." for name, row in keys.FILE_KEYS.items()
+        f"{name} is from ML-Agents {row.releases}, and ignored." for name, row in keys.FILE_KEYS.items()
     ]
     assert report.ok and [brain.name for brain in report.brains] == ["Ball"]
 
 
 @pytest.mark.parametrize(
-    ("given", "what"),
+    ("hyperparameters", "message"),
     [
-        ({"max_step": 3}, "max_step is no hyperparameter."),
-        ({"num_envs": "2"}, "num_envs is no hyperparameter."),
+        ({"max_step": 3}, "max_step is not a hyperparameter."),
+        ({"num_envs": "2"}, "num_envs is not a hyperparameter."),
         ({"max_steps": "many"}, "max_steps is 'many'."),
         ({"max_steps": "0.5"}, "max_steps is '0.5'."),
         ({"batch_size": "0"}, "batch_size is 0."),
         ({"lambd": 1.5}, "lambd is 1.5."),
-        ({"reward_signals.gail.gama": 1}, "reward_signals.gail.gama is no hyperparameter."),
+        ({"reward_signals.gail.gama": 1}, "reward_signals.gail.gama is not a hyperparameter."),
         ({"max_steps": 0}, "max_steps is 0."),
         ({"normalize": "yes"}, "normalize is 'yes'."),
         ({"num-envs": "0"}, "num-envs is 0."),
@@ -407,42 +412,42 @@ def test_what_other_releases_have_beside_sections_is_no_section(write, parts):
         ({"trainer": "dqn"}, "trainer is 'dqn'."),
     ],
 )
-def test_wrong_hyperparameters(write, parts, given, what):
-    report = check(write, {"default": parts.PPO, "Ball": {}}, hyperparameters=given)
-    assert found(report) == [what]
-    assert report.errors[0].path == f"hyperparameter {next(iter(given))}"
+def test_wrong_hyperparameters(write, parts, hyperparameters, message):
+    report = check(write, {"default": parts.PPO, "Ball": {}}, hyperparameters=hyperparameters)
+    assert found(report) == [message]
+    assert report.errors[0].path == f"hyperparameter {next(iter(hyperparameters))}"
 
 
 def test_good_hyperparameters(write, parts):
-    given = {
+    hyperparameters = {
         "run-id": '"first"',
         "num-envs": "auto",
         "base-port": 5005,
         "no-graphics": True,
         "stop-at-reward": "Ball=80",
     }
-    given |= {
+    hyperparameters |= {
         "sagemaker_program": "x",
         "_tuning_objective_metric": "y",
         "learning_rate": "1e-3",
         "env-args": "--agents 4",
     }
-    assert check(write, {"default": parts.PPO, "Ball": {}}, hyperparameters=given).findings == ()
+    assert check(write, {"default": parts.PPO, "Ball": {}}, hyperparameters=hyperparameters).findings == ()
     report = check(write, {"default": parts.PPO, "Ball": {}}, hyperparameters={"max_step": 3})
-    assert report.errors[0].todo == "The job would fail at once. Did you mean max_steps?"
+    assert report.errors[0].todo == "The job would fail immediately. Did you mean max_steps?"
 
 
-def test_folder_takes_what_the_job_would_take(write, parts, tmp_path):
+def test_check_folder_uses_the_same_file_as_the_job(write, parts, tmp_path):
     report = trainer_config.check_folder(tmp_path, brains=["3DBall"])
     assert report.ok and report.path.name == "trainer_config.yaml" and report.path.parent.name == "container"
-    assert any(what.startswith("There is no trainer_config.yaml in ") for what in found(report, "note"))
+    assert any(notes.startswith("There is no trainer_config.yaml in ") for notes in found(report, "note"))
     write({"default": parts.PPO})
     assert trainer_config.check_folder(tmp_path).path == tmp_path / "trainer_config.yaml"
     write({"default": parts.SAC}, "config/sac.yaml")
-    given = {"trainer-config": "config/sac.yaml"}
-    assert trainer_config.check_folder(tmp_path, hyperparameters=given).brains[0].trainer == "sac"
-    given = {"trainer-config": "no.yaml"}
-    assert "can't be read" in trainer_config.check_folder(tmp_path, hyperparameters=given).errors[0].what
+    hyperparameters = {"trainer-config": "config/sac.yaml"}
+    assert trainer_config.check_folder(tmp_path, hyperparameters=hyperparameters).brains[0].trainer == "sac"
+    hyperparameters = {"trainer-config": "no.yaml"}
+    assert "can't be read" in trainer_config.check_folder(tmp_path, hyperparameters=hyperparameters).errors[0].what
 
 
 def test_large_config_is_checked_quickly(write, parts):

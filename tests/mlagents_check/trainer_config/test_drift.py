@@ -146,11 +146,11 @@ def test_the_contract_names_the_installed_version(wheel):
     assert found.name == f"mlagents-{contract.CONTRACT['mlagents']}.dist-info"
 
 
-def test_every_name_of_the_table_is_of_a_known_group():
+def test_every_name_in_the_table_belongs_to_a_known_group():
     groups = {"pretraining", "reward_signals", *(f"reward_signals.{name}" for name in keys.REWARD_SIGNALS)}
     assert {name.rpartition(".")[0] for name in contract.TRAINER_KEYS} == {"", *groups}
 
 
-def test_the_containers_line_is_read_by_the_contracts_pattern():
+def test_the_contracts_pattern_matches_the_containers_line():
     line = "train: " + contract.CONTRACT["log"]["says_resumed"] % {"brain": "Big Ball", "step": 120}
     assert contract.RESUMED.search(line).groupdict() == {"brain": "Big Ball", "step": "120"}

@@ -49,35 +49,35 @@ def test_good_curriculum(write, found):
 
 
 @pytest.mark.parametrize(
-    ("change", "what", "line"),
+    ("change", "message", "line"),
     [
         ({"measure": "rewards"}, "measure is 'rewards'.", 2),
         ({"measure": None}, "measure is missing.", None),
         ({"thresholds": None}, "thresholds is missing.", None),
         ({"signal_smoothing": None}, "signal_smoothing is missing.", None),
         ({"parameters": None}, "parameters is missing.", None),
-        ({"thresholds": "0.1"}, "thresholds is no list of numbers.", 3),
+        ({"thresholds": "0.1"}, "thresholds is not a list of numbers.", 3),
         ({"min_lesson_length": 0}, "min_lesson_length is 0.", 7),
         ({"min_lesson_length": 1.5}, "min_lesson_length is 1.5.", 7),
         ({"min_lesson_length": 2.0}, "min_lesson_length is 2.0.", 7),  # it becomes the length of a deque
         ({"min_lesson_length": 2**63}, f"min_lesson_length is {2**63}.", 7),
         ({"parameters": {"mass": [1, 2]}}, "mass has 2 values for 2 thresholds.", 10),
-        ({"parameters": {"mass": [1, 2, "3"]}}, "mass is no list of numbers.", 10),
+        ({"parameters": {"mass": [1, 2, "3"]}}, "mass is not a list of numbers.", 10),
         ({"parameters": {"mas": [1, 2, 3]}}, "The environment has no reset parameter mas.", 10),
         ({"parameters": [1]}, "parameters holds no settings.", 9),
     ],
 )
-def test_wrong_curriculum(write, found, change, what, line):
+def test_wrong_curriculum(write, found, change, message, line):
     data = {key: value for key, value in (CURRICULUM | change).items() if value is not None}
     write(json.dumps(data, indent=1), "curricula/Ball.json")
-    ((said, place),) = found(curriculum="curricula")
-    assert said == what and place == "curricula/Ball.json" + (f":{line}" if line else "")
+    ((findings, place),) = found(curriculum="curricula")
+    assert findings == message and place == "curricula/Ball.json" + (f":{line}" if line else "")
 
 
 def test_curricula_and_brains(write, found, tmp_path):
-    assert found(curriculum="curricula") == [("curricula is no folder.", "curricula")]
+    assert found(curriculum="curricula") == [("curricula is not a folder.", "curricula")]
     write(json.dumps(CURRICULUM), "curricula/Bal.json")
-    assert [what for what, _ in found(curriculum="curricula")] == [
+    assert [findings for findings, _ in found(curriculum="curricula")] == [
         "The build has no brain Bal.",
         "curricula holds no curriculum for Ball.",
     ]
@@ -115,7 +115,7 @@ HOSTILE += [
 
 
 @pytest.mark.parametrize("key", CURRICULUM)
-def test_hostile_lessons_are_judged_and_nothing_is_raised(write, found, key):
+def test_hostile_lessons_never_raise(write, found, key):
     for value in HOSTILE:
         rest = json.dumps({name: given for name, given in CURRICULUM.items() if name != key})
         write(f'{rest[:-1]}, "{key}": {value}}}', "curricula/Ball.json")
@@ -124,16 +124,16 @@ def test_hostile_lessons_are_judged_and_nothing_is_raised(write, found, key):
 
 
 @pytest.mark.parametrize("content", [value for value in HOSTILE if value[0] != "{"], ids=str.__len__)
-def test_a_hostile_file_of_lessons_is_one_error(write, found, content):
+def test_a_hostile_lesson_file_is_one_error(write, found, content):
     write(content, "curricula/Ball.json")
-    ((said, _),) = found(curriculum="curricula")
-    assert said.startswith(("It holds no settings.", "It holds a value that can't be read.", "It is no JSON: "))
+    ((findings, _),) = found(curriculum="curricula")
+    assert findings.startswith(("It holds no settings.", "It holds a value that can't be read.", "It is not JSON: "))
 
 
 @pytest.mark.parametrize(
     "path", ["resampling-interval", "mass", "mass.sampler-type", "mass.max_value", "gravity.intervals"]
 )
-def test_hostile_samplers_are_judged_and_nothing_is_raised(write, found, path):
+def test_hostile_samplers_never_raise(write, found, path):
     *above, last = path.split(".")
     for value in [
         *HOSTILE[:5],
@@ -159,31 +159,31 @@ def test_good_sampler(write, found):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "what"),
+    ("path", "value", "message"),
     [
         ("resampling-interval", 0, "resampling-interval is 0."),
         ("resampling-interval", 2.5, "resampling-interval is 2.5."),
         ("resampling-interval", None, "resampling-interval is missing."),
         ("mass", 3, "mass has no sampler-type."),
-        ("mass.sampler-type", "unifrom", "'unifrom' is no sampler-type."),
+        ("mass.sampler-type", "unifrom", "'unifrom' is not a sampler-type."),
         ("mass.max_value", None, "The uniform sampler of mass lacks max_value."),
         ("mass.max_value", "ten", "max_value of mass is 'ten'."),
         ("mass.maximum", 3, "The uniform sampler has no setting maximum."),
-        ("gravity.intervals", [], "intervals of gravity is no list of pairs."),
-        ("gravity.intervals", [[1, 2, 3]], "intervals of gravity is no list of pairs."),
+        ("gravity.intervals", [], "intervals of gravity is not a list of pairs."),
+        ("gravity.intervals", [[1, 2, 3]], "intervals of gravity is not a list of pairs."),
         ("gravity.intervals", [[1, 1]], "The intervals of gravity have no width."),
         ("gravity.intervals", [[-1.7e308, 1.7e308]], "The intervals of gravity have a width too large to compute."),
         ("gravity.intervals", [[0, 1e308], [0, 1e308]], "The intervals of gravity have a width too large to compute."),
         (
             "mass",
             {"sampler-type": "uniform", "min_value": -1.7e308, "max_value": 1.7e308},
-            "min_value and max_value of mass are further apart than a number can tell.",
+            "min_value and max_value of mass are too far apart for a floating-point number.",
         ),
         ("scale.st_dev", -1, "st_dev of scale is -1."),
         ("wind", {"sampler-type": "gaussian", "mean": 1, "st_dev": 1}, "The environment has no reset parameter wind."),
     ],
 )
-def test_wrong_sampler(write, found, path, value, what):
+def test_wrong_sampler(write, found, path, value, message):
     data = yaml.safe_load(yaml.safe_dump(SAMPLER))
     *above, last = path.split(".")
     inner = data[above[0]] if above else data
@@ -192,13 +192,15 @@ def test_wrong_sampler(write, found, path, value, what):
     else:
         inner[last] = value
     write(data, "sampler.yaml")
-    assert [said for said, _ in found(sampler="sampler.yaml")] == [what]
+    assert [findings for findings, _ in found(sampler="sampler.yaml")] == [message]
 
 
 def test_a_seed_of_a_sampler_is_replaced(write, found):
     write({**SAMPLER, "mass": {**SAMPLER["mass"], "seed": 7}}, "sampler.yaml")
     assert found(sampler="sampler.yaml") == []
-    assert [said for said, _ in found("warning", sampler="sampler.yaml")] == ["The uniform sampler of mass has a seed."]
+    assert [findings for findings, _ in found("warning", sampler="sampler.yaml")] == [
+        "The uniform sampler of mass has a seed."
+    ]
 
 
 def test_unreadable_sampler(write, found):
@@ -223,7 +225,7 @@ def test_good_demonstration(write, parts, found):
         )
 
 
-def test_a_missing_demonstration_is_looked_for_near_by(write, parts):
+def test_similar_paths_are_suggested_for_a_missing_demonstration(write, parts):
     for place in ("Ball.demo", "demos/B.demo", "Ball_Data/deep/C.demo"):
         write(parts.demo(), place)
     (finding,) = trainer_config.check(write({"default": with_demo(parts, "absent.demo"), "Ball": {}})).errors
@@ -234,7 +236,7 @@ def test_demonstrations_of_gail_and_pretraining(write, parts, found):
     gail = {"strength": 1, "gamma": 0.9, "demo_path": "a.demo"}
     pretraining = {"strength": 1, "steps": 100, "demo_path": "b.demo"}
     settings = parts.changed("ppo", ("reward_signals.gail", gail), ("pretraining", pretraining))
-    assert [what for what, _ in found(settings=settings)] == [
+    assert [findings for findings, _ in found(settings=settings)] == [
         "The demonstration a.demo is missing.",
         "The demonstration b.demo is missing.",
     ]
@@ -261,51 +263,51 @@ RECORDED = [  # what differs from BRAIN; what is said, and its level for a train
 ]
 
 
-@pytest.mark.parametrize(("recorded", "said", "exact", "else_"), RECORDED)
-def test_demonstrations_of_another_brain(write, parts, found, recorded, said, exact, else_):
+@pytest.mark.parametrize(("recorded", "message", "exact", "else_"), RECORDED)
+def test_demonstrations_of_another_brain(write, parts, found, recorded, message, exact, else_):
     write(parts.demo(**recorded), "Ball.demo")
     gail = {"strength": 1, "gamma": 0.9, "demo_path": "Ball.demo"}
     for settings, level in ((parts.BC, exact), (parts.changed("ppo", ("reward_signals.gail", gail)), else_)):
         for other in {"error", "warning"} - {level}:
             assert found(other, settings=settings, brains=[BRAIN]) == []
         if level:
-            ((what, place),) = found(level, settings=settings, brains=[BRAIN])
-            assert what.startswith(f"Ball.demo holds {said}") and place.startswith("trainer_config.yaml:")
+            ((findings, place),) = found(level, settings=settings, brains=[BRAIN])
+            assert findings.startswith(f"Ball.demo holds {message}") and place.startswith("trainer_config.yaml:")
         else:
-            ((what, _),) = found("note", settings=settings, brains=[BRAIN])
-            assert what == f"Ball.demo: 30 steps of brain {recorded.get('brain', 'Ball')}."
+            ((findings, _),) = found("note", settings=settings, brains=[BRAIN])
+            assert findings == f"Ball.demo: 30 steps of brain {recorded.get('brain', 'Ball')}."
 
 
 def test_demonstration_without_the_cameras_of_the_brain(write, parts, found):
     brain = Brain("Ball", 4, 1, ((30, 40, 3), (20, 20, 1)), "continuous", (2,), 1)
     write(parts.demo(cameras=[(30, 40, 3)]), "Ball.demo")
-    ((what, _),) = found(settings=parts.BC, brains=[brain])
-    assert what == "Ball.demo holds camera 40 x 30 x 3, but brain Ball has cameras 40 x 30 x 3, 20 x 20 x 1."
+    ((findings, _),) = found(settings=parts.BC, brains=[brain])
+    assert findings == "Ball.demo holds camera 40 x 30 x 3, but brain Ball has cameras 40 x 30 x 3, 20 x 20 x 1."
     write(parts.demo(cameras=brain.cameras), "Ball.demo")
     assert found(settings=parts.BC, brains=[brain]) == []
 
 
-def test_demonstrations_in_a_folder_fit_each_other(write, parts, found):
+def test_demonstrations_in_a_folder_must_match(write, parts, found):
     write(parts.demo(), "demos/a.demo")
     write(parts.demo(observations=5), "demos/b.demo")
-    ((what, _),) = found(settings=with_demo(parts, "demos"))
-    assert what == "demos/b.demo holds 5 observations, but demos/a.demo has 4 observations."
+    ((findings, _),) = found(settings=with_demo(parts, "demos"))
+    assert findings == "demos/b.demo holds 5 observations, but demos/a.demo has 4 observations."
 
 
 def test_wrong_demonstrations(write, parts, found):
     whole = parts.demo()
-    for content, what in {
-        whole[:20]: "Ball.demo is no demonstration, or damaged.",
-        whole[: len(whole) // 2]: "Ball.demo is cut short.",
+    for content, expected in {
+        whole[:20]: "Ball.demo is not a demonstration, or damaged.",
+        whole[: len(whole) // 2]: "Ball.demo is truncated.",
         whole[:100] + b"\7" * 40 + whole[140:]: "Ball.demo is damaged.",
         parts.demo(later=True): "Ball.demo is recorded with ML-Agents 0.12 or later.",
-        parts.demo(header_bytes=20): "Ball.demo is no demonstration, or damaged.",
-        b"": "Ball.demo is no demonstration, or damaged.",
-        b"hello, this is text, and no demonstration at all": "Ball.demo is no demonstration, or damaged.",
+        parts.demo(header_bytes=20): "Ball.demo is not a demonstration, or damaged.",
+        b"": "Ball.demo is not a demonstration, or damaged.",
+        b"hello, this is text, and no demonstration at all": "Ball.demo is not a demonstration, or damaged.",
         parts.demo(steps=0): "Ball.demo is without any steps.",
     }.items():
         write(content, "Ball.demo")
-        assert [said for said, _ in found(settings=parts.BC)] == [what]
+        assert [findings for findings, _ in found(settings=parts.BC)] == [expected]
     write(parts.demo(promised=99, trailer=False), "Ball.demo")
     assert found("warning", settings=parts.BC)[0][0] == "Ball.demo holds 30 steps, its header names 99."
 
@@ -314,17 +316,17 @@ def test_demonstrations_elsewhere(write, parts, found):
     write(parts.demo(), "other/Found.demo")
     write("x", "text.txt")
     write("x", "empty/text.txt")
-    for path, what in {
+    for path, expected in {
         "Ball.demo": "The demonstration Ball.demo is missing.",
         "/etc/Ball.demo": "demo_path /etc/Ball.demo leads out of the folder.",
         "../Ball.demo": "demo_path ../Ball.demo leads out of the folder.",
         "text.txt": "text.txt does not end in .demo.",
         "empty": "empty/ holds no .demo file.",
     }.items():
-        assert [said for said, _ in found(settings=with_demo(parts, path))] == [what]
+        assert [findings for findings, _ in found(settings=with_demo(parts, path))] == [expected]
 
 
-def spoilt(parts, chance):
+def damaged(parts, chance):
     """A demonstration with one to three places changed, left out or put in."""
     data = bytearray(parts.demo(**chance.choice(SHAPES)))
     for _ in range(chance.randint(1, 3)):
@@ -357,14 +359,14 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("count", [600, pytest.param(12_000, marks=pytest.mark.slow)])
-def test_demonstrations_are_read_as_by_the_trainer(trainer, parts, write, tmp_path, count):
+def test_demonstrations_are_read_as_the_trainer_does(trainer, parts, write, tmp_path, count):
     """What the wheel's own loader takes passes, with as many steps; what kills it, or its network, is refused."""
     chance = random.Random(count)
     files = [parts.demo(**shape) for shape in SHAPES]
     for shape in ({"steps": 3}, {"steps": 3, "actions": (3, 2), "continuous": False}):
         whole = parts.demo(**shape)
         files += [whole[:end] for end in range(len(whole))]
-    files += [spoilt(parts, chance) for _ in range(count)]
+    files += [damaged(parts, chance) for _ in range(count)]
     folders = list(itertools.permutations(["", "closed", "short", "long"], 2))
     kinds = {"": {}, "closed": {"closed": False}, "short": {"promised": 40, "trailer": False}, "long": {"steps": 50}}
     targets = [write(content, f"{number}/0.demo") for number, content in enumerate(files)]
@@ -394,7 +396,7 @@ def test_demonstrations_are_read_as_by_the_trainer(trainer, parts, write, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("trainer", "settings", "what"),
+    ("trainer", "settings", "message"),
     [
         ("BC", {"batch_size": 29}, "batch_size 29 is too large for 29 steps of demonstrations."),
         ("BC", {"batch_size": 28}, None),
@@ -409,11 +411,13 @@ def test_demonstrations_are_read_as_by_the_trainer(trainer, parts, write, tmp_pa
         ("PPO", {"samples_per_update": 16}, None),
     ],
 )
-def test_demonstrations_too_short_for_a_batch(write, parts, found, trainer, settings, what):
+def test_demonstrations_too_short_for_a_batch(write, parts, found, trainer, settings, message):
     write(parts.demo(), "Ball.demo")
     if trainer == "PPO":
         settings = {
             "use_recurrent": True,
             "pretraining": {"strength": 1, "steps": 9, "demo_path": "Ball.demo", **settings},
         }
-    assert [said for said, _ in found(settings=getattr(parts, trainer) | settings)] == ([what] if what else [])
+    assert [findings for findings, _ in found(settings=getattr(parts, trainer) | settings)] == (
+        [message] if message else []
+    )

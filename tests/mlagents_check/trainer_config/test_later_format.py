@@ -44,7 +44,7 @@ def section(write, behavior, **more):
     return report.brains[0].settings, text
 
 
-def test_a_whole_file(write):
+def test_a_complete_file(write):
     got, text = section(write, BALL)
     flat = {key: value for key, value in {**HYPERPARAMETERS, **NETWORK}.items() if key != "memory"}
     flat |= {"trainer": "ppo", "max_steps": 1000, "time_horizon": 64, "summary_freq": 200}
@@ -59,17 +59,17 @@ def test_a_whole_file(write):
     )
 
 
-def test_what_is_missing_is_filled_in_and_marked(write):
+def test_missing_settings_are_filled_in_and_marked(write):
     got, text = section(write, {"trainer_type": "sac", "network_settings": {"hidden_units": 64}})
     assert {**got, **later_format.DEFAULTS["sac"], "trainer": "sac", "hidden_units": 64} == got
     lines = text[text.index("\nBall:\n") :].splitlines()[2:]
     mark = lines.index("  # Not in the file; as in the trainer config that comes with 0.11.0:")
-    given = ["trainer: sac", "hidden_units: 64", "num_update: 1", "train_interval: 1"]
-    assert sorted(line.strip() for line in lines[:mark]) == sorted(given)
+    expected = ["trainer: sac", "hidden_units: 64", "num_update: 1", "train_interval: 1"]
+    assert sorted(line.strip() for line in lines[:mark]) == sorted(expected)
     assert "  buffer_init_steps: 0" in lines[mark:] and "  learning_rate_schedule: constant" in lines[mark:]
 
 
-def test_what_has_no_home_is_named_in_a_comment(write):
+def test_unsupported_settings_are_named_in_a_comment(write):
     own = {**HYPERPARAMETERS, "beta_schedule": "constant", "shared_critic": False}
     network = {**NETWORK, "vis_encode_type": "match3", "deterministic": True}
     more = {"keep_checkpoints": 5, "threaded": True, "self_play": {"window": 10}, "init_path": None, "no_key": 1}
@@ -83,11 +83,11 @@ def test_what_has_no_home_is_named_in_a_comment(write):
         for name in ["shared_critic", "vis_encode_type match3", "deterministic", "keep_checkpoints", "threaded"]
     ] + [f"Left out: {name}" for name in ["self_play", "no_key", "reward_signals: rnd"]]
     assert "# Left out: no_key. 0.11.0 does not know it." in text
-    assert "# Left out: threaded. 0.11.0 plays and learns by turns." in text
+    assert "# Left out: threaded. 0.11.0 alternates between playing and learning." in text
 
 
 @pytest.mark.parametrize(
-    ("change", "wanted"),
+    ("change", "expected"),
     [
         ({"network_settings": {"memory": {"memory_size": 20}}}, {"memory_size": 20, "use_recurrent": True}),
         ({"network_settings": {"memory": {"memory_size": 18}}}, {"memory_size": 20, "sequence_length": 64}),
@@ -111,17 +111,17 @@ def test_what_has_no_home_is_named_in_a_comment(write):
         ({"reward_signals": {"gail": {"demo_path": "Ball.demo"}}}, {"demo_path": "Ball.demo", **SIGNAL}),
     ],
 )
-def test_one_setting(write, parts, change, wanted):
+def test_one_setting(write, parts, change, expected):
     write(parts.demo(), "Ball.demo")
     got, _ = section(write, change)
     flat = {**got, **got["reward_signals"]}
     for group in ("curiosity", "gail", "pretraining"):
         flat |= flat.get(group, {})
-    assert {key: flat[key] for key in wanted} == wanted
-    assert {key: type(flat[key]) for key in wanted} == {key: type(value) for key, value in wanted.items()}
+    assert {key: flat[key] for key in expected} == expected
+    assert {key: type(flat[key]) for key in expected} == {key: type(value) for key, value in expected.items()}
 
 
-def test_default_settings_lie_under_each_behavior_group_by_group(write):
+def test_behaviors_are_merged_into_default_settings_by_group(write):
     config = {
         "default_settings": {"hyperparameters": {"batch_size": 32, "buffer_size": 320}, "max_steps": 70},
         "behaviors": {"Ball": {"hyperparameters": {"batch_size": 64}}, "Größe: ü": None, 7: {"trainer_type": "sac"}},
@@ -150,13 +150,13 @@ def test_default_settings_lie_under_each_behavior_group_by_group(write):
         ({"reward_signals": {"gail": {"demo_path": "absent.demo"}}}, "The demonstration absent.demo is missing. "),
     ],
 )
-def test_what_would_still_be_wrong_is_said_and_nothing_is_offered(write, behavior, why):
+def test_a_conversion_with_errors_is_not_offered(write, behavior, why):
     text, todo = offered(write, {"behaviors": {"Ball": behavior}})
     start = "0.11.0 reads default: and a section for each brain. It is not converted, because of this, which it would"
     assert text is None and todo.startswith(f"{start} still hold: {why}")
 
 
-def test_default_settings_alone_are_of_that_format_too(write):
+def test_default_settings_alone_are_recognised(write):
     report = trainer_config.check(write({"default_settings": {"hyperparameters": {"batch_size": 32}}}))
     (finding,) = report.errors
     assert finding.what == "It is in the format of ML-Agents 0.17 and later (default_settings:)."
@@ -164,7 +164,7 @@ def test_default_settings_alone_are_of_that_format_too(write):
 
 
 @pytest.mark.parametrize("behaviors", [3, [], [{"Ball": {}}], "Ball"])
-def test_behaviors_that_are_none(write, behaviors):
+def test_invalid_behaviors(write, behaviors):
     text, todo = offered(write, {"behaviors": behaviors})
     if behaviors == []:  # as good as none, so all of it is filled in
         assert yaml.safe_load(text) == {"default": {"trainer": "ppo", **later_format.DEFAULTS["ppo"]}}
@@ -172,7 +172,7 @@ def test_behaviors_that_are_none(write, behaviors):
         assert text is None and todo.endswith("This one names no behaviors.")
 
 
-def test_the_offer_is_shown_as_it_is_wherever_the_error_is(write, tmp_path):
+def test_the_conversion_is_shown_unchanged_with_the_error(write, tmp_path):
     (tmp_path / "unity-volume").mkdir()
     report = trainer_config.check(write({"behaviors": {"<b>Ball": BALL}}))
     (finding,) = report.errors
@@ -233,7 +233,7 @@ print(json.dumps([load_config(path) for path in json.load(sys.stdin)]))
 """
 
 
-def test_whatever_is_offered_passes_and_the_trainer_reads_the_same(trainer, tmp_path):
+def test_every_offered_conversion_passes_and_the_trainer_reads_the_same(trainer, tmp_path):
     """The trainer's own reader, in the trainer's Python, has each offer as the check has it."""
     path, texts = tmp_path / "trainer_config.yaml", []
 

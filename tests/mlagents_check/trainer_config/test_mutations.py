@@ -10,7 +10,7 @@ import yaml
 from common import ROOT
 from mlagents_check import trainer_config
 from mlagents_check.trainer_config import lessons
-from mlagents_check.trainer_config.document import MOST_VALUES, BoundedLoader
+from mlagents_check.trainer_config.document import MAX_VALUES, BoundedLoader
 
 TEXT = """\
 default:
@@ -127,7 +127,7 @@ def mutate(chance):
 
 
 @pytest.mark.parametrize(("count", "seed"), [(400, 0), pytest.param(4000, 1, marks=pytest.mark.slow)])
-def test_spoilt_configs_never_raise(tmp_path, count, seed):
+def test_damaged_configs_never_raise(tmp_path, count, seed):
     chance = random.Random(seed)
     path = tmp_path / "trainer_config.yaml"
     passed = 0
@@ -181,7 +181,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("text", "line", "problem"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_yaml_is_refused_in_its_line(write, text, line, problem):
+def test_hostile_yaml_is_refused_with_its_line(write, text, line, problem):
     path = write(text)
     (finding,) = trainer_config.check(path).errors
     assert (finding.line, finding.what) == (line, f"It can't be read as YAML: {problem}.")
@@ -205,8 +205,8 @@ print(json.dumps(outcomes))
 """
 
 
-def test_the_container_refuses_in_a_sentence_what_the_check_refuses(trainer, write):
-    """In its own Python; of spoilt files, too."""
+def test_the_container_refuses_what_the_check_refuses(trainer, write):
+    """In its own Python; of damaged files, too."""
     chance = random.Random(5)
     contents = [text for text, _, _ in HOSTILE.values()] + [mutate(chance) for _ in range(200)]
     paths = [write(text.encode() if isinstance(text, str) else text, f"{n}.yaml") for n, text in enumerate(contents)]
@@ -233,19 +233,19 @@ DIFFERENT |= {"400 questions", "a long file", "NUL", "no such character", "UTF-1
 """What Python or PyYAML says itself there."""
 
 
-def test_what_is_read_is_bounded_by_its_values_alone():
+def test_reading_is_bounded_by_the_number_of_values():
     """The work is that of 10,000 values, whatever they stand for."""
     for text, _, problem in HOSTILE.values():
         if problem == LARGE:
             loader = BoundedLoader(text)
             with pytest.raises(yaml.YAMLError):
                 loader.get_single_node()
-            assert loader.values <= 2 * MOST_VALUES and loader.index <= len(text)
+            assert loader.values <= 2 * MAX_VALUES and loader.index <= len(text)
     text = "a: &a [" + "1, " * 90 + "]\nb: [" + "*a, " * 100 + "]"
     loader = BoundedLoader(text)
     assert len(loader.get_single_data()["b"]) == 100 and loader.values == 1 + 2 + 91 + 1 + 100 * 91
 
 
-def test_a_chain_of_thousands_of_sections_is_followed_once_each(write):
+def test_each_section_of_a_long_chain_is_followed_once(write):
     text = "default: {}\n" + "".join(f"a{n}: a{n + 1}\n" for n in range(1000)) + "a1000: {}\n"
     assert trainer_config.check(write(text), brains=["a0"]).brains[0].section == "a1000"

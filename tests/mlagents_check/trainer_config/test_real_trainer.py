@@ -107,14 +107,14 @@ def outcomes(trainer, parts, tmp_path_factory):
 
 
 @pytest.mark.long
-def test_what_passes_learns(outcomes):
+def test_accepted_configs_learn(outcomes):
     for text, report, failure in outcomes[: len(BEHAVIORS) + len(LEARNS)]:
         assert report.ok, f"{text}\n{report}"
         assert failure is None, f"{text}\n{failure}"
 
 
 @pytest.mark.long
-def test_what_is_refused_fails(outcomes):
+def test_refused_configs_fail(outcomes):
     for text, report, failure in outcomes[len(BEHAVIORS) + len(LEARNS) :]:
         assert not report.ok, text
         assert failure is not None, f"{text}\n{report}"
@@ -189,7 +189,7 @@ def is_listed(listed, label, value):
     return any(value == one and type(value) is type(one) for one in listed.get(label, ([],))[0])
 
 
-def test_every_disagreement_that_is_allowed_is_tried():
+def test_every_listed_disagreement_is_tried():
     tried = {(label, type(value), value) for label, value, _, _ in edges() if not isinstance(value, (list, dict))}
     listed = {
         (label, type(value), value) for table in (WARNED, REFUSED) for label in table for value in table[label][0]
@@ -200,7 +200,7 @@ def test_every_disagreement_that_is_allowed_is_tried():
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", keys.TRAINERS)
-def test_every_key_over_its_edges(trainer, parts, tmp_path, name):
+def test_every_key_around_its_limits(trainer, parts, tmp_path, name):
     """What the check passes trains to its end and is exported; what it refuses dies, or learns nothing."""
     (tmp_path / "Ball.demo").write_bytes(parts.demo())
     brain = Brain("Ball", 4, 1, (), "continuous", (2,), 12)
@@ -211,10 +211,12 @@ def test_every_key_over_its_edges(trainer, parts, tmp_path, name):
     wrong = []
     for path, (label, value, _, _), failure in zip(paths, cases, run(trainer, paths), strict=True):
         report = trainer_config.check(path, brains=[brain])
-        said = next((f"{finding.level}: {finding.what}" for finding in report.findings if finding.level != "note"), "")
-        print(f"{label} | {value!r} | {said or 'ready'} | {' '.join((failure or 'learns').split())[:80]}")
+        verdict = next(
+            (f"{finding.level}: {finding.what}" for finding in report.findings if finding.level != "note"), ""
+        )
+        print(f"{label} | {value!r} | {verdict or 'ready'} | {' '.join((failure or 'learns').split())[:80]}")
         if report.ok and failure and not (report.warnings and is_listed(WARNED, label, value)):
             wrong.append(f"passed: {label} {value!r}, {failure}")
         if not report.ok and not failure and not is_listed(REFUSED, label, value):
-            wrong.append(f"refused: {label} {value!r}, {said}")
+            wrong.append(f"refused: {label} {value!r}, {verdict}")
     assert wrong == []

@@ -174,5 +174,5 @@ def formats():
 
 @pytest.fixture
 def build(tmp_path):
-    """A good monolithic build, to be spoilt."""
+    """A good monolithic build, to be damaged."""
     return write(tmp_path / "unity-volume")

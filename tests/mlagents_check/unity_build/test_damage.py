@@ -96,11 +96,11 @@ def test_deleted_and_cut_files_never_raise(fresh, kind, seed, gone, cut):
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         for path in chance.sample(files, min(cut, len(files))):
             path.write_bytes(path.read_bytes()[: chance.randrange(path.stat().st_size + 1)])
-        spoilt = chance.sample(files, min(gone, len(files)))
-        for path in spoilt:
+        damaged = chance.sample(files, min(gone, len(files)))
+        for path in damaged:
             path.unlink()
         report = unity_build.check(folder)
-        vital = {EXECUTABLE, LIBRARY} & {path.relative_to(folder).as_posix() for path in spoilt}
+        vital = {EXECUTABLE, LIBRARY} & {path.relative_to(folder).as_posix() for path in damaged}
         assert str(report) and not (vital and report.ok)
 
 
@@ -124,7 +124,7 @@ def test_junk_never_raises(fresh, names, content, where):
 
 @settings(bounded, max_examples=150)
 @given(seed=st.integers(0, 2**32), flips=st.integers(1, 30))
-def test_elf_reader_raises_nothing_but_its_own_error(formats, tmp_path, seed, flips):
+def test_elf_reader_raises_only_its_own_error(formats, tmp_path, seed, flips):
     chance = random.Random(seed)
     data = bytearray(formats.elf(needs=("libc.so.6",), runpath="$ORIGIN"))
     for _ in range(flips):
@@ -138,7 +138,7 @@ def test_elf_reader_raises_nothing_but_its_own_error(formats, tmp_path, seed, fl
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Python is no ELF file there")
-def test_names_without_an_end_are_not_read_again_and_again(tmp_path):
+def test_huge_section_names_are_read_only_once(tmp_path):
     """Each section of this program has a name of 30 MB, which is the same."""
     data = bytearray(Path(sys.executable).resolve().read_bytes())
     place, names = struct.unpack_from("<Q", data, 40)[0], struct.unpack_from("<H", data, 62)[0]
@@ -149,7 +149,7 @@ def test_names_without_an_end_are_not_read_again_and_again(tmp_path):
         read_elf(path)
 
 
-def test_a_file_of_one_line_of_blanks_is_named_in_no_time(fresh):
+def test_a_file_with_one_line_of_spaces_is_classified_quickly(fresh):
     """A pattern that goes back over 64 KB of them takes half a minute for each file."""
     with fresh() as folder:
         (Path(folder) / "a.yaml").write_bytes(b"a" + b" " * 65_535)

@@ -1,4 +1,4 @@
-"""Good builds of every layout pass, and the report tells what they are."""
+"""Good builds of every layout pass, and the report describes them."""
 
 import platform
 import stat
@@ -13,7 +13,7 @@ LAYOUTS = ("monolithic", "stub", "il2cpp", "server", "packed")
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
-def test_every_layout_passes_without_a_finding(formats, tmp_path, kind):
+def test_every_layout_passes_without_findings(formats, tmp_path, kind):
     report = unity_build.check(formats.write(tmp_path, kind))
     assert report.findings == ()
     assert report.ok and report.verdict == "The build is ready to train."
@@ -56,14 +56,14 @@ def test_real_sample_is_recognised(tmp_path):
 @pytest.mark.parametrize(
     "marker", ["", "{", "[]", "3", '{"scene": "3DBall"}', '{"protocol": "API-12", "scene": "x"}', "\xff"]
 )
-def test_spoilt_sample_is_refused(tmp_path, marker):
+def test_damaged_sample_is_refused(tmp_path, marker):
     (tmp_path / "3DBall_Data").mkdir()
     (tmp_path / "3DBall_Data/sample_env.json").write_bytes(marker.encode("latin-1"))
     (tmp_path / "3DBall.x86_64").write_text("#!/usr/bin/env python3\n")
     assert not unity_build.check(tmp_path).ok
 
 
-def test_other_files_are_named(build):
+def test_other_files_are_listed(build):
     for path, content in {
         "trainer_config.yaml": "default:\n  trainer: ppo\n",
         "sampler.yaml": "resampling-interval: 5000\nmass:\n  sampler-type: uniform\n",
@@ -99,20 +99,20 @@ def test_lost_executable_bit_is_a_note(build):
 
 @pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="runs a Linux x86-64 program")
 @pytest.mark.parametrize("kind", ["monolithic", "server"])
-def test_the_made_executables_are_real(formats, tmp_path, kind):
+def test_the_test_executables_really_run(formats, tmp_path, kind):
     formats.write(tmp_path, kind)
     assert subprocess.run([tmp_path / "Game.x86_64"]).returncode == formats.EXIT_CODE
 
 
 @pytest.mark.parametrize(("protocol", "release"), [("API-10", "0.10"), ("API-12", "0.12"), ("API-1", "0.1")])
-def test_other_protocol_names_its_release(formats, build, protocol, release):
+def test_another_protocol_is_reported_with_its_release(formats, build, protocol, release):
     (build / "Game_Data/Managed/Assembly-CSharp.dll").write_bytes(formats.dll("11", protocol, "1"))
     report = unity_build.check(build)
     assert report.build.protocol == protocol
     assert len(report.errors) == 1 and f"speaks {protocol} (ML-Agents {release});" in report.errors[0].what
 
 
-def test_protocol_of_later_packages_is_named(formats, build):
+def test_protocol_of_later_packages_is_reported(formats, build):
     managed = build / "Game_Data/Managed"
     (managed / "Assembly-CSharp.dll").write_bytes(formats.dll("game"))
     (managed / "Unity.ML-Agents.dll").write_bytes(formats.dll("1.0.0"))
@@ -145,7 +145,7 @@ def test_protocol_of_later_packages_is_named(formats, build):
     ],
 )
 def test_the_release_is_read_from_the_strings_of_academy_cs(formats, tmp_path, backend, number, package, named):
-    """In the order in which the releases' sources use them; a whole game has versions of its own before and after."""
+    """Literals are in the order of the releases' sources; a game has versions of its own before and after them."""
     literals = [number, package, "AcademySingleton"] if package else ["Step", number]
     if package >= "1.0.3":
         labelled = ["communication_protocol_version", number, "com.unity.ml-agents_version", package]
@@ -165,7 +165,7 @@ def test_the_release_is_read_from_the_strings_of_academy_cs(formats, tmp_path, b
     assert error.what == f"The build speaks {number} ({named}); the trainer speaks API-11 (ML-Agents 0.11)."
 
 
-def test_protocol_in_an_assembly_of_its_own(formats, build):
+def test_protocol_in_a_separate_assembly(formats, build):
     managed = build / "Game_Data/Managed"
     (managed / "Assembly-CSharp.dll").unlink()
     (managed / "MyGame.dll").write_bytes(formats.dll("API-11"))  # an .asmdef of the reader's
@@ -173,16 +173,16 @@ def test_protocol_in_an_assembly_of_its_own(formats, build):
     assert report.ok and report.build.protocol == "API-11"
 
 
-def test_no_protocol_at_all(formats, build):
+def test_missing_protocol(formats, build):
     (build / "Game_Data/Managed/Assembly-CSharp.dll").write_bytes(formats.dll("game"))
     report = unity_build.check(build)
     assert report.build.protocol is None and "No ML-Agents protocol version" in report.errors[0].what
 
 
-def test_il2cpp_literals_are_told_apart(formats, tmp_path):
+def test_il2cpp_literals_are_separated(formats, tmp_path):
     formats.write(tmp_path, "il2cpp")
     path = tmp_path / "Game_Data/il2cpp_data/Metadata/global-metadata.dat"
     path.write_bytes(formats.metadata("x", "API-1", "1"))  # end to end they read API-11
     assert unity_build.check(tmp_path).build.protocol == "API-1"
     path.write_bytes(path.read_bytes()[:-1])
-    assert "global-metadata.dat is cut short" in unity_build.check(tmp_path).errors[0].what
+    assert "global-metadata.dat is truncated" in unity_build.check(tmp_path).errors[0].what

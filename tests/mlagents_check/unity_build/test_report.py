@@ -39,7 +39,7 @@ def test_html_reads_without_colours(report):
 
 
 def test_html_reads_on_light_and_dark_pages(report):
-    """Text outside badges takes the page's own colour; each badge has contrast by itself."""
+    """Text outside badges has the page's colour; each badge has sufficient contrast."""
     html = report._repr_html_()
     badges = re.findall(r"color:(#\w{6});background:(#\w{6})", html)
     assert len(badges) == 4
@@ -67,7 +67,7 @@ def test_verdicts():
     Report("x", (warning,)).raise_for_errors()
 
 
-def test_many_alike_are_shortened():
+def test_many_similar_findings_are_shortened():
     report = Report("x", tuple(Finding("warning", f"Link {n}.", "Put the file there.") for n in range(100)))
     text = str(report)
     assert "Link 7." in text and "Link 8." not in text and "… and 92 more like these." in text
@@ -113,7 +113,7 @@ def test_large_build_is_checked_quickly(formats, build):
     assert report.ok and report.build.size > 1e9 and report.build.files > 5000
 
 
-def test_what_is_said_twice_counts_as_the_worse():
+def test_repeated_findings_count_as_the_worse():
     worse, better = (Finding(level, "It is broken.", level, "file") for level in ("error", "warning"))
     assert ordered([better, worse]) == ordered([worse, better]) == (worse,)
 
@@ -138,7 +138,7 @@ def test_reports_together():
     assert join("all", Report("a", ()), Report("b", ())).verdict == "Ready."
 
 
-def test_what_is_well_is_shown_last_and_never_shortened():
+def test_passed_checks_are_shown_last_and_never_shortened():
     wells = [Finding("ok", f"part {number}", "", f"place {number}") for number in range(20)]
     report = Report("x", ordered([*wells, Finding("note", "what", "todo")]))
     assert [finding.level for finding in report.findings] == ["note", *["ok"] * 20]
@@ -167,10 +167,10 @@ def test_the_command(tmp_path, capsys):
     assert "There is no folder" in capsys.readouterr().out
     sample_env.make_sample_build(folder)
     assert main([str(folder)]) == 0
-    told = capsys.readouterr().out
-    assert "The build is ready to train." in told
-    assert "Trainer config container/trainer_config.yaml" in told
-    assert told.endswith("\nReady.\n")
+    output = capsys.readouterr().out
+    assert "The build is ready to train." in output
+    assert "Trainer config container/trainer_config.yaml" in output
+    assert output.endswith("\nReady.\n")
 
 
 def test_the_command_with_a_config_that_is_wrong(tmp_path, capsys):

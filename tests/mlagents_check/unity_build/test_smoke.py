@@ -1,4 +1,4 @@
-"""A smoke start tells what a player says, and why it says nothing; nothing that it started stays behind."""
+"""A smoke start describes a player, or says why it does not respond, and leaves no process behind."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def trainer():
 
 @pytest.fixture
 def player(tmp_path):
-    """Make a build of a program, a Python script as a rule."""
+    """Make a build from a program, usually a Python script."""
 
     def make(program, name="Game"):
         folder = tmp_path / "unity-volume"
@@ -40,7 +40,7 @@ def player(tmp_path):
     return make
 
 
-def test_sample_says_who_it_is(trainer, tmp_path):
+def test_sample_describes_itself(trainer, tmp_path):
     executable = sample_env.make_sample_build(tmp_path / "unity-volume")
     executable.chmod(0o644)
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
@@ -59,8 +59,8 @@ def test_sample_says_who_it_is(trainer, tmp_path):
 
 def test_brain_that_appears_later(trainer, player, tmp_path):
     build = player((ROOT / "tests/container/player.py").read_bytes())
-    words = ["--brains", "Small,Big", "--late", "Big", "--at", "15"]
-    report = unity_build.smoke_start(build, trainer, env_args=words)
+    arguments = ["--brains", "Small,Big", "--late", "Big", "--at", "15"]
+    report = unity_build.smoke_start(build, trainer, env_args=arguments)
     assert {brain.name: brain.late for brain in report.brains} == {"Small": False, "Big": True}, report.log
     assert str(report.brains[1]).endswith("2 agents, none at the start")
     (tmp_path / "lessons").mkdir()
@@ -74,7 +74,7 @@ def test_brain_that_appears_later(trainer, player, tmp_path):
 
 
 @on_linux
-def test_program_that_ends_at_once(trainer, player, formats):
+def test_program_that_ends_immediately(trainer, player, formats):
     build = player(formats.elf(needs=("libc.so.6",)))
     (finding,) = unity_build.smoke_start(build, trainer).errors
     assert finding.what == f"The player ended with exit code {formats.EXIT_CODE} before it was asked to."
@@ -89,7 +89,7 @@ def test_missing_system_library(trainer, player, formats):
 
 
 @pytest.mark.parametrize(
-    ("said", "what"),
+    ("output", "message"),
     [
         ("Desktop is 0 x 0 @ 0 Hz", "The player found no display (Desktop is 0 x 0)."),
         (
@@ -100,9 +100,9 @@ def test_missing_system_library(trainer, player, formats):
         ("Failed to load mono", "The Mono runtime could not be loaded."),
     ],
 )
-def test_known_causes(trainer, player, said, what):
-    build = player(f"import sys\nprint({said!r})\nsys.exit(1)")
-    assert unity_build.smoke_start(build, trainer).errors[0].what.startswith(what)
+def test_known_causes(trainer, player, output, message):
+    build = player(f"import sys\nprint({output!r})\nsys.exit(1)")
+    assert unity_build.smoke_start(build, trainer).errors[0].what.startswith(message)
 
 
 def test_cause_in_the_players_own_log(trainer, player):
@@ -118,7 +118,7 @@ def test_crash_is_named(trainer, player):
 
 
 def lives(process):
-    """Whether a process runs; one that is dead but not yet collected by its parent does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         os.kill(process, 0)
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -126,8 +126,8 @@ def lives(process):
         return False
 
 
-def test_player_that_never_connects_leaves_nothing_behind(trainer, player, tmp_path):
-    """It starts a child in a session of its own, whose parent ends; both must be gone."""
+def test_player_that_never_connects_is_cleaned_up(trainer, player, tmp_path):
+    """It starts a child in a separate session and ends; both must have ended."""
     pids = tmp_path / "pids"
     program = (
         "import os, time\n"

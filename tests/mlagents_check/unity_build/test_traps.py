@@ -1,4 +1,4 @@
-"""Each trap that was seen in real folders is found, with what to do."""
+"""Each problem seen in real folders is found, with what to do."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ def found(folder, level):
     return [finding.what for finding in unity_build.check(folder).findings if finding.level == level]
 
 
-def test_no_folder(tmp_path):
+def test_missing_folder(tmp_path):
     report = unity_build.check(tmp_path / "nowhere")
     assert report.build is None and report.errors[0].what == f"There is no folder {tmp_path}/nowhere."
     (tmp_path / "file").write_text("")
@@ -43,7 +43,7 @@ MACH_O = b"\xcf\xfa\xed\xfe\x07\0\0\x01\x03" + b"\0" * 200
 
 @pytest.mark.parametrize("content", [MACH_O, b"MZ" + b"\0" * 100, b"", LFS], ids=["mac", "windows", "empty", "lfs"])
 @pytest.mark.parametrize(
-    ("library", "said"),
+    ("library", "message"),
     [
         (
             "Game_Data/Plugins/lib_burst_generated.so",
@@ -58,17 +58,17 @@ MACH_O = b"\xcf\xfa\xed\xfe\x07\0\0\x01\x03" + b"\0" * 200
         ("Game_Data/Plugins/x86_64/libgrpc_csharp_ext.x64.so", None),
     ],
 )
-def test_a_library_is_an_error_where_the_player_needs_it_alone(formats, tmp_path, library, said, content):
+def test_a_library_is_an_error_only_if_the_player_needs_it(formats, tmp_path, library, message, content):
     build = formats.write(tmp_path / "build", "il2cpp" if library == "GameAssembly.so" else "stub")
     (build / library).write_bytes(content)
     (finding,) = unity_build.check(build).findings
-    assert (finding.path, finding.level) == (library, "error" if said is None else "warning")
-    if said and content is not LFS:
-        assert finding.todo.startswith(said)
+    assert (finding.path, finding.level) == (library, "error" if message is None else "warning")
+    if message and content is not LFS:
+        assert finding.todo.startswith(message)
 
 
 def test_a_windows_build_whose_program_is_not_in_git(formats, tmp_path):
-    """As of .gitignore with *.exe; what remains looks like a data folder alone."""
+    """As with *.exe in .gitignore; the rest looks like a data folder without a program."""
     folder = tmp_path / "unity-volume"
     for file in ("Managed/Assembly-CSharp.dll", "MonoBleedingEdge/EmbedRuntime/mono-2.0-bdwgc.dll", "level0"):
         (folder / "airhockey_Data" / file).parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,8 @@ def test_a_windows_build_whose_program_is_not_in_git(formats, tmp_path):
         assert "Build again in Unity: File > Build Settings, target platform Linux" in finding.todo
 
 
-def test_both_architectures_of_unity_2018_beside_one_data_folder(formats, build):
-    """As in the builds of Udacity's course: Tennis.x86, Tennis.x86_64 and Tennis_Data/ with libraries for both."""
+def test_both_architectures_of_unity_2018_with_one_data_folder(formats, build):
+    """As in Udacity's course: Tennis.x86, Tennis.x86_64 and Tennis_Data/ with libraries for both."""
     (build / "Game.x86").write_bytes(formats.elf(machine=3, loader="/lib/ld-linux.so.2"))
     for library in ("MonoBleedingEdge/x86/libmonobdwgc-2.0.so", "Plugins/x86/libgrpc_csharp_ext.x86.so"):
         (build / "Game_Data" / library).parent.mkdir(parents=True)
@@ -101,7 +101,7 @@ def test_both_architectures_of_unity_2018_beside_one_data_folder(formats, build)
     assert [finding.path for finding in unity_build.check(build).warnings] == ["Other.x86"]
 
 
-def test_many_lfs_pointers_are_told_once(build):
+def test_many_lfs_pointers_are_reported_once(build):
     for path in sorted((build / "Game_Data").rglob("*")):
         if path.is_file():
             path.write_bytes(LFS)
@@ -113,7 +113,7 @@ def test_many_lfs_pointers_are_told_once(build):
     assert "`git lfs pull`" in finding.todo and unity_build.check(build).warnings == ()
 
 
-def test_an_lfs_pointer_beside_the_build_stops_no_training(build):
+def test_an_lfs_pointer_next_to_the_build_is_a_warning(build):
     (build / "picture.psd").write_bytes(LFS)
     report = unity_build.check(build)
     assert report.ok and [finding.what for finding in report.warnings] == [
@@ -129,7 +129,7 @@ def test_two_builds(formats, build):
 
 
 @pytest.mark.parametrize(
-    ("rename", "said"),
+    ("rename", "message"),
     [
         ("Game.exe", "found the Windows build Game.exe."),
         ("Game.x86", "found the 32-bit Game.x86."),
@@ -143,17 +143,17 @@ def test_two_builds(formats, build):
         ("Inner/Game.exe", "found Game_Data/ alone."),
     ],
 )
-def test_something_else_in_place_of_a_build(build, rename, said):
+def test_something_else_in_place_of_a_build(build, rename, message):
     (build / rename).parent.mkdir(parents=True, exist_ok=True)
     (build / "Game.x86_64").rename(build / rename)
     report = unity_build.check(build)
     assert report.build is None
-    assert errors(build) == [f"Expected one *.x86_64 in unity-volume/, {said}"]
+    assert errors(build) == [f"Expected one *.x86_64 in unity-volume/, {message}"]
     assert unity_build.has_build(build)  # so no sample is put beside it
 
 
 @pytest.mark.parametrize(
-    ("files", "said", "todo"),
+    ("files", "message", "todo"),
     [
         (["Win/Game.exe", "Win/Game_Data/x"], "found the Windows build Win/Game.exe.", "Training runs on Linux."),
         (
@@ -188,24 +188,24 @@ def test_something_else_in_place_of_a_build(build, rename, said):
         ),
     ],
 )
-def test_what_no_sample_may_be_put_beside(tmp_path, files, said, todo):
+def test_folders_in_which_no_sample_may_be_made(tmp_path, files, message, todo):
     folder = tmp_path / "unity-volume"
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(b"MZ")
     (finding,) = unity_build.check(folder).errors
-    assert finding.what == f"Expected one *.x86_64 in unity-volume/, {said}"
+    assert finding.what == f"Expected one *.x86_64 in unity-volume/, {message}"
     assert finding.todo.startswith(todo) and unity_build.has_build(folder)
 
 
-def test_how_deep_it_lies(formats, tmp_path):
+def test_depth_of_a_build(formats, tmp_path):
     formats.write(tmp_path / "unity-volume/of/many")
     (finding,) = unity_build.check(tmp_path / "unity-volume").errors
     assert finding.todo == ("The build lies 2 folders too deep. Move what is in of/many/ into unity-volume/ itself.")
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "trainer_config.yaml", "tools/python.exe", "README.md", "._Game.x86_64"])
-def test_a_sample_may_be_put_beside_other_files(tmp_path, name):
+def test_a_sample_may_be_made_next_to_other_files(tmp_path, name):
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text("x")
     assert not unity_build.has_build(tmp_path)
@@ -244,7 +244,7 @@ def test_a_script_without_a_data_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (b"\0" * 5000, "filled with zeros"),
@@ -256,9 +256,9 @@ def test_a_script_without_a_data_folder(tmp_path):
         (LFS, "a Git LFS pointer, not the file itself"),
     ],
 )
-def test_executable_that_is_something_else(build, content, said):
+def test_executable_that_is_something_else(build, content, message):
     (build / "Game.x86_64").write_bytes(content)
-    assert errors(build) == [f"Game.x86_64 is {said}."]
+    assert errors(build) == [f"Game.x86_64 is {message}."]
 
 
 def test_executable_of_another_kind(formats, build):
@@ -271,7 +271,7 @@ def test_executable_of_another_kind(formats, build):
     assert "loaded by /lib/ld-musl-x86_64.so.1" in errors(build)[0]
 
 
-def test_engine_beside_the_stub(formats, tmp_path):
+def test_engine_next_to_the_executable(formats, tmp_path):
     formats.write(tmp_path, "stub")
     (tmp_path / "UnityPlayer.so").write_bytes(LFS)
     assert errors(tmp_path) == ["UnityPlayer.so is a Git LFS pointer, not the file itself."]
@@ -287,7 +287,7 @@ def test_grpc_library(formats, build):
     path.write_bytes(LFS)
     assert errors(build) == ["libgrpc_csharp_ext.x64.so is a Git LFS pointer, not the file itself."]
     path.write_bytes(formats.library()[:-1])
-    assert "libgrpc_csharp_ext.x64.so is cut short" in errors(build)[0]
+    assert "libgrpc_csharp_ext.x64.so is truncated" in errors(build)[0]
     whole = formats.library(padding=10_000)
     path.write_bytes(whole[:5000] + bytes(len(whole) - 5000))  # what some tools leave where a copy was broken off
     assert errors(build) == ["libgrpc_csharp_ext.x64.so is damaged (its table of sections is not there)."]
@@ -322,7 +322,7 @@ def test_missing_part(build, missing):
 
 
 @pytest.mark.parametrize("missing", ["boot.config", "globalgamemanagers.assets", "MonoBleedingEdge/etc/mono/config"])
-def test_missing_part_that_may_do_without(build, missing):
+def test_missing_optional_part(build, missing):
     (build / "Game_Data" / missing).unlink()
     assert found(build, "warning") == [f"{missing.rpartition('/')[2]} is missing."] and errors(build) == []
 
@@ -336,10 +336,10 @@ def test_il2cpp_without_its_code(formats, tmp_path):
     assert "global-metadata.dat is missing." in errors(tmp_path)
 
 
-def test_code_that_cannot_be_read_is_not_said_to_lack_mlagents(formats, tmp_path, build):
+def test_unreadable_code_is_not_reported_as_lacking_mlagents(formats, tmp_path, build):
     metadata = formats.write(tmp_path / "il2cpp", "il2cpp") / "Game_Data/il2cpp_data/Metadata/global-metadata.dat"
     metadata.write_bytes(metadata.read_bytes()[:-1])
-    assert errors(tmp_path / "il2cpp") == ["global-metadata.dat is cut short or damaged."]
+    assert errors(tmp_path / "il2cpp") == ["global-metadata.dat is truncated or damaged."]
     (build / "Game_Data/Managed/Assembly-CSharp.dll").unlink()
     assert errors(build) == ["Assembly-CSharp.dll is missing."]
 
@@ -353,33 +353,33 @@ def test_truncated_libraries(formats, build):
     mono = build / "Game_Data/MonoBleedingEdge/x86_64/libmonobdwgc-2.0.so"
     whole = formats.library(padding=10_000)
     mono.write_bytes(whole[:5000])
-    assert "libmonobdwgc-2.0.so is cut short" in errors(build)[0]
+    assert "libmonobdwgc-2.0.so is truncated" in errors(build)[0]
     mono.write_bytes(whole)
     dll = build / "Game_Data/Managed/mscorlib.dll"
     dll.write_bytes(dll.read_bytes()[:-1])
-    assert errors(build) == ["mscorlib.dll is cut short: 1,023 bytes are left of 1,024."]
+    assert errors(build) == ["mscorlib.dll is truncated: 1,023 bytes are left of 1,024."]
     dll.write_bytes(b"")
-    assert errors(build) == ["mscorlib.dll is cut short or no .NET assembly."]
+    assert errors(build) == ["mscorlib.dll is truncated or not a .NET assembly."]
 
 
-def test_library_for_another_processor_is_left_alone(formats, build):
+def test_library_for_another_processor_is_ignored(formats, build):
     (build / "Game_Data/Plugins/x86").mkdir()
     (build / "Game_Data/Plugins/x86/libsound.so").write_bytes(formats.library(machine=3))
     assert errors(build) == [] and "another processor" in found(build, "note")[0]
 
 
-def test_what_macos_leaves(build):
+def test_files_of_macos(build):
     (build / "__MACOSX").mkdir()
     (build / "__MACOSX/._Game.x86_64").write_bytes(b"\0\5\x16\7")
     (build / "._Game.x86_64").write_bytes(b"\0\5\x16\7")
     (build / ".DS_Store").write_bytes(b"x")
     report = unity_build.check(build)
     assert report.ok and report.build is not None
-    assert [finding.what for finding in report.warnings] == ["macOS left files of its own (._Game.x86_64, __MACOSX)."]
+    assert [finding.what for finding in report.warnings] == ["macOS added files of its own (._Game.x86_64, __MACOSX)."]
     assert report.others == ()
 
 
-def test_symbols_that_are_not_to_be_shipped_are_left_out(build):
+def test_debug_symbols_are_left_out(build):
     folder = build / "Game_BackUpThisFolder_ButDontShipItWithYourGame"
     folder.mkdir()
     (folder / "symbols.so").write_bytes(b"x")
@@ -390,11 +390,11 @@ def test_symbols_that_are_not_to_be_shipped_are_left_out(build):
 @pytest.mark.parametrize("name", ["Game.x86", "my.app", "a.exe.b", " Game", "Game.x86_64.x86_64"])
 def test_names_that_mlagents_learn_mangles(formats, tmp_path, name):
     formats.write(tmp_path, name=name)
-    assert any(what.startswith("mlagents-learn would look for ") for what in errors(tmp_path))
+    assert any(findings.startswith("mlagents-learn would look for ") for findings in errors(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["Game[1]", "Game?", "Ga*me"])
-def test_names_that_mlagents_learn_takes_for_patterns(formats, tmp_path, name):
+def test_names_with_wildcards(formats, tmp_path, name):
     formats.write(tmp_path, name=name)
     assert errors(tmp_path) == [f"The name {name!r} holds a wildcard, so mlagents-learn can't find it."]
 
@@ -433,7 +433,7 @@ def test_a_link_in_place_of_a_part(build, tmp_path, part):
     assert unity_build.has_build(build)
 
 
-def test_the_check_and_the_upload_leave_out_and_refuse_the_same(build):
+def test_check_and_upload_leave_out_and_refuse_the_same(build):
     for name in listing.LEFT_OUT + listing.LEFT_OUT_AT_TOP:
         name = name.replace("*", "x")
         for folder in (build, build / "Game_Data"):
@@ -460,11 +460,11 @@ def test_pipes_and_sockets_are_never_opened(build):
         ]
 
 
-def test_names_that_differ_in_case_alone(build):
+def test_names_that_differ_only_in_case(build):
     (build / "Game_Data/Level0").write_bytes(b"x")
     if len(list((build / "Game_Data").glob("[lL]evel0"))) == 1:
         pytest.skip("this file system does not tell cases apart")
-    assert found(build, "warning") == ["Game_Data/Level0 and Game_Data/level0 differ in upper and lower case alone."]
+    assert found(build, "warning") == ["Game_Data/Level0 and Game_Data/level0 differ only in upper and lower case."]
 
 
 def test_names_that_s3_cannot_hold(build):
@@ -476,10 +476,10 @@ def test_names_that_s3_cannot_hold(build):
     long = build / "/".join(["f" * 200] * 5)
     long.parent.mkdir(parents=True)
     long.write_text("x")
-    said = errors(build)
-    assert len(said) == 3
-    assert said[0] == "The name 'caf\\udce9' is not UTF-8." and said[1] == "A path is 1004 bytes long."
-    assert said[2] == "The name 'line\\nbreak' holds a control character."
+    findings = errors(build)
+    assert len(findings) == 3
+    assert findings[0] == "The name 'caf\\udce9' is not UTF-8." and findings[1] == "A path is 1004 bytes long."
+    assert findings[2] == "The name 'line\\nbreak' contains a control character."
     report = unity_build.check(build)
     assert "caf" in str(report) and report._repr_html_().encode()
 
@@ -517,7 +517,7 @@ def test_changes_since_an_earlier_check(build):
 
 
 def test_a_build_that_is_replaced_between_two_notebooks(formats, build, tmp_path, monkeypatch):
-    monkeypatch.setattr(last_check, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(last_check, "LISTINGS", tmp_path / "kept")
     monkeypatch.chdir(tmp_path)
     assert unity_build.check_since_last("unity-volume").findings == ()
     assert unity_build.check_since_last(build).findings == ()
@@ -529,8 +529,8 @@ def test_a_build_that_is_replaced_between_two_notebooks(formats, build, tmp_path
     assert unity_build.check_since_last(build).findings == ()
 
 
-def test_what_the_last_check_saw_may_be_lost(build, tmp_path, monkeypatch):
-    monkeypatch.setattr(last_check, "KEPT", tmp_path / "kept")
+def test_a_lost_listing_is_no_error(build, tmp_path, monkeypatch):
+    monkeypatch.setattr(last_check, "LISTINGS", tmp_path / "kept")
     monkeypatch.setattr(last_check, "_MOST", 2)
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
@@ -541,7 +541,7 @@ def test_what_the_last_check_saw_may_be_lost(build, tmp_path, monkeypatch):
         for path in (tmp_path / "kept").iterdir():
             path.write_text(content)
         assert unity_build.check_since_last(build).build.protocol == "API-11"
-    monkeypatch.setattr(last_check, "KEPT", build / "Game.x86_64" / "no folder")
+    monkeypatch.setattr(last_check, "LISTINGS", build / "Game.x86_64" / "no folder")
     assert unity_build.check_since_last(build).findings == ()
     assert not unity_build.check_since_last(tmp_path / "nowhere").ok
 
