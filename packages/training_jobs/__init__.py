@@ -1,4 +1,4 @@
-"""A training job on SageMaker: launch it, find it, follow it, stop it, fetch what it left."""
+"""A training job on SageMaker: launch, find, follow and stop it, and fetch its results."""
 
 from common.contract import CHANNEL, METRICS
 from training_jobs.fetching import fetch

@@ -1,7 +1,7 @@
 """The checkpoints of runs in S3: ``s3://<bucket>/checkpoints/<name of the run>/``.
 
-SageMaker copies what a job writes to `/opt/ml/checkpoints` there while the job runs, and back before it starts the job
-(again). A job whose place holds a run already goes on with that run.
+SageMaker copies a job's `/opt/ml/checkpoints` there while the job runs, and back before it starts the job (again). If
+the place has the checkpoints of a run already, the job continues that run.
 """
 
 import re
@@ -12,15 +12,15 @@ from urllib.parse import urlparse
 from common.aws_session import Connection
 
 PREFIX = "checkpoints"
-STAMP = re.compile(r"\d{8}-\d{6}(?:-[0-9a-f]{4})?")  # the name of a run that was given none
+STAMP = re.compile(r"\d{8}-\d{6}(?:-[0-9a-f]{4})?")  # the generated name of an unnamed run
 
 
 class CheckpointsError(RuntimeError):
-    """There are no checkpoints to go on from."""
+    """There are no checkpoints to continue from."""
 
 
 def make_name() -> str:
-    """Make a name for a run that was given none, such as ``"20260131-120000-5f1a"``."""
+    """Return a name for an unnamed run, such as ``"20260131-120000-5f1a"``."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
@@ -30,16 +30,16 @@ def locate(connection: Connection, run: str) -> str:
 
 
 def name_earlier_run(connection: Connection, place: str) -> str:
-    """Return the name of the run that a job with its checkpoints at `place` belongs to; empty for a new, unnamed run.
+    """Return the name of the run with its checkpoints at `place`; empty for a new, unnamed run.
 
-    The last folder of `place` is the run's name. It is unnamed if that is a date and a time, and nothing is there yet.
+    The last folder of `place` is the run's name. A run is unnamed if that is a date and time, without any files.
     """
     run = place.rstrip("/").rpartition("/")[2]
     return "" if STAMP.fullmatch(run) and not holds_files(connection, place) else run
 
 
 def holds_files(connection: Connection, place: str) -> bool:
-    """Return whether there is anything below an S3 URI."""
+    """Return whether there are objects below an S3 URI."""
     bucket, folder = _split(place)
     return connection.client("s3").list_objects_v2(Bucket=bucket, Prefix=folder, MaxKeys=1)["KeyCount"] > 0
 

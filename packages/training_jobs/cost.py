@@ -1,8 +1,8 @@
-"""The cost of a training job before it is launched: at most, and likely.
+"""The estimated cost of a training job: its maximum, and its likely cost.
 
-SageMaker bills an instance by the second while a job runs. On ``"aws"`` the price is asked of the AWS Price List
-(https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html); elsewhere, or where that is
-refused, it comes from `TABLE`. Either way source and date are shown.
+SageMaker bills an instance by the second while a job runs. On ``"aws"`` the price is from the AWS Price List
+(https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html); elsewhere, or if that fails, it is
+from `TABLE`. Its source and date are always shown.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from common.aws_session import Connection
 from common.findings import Tabular
 
 PRICING_REGION = "us-east-1"
-"""Where the Price List answers, for all regions (also in eu-central-1 and ap-south-1)."""
+"""The region of the Price List's endpoint, which has the prices of all regions."""
 PAGE = "https://aws.amazon.com/sagemaker/pricing/"
 SPOT_SAVES = 0.9
-"""The most that spot saves (https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training.html)."""
+"""The largest share that spot saves (https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training.html)."""
 STOP_SECONDS = 120
-"""How long a job that reaches its maximum has to save its model."""
+"""Seconds that a job has to save its model after its maximum runtime."""
 
 GPU = re.compile(r"ml\.[gp]\d")
 NO_CUDA = (
-    "You would pay for a GPU that idles: the image's TensorFlow, 1.15.5 from PyPI, is built without CUDA. The networks "
-    "of ML-Agents are small, and players need cores: take an instance without a GPU."
+    "You would pay for an idle GPU: the image's TensorFlow, 1.15.5 from PyPI, is built without CUDA. The networks "
+    "of ML-Agents are small, and players need cores: use an instance without a GPU."
 )
 
 
 class CostError(ValueError):
-    """A cost cannot be worked out: the time, steps or speed are not above zero, or a type is unknown."""
+    """The cost can't be estimated: time, steps or speed are not positive, or an instance type is unknown."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """What an instance costs in a training job, on demand.
+    """The on-demand price of an instance in a training job.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class Price:
     region : str
     usd_per_hour : float
     source : str
-        Where the number comes from.
+        The source of the price.
     date : str
-        The day for which the source gave it, as ``YYYY-MM-DD``.
+        The day on which the source listed it, as ``YYYY-MM-DD``.
     """
 
     instance_type: str
@@ -78,37 +78,37 @@ TABLE = tuple(
         ("ml.g4dn.xlarge", 0.736, _FILE, "2026-09-25"),
     )
 )
-"""Prices for where AWS is not asked, in US dollars an hour.
+"""Prices in US dollars an hour, for use without the Price List.
 
-Not read from AWS by this project: taken from public documents that quote AWS's price file with its date
-(https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonSageMaker/current/us-east-1/index.json). Types for which
-no dated quotation was found are left out.
+They are from public documents that quote AWS's price file with its date
+(https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonSageMaker/current/us-east-1/index.json). Types without a
+dated quotation are left out.
 """
 
 
 @dataclass(frozen=True)
 class Estimate(Tabular):
-    """What a job will cost.
+    """The estimated cost of a job.
 
     Attributes
     ----------
     instance_type : str
     spot : bool
-        Whether the job is to run on spot instances.
+        Whether the job runs on spot instances.
     price : Price or None
-        None where no price is known.
+        None if no price is known.
     why : str
-        Why the price is not AWS's own of today, or is missing; else empty.
+        Why the price is not AWS's current one, or is missing; else empty.
     max_seconds : float
         The job's maximum runtime.
     likely_seconds : float or None
-        How long the steps take at the measured speed, the maximum at most; None without a speed.
+        The seconds that the steps take at the measured speed, up to the maximum; None without a speed.
     """
 
     instance_type: str
     spot: bool
     price: Price | None
-    why: str
+    price_note: str
     max_seconds: float
     likely_seconds: float | None
 
@@ -127,30 +127,30 @@ class Estimate(Tabular):
 
     @property
     def rows(self) -> tuple[tuple[str, str, str, str], ...]:
-        """The table: what, how long, on demand, on spot."""
+        """The table's rows: label, time, on-demand cost, spot cost."""
         rows = [("at most", self.max_seconds, self.at_most)]
         if self.likely_seconds is not None:
             rows.append(("likely", self.likely_seconds, self.likely))
-        return tuple((what, f"{seconds / 60:.1f} min", _dollars(usd), _spot(usd)) for what, seconds, usd in rows)
+        return tuple((label, f"{seconds / 60:.1f} min", _dollars(usd), _spot(usd)) for label, seconds, usd in rows)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Source and date of the price, and what the numbers leave out."""
+        """The source and date of the price, and costs that the numbers leave out."""
         gpu = (NO_CUDA,) if GPU.match(self.instance_type) else ()
         if self.price is None:
-            return (f"{self.why} See {PAGE}", *gpu)
+            return (f"{self.price_note} See {PAGE}", *gpu)
         price = self.price
         source = f"{price.instance_type} in {price.region}: {price.usd_per_hour:.3f} USD an hour. "
         source += f"Source: {price.source}, {price.date}."
         left_out = (
-            f"Spot saves up to {SPOT_SAVES:.0%}, how much is known afterwards. Disk, S3 and ECR come to less than a "
-            f"cent an hour. A job that reaches its maximum has up to {STOP_SECONDS / 60:.0f} minutes more to save."
+            f"Spot saves up to {SPOT_SAVES:.0%}; the exact amount is known only afterwards. Disk, S3 and ECR cost less "
+            f"than a cent an hour. A job that reaches its maximum has {STOP_SECONDS / 60:.0f} more minutes to save."
         )
-        return (f"{source} {self.why}".strip(), left_out, *gpu)
+        return (f"{source} {self.price_note}".strip(), left_out, *gpu)
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The table's heading, with the chosen way to pay marked."""
+        """The table's heading, with the chosen kind of instance marked."""
         chosen = "spot" if self.spot else "on demand"
         return ("", "time", *(f"{kind}{' (chosen)' * (kind == chosen)}" for kind in ("on demand", "spot")))
 
@@ -172,7 +172,7 @@ def estimate(
     steps_per_second: float | None = None,
     spot: bool = False,
 ) -> Estimate:
-    """Estimate what a job will cost at most and, where its speed is known, likely.
+    """Estimate a job's maximum cost and, if its speed is known, its likely cost.
 
     Parameters
     ----------
@@ -181,66 +181,66 @@ def estimate(
     max_minutes : float
         The job's maximum runtime.
     steps : int, optional
-        Of the training, as in ``max_steps``.
+        Steps of the training, as in ``max_steps``.
     steps_per_second : float, optional
-        How fast it goes: of an earlier job, its last step over its seconds. A smoke start's speed is an upper bound,
-        for there the trainer learns nothing.
+        The speed: an earlier job's last step divided by its seconds. A smoke start's speed is an upper bound, because
+        the trainer does not learn there.
     spot : bool
-        Whether it is to run on spot instances.
+        Whether it runs on spot instances.
 
     Raises
     ------
     CostError
-        If time, speed or steps are not numbers above zero.
+        If time, speed or steps are not positive numbers.
     """
     for name, value in (("max_minutes", max_minutes), ("steps", steps), ("steps_per_second", steps_per_second)):
         if value is not None and not (isinstance(value, Real) and value > 0):
             raise CostError(f"Expected {name} to be a number above 0, found {value!r}.")
-    price, why = find_price(connection, instance_type)
+    price, price_note = find_price(connection, instance_type)
     seconds = None
     if steps is not None and steps_per_second is not None:
         seconds = min(steps / steps_per_second, 60 * max_minutes)
-    return Estimate(instance_type, spot, price, why, 60 * max_minutes, seconds)
+    return Estimate(instance_type, spot, price, price_note, 60 * max_minutes, seconds)
 
 
 def find_price(connection: Connection, instance_type: str) -> tuple[Price | None, str]:
-    """Find the price of an instance in a training job.
+    """Return the price of an instance in a training job.
 
     Returns
     -------
     price : Price or None
         None if neither AWS nor the table has one.
     why : str
-        Why it is not AWS's own of today; empty if it is.
+        Why it is not AWS's current price; empty if it is.
     """
-    why = "The embedded AWS costs nothing; this is what AWS would ask."
+    note = "The embedded AWS costs nothing; this is what AWS would charge."
     if connection.target == "aws":
         try:
             found = ask_aws(connection, instance_type)
         except (BotoCoreError, ClientError) as error:
-            why = f"The AWS Price List could not be asked: {error}."
+            note = f"The AWS Price List could not be queried: {error}."
         else:
             if found:
                 return found, ""
-            why = f"The AWS Price List has no {instance_type} for training in {connection.region}."
+            note = f"The AWS Price List has no {instance_type} for training in {connection.region}."
     price = next((price for price in TABLE if price.instance_type == instance_type), None)
     if price is None:
-        return None, f"{why} The table of this project has no price of {instance_type}."
+        return None, f"{note} This project's table has no price for {instance_type}."
     if price.region != connection.region:
-        why = f"{why} Prices in {connection.region} differ from it."
-    return price, why
+        note = f"{note} Prices in {connection.region} differ."
+    return price, note
 
 
 def ask_aws(connection: Connection, instance_type: str) -> Price | None:
-    """Ask the AWS Price List for the price of an instance in a training job.
+    """Return the price of an instance in a training job from the AWS Price List.
 
-    The usage type names what is billed: ``USE1-Train:ml.m5.large``, with another abbreviation for each region. Type and
-    region are filtered there, the usage type is compared here, for ``-TrainWarmPool:`` and others look alike.
+    The usage type identifies what is billed, such as ``USE1-Train:ml.m5.large``, with another abbreviation for each
+    region. It is compared here, because the Price List's filter also finds ``-TrainWarmPool:`` and others.
 
     Raises
     ------
     botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError
-        If the Price List does not answer.
+        If the request fails.
     """
     quick = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
     client = connection.session.client("pricing", region_name=PRICING_REGION, config=quick)
@@ -251,22 +251,22 @@ def ask_aws(connection: Connection, instance_type: str) -> Price | None:
     pages = client.get_paginator("get_products").paginate(
         ServiceCode="AmazonSageMaker", Filters=filters, FormatVersion="aws_v1"
     )
-    wanted = re.compile(rf"(?:[A-Z0-9]+-)?Train:{re.escape(instance_type)}")
+    pattern = re.compile(rf"(?:[A-Z0-9]+-)?Train:{re.escape(instance_type)}")
     found = [
         (usd, entry.get("publicationDate", "")[:10], entry["product"]["attributes"]["usagetype"])
         for page in pages
         for entry in map(json.loads, page["PriceList"])
-        if wanted.fullmatch(entry["product"]["attributes"].get("usagetype", ""))
+        if pattern.fullmatch(entry["product"]["attributes"].get("usagetype", ""))
         for usd in hourly_prices(entry)
     ]
     if not found:
         return None
-    usd, date, usage_type = max(found)  # a free tier's zero stands beside the price
+    usd, date, usage_type = max(found)  # the free tier has another entry with 0
     return Price(instance_type, connection.region, usd, f"AWS Price List, usage type {usage_type}", date)
 
 
 def hourly_prices(entry: Mapping[str, Any]) -> Iterator[float]:
-    """Yield the hourly prices on demand of a Price List entry, in US dollars."""
+    """Yield the hourly on-demand prices of a Price List entry, in US dollars."""
     for term in entry.get("terms", {}).get("OnDemand", {}).values():
         for dimension in term["priceDimensions"].values():
             if dimension["unit"].lower() in ("hrs", "hours", "hour") and "USD" in dimension["pricePerUnit"]:

@@ -1,8 +1,7 @@
-"""Fetch what an ended job left.
+"""Fetch the results of a job that has ended.
 
-Whoever may write to the job's place in S3 decides what its archives hold, so nothing of them is trusted: files are
-written one by one, by names that were checked, and counted while they are written. `tarfile`'s own filters are not
-relied on (CVE-2025-4517).
+Its archives are untrusted, because others may be able to write to the job's place in S3: files are written one by one,
+with checked names and within limits. `tarfile`'s own filters are not used (CVE-2025-4517).
 """
 
 import errno
@@ -25,18 +24,18 @@ from common.local_paths import local_path
 from training_jobs.job import Job, TrainingError
 from training_jobs.log import Log
 
-MOST_BYTES = 20 * 10**9
-"""Of one archive: packed, unpacked, and written."""
-MOST_MEMBERS = 100_000
-"""Files and folders of one archive."""
-MOST_IN_HEADERS = 2**16  # bytes that come before a member's own; what they say is kept in memory
-AT_ONCE = 2**18  # bytes
+MAX_BYTES = 20 * 10**9
+"""Largest size of one archive: packed, unpacked, and written."""
+MAX_MEMBERS = 100_000
+"""Most files and folders in one archive."""
+MAX_HEADER_BYTES = 2**16  # of one member's headers, which are kept in memory
+CHUNK = 2**18  # bytes
 MANY_DIGITS = re.compile(rb"\d{100}")
 SHOWN = 3
 ARCHIVES = ("model.tar.gz", "output.tar.gz")
 LOG = "log.txt"
 NOTE = "NOT-FETCHED.txt"
-"""Lists what an archive held and was not brought; there only if there is something to list."""
+"""Lists the members that were not fetched; exists only if there are any."""
 KINDS = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
@@ -47,40 +46,40 @@ KINDS = {
 
 
 def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
-    """Fetch what an ended job left to ``<folder>/<job name>/``.
+    """Fetch the results of a job that has ended to ``<folder>/<job name>/``.
 
-    There lie then the model of each brain (``<Brain>.nn``), `trainer_config.yaml`, `training.json`, the TensorBoard
-    `summaries/` and the log, as far as the job got. A job is fetched once; a second call finds it there. Only plain
-    files and folders are brought, up to `MOST_BYTES` and `MOST_MEMBERS` of each archive. `NOT-FETCHED.txt` names the
-    others.
+    They are the model of each brain (``<Brain>.nn``), `trainer_config.yaml`, `training.json`, the TensorBoard
+    `summaries/` and the log, as far as the job got. A job is fetched once; a second call returns the same folder. Only
+    plain files and folders are fetched, up to `MAX_BYTES` and `MAX_MEMBERS` of each archive; `NOT-FETCHED.txt` lists
+    the others.
 
     Raises
     ------
     TrainingError
-        If it has not ended, left nothing, an archive is damaged or too large, or there is no room here. What could be
-        read of a damaged archive, the other archive and the log are kept: the next call returns them.
+        If it has not ended, has no results, an archive is damaged or too large, or the disk is full. The readable part
+        of a damaged archive, the other archive and the log are kept: the next call returns them.
     """
-    place = Path(folder) / _as_folder(job.name)
-    if place.is_dir():
-        if (place / NOTE).is_file():
-            print(f"{place} is not all that {job.name} left: see {NOTE} there.")
-        return place
+    destination = Path(folder) / _as_folder(job.name)
+    if destination.is_dir():
+        if (destination / NOTE).is_file():
+            print(f"{destination} does not have all files of {job.name}: see {NOTE} there.")
+        return destination
     if not job.ended:
         raise TrainingError(
             f"{job.name} is still {job.status}. Follow it to its end in notebook 04, then run this again."
         )
-    later = f"{job.name} has ended and is not billed; fetch it again later."
+    hint = f"{job.name} has ended and is not billed; fetch it again later."
     log = Log(connection, job.name)
-    with explained(connection, TrainingError, later):
+    with explained(connection, TrainingError, hint):
         log.read()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        # Fetched beside its place and moved there whole, so that a fetch cut off leaves nothing half done.
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as scratch:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        # Fetched to a temporary folder and then moved, so that an interrupted fetch leaves nothing incomplete.
+        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".fetch-") as scratch:
             target = Path(scratch, "results")
             target.mkdir()
             (target / LOG).write_text("\n".join(log.lines) + "\n", encoding="utf-8", errors="replace")
-            with explained(connection, TrainingError, later):
+            with explained(connection, TrainingError, hint):
                 unpacked = [_fetch_archive(connection, job, archive, Path(scratch)) for archive in ARCHIVES]
             found = [archive for archive in unpacked if archive]
             if not found:
@@ -88,22 +87,22 @@ def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
             if notes := [note for archive in found for note in archive.notes]:
                 (target / NOTE).write_text("\n".join(notes) + "\n", encoding="utf-8", errors="replace")
             try:
-                target.rename(place)
+                target.rename(destination)
             except OSError:
-                if not place.is_dir():
+                if not destination.is_dir():
                     raise
-                return place  # somebody else fetched it meanwhile
+                return destination  # another process fetched it meanwhile
     except OSError as error:
         raise TrainingError(
-            f"What {job.name} left could not be written to {place}: {error}. Nothing was kept. Make room there or name "
-            "another folder, then run this again."
+            f"The results of {job.name} could not be written to {destination}: {error}. Nothing was kept. Make room "
+            "there or name another folder, then run this again."
         ) from error
-    _report(job, place, found)
-    return place
+    _report(job, destination, found)
+    return destination
 
 
 def _as_folder(name: str) -> str:
-    """Return a job's name if it can be a folder's."""
+    """Return a job's name if it is valid as a folder's name."""
     try:
         if len(local_path(name).parts) == 1:
             return name
@@ -112,29 +111,30 @@ def _as_folder(name: str) -> str:
     raise TrainingError(f"Expected the name of a job, found {name!r}, which cannot be the name of a folder.")
 
 
-def _report(job: Job, place: Path, found: list["Archive"]) -> None:
-    """Print what was skipped. Raises TrainingError if something was lost."""
+def _report(job: Job, destination: Path, found: list["Archive"]) -> None:
+    """Print what was skipped. Raise TrainingError if an archive could not be read completely."""
     skipped = [note for archive in found for note in archive.skipped]
     if skipped:
         more = f" and {len(skipped) - SHOWN} more ({NOTE} lists them)" if len(skipped) > SHOWN else ""
         print(f"Not fetched of {job.name}: {'; '.join(skipped[:SHOWN])}{more}")
     if lost := [archive.lost for archive in found if archive.lost]:
         raise TrainingError(
-            f"What {job.name} left was fetched in part: {'; '.join(lost)}. What could be had is in {place}, and {NOTE} "
-            f"there says what is missing. Run this again to go on with it, or remove {place} to fetch it anew."
+            f"The results of {job.name} were fetched only in part: {'; '.join(lost)}. What could be read is in "
+            f"{destination}, and {NOTE} there lists what is missing. Run this again to continue with it, or remove "
+            f"{destination} to fetch it again."
         )
 
 
 def _fetch_archive(connection: Connection, job: Job, name: str, scratch: Path) -> "Archive | None":
-    """Download an archive and unpack it; None if the job left none (SageMaker makes none of an empty folder)."""
+    """Download and unpack an archive; return None if there is none (SageMaker packs no empty folder)."""
     s3 = connection.client("s3")
     parts = urlparse(f"{job.output}/{name}")
     bucket, key = parts.netloc, parts.path.lstrip("/")
     archive = Archive(name, scratch / "results")
     try:
         size = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
-        if size > MOST_BYTES:
-            archive.lost = f"{name} has {size:,} bytes, more than the {MOST_BYTES:,} that are fetched"
+        if size > MAX_BYTES:
+            archive.lost = f"{name} has {size:,} bytes, more than the {MAX_BYTES:,} that are fetched"
             return archive
         s3.download_file(bucket, key, str(scratch / name))
     except ClientError as error:
@@ -148,18 +148,18 @@ def _fetch_archive(connection: Connection, job: Job, name: str, scratch: Path) -
 
 @dataclass
 class Archive:
-    """An archive on its way into a folder that nobody else writes to.
+    """An archive that is unpacked into a private folder.
 
     Attributes
     ----------
     name : str
     root : Path
     members, size : int
-        How many files and folders, and bytes in files, it has made.
+        Files and folders, and bytes in files, written so far.
     skipped : list of str
-        Members that were not brought, each with the reason.
+        Members that were not fetched, each with the reason.
     lost : str
-        Why it was not read to its end, or not trusted; empty if all is well.
+        Why it was not read completely; empty if it was.
     """
 
     name: str
@@ -171,16 +171,16 @@ class Archive:
 
     @property
     def notes(self) -> list[str]:
-        """What was not brought, and why."""
+        """What was not fetched, and why."""
         return [*self.skipped, *([self.lost] if self.lost else [])]
 
     def unpack(self, path: Path) -> None:
-        """Bring its files and folders, as far as it can be read.
+        """Unpack its files and folders, as far as it can be read.
 
         Raises
         ------
         OSError
-            If they cannot be written.
+            If they can't be written.
         """
         try:
             with gzip.open(path) as stream:
@@ -189,33 +189,33 @@ class Archive:
                     while member := tar.next():
                         reader.allowed = math.inf
                         self._take(tar, member)
-                        tar.members.clear()  # which would otherwise hold all headers
-                        reader.allowed = MOST_IN_HEADERS
+                        tar.members.clear()  # else it keeps all headers in memory
+                        reader.allowed = MAX_HEADER_BYTES
                 reader.allowed = math.inf
                 if reader.last.strip(b"\0"):
-                    raise tarfile.ReadError("what follows is no tar header")
-                while reader.read(AT_ONCE):  # to the checksum at the end
+                    raise tarfile.ReadError("what follows is not a tar header")
+                while reader.read(CHUNK):  # up to the checksum at the end
                     pass
         except WriteError as error:
             raise error.__cause__ from None
-        except Exception as error:  # a parser of what anybody may have written
-            told = " ".join(str(error).split()) or type(error).__name__
-            self.lost = f"{self.name} cannot be read on after {self.members:,} members ({told[:200]})"
+        except Exception as error:  # the content is untrusted, and tarfile may raise anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self.lost = f"{self.name} cannot be read after {self.members:,} members ({reason[:200]})"
 
     def _take(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        """Bring one member, or note why not."""
+        """Unpack one member, or record why not."""
         self._count()
         try:
             path = local_path(member.name)
             if not path.parts:
                 return  # the folder itself
             if path.parts[0].casefold() in (LOG.casefold(), NOTE.casefold()):
-                raise ValueError("fetching writes a file of this name itself")
+                raise ValueError("fetching writes a file with this name itself")
             if member.issparse() or not (member.isdir() or member.isreg()):
                 kind = "a sparse file" if member.issparse() else KINDS.get(member.type, "of an unknown kind")
-                raise ValueError(f"{kind}, no plain file")
-            if not 0 <= member.size <= MOST_BYTES - self.size:
-                raise ValueError(f"{member.size:,} bytes, more than the {MOST_BYTES:,} of all that are fetched")
+                raise ValueError(f"{kind}, not a plain file")
+            if not 0 <= member.size <= MAX_BYTES - self.size:
+                raise ValueError(f"{member.size:,} bytes, more than the {MAX_BYTES:,} that are fetched in all")
             target = self.root.joinpath(*path.parts)
             self._make_folders(target.parent)
             if member.isreg():
@@ -234,12 +234,12 @@ class Archive:
                 path.mkdir()
 
     def _write(self, source: BinaryIO, target: Path) -> None:
-        """Write a file that is not there yet, and remove it again if not all of it came."""
+        """Write a new file; remove it if it could not be read completely."""
         with _Writing():
             file = os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb")
         try:
             with file:
-                while block := source.read(AT_ONCE):
+                while block := source.read(CHUNK):
                     self.size += len(block)
                     with _Writing():
                         file.write(block)
@@ -251,20 +251,20 @@ class Archive:
 
     def _count(self) -> None:
         self.members += 1
-        if self.members > MOST_MEMBERS:
-            raise LimitError(f"more than {MOST_MEMBERS:,} files and folders")
+        if self.members > MAX_MEMBERS:
+            raise LimitError(f"more than {MAX_MEMBERS:,} files and folders")
 
 
 class LimitError(Exception):
-    """An archive holds more than is fetched."""
+    """An archive exceeds a limit."""
 
 
 class WriteError(Exception):
-    """What an archive holds cannot be written here; the cause is the OSError."""
+    """A file can't be written; the cause is the OSError."""
 
 
 class _Writing:
-    """Tells errors of a member's name, for which it is skipped, from those that end the fetch."""
+    """Separates errors caused by a member's name, which skip the member, from those that end the fetch."""
 
     def __enter__(self) -> None:
         pass
@@ -274,28 +274,28 @@ class _Writing:
             raise ValueError("a file or folder of the same name is there") from error
         if isinstance(error, OSError):
             if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
-                raise ValueError(f"the file system does not take the name: {error.strerror}") from error
+                raise ValueError(f"the file system does not accept the name: {error.strerror}") from error
             raise WriteError from error
 
 
 class Reader:
-    """What `tarfile` reads an archive through: forward only, and a bounded number of bytes.
+    """A stream for `tarfile`: forward only, with a limit on the bytes.
 
     Attributes
     ----------
     allowed : float
-        Bytes that may be read on: few while headers are read, for their sizes are what an archive says they are.
+        Bytes that may still be read: few for headers, because the archive itself sets their size.
     last : bytes
-        What was read last.
+        The bytes of the last read.
     """
 
     def __init__(self, stream: BinaryIO):
-        self.stream, self.position, self.allowed, self.last = stream, 0, MOST_IN_HEADERS, b""
+        self.stream, self.position, self.allowed, self.last = stream, 0, MAX_HEADER_BYTES, b""
 
     def read(self, size: int) -> bytes:
-        """Read on."""
+        """Read the next bytes."""
         if not 0 <= size <= self.allowed:
-            raise tarfile.ReadError(f"headers of more than {MOST_IN_HEADERS:,} bytes")
+            raise tarfile.ReadError(f"headers of more than {MAX_HEADER_BYTES:,} bytes")
         self.allowed -= size
         data = self._read(size)
         if self.allowed < math.inf and MANY_DIGITS.search(data):  # CVE-2024-6232: these take tarfile hours
@@ -308,17 +308,17 @@ class Reader:
         except (OSError, EOFError, zlib.error) as error:
             raise tarfile.ReadError(str(error)) from error
         self.position += len(self.last)
-        if self.position > MOST_BYTES:
-            raise LimitError(f"more than {MOST_BYTES:,} bytes unpacked")
+        if self.position > MAX_BYTES:
+            raise LimitError(f"more than {MAX_BYTES:,} bytes unpacked")
         return self.last
 
     def tell(self) -> int:
-        """Return how many bytes were read."""
+        """Return the number of bytes read."""
         return self.position
 
     def seek(self, position: int) -> None:
         """Skip to a later position, or to the end if there are fewer bytes."""
         if position < self.position:
-            raise tarfile.ReadError("a member that begins before the end of the one before it")
-        while self.position < position and self._read(min(AT_ONCE, position - self.position)):
+            raise tarfile.ReadError("a member that begins before the end of the previous one")
+        while self.position < position and self._read(min(CHUNK, position - self.position)):
             pass

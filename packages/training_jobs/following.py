@@ -1,4 +1,4 @@
-"""Follow what runs on the target until it ends, and show it meanwhile."""
+"""Follow running jobs until they end, and show their progress."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from common.aws_session import Connection
 from training_jobs import cost, live
 from training_jobs.job import Job, TrainingError, describe
 from training_jobs.log import Log
-from training_jobs.patience import POLL_SECONDS, Patience
+from training_jobs.polling import POLL_SECONDS, Poller
 
 END = re.compile(r"train: (?:completed|stopped)\. (.+)")
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a reader must know of something that goes on without being followed.
+class StatusHint:
+    """What a user needs to know about something that keeps running unobserved.
 
     Attributes
     ----------
     goes_on : str
         Such as ``"mlagents-1 goes on"`` or ``"3 runs of x go on"``.
     again, stop : str
-        The code that follows it again, and the code that stops it.
+        The code to follow it again, and the code to stop it.
     many : bool
         Whether these are several jobs.
     """
@@ -37,8 +37,8 @@ class Words:
     stop: str
     many: bool = False
 
-    def tell(self, billed: bool, when: str = "", more: str = "") -> str:
-        """Say that it goes on, whether it is billed, and how to follow or stop it."""
+    def text(self, billed: bool, when: str = "", more: str = "") -> str:
+        """Return a text: it goes on, whether it is billed, and how to follow or stop it."""
         is_billed = f", and {'are' if self.many else 'is'} billed{when}" if billed else ""
         them, their = ("them", "their models") if self.many else ("it", "its model")
         return (
@@ -48,66 +48,68 @@ class Words:
 
 
 class Follower:
-    """Looks at something again and again; survives a target that is gone for a while, and Ctrl-C.
+    """Observes something repeatedly; tolerates a target that does not respond for a while, and Ctrl-C.
 
     Parameters
     ----------
     connection : Connection
-    words : callable
-        Returns the `Words` of what is followed, as it is now; None while nothing is known of it.
+    hint : callable
+        Returns the current `StatusHint` of what is followed; None while it is unknown.
     poll_seconds : float
-        Time between two looks, in seconds.
+        Time between two observations, in seconds.
     """
 
-    def __init__(self, connection: Connection, words: Callable[[], Words | None], poll_seconds: float = POLL_SECONDS):
-        self._connection, self._words = connection, words
-        self._patience = Patience(connection, poll_seconds)
-        self.more = ""  # what to say besides where it is left or lost
+    def __init__(
+        self, connection: Connection, hint: Callable[[], StatusHint | None], poll_seconds: float = POLL_SECONDS
+    ):
+        self._connection, self._hint = connection, hint
+        self._poller = Poller(connection, poll_seconds)
+        self.more = ""  # added to the text when following ends early
 
     @property
     def pause(self) -> float:
-        """How long to wait before the next look, in seconds."""
-        return self._patience.pause
+        """The time to wait before the next observation, in seconds."""
+        return self._poller.pause
 
-    def asking(self) -> AbstractContextManager[None]:
-        """Ignore that the target does not answer for a while; raise `TrainingError` once that takes too long."""
-        return self._patience.asking(self._lost)
+    def attempt(self) -> AbstractContextManager[None]:
+        """Ignore failures while the target does not respond; raise `TrainingError` when that takes too long."""
+        return self._poller.attempt(self._lost)
 
-    def ask(self, question: Callable[[], object]) -> object:
-        """Ask until there is an answer, and return it; raises as `asking`."""
-        return self._patience.ask(question, self._lost)
+    def call(self, request: Callable[[], object]) -> object:
+        """Repeat a request until it succeeds, and return its result; raises as `attempt`."""
+        return self._poller.call(request, self._lost)
 
-    def until(self, ended: Callable[[], bool], what: str = "No longer following.") -> None:
-        """Call `ended`, which looks and shows, until it returns True. Ctrl-C ends this early, and says so."""
+    def until(self, ended: Callable[[], bool], message: str = "No longer following.") -> None:
+        """Call `ended`, which observes and shows, until it returns True. Ctrl-C ends this early, with a message."""
         try:
             while True:
                 done = False
-                with self.asking():
+                with self.attempt():
                     done = ended()
                 if done:
                     break
                 time.sleep(self.pause)
         except KeyboardInterrupt:
-            self.leave(what)
+            self.leave(message)
 
-    def leave(self, what: str) -> None:
-        """Print that this ends while what was followed goes on."""
-        print(f"\n{what} {self._words().tell(not self._connection.endpoint, more=self.more)}")
+    def leave(self, message: str) -> None:
+        """Print that following ends although the jobs go on."""
+        print(f"\n{message} {self._hint().text(not self._connection.endpoint, more=self.more)}")
 
     def _lost(self, why: str) -> TrainingError:
-        words = self._words()
-        if self._connection.endpoint:  # what ran there ended with it
+        hint = self._hint()
+        if self._connection.endpoint:  # jobs of the embedded AWS end with it
             return TrainingError(f"{why}{self.more}")
-        if words is None:
+        if hint is None:
             return TrainingError(f"{why} What runs goes on, and is billed.")
-        return TrainingError(f"{why} {words.tell(True, ' meanwhile', self.more)}")
+        return TrainingError(f"{why} {hint.text(True, ' meanwhile', self.more)}")
 
 
 def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL_SECONDS) -> Job:
     """Show a job while it runs, and return it when it has ended.
 
-    Interrupting (Ctrl-C, or the stop button) ends the showing alone: the job goes on, and this says how to follow or
-    stop it.
+    Interrupting (Ctrl-C, or the stop button) ends only the display: the job goes on, and a message says how to follow
+    or stop it.
 
     Parameters
     ----------
@@ -115,23 +117,23 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     name : str
         Empty for the newest job.
     poll_seconds : float
-        Time between two looks, in seconds.
+        Time between two observations, in seconds.
 
     Raises
     ------
     TrainingError
-        If there is no such job, or its target stops answering.
+        If there is no such job, or its target stops responding.
     """
     known = name
 
-    def words() -> Words | None:
+    def hint() -> StatusHint | None:
         again, stop = (f'training.{verb}(connection, "{known}")' for verb in ("follow", "stop"))
-        return Words(f"{known} goes on", again, stop) if known else None
+        return StatusHint(f"{known} goes on", again, stop) if known else None
 
-    follower = Follower(connection, words, poll_seconds)
-    job = follower.ask(lambda: describe(connection, name))
+    follower = Follower(connection, hint, poll_seconds)
+    job = follower.call(lambda: describe(connection, name))
     known = job.name
-    price, _ = follower.ask(lambda: cost.find_price(connection, job.instance_type))
+    price, _ = follower.call(lambda: cost.find_price(connection, job.instance_type))
     log, reader = Log(connection, job.name), rewards.LogReader()
     view = live.view(price.usd_per_hour if price else None, "USD on AWS" if connection.endpoint else "USD")
 
@@ -141,7 +143,7 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
         job = describe(connection, known)
         try:
             log.read()
-        finally:  # of a log that was read in part, each line is shown once
+        finally:  # even if the log was read only in part, each line is shown once
             reader.feed(log.lines[seen:])
             view.update(job, log.lines[seen:], reader.table())
         return job.ended
@@ -154,6 +156,6 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
 
 
 def _reason(lines: list[str]) -> str:
-    """Return the trainer's own reason for an end that is no failure; empty where it gave none."""
+    """Return the trainer's own reason for an end without failure; empty if the log has none."""
     ends = [found[1] for line in lines if (found := END.match(line))]
     return ends[-1] if ends else ""

@@ -1,4 +1,4 @@
-"""Take a spot job's instance away, to practise what AWS does."""
+"""Interrupt a spot job, to practise what AWS does."""
 
 import time
 
@@ -12,32 +12,32 @@ from training_jobs.log import Log
 def interrupt(
     connection: Connection, name: str, *, after_step: int = 0, seconds: float = 5.0, poll_seconds: float = 0.5
 ) -> None:
-    """Practise what AWS does to a spot job at any time: take its instance away.
+    """Take the instance of a spot job away, as AWS may at any time.
 
-    On the embedded target this waits until the job has done so many steps, and then takes the instance away. On AWS
-    nobody can ask for that; this says so and changes nothing.
+    On the embedded target this waits until the job has reached a step, then takes the instance away. On AWS it can't be
+    requested; this prints that and changes nothing.
 
     Parameters
     ----------
     connection : Connection
     name : str
-        A running job that was launched with ``spot=True``.
+        A running job with managed spot training.
     after_step : int
-        The first summary at or after this step is waited for.
+        Wait for the first summary at or after this step.
     seconds : float
-        How long there is no capacity afterwards.
+        Seconds without spot capacity afterwards.
     poll_seconds : float
-        Time between two looks, in seconds.
+        Time between two observations, in seconds.
 
     Raises
     ------
     TrainingError
-        If the job ends before, or is none that can be interrupted.
+        If the job ends before, or can't be interrupted.
     """
     if not isinstance(after_step, int) or after_step < 0:
         raise TrainingError(f"Expected after_step to be a whole number of steps, 0 or more, found {after_step!r}.")
     if not connection.endpoint:
-        print("AWS takes spot instances away by itself, when it needs them. It cannot be asked to.")
+        print("AWS takes spot instances away when it needs them. It can't be requested.")
         return
     import sagemaker_local as embedded
 

@@ -1,4 +1,4 @@
-"""A training job as SageMaker describes it: find it, list those of a status, stop it."""
+"""A training job as SageMaker describes it: find, list and stop jobs."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -13,19 +13,19 @@ from common.contract import CHANNEL
 from common.findings import printable
 
 JOB_PREFIX = "mlagents"
-OURS = f"{JOB_PREFIX}-"  # what the names of all jobs of this project begin with
+NAME_PREFIX = f"{JOB_PREFIX}-"  # of all jobs of this project
 ENDED = ("Completed", "Failed", "Stopped")
-# Environment variable of a job: what it was launched to go on from. The container does without it.
+# Environment variable of a job: what it was launched to continue from. The container does not use it.
 GOES_ON_FROM = "GOES_ON_FROM"
 
 
 class TrainingError(RuntimeError):
-    """A job does not exist, left nothing, or cannot be launched as asked."""
+    """A job does not exist, has no results, or can't be launched."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of a job's life: SageMaker's secondary status, when it began and, once it is over, when it ended."""
+    """A phase of a job: SageMaker's secondary status, its start, and its end (None while it lasts)."""
 
     name: str
     start: datetime
@@ -44,7 +44,7 @@ class Job:
     phase : str
         SageMaker's secondary status, such as ``"Downloading"``.
     message : str
-        SageMaker's message about this phase.
+        SageMaker's message for this phase.
     failure : str
         Why it failed, else empty.
     hyperparameters : mapping of str to str
@@ -60,22 +60,22 @@ class Job:
         The last value of each metric.
     instance_type : str
     started : datetime or None
-        When the instance was there; billing begins then. None before.
+        When the instance was ready and billing began; None before.
     spot : bool
-        Whether it runs on spare capacity.
+        Whether it runs on a spot instance.
     checkpoints : str
-        S3 URI of the folder that its checkpoints are kept in; empty if they are not.
+        S3 URI of the folder of its checkpoints; empty if it keeps none.
     goes_on_from : str
-        ``"job <name>"`` or ``"run <name>"`` where it was launched to go on from that, else empty.
+        ``"job <name>"`` or ``"run <name>"`` if it was launched to continue from that, else empty.
     phases : tuple of Phase
         Its phases, in order.
     tensorboard : str
-        S3 URI of the summaries, copied there while it runs; empty if they are not.
+        S3 URI to which the summaries are copied while it runs; empty if they are not.
     max_seconds, max_wait_seconds : int
-        How long it may train, and with `spot` how long that may take with all waiting; 0 where SageMaker does not say.
+        Maximum training time and, with `spot`, maximum time including waiting; 0 if unknown.
     reason : str
-        How a training that did not fail ended, and what kept it from learning: the last line of its log, where that
-        was followed to its end. SageMaker keeps a reason of failures alone.
+        How a training that did not fail ended, and what kept it from learning: from the last line of its log, if it was
+        followed to its end. SageMaker itself keeps only reasons of failures.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether it has ended."""
         return self.status in ENDED
 
     def seconds(self) -> float:
@@ -115,7 +115,7 @@ class Job:
 
     @property
     def interruptions(self) -> int:
-        """How often its instance was taken away."""
+        """The number of times that its instance was taken away."""
         return sum(phase.name == "Interrupted" for phase in self.phases)
 
     @property
@@ -125,20 +125,20 @@ class Job:
 
     @property
     def saved_percent(self) -> float:
-        """The same as a share of its training, as SageMaker's console shows it."""
+        """`saved_seconds` in per cent of the training time, as in SageMaker's console."""
         return 100 * self.saved_seconds / self.training_seconds if self.training_seconds else 0.0
 
     def __str__(self) -> str:
-        told = f"{self.name}: {self.status}"
+        line = f"{self.name}: {self.status}"
         if self.status == "InProgress":
-            told += f", {self.phase}"
+            line += f", {self.phase}"
         if self.ended:
-            told += f" after {self.training_seconds} s of training, {self.billable_seconds} s billed"
+            line += f" after {self.training_seconds} s of training, {self.billable_seconds} s billed"
             if self.spot:
                 times = {0: "never interrupted", 1: "interrupted once"}
-                told += f" (spot saved {self.saved_percent:.0f} %), "
-                told += times.get(self.interruptions, f"interrupted {self.interruptions} times")
-        return printable("\n".join(filter(None, [told, self.failure or self.reason])))
+                line += f" (spot saved {self.saved_percent:.0f} %), "
+                line += times.get(self.interruptions, f"interrupted {self.interruptions} times")
+        return printable("\n".join(filter(None, [line, self.failure or self.reason])))
 
 
 def find(connection: Connection, name: str = "") -> Job:
@@ -153,14 +153,14 @@ def find(connection: Connection, name: str = "") -> Job:
     Raises
     ------
     TrainingError
-        If there is no such job; it names the newest ones. Also if AWS does not answer.
+        If there is no such job, with the names of the newest ones; or if AWS does not respond.
     """
     with explained(connection, TrainingError, f"{name or 'A job'} goes on while it runs, and is billed."):
         return describe(connection, name)
 
 
 def describe(connection: Connection, name: str = "") -> Job:
-    """Do what `find` does, and raise botocore's errors where AWS does not answer."""
+    """Describe a job as `find` does, but raise botocore's errors if AWS does not respond."""
     sagemaker = connection.client("sagemaker")
     if not name:
         newest = list_newest(sagemaker, 1)
@@ -168,12 +168,12 @@ def describe(connection: Connection, name: str = "") -> Job:
             raise TrainingError(f"Expected a training job on {connection.target}, found none. Run notebook 04 first.")
         name = newest[0]
     try:
-        told = sagemaker.describe_training_job(TrainingJobName=name)
+        description = sagemaker.describe_training_job(TrainingJobName=name)
     except ClientError as error:
-        if code(error) == "AccessDeniedException" and not name.startswith(OURS):
+        if code(error) == "AccessDeniedException" and not name.startswith(NAME_PREFIX):
             raise TrainingError(
-                f"Expected a job of this project, whose names begin with {OURS}, found {name}, which you may not look "
-                f"at: {error}"
+                f"Expected a job of this project, whose names begin with {NAME_PREFIX}, found {name}, which you may "
+                f"not describe: {error}"
             ) from error
         if code(error) not in ("ValidationException", "ResourceNotFound"):
             raise
@@ -181,36 +181,36 @@ def describe(connection: Connection, name: str = "") -> Job:
         raise TrainingError(
             f"Expected a training job named {name}, found none on {connection.target}. The newest there: {newest}."
         ) from error
-    return from_description(told)
+    return from_description(description)
 
 
-def from_description(told: Mapping[str, Any]) -> Job:
-    """Return the job that SageMaker described: an answer of DescribeTrainingJob, or a record of Search."""
-    name = told["TrainingJobName"]
-    board = told.get("TensorBoardOutputConfig", {}).get("S3OutputPath", "")
-    limits = told.get("StoppingCondition", {})
+def from_description(description: Mapping[str, Any]) -> Job:
+    """Return the job from a response of DescribeTrainingJob or a record of Search."""
+    name = description["TrainingJobName"]
+    board = description.get("TensorBoardOutputConfig", {}).get("S3OutputPath", "")
+    limits = description.get("StoppingCondition", {})
     return Job(
         name=name,
-        status=told["TrainingJobStatus"],
-        phase=told["SecondaryStatus"],
-        message=(told.get("SecondaryStatusTransitions") or [{}])[-1].get("StatusMessage", ""),
-        failure=told.get("FailureReason", ""),
-        hyperparameters=told.get("HyperParameters", {}),
-        volume=volume_of(told),
-        image=told["AlgorithmSpecification"].get("TrainingImage", ""),
-        output=f"{told['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output",
-        created=told["CreationTime"],
-        training_seconds=told.get("TrainingTimeInSeconds", 0),
-        billable_seconds=told.get("BillableTimeInSeconds", 0),
-        metrics={metric["MetricName"]: metric["Value"] for metric in told.get("FinalMetricDataList", [])},
-        instance_type=told["ResourceConfig"].get("InstanceType", ""),
-        started=told.get("TrainingStartTime"),
-        spot=told.get("EnableManagedSpotTraining", False),
-        checkpoints=told.get("CheckpointConfig", {}).get("S3Uri", ""),
-        goes_on_from=told.get("Environment", {}).get(GOES_ON_FROM, ""),
+        status=description["TrainingJobStatus"],
+        phase=description["SecondaryStatus"],
+        message=(description.get("SecondaryStatusTransitions") or [{}])[-1].get("StatusMessage", ""),
+        failure=description.get("FailureReason", ""),
+        hyperparameters=description.get("HyperParameters", {}),
+        volume=volume_of(description),
+        image=description["AlgorithmSpecification"].get("TrainingImage", ""),
+        output=f"{description['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output",
+        created=description["CreationTime"],
+        training_seconds=description.get("TrainingTimeInSeconds", 0),
+        billable_seconds=description.get("BillableTimeInSeconds", 0),
+        metrics={metric["MetricName"]: metric["Value"] for metric in description.get("FinalMetricDataList", [])},
+        instance_type=description["ResourceConfig"].get("InstanceType", ""),
+        started=description.get("TrainingStartTime"),
+        spot=description.get("EnableManagedSpotTraining", False),
+        checkpoints=description.get("CheckpointConfig", {}).get("S3Uri", ""),
+        goes_on_from=description.get("Environment", {}).get(GOES_ON_FROM, ""),
         phases=tuple(
             Phase(phase["Status"], phase["StartTime"], phase.get("EndTime"))
-            for phase in told.get("SecondaryStatusTransitions", [])
+            for phase in description.get("SecondaryStatusTransitions", [])
         ),
         tensorboard=f"{board.rstrip('/')}/{name}/tensorboard-output" if board else "",
         max_seconds=limits.get("MaxRuntimeInSeconds", 0),
@@ -219,18 +219,18 @@ def from_description(told: Mapping[str, Any]) -> Job:
 
 
 def volume_of(job: Mapping[str, Any]) -> str:
-    """Return the S3 URI of a job's channel `unity-volume`, of its request or its description; empty if it has none."""
+    """Return the S3 URI of the channel `unity-volume` in a job's request or description; empty if it has none."""
     channels = job.get("InputDataConfig", ())
     sources = (c["DataSource"].get("S3DataSource", {}) for c in channels if c["ChannelName"] == CHANNEL)
     return next(sources, {}).get("S3Uri", "")
 
 
 def list_names(sagemaker, **filters: str) -> Iterator[str]:
-    """Yield the names of the jobs that `launch` made, and of no other: rights to look at others' may be missing."""
+    """Yield the names of the jobs that `launch` made. Rights to describe other jobs may be missing."""
     pages = sagemaker.get_paginator("list_training_jobs")
-    for page in pages.paginate(NameContains=OURS, PaginationConfig={"PageSize": 100}, **filters):
+    for page in pages.paginate(NameContains=NAME_PREFIX, PaginationConfig={"PageSize": 100}, **filters):
         for summary in page["TrainingJobSummaries"]:
-            if summary["TrainingJobName"].startswith(OURS):
+            if summary["TrainingJobName"].startswith(NAME_PREFIX):
                 yield summary["TrainingJobName"]
 
 
@@ -247,12 +247,12 @@ def list_with_status(connection: Connection, status: str) -> Iterator[Job]:
 
 
 def stop(connection: Connection, name: str) -> None:
-    """Ask SageMaker to stop a job. It saves its model within 120 seconds, and that model is kept.
+    """Stop a job. It has 120 seconds to save its model, which is kept.
 
     Raises
     ------
     TrainingError
-        If there is no such job. One that is stopping or has ended already is left as it is.
+        If there is no such job. A job that is stopping or has ended already is not changed.
     """
     stop_once(
         connection,
@@ -264,7 +264,7 @@ def stop(connection: Connection, name: str) -> None:
 
 
 class Stoppable(Protocol):
-    """A job, of training or of tuning."""
+    """A training job or a tuning job."""
 
     status: str
     ended: bool
@@ -276,38 +276,40 @@ Found = TypeVar("Found", bound=Stoppable)
 def stop_once(
     connection: Connection,
     name: str,
-    look: Callable[[], Found],
+    describe: Callable[[], Found],
     request: Callable[[], object],
-    tell: Callable[[Found], str],
+    confirm: Callable[[Found], str],
 ) -> None:
-    """Stop something that runs, and print what that does; of what does not run any more, print that.
+    """Stop a training or tuning job and print a message; if it is not running any more, print that.
 
     Parameters
     ----------
     connection : Connection
     name : str
-    look, request, tell : callable
-        Describe it, ask SageMaker to stop it, and say what that does.
+    describe, request, confirm : callable
+        Describe it, send the request that stops it, and return the message to print then.
 
     Raises
     ------
     TrainingError
-        If it has no name, does not exist, or AWS does not answer.
+        If it has no name, does not exist, or AWS does not respond.
     """
     if not name:
-        raise TrainingError("Expected the name of the job to stop, found none. Name it, so that no other is stopped.")
+        raise TrainingError(
+            "Expected the name of the job to stop, found none. Name it, so that no other job is stopped."
+        )
     with explained(connection, TrainingError, f"{name} was not stopped. It goes on, and is billed until it ends."):
-        found = look()
+        found = describe()
         if found.status == "InProgress":
             try:
                 request()
             except ClientError as error:
                 if code(error) != "ValidationException":
                     raise
-                found = look()
+                found = describe()
                 if found.status == "InProgress":  # refused for another reason
                     raise
             else:
-                print(tell(found))
+                print(confirm(found))
                 return
     print(f"{name} has ended already: {found.status}." if found.ended else f"{name} is stopping already.")

@@ -1,4 +1,4 @@
-"""Checks of a request before it is sent: what SageMaker or the container would refuse, a sentence or two for each."""
+"""Checks of a request before it is sent, for everything that SageMaker or the container would refuse."""
 
 import difflib
 import json
@@ -14,13 +14,13 @@ from common.aws_session import Connection
 from mlagents_check import trainer_config
 from training_jobs.job import CHANNEL
 
-MOST_SECONDS = 28 * 24 * 3600  # SageMaker's limit
-MOST_HYPERPARAMETERS, MOST_OF_NAME, MOST_OF_VALUE = 100, 256, 2500  # SageMaker's, too
+MAX_SECONDS = 28 * 24 * 3600  # SageMaker's limit
+MAX_HYPERPARAMETERS, MAX_NAME_LENGTH, MAX_VALUE_LENGTH = 100, 256, 2500  # SageMaker's limits
 SHOWN = 60  # characters of a value that is shown
 
 
 def find_problems(connection: Connection, operation: str, request: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a request, before it is sent.
+    """Yield the problems of a request, before it is sent.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def find_problems(connection: Connection, operation: str, request: Mapping[str, 
         Its parameters.
     """
     shape = connection.client("sagemaker").meta.service_model.operation_model(operation).input_shape
-    if wrong := ParamValidator().validate(dict(request), shape).generate_report():
-        yield f"Expected a request that AWS takes, found: {wrong}"
+    if report := ParamValidator().validate(dict(request), shape).generate_report():
+        yield f"Expected a request that AWS accepts, found: {report}"
         return
     job = request.get("TrainingJobDefinition", request)
     places = {
@@ -57,17 +57,17 @@ def find_problems(connection: Connection, operation: str, request: Mapping[str, 
 
 def _problems_of_limits(limits: Mapping[str, int], spot: bool) -> Iterator[str]:
     runtime, wait = limits.get("MaxRuntimeInSeconds"), limits.get("MaxWaitTimeInSeconds")
-    if runtime is None or not 60 <= runtime <= MOST_SECONDS:
-        yield f"Expected max_runtime_in_seconds from 60 to {MOST_SECONDS} (28 days), found {runtime}."
-    elif spot and (wait is None or not runtime <= wait <= MOST_SECONDS):
+    if runtime is None or not 60 <= runtime <= MAX_SECONDS:
+        yield f"Expected max_runtime_in_seconds from 60 to {MAX_SECONDS} (28 days), found {runtime}."
+    elif spot and (wait is None or not runtime <= wait <= MAX_SECONDS):
         yield (
             f"Expected max_wait_time_in_seconds from max_runtime_in_seconds ({runtime}), because the training counts "
-            f"in it, to {MOST_SECONDS} (28 days), found {wait}."
+            f"in it, to {MAX_SECONDS} (28 days), found {wait}."
         )
 
 
 def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], metric: str = "mean_reward") -> list[str]:
-    """Return which hyperparameters are unknown or conflict with the trainer config in a folder.
+    """Return the hyperparameters that are unknown or conflict with the trainer config in a folder, as messages.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], me
         The folder that was uploaded.
     hyperparameters : mapping
     metric : str
-        What the training is to report.
+        The metric that the training reports.
     """
     if not isinstance(folder, (str, Path)) or not Path(folder).is_dir():
         return [f"Expected folder to be the folder that was uploaded, found {_show(str(folder))}."]
@@ -97,12 +97,12 @@ def _number(value: object) -> float:
 
 
 def encode(hyperparameters: Mapping[str, object]) -> dict[str, str]:
-    """Return hyperparameters as SageMaker takes them: text that the container reads as the same values."""
+    """Encode hyperparameters for SageMaker as text, from which the container decodes the same values."""
     return {name: value if isinstance(value, str) else _text(value) for name, value in hyperparameters.items()}
 
 
 def explain_refusal(connection: Connection, instance_type: str, error: ClientError) -> str:
-    """Return AWS's message, without its list of hundreds of instance types where the type was the reason."""
+    """Return AWS's message; for an unknown instance type, without the list of hundreds of types."""
     model = connection.client("sagemaker").meta.service_model.shape_for("TrainingInstanceType")
     if instance_type not in model.enum and instance_type in str(error):
         nearest = difflib.get_close_matches(instance_type, model.enum, 3)
@@ -111,37 +111,38 @@ def explain_refusal(connection: Connection, instance_type: str, error: ClientErr
     return str(error)
 
 
-def find_problems_of_hyperparameters(given: object) -> Iterator[str]:
-    """Yield what is wrong with hyperparameters as names and values, whatever they mean."""
-    if not isinstance(given, Mapping):
-        yield f'Expected hyperparameters to be names and values, such as {{"max_steps": 50000}}, found {_show(given)}.'
+def find_problems_of_hyperparameters(hyperparameters: object) -> Iterator[str]:
+    """Yield problems of the hyperparameters' names and values, independent of their meaning."""
+    if not isinstance(hyperparameters, Mapping):
+        found = _show(hyperparameters)
+        yield f'Expected hyperparameters to be names and values, such as {{"max_steps": 50000}}, found {found}.'
         return
-    if len(given) > MOST_HYPERPARAMETERS:
+    if len(hyperparameters) > MAX_HYPERPARAMETERS:
         yield (
-            f"Expected at most {MOST_HYPERPARAMETERS} hyperparameters, which is all that SageMaker takes, found "
-            f"{len(given)}. Put trainer settings into trainer_config.yaml."
+            f"Expected at most {MAX_HYPERPARAMETERS} hyperparameters, which is SageMaker's limit, found "
+            f"{len(hyperparameters)}. Put trainer settings into trainer_config.yaml."
         )
-    for name, value in given.items():
-        if not isinstance(name, str) or not 1 <= len(name) <= MOST_OF_NAME:
-            yield f"Expected hyperparameters with names of 1 to {MOST_OF_NAME} letters, found {_show(name)}."
+    for name, value in hyperparameters.items():
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME_LENGTH:
+            yield f"Expected hyperparameters with names of 1 to {MAX_NAME_LENGTH} characters, found {_show(name)}."
         elif value is None:
             yield f"Expected a value for the hyperparameter {name}, found None. Leave it out to have its default."
         elif (length := _length(value)) is None:
             yield f"Expected the hyperparameter {name} to be text, a number, True or False, found {_show(value)}."
-        elif length > MOST_OF_VALUE:
+        elif length > MAX_VALUE_LENGTH:
             yield (
-                f"Expected at most {MOST_OF_VALUE} characters in the hyperparameter {name}, which is all that "
-                f"SageMaker takes, found {length}."
+                f"Expected at most {MAX_VALUE_LENGTH} characters in the hyperparameter {name}, which is "
+                f"SageMaker's limit, found {length}."
             )
 
 
 def _length(value: object) -> int | None:
-    """Return the length of a value as text; None if it has none that the container could read."""
+    """Return the length of a value as text; None if the container could not decode it."""
     if isinstance(value, (set, frozenset, bytes)):
         return None
     try:
         return len(value if isinstance(value, str) else _text(value))
-    except (TypeError, ValueError, RecursionError):  # a list inside itself, a number of thousands of digits
+    except (TypeError, ValueError, RecursionError):  # a list that contains itself, a number with thousands of digits
         return None
 
 

@@ -1,4 +1,4 @@
-"""Launch a training job that the SageMaker SDK describes, unless the same one is running already."""
+"""Launch a training job described with the SageMaker SDK, unless the same one is already running."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from training_jobs.job import (
     list_with_status,
     volume_of,
 )
-from training_jobs.patience import POLL_SECONDS, Patience
+from training_jobs.polling import POLL_SECONDS, Poller
 from training_jobs.volume_hash import job_environment
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 LOCAL_STORAGE = re.compile(r"ml\.(?:g[5-9]|p[5-9]|trn|[a-z]+\d+[a-z]*d)")  # as in ml.g5, ml.r5d, ml.g4dn
 
-MOST_FINISHED = 10
-"""How many completed jobs are compared with a new one, each by a call."""
+MAX_FINISHED = 10
+"""The number of completed jobs that are compared with a new one, each with a call."""
 
 
 def launch(
@@ -49,14 +49,14 @@ def launch(
 ) -> Job:
     """Check a training job, launch it once, and return it.
 
-    It is what ``trainer.train(channels, wait=False)`` would launch, with a name that begins with ``mlagents-`` and the
-    content hash of the channel `unity-volume` in its environment. If the same job (same volume, image, hyperparameters
-    and beginning) is running already, that one is returned, and no second one is paid for. If one of the newest jobs
-    was the same and is Completed, this says so, and launches.
+    The job is the one that ``trainer.train(channels, wait=False)`` would launch, but its name begins with ``mlagents-``
+    and its environment has the content hash of the channel `unity-volume`. If the same job (same volume, image,
+    hyperparameters and start) is already running, it is returned, and no second one is launched. If one of the newest
+    jobs has the same inputs and is Completed, this prints its name, and launches.
 
     Without a ``checkpoint_config`` the job keeps its checkpoints at ``s3://<bucket>/checkpoints/<date>-<time>-<4
-    letters>/``. Where that folder has another name, the name is that of a run: a later job with the same folder and a
-    higher ``max_steps`` trains further.
+    letters>/``. A folder with another name is a named run: a later job with the same folder and a higher ``max_steps``
+    continues it.
 
     Parameters
     ----------
@@ -65,52 +65,52 @@ def launch(
         Its hyperparameters are options of `mlagents-learn` (with dashes) and keys of the trainer config (with
         underscores).
     channels : sequence of sagemaker.core.training.configs.InputData
-        One is `unity-volume`, with the S3 URI that `helpers.volume.locate` gives.
+        One is `unity-volume`, with the S3 URI from `helpers.volume.locate`.
     folder : path or None
         The folder that was uploaded. Names, types and values of the hyperparameters are checked against the trainer
-        config there, as the container would read it. None leaves that out.
+        config there, as the container would read it. None skips this check.
     start_from : str or Job
-        An earlier job, to begin a new run with a copy of its checkpoints. ``max_steps`` counts its steps, too.
+        An earlier job, to start a new run from a copy of its checkpoints. ``max_steps`` includes its steps.
 
     Raises
     ------
     TrainingError
-        If something is wrong with the job, SageMaker refuses it, there is nothing to go on from, or another job is
-        writing to the same checkpoints. Nothing was created then.
+        If the job is invalid, SageMaker refuses it, there is nothing to start from, or another job writes to the same
+        checkpoints. In these cases nothing was created.
     """
     start_from = start_from.name if isinstance(start_from, Job) else start_from
     if not isinstance(start_from, str):
         raise TrainingError(f"Expected start_from to be a job or its name, or empty, found {start_from!r}.")
     request = make_request(connection, trainer, channels, folder)
-    name, place = request["TrainingJobName"], request["CheckpointConfig"]["S3Uri"]
-    ask = functools.partial(Patience(connection, POLL_SECONDS).ask, lost=nothing_launched)
-    with alone():
+    name, checkpoints = request["TrainingJobName"], request["CheckpointConfig"]["S3Uri"]
+    call = functools.partial(Poller(connection, POLL_SECONDS).call, lost=nothing_launched)
+    with launch_lock():
         if start_from:
             goes_on_from = f"job {start_from}"
         else:
-            run = ask(lambda: places.name_earlier_run(connection, place))
+            run = call(lambda: places.name_earlier_run(connection, checkpoints))
             goes_on_from = f"run {run}" if run else ""
-        if running := ask(lambda: find_running(connection, request, goes_on_from)):
+        if running := call(lambda: find_running(connection, request, goes_on_from)):
             print(
                 f"{running.name} is running with the same volume, image and hyperparameters. No second job is launched."
             )
             return running
-        if finished := ask(lambda: find_finished(connection, request, goes_on_from)):
+        if finished := call(lambda: find_finished(connection, request, goes_on_from)):
             print(
                 f"{finished.name} is Completed, with the same volume, image and hyperparameters. This launches another "
                 f'job; to look at the results of that one, set job_name = "{finished.name}".'
             )
-        ask(lambda: _refuse_second_writer(connection, place))
+        call(lambda: _refuse_second_writer(connection, checkpoints))
         if start_from:
-            ask(lambda: _copy_checkpoints(connection, describe(connection, start_from), place))
+            call(lambda: _copy_checkpoints(connection, describe(connection, start_from), checkpoints))
         if goes_on_from:
             request["Environment"][GOES_ON_FROM] = goes_on_from
         try:
-            ask(lambda: _create(connection, request), lost=lambda why: _perhaps_launched(name, why))
+            call(lambda: _create(connection, request), lost=lambda why: _perhaps_launched(name, why))
         except ClientError as error:
-            told = job_request.explain_refusal(connection, request["ResourceConfig"]["InstanceType"], error)
-            raise TrainingError(f"SageMaker refused the job, nothing was started: {told}") from error
-    return ask(lambda: describe(connection, name), lost=lambda why: _perhaps_launched(name, why))
+            reason = job_request.explain_refusal(connection, request["ResourceConfig"]["InstanceType"], error)
+            raise TrainingError(f"SageMaker refused the job, nothing was started: {reason}") from error
+    return call(lambda: describe(connection, name), lost=lambda why: _perhaps_launched(name, why))
 
 
 def make_request(
@@ -127,16 +127,20 @@ def make_request(
     connection, trainer, channels, folder
         As for `launch`.
     settings : mapping of str to mapping, optional
-        Names of settings, to hyperparameters that take the place of the trainer's: each of them is checked, too.
+        Hyperparameters that override the trainer's, by the name of a setting; each setting is checked.
 
     Raises
     ------
     TrainingError
-        With a sentence or two for everything that is wrong.
+        With a message for each problem.
     """
     common = trainer.hyperparameters or {}
-    each = [{**common, **own} for own in (settings or {"": {}}).values()]
-    refuse(problem for given in each for problem in job_request.find_problems_of_hyperparameters(given))
+    all_hyperparameters = [{**common, **own} for own in (settings or {"": {}}).values()]
+    refuse(
+        problem
+        for hyperparameters in all_hyperparameters
+        for problem in job_request.find_problems_of_hyperparameters(hyperparameters)
+    )
     request = sdk_request.read_training(connection, trainer, channels, job_request.encode(common))
     name = places.make_name()
     request["TrainingJobName"] = f"{JOB_PREFIX}-{name}"
@@ -147,21 +151,21 @@ def make_request(
     refuse(job_request.find_problems(connection, "CreateTrainingJob", request))
     if folder is not None:
         found: dict[str, list[str]] = {}
-        for setting, given in zip(settings or {"": {}}, each, strict=True):
-            for problem in job_request.find_conflicts(folder, given):
+        for setting, hyperparameters in zip(settings or {"": {}}, all_hyperparameters, strict=True):
+            for problem in job_request.find_conflicts(folder, hyperparameters):
                 found.setdefault(problem, []).append(setting)
         refuse(f"With {', '.join(names)}: {problem}" if settings else problem for problem, names in found.items())
     return request
 
 
 def refuse(problems: Iterator[str]) -> None:
-    """Raise a `TrainingError` that tells all the problems, each once, if there are any."""
-    if told := list(dict.fromkeys(problems)):
-        raise TrainingError("\n".join(told))
+    """Raise a `TrainingError` with all problems, each once, if there are any."""
+    if messages := list(dict.fromkeys(problems)):
+        raise TrainingError("\n".join(messages))
 
 
 def tag(request: dict[str, Any]) -> None:
-    """Put the project's tag on a request; a `project` of the reader's own stays, and keeps the job from deletion."""
+    """Add the project's tag to a request. A user's own `project` tag stays, which protects the job from deletion."""
     tags = request.setdefault("Tags", [])
     if all(each["Key"] != PROJECT_TAG["Key"] for each in tags):
         tags.append(dict(PROJECT_TAG))
@@ -170,8 +174,8 @@ def tag(request: dict[str, Any]) -> None:
 def complete(job: dict[str, Any]) -> None:
     """Complete a training job's request, or a tuning job's definition of its trainings.
 
-    The volume's content hash goes into the environment, by which the container recognises other content. An instance
-    with local storage encrypts it by itself: SageMaker refuses a key for it
+    The volume's content hash is added to the environment, so that the container can verify the content. The key is
+    removed for an instance with local storage, which is always encrypted: SageMaker refuses a key for it
     (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html).
     """
     job["Environment"] = {**job.get("Environment", {}), **job_environment(volume_of(job))}
@@ -187,14 +191,14 @@ def nothing_launched(why: str) -> TrainingError:
 
 def _perhaps_launched(name: str, why: str) -> TrainingError:
     return TrainingError(
-        f'{why} It is not known whether {name} was launched: before you launch again, set job_name = "{name}" and see.'
+        f'{why} It is unknown whether {name} was launched. Before you launch again, set job_name = "{name}" and check.'
     )
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Let one launch at a time look for running jobs and add one, so that two notebooks at once do not double it."""
-    # In a folder of the reader's own: whoever may open a lock's file could hold it for ever.
+def launch_lock() -> Iterator[None]:
+    """Hold a lock while searching for the same job and launching it, so that two notebooks do not launch it twice."""
+    # In the user's own folder, because anyone who can open the lock's file could block it.
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlagents-on-sagemaker"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -212,21 +216,21 @@ def alone() -> Iterator[None]:
 
 
 def _create(connection: Connection, request: Mapping[str, Any]) -> None:
-    """Create a job. SageMaker takes a name once, so that asking again never makes a second one."""
+    """Create a job. SageMaker accepts a name only once, so repeating the request never creates a second job."""
     try:
         connection.client("sagemaker").create_training_job(**request)
     except ClientError as error:
         if code(error) != "ResourceInUse":
             raise
-        there = describe(connection, request["TrainingJobName"])
-        made = (request.get("HyperParameters", {}), request["CheckpointConfig"]["S3Uri"])
-        if (there.hyperparameters, there.checkpoints) != made:
+        existing = describe(connection, request["TrainingJobName"])
+        expected = (request.get("HyperParameters", {}), request["CheckpointConfig"]["S3Uri"])
+        if (existing.hyperparameters, existing.checkpoints) != expected:
             raise
-        # An earlier attempt made it, and its response was lost.
+        # An earlier attempt created it, and its response was lost.
 
 
 def _refuse_second_writer(connection: Connection, place: str) -> None:
-    """Refuse to train where another job writes its checkpoints: each would spoil the other's."""
+    """Refuse to train if another job writes to the same checkpoints, which would corrupt both."""
     for status in ("InProgress", "Stopping"):
         for job in list_with_status(connection, status):
             if job.checkpoints.rstrip("/") == place.rstrip("/"):
@@ -238,7 +242,7 @@ def _refuse_second_writer(connection: Connection, place: str) -> None:
 
 
 def _copy_checkpoints(connection: Connection, job: Job, place: str) -> None:
-    """Copy what an earlier job learned to a new run's place."""
+    """Copy an earlier job's checkpoints to a new run's place."""
     if not job.ended:
         raise TrainingError(f"{job.name} is still {job.status}. Wait for its end, or stop it, to start from it.")
     if not job.checkpoints:
@@ -262,27 +266,27 @@ def _copy_checkpoints(connection: Connection, job: Job, place: str) -> None:
 
 
 def find_running(connection: Connection, request: Mapping[str, Any], goes_on_from: str) -> Job | None:
-    """Return the running job with the inputs of a request and the same beginning (`Job.goes_on_from`), or None."""
+    """Return the running job with a request's inputs and the same start (`Job.goes_on_from`), or None."""
     place = request["CheckpointConfig"]["S3Uri"]
     for job in list_with_status(connection, "InProgress"):
-        if _is_alike(job, request) and (job.goes_on_from == goes_on_from or job.checkpoints == place):
+        if _has_inputs(job, request) and (job.goes_on_from == goes_on_from or job.checkpoints == place):
             return job
     return None
 
 
 def find_finished(connection: Connection, request: Mapping[str, Any], goes_on_from: str) -> Job | None:
-    """Return one of the newest completed jobs with the same inputs and beginning, or None.
+    """Return one of the newest completed jobs with the same inputs and start, or None.
 
-    A run of which there are checkpoints begins each time where it was left.
+    A named run with checkpoints is left out: each of its jobs starts where the one before ended.
     """
     if goes_on_from.startswith("run "):
         return None
-    newest = itertools.islice(list_with_status(connection, "Completed"), MOST_FINISHED)
-    return next((job for job in newest if _is_alike(job, request) and job.goes_on_from == goes_on_from), None)
+    newest = itertools.islice(list_with_status(connection, "Completed"), MAX_FINISHED)
+    return next((job for job in newest if _has_inputs(job, request) and job.goes_on_from == goes_on_from), None)
 
 
-def _is_alike(job: Job, request: Mapping[str, Any]) -> bool:
-    """Return whether a job has the volume, the image and the hyperparameters of a request."""
+def _has_inputs(job: Job, request: Mapping[str, Any]) -> bool:
+    """Return whether a job has the volume, image and hyperparameters of a request."""
     image = request["AlgorithmSpecification"]["TrainingImage"]
-    wanted = (volume_of(request), image, request.get("HyperParameters", {}))
-    return (job.volume, job.image, job.hyperparameters) == wanted
+    inputs = (volume_of(request), image, request.get("HyperParameters", {}))
+    return (job.volume, job.image, job.hyperparameters) == inputs

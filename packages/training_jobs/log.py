@@ -12,7 +12,7 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 class Log:
     """A job's log in CloudWatch, read as it grows.
 
-    A job that was interrupted and restarted has a stream for each attempt; they are read one after another.
+    A job that was interrupted and restarted has a log stream for each attempt; they are read one after another.
 
     Parameters
     ----------
@@ -20,22 +20,22 @@ class Log:
     name : str
         The job's.
     logs : client, optional
-        One to share, by who reads many logs.
+        A client of CloudWatch Logs, to share between many logs.
 
     Attributes
     ----------
     lines : list of str
-        What was read so far.
+        The lines read so far.
     """
 
     def __init__(self, connection: Connection, name: str, logs: Any = None):
         self.lines: list[str] = []
         self._logs = logs or connection.client("logs")
         self._name = name
-        self._tokens: dict[str, str] = {}  # stream -> where to read on
+        self._tokens: dict[str, str] = {}  # stream -> token of the next page
 
     def read(self) -> None:
-        """Read on to the log's present end. A log that does not exist yet is empty."""
+        """Read the new lines. A log that does not exist yet is empty."""
         for stream in self._list_streams():
             while True:
                 token = self._tokens.get(stream)
@@ -53,4 +53,6 @@ class Log:
             if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
             return []
-        return [stream["logStreamName"] for stream in found["logStreams"]]  # by name, which ends in its start
+        return [
+            stream["logStreamName"] for stream in found["logStreams"]
+        ]  # sorted by name, which ends with its start time

@@ -1,4 +1,4 @@
-"""The curve of a job that runs, with every scalar: from the event files that SageMaker copies to S3 meanwhile."""
+"""The curve of a running job, with all scalars, from the event files that SageMaker copies to S3."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from common.aws_session import Connection
     from training_jobs import Job
 
-MOST_FILES, MOST_BYTES = 10_000, 2 * 10**9
+MAX_FILES, MAX_BYTES = 10_000, 2 * 10**9
 
 
 def read_running(connection: Connection, job: Job) -> pd.DataFrame:
-    """Read the curve of a job from its event files in S3. It may run still.
+    """Read the curve of a job, which may still be running, from its event files in S3.
 
     Parameters
     ----------
     connection : Connection
     job : Job
-        One that keeps checkpoints, or has a TensorBoard output; `training_jobs.launch` gives both to all.
+        A job with checkpoints or a TensorBoard output.
 
     Returns
     -------
     pandas.DataFrame
-        As of `read_events`; as far as S3 holds it.
+        As from `read_events`, up to the newest copy in S3.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_running(connection: Connection, job: Job) -> pd.DataFrame:
         )
     with tempfile.TemporaryDirectory(prefix="events-") as scratch:
         with explained(connection, RewardsError, f"{job.name} goes on while it runs, and is billed."):
-            for place in places:  # checkpoints first: they hold what the run did before this job, too
+            for place in places:  # checkpoints first: they include earlier jobs of the run
                 if _download(connection, place, Path(scratch)):
                     break
         try:
@@ -58,7 +58,7 @@ def read_running(connection: Connection, job: Job) -> pd.DataFrame:
 
 
 def _download(connection: Connection, place: str, folder: Path) -> int:
-    """Download the event files below a place in S3, and return how many there are."""
+    """Download the event files below a place in S3, and return their number."""
     parts = urlparse(place)
     prefix = parts.path.strip("/") + "/"
     s3 = connection.client("s3")
@@ -69,9 +69,9 @@ def _download(connection: Connection, place: str, folder: Path) -> int:
         for item in page.get("Contents", [])
         if ".tfevents." in item["Key"] and not item["Key"].endswith("/")
     }
-    if len(found) > MOST_FILES or sum(found.values()) > MOST_BYTES:
+    if len(found) > MAX_FILES or sum(found.values()) > MAX_BYTES:
         raise RewardsError(
-            f"Expected at most {MOST_FILES:,} event files and {MOST_BYTES:,} bytes at {place}, found {len(found):,} "
+            f"Expected at most {MAX_FILES:,} event files and {MAX_BYTES:,} bytes at {place}, found {len(found):,} "
             f"and {sum(found.values()):,}. Remove there what does not belong to the run."
         )
     for key in found:

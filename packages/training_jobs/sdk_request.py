@@ -1,8 +1,8 @@
-"""The request that the SageMaker SDK makes of a `ModelTrainer` or a `HyperparameterTuner`, read without sending it.
+"""The request that the SageMaker SDK makes from a `ModelTrainer` or a `HyperparameterTuner`, without sending it.
 
-The SDK is asked to train, or to tune, with a session of no account. botocore's events, which are public
-(https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html), end the call once its request is complete,
-and refuse every other one: whatever a later SDK does, nothing can be created from here.
+The SDK trains, or tunes, with a session without an account. botocore's public events
+(https://boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html) abort the call when its request is complete,
+and refuse every other call, so that nothing can be created, whatever a later SDK does.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from sagemaker.train import ModelTrainer
     from sagemaker.train.tuner import HyperparameterTuner
 
-NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing answers there
+NOWHERE = "http://127.0.0.1:9"  # the discard port, where nothing listens
 NO_TELEMETRY = {"SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
 
 
 class _CompleteError(Exception):
-    """The request is complete: `request` holds it."""
+    """The request is complete, in `request`."""
 
     def __init__(self, request: dict[str, Any]):
         super().__init__()
@@ -36,7 +36,7 @@ class _CompleteError(Exception):
 
 
 class _UploadError(Exception):
-    """The SDK wants to send another request first, such as an upload of source code."""
+    """The SDK tries to send another request first, such as an upload of source code."""
 
 
 def read_training(
@@ -48,10 +48,10 @@ def read_training(
     ----------
     connection : Connection
     trainer : sagemaker.train.ModelTrainer
-        It is left as it is.
+        It is not changed.
     channels : sequence of sagemaker.core.training.configs.InputData
     hyperparameters : mapping of str to str
-        Take the place of the trainer's own.
+        Used instead of the trainer's own.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def read_training(
         connection,
         trainer,
         hyperparameters,
-        lambda twin: twin.train(input_data_config=list(channels), wait=False, logs=False),
+        lambda trainer_copy: trainer_copy.train(input_data_config=list(channels), wait=False, logs=False),
     )
 
 
@@ -74,15 +74,15 @@ def read_tuning(
 ) -> dict[str, Any]:
     """Return the parameters of the CreateHyperParameterTuningJob that ``tuner.tune(channels)`` would send.
 
-    Of the trainer's network and disk the SDK's tuner passes on the VPC and the size alone. The isolation of the network
-    and the key of the disk are added here. For parameters and errors see `read_training`.
+    Of the trainer's network and disk, the SDK's tuner passes on only the VPC and the size. Network isolation and the
+    disk's key are added here. For parameters and errors see `read_training`.
     """
     trainer = tuner.model_trainer
 
-    def tune(twin: ModelTrainer) -> None:
-        double = copy.copy(tuner)
-        double.model_trainer = twin
-        double.tune(list(channels), job_name="read-only", wait=False)
+    def tune(trainer_copy: ModelTrainer) -> None:
+        tuner_copy = copy.copy(tuner)
+        tuner_copy.model_trainer = trainer_copy
+        tuner_copy.tune(list(channels), job_name="read-only", wait=False)
 
     request = _read(connection, trainer, hyperparameters, tune)
     definition = request["TrainingJobDefinition"]
@@ -101,9 +101,11 @@ def _read(
 ) -> dict[str, Any]:
     with connection.sdk():
         session = _open_session(connection.region, connection.bucket)
-        twin = trainer.model_copy(update={"sagemaker_session": session, "hyperparameters": dict(hyperparameters)})
+        trainer_copy = trainer.model_copy(
+            update={"sagemaker_session": session, "hyperparameters": dict(hyperparameters)}
+        )
         try:
-            send(twin)
+            send(trainer_copy)
         except _CompleteError as complete:
             return complete.request
         except _UploadError as error:
@@ -111,7 +113,7 @@ def _read(
                 f"Expected channels that are in S3 and a trainer without source code, found that the SDK would first "
                 f"call {error}. Upload with volume.upload; the image holds the program that trains."
             ) from error
-        except ValueError as error:  # pydantic's are, too
+        except ValueError as error:  # pydantic's errors are ValueErrors
             raise TrainingError(f"The SageMaker SDK refuses the trainer or its channels: {error}") from error
     raise TrainingError(
         "Expected the SageMaker SDK to end in a request, found that it sent none. Expected its training mode to be "

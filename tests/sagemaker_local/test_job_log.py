@@ -101,7 +101,7 @@ def test_a_failing_destination_is_reported_and_affects_no_other(tmp_path, monkey
 
     note = [f"Lines of its log are missing: {missing}"] if missing else []
     assert record.metrics.get("reward", {}).get("Value") == (None if fails == "measure" else 2.5)
-    assert logs.said == ([] if "CloudWatch" in missing else LINES + note)
+    assert logs.messages == ([] if "CloudWatch" in missing else LINES + note)
     if fails == "_write":
         assert not (tmp_path / "log.txt").exists()
     else:

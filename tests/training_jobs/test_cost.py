@@ -91,9 +91,9 @@ def test_without_a_speed_there_is_nothing_likely(more):
 @pytest.mark.parametrize("name", ["max_minutes", "steps", "steps_per_second"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "5000"])
 def test_numbers_that_cannot_be(name, value):
-    given = {"max_minutes": 1, "steps": 1, "steps_per_second": 1, name: value}
+    arguments = {"max_minutes": 1, "steps": 1, "steps_per_second": 1, name: value}
     with pytest.raises(cost.CostError, match=f"Expected {name} to be a number above 0, found {value!r}"):
-        cost.estimate(connection(), instance_type="ml.c5.xlarge", **given)
+        cost.estimate(connection(), instance_type="ml.c5.xlarge", **arguments)
 
 
 def test_source_and_date_are_always_shown():
@@ -161,7 +161,7 @@ def test_a_price_list_that_refuses(pricing):
     pricing.add_client_error("get_products", "AccessDeniedException", "not you", 400)
     price, why = cost.find_price(on_aws(), "ml.c5.xlarge")
     assert price.source.endswith("as quoted publicly")
-    assert why.startswith("The AWS Price List could not be asked: An error occurred (AccessDeniedException)")
+    assert why.startswith("The AWS Price List could not be queried: An error occurred (AccessDeniedException)")
 
 
 def test_a_price_list_out_of_reach(monkeypatch):
@@ -171,17 +171,17 @@ def test_a_price_list_out_of_reach(monkeypatch):
     monkeypatch.setattr(cost, "ask_aws", fail)
     price, why = cost.find_price(on_aws(), "ml.c5.xlarge")
     assert price.usd_per_hour == 0.204
-    assert why.startswith("The AWS Price List could not be asked: Could not connect")
+    assert why.startswith("The AWS Price List could not be queried: Could not connect")
 
 
 def test_the_embedded_aws_is_not_asked():
     price, why = cost.find_price(connection(session=None), "ml.c5.xlarge")
     assert (price.usd_per_hour, price.date) == (0.204, "2026-09-25")
-    assert why == "The embedded AWS costs nothing; this is what AWS would ask."
+    assert why == "The embedded AWS costs nothing; this is what AWS would charge."
 
 
 @pytest.mark.parametrize(
-    ("instance_type", "told"),
+    ("instance_type", "expected"),
     [
         ("ml.g4dn.xlarge", True),
         ("ml.p3.2xlarge", True),  # of no known price
@@ -190,10 +190,10 @@ def test_the_embedded_aws_is_not_asked():
         ("ml.c6g.xlarge", False),
     ],
 )
-def test_a_gpu_that_would_idle_is_told(instance_type, told):
+def test_a_gpu_that_would_idle_is_told(instance_type, expected):
     estimate = cost.estimate(connection(), instance_type=instance_type, max_minutes=30)
-    assert (estimate.notes[-1] == cost.NO_CUDA) is told
-    assert ("built without CUDA" in str(estimate)) is told
+    assert (estimate.notes[-1] == cost.NO_CUDA) is expected
+    assert ("built without CUDA" in str(estimate)) is expected
 
 
 def test_the_locked_tensorflow_is_built_without_cuda():

@@ -65,13 +65,13 @@ def listed(place):
 
 def test_only_plain_files_and_folders_with_plain_names_are_brought(connection, make_job, tmp_path, capsys):
     hostile = [
-        (member("link", kind=tarfile.SYMTYPE, linkname="/etc"), "'link' (a symbolic link, no plain file)"),
+        (member("link", kind=tarfile.SYMTYPE, linkname="/etc"), "'link' (a symbolic link, not a plain file)"),
         (member("link/passwd", b"x"), ""),  # a folder of that name is a plain one
-        (member("hard", kind=tarfile.LNKTYPE, linkname="../../x"), "'hard' (a hard link, no plain file)"),
-        (member("fifo", kind=tarfile.FIFOTYPE), "'fifo' (a named pipe, no plain file)"),
-        (member("null", kind=tarfile.CHRTYPE, devmajor=1, devminor=3), "'null' (a device, no plain file)"),
-        (member("disk", kind=tarfile.BLKTYPE), "'disk' (a device, no plain file)"),
-        (member("odd", b"x", kind=b"Z"), "'odd' (of an unknown kind, no plain file)"),
+        (member("hard", kind=tarfile.LNKTYPE, linkname="../../x"), "'hard' (a hard link, not a plain file)"),
+        (member("fifo", kind=tarfile.FIFOTYPE), "'fifo' (a named pipe, not a plain file)"),
+        (member("null", kind=tarfile.CHRTYPE, devmajor=1, devminor=3), "'null' (a device, not a plain file)"),
+        (member("disk", kind=tarfile.BLKTYPE), "'disk' (a device, not a plain file)"),
+        (member("odd", b"x", kind=b"Z"), "'odd' (of an unknown kind, not a plain file)"),
         (member("/absolute", b"x"), "'/absolute' (an absolute name)"),
         (member("C:/windows", b"x"), "'C:/windows' (an absolute name)"),
         (member("../out", b"x"), "'../out' (a name that leads out of its folder)"),
@@ -96,8 +96,8 @@ def test_only_plain_files_and_folders_with_plain_names_are_brought(connection, m
     job = make_job(model=pack(FIRST, *(content for content, _ in hostile), LAST), output=pack(member("summary", b"s")))
     place = training.fetch(connection, job, tmp_path)
     notes = (place / fetching.NOTE).read_text().splitlines()
-    wanted = [f"model.tar.gz: {told}" for _, told in hostile if told]
-    assert [note[: len(told)] for note, told in zip(notes, wanted, strict=True)] == wanted
+    expected = [f"model.tar.gz: {reason}" for _, reason in hostile if reason]
+    assert [note[: len(reason)] for note, reason in zip(notes, expected, strict=True)] == expected
     assert listed(place) == {
         "3DBall.nn": b"first",
         "link/passwd": b"x",
@@ -109,9 +109,9 @@ def test_only_plain_files_and_folders_with_plain_names_are_brought(connection, m
     }
     assert (place / "empty").is_dir()
     assert [path.name for path in tmp_path.iterdir()] == [job.name]
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        said
+        output
         == f"Not fetched of {job.name}: {'; '.join(notes[:3])} and {len(notes) - 3} more (NOT-FETCHED.txt lists them)\n"
     )
     training.fetch(connection, job, tmp_path)
@@ -129,7 +129,7 @@ NEGATIVE[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(NEGATIVE))[0]
 
 
 @pytest.mark.parametrize(
-    ("archive", "kept", "told"),
+    ("archive", "files", "reason"),
     [
         (b"no gzip", [], "after 0 members (Not a gzipped file (b'no'))"),
         (b"", [], "after 0 members (empty file)"),
@@ -140,8 +140,8 @@ NEGATIVE[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(NEGATIVE))[0]
             "after 2 members (Compressed file ended before",
         ),
         (pack(FIRST, LAST)[:-8] + bytes(8), ["3DBall.nn", "sub/last.txt"], "after 3 members (CRC check failed"),
-        (pack(FIRST, b"\1" * 512, LAST), ["3DBall.nn"], "after 1 members (what follows is no tar header)"),
-        (pack(FIRST, LAST[:100], end=b""), ["3DBall.nn"], "after 1 members (what follows is no tar header)"),
+        (pack(FIRST, b"\1" * 512, LAST), ["3DBall.nn"], "after 1 members (what follows is not a tar header)"),
+        (pack(FIRST, LAST[:100], end=b""), ["3DBall.nn"], "after 1 members (what follows is not a tar header)"),
         (pack(FIRST, bytes(NEGATIVE), LAST), ["3DBall.nn"], "after 2 members (a member that begins before the end of"),
         (pack(FIRST, *[pax(b"11 a=bcdef\n")] * 40, LAST), ["3DBall.nn", "sub/last.txt"], ""),
         (
@@ -160,25 +160,27 @@ NEGATIVE[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(NEGATIVE))[0]
         ),
     ],
 )
-def test_a_damaged_archive_gives_what_can_be_had(connection, make_job, tmp_path, archive, kept, told):
+def test_a_damaged_archive_gives_what_can_be_had(connection, make_job, tmp_path, archive, files, reason):
     job = make_job(model=archive, output=pack(member("summary", b"s")))
     place = tmp_path / job.name
     start = time.monotonic()
-    if told:
+    if reason:
         with pytest.raises(training.TrainingError) as error:
             training.fetch(connection, job, tmp_path)
-        said = str(error.value)
-        assert said.startswith(f"What {job.name} left was fetched in part: model.tar.gz cannot be read on {told}")
-        assert said.endswith(f"Run this again to go on with it, or remove {place} to fetch it anew.")
-        assert f"model.tar.gz cannot be read on {told}" in (place / fetching.NOTE).read_text()
+        message = str(error.value)
+        assert message.startswith(
+            f"The results of {job.name} were fetched only in part: model.tar.gz cannot be read {reason}"
+        )
+        assert message.endswith(f"Run this again to continue with it, or remove {place} to fetch it again.")
+        assert f"model.tar.gz cannot be read {reason}" in (place / fetching.NOTE).read_text()
     assert training.fetch(connection, job, tmp_path) == place
     assert time.monotonic() - start < 20
-    assert sorted(set(listed(place)) - {fetching.NOTE}) == sorted([*kept, fetching.LOG, "summary"])
+    assert sorted(set(listed(place)) - {fetching.NOTE}) == sorted([*files, fetching.LOG, "summary"])
     assert [path.name for path in tmp_path.iterdir()] == [job.name]
 
 
 @pytest.mark.parametrize(
-    ("members", "told"),
+    ("members", "reason"),
     [
         ([member("zeros", bytes(10**6))], r"more than 200,000 bytes unpacked"),
         ([member("dir", bytes(10**6), tarfile.DIRTYPE)], r"more than 200,000 bytes unpacked"),
@@ -187,11 +189,11 @@ def test_a_damaged_archive_gives_what_can_be_had(connection, make_job, tmp_path,
         ([member(f"{number}", kind=tarfile.SYMTYPE) for number in range(40)], "more than 30 files and folders"),
     ],
 )
-def test_an_archive_that_holds_too_much(connection, make_job, tmp_path, monkeypatch, members, told):
-    monkeypatch.setattr(fetching, "MOST_BYTES", 200_000)
-    monkeypatch.setattr(fetching, "MOST_MEMBERS", 30)
+def test_an_archive_that_holds_too_much(connection, make_job, tmp_path, monkeypatch, members, reason):
+    monkeypatch.setattr(fetching, "MAX_BYTES", 200_000)
+    monkeypatch.setattr(fetching, "MAX_MEMBERS", 30)
     job = make_job(model=pack(FIRST, *members, LAST), output=pack(member("summary", b"s")))
-    with pytest.raises(training.TrainingError, match=told):
+    with pytest.raises(training.TrainingError, match=reason):
         training.fetch(connection, job, tmp_path)
     found = listed(tmp_path / job.name)
     assert (found["3DBall.nn"], found["summary"]) == (b"first", b"s")
@@ -199,7 +201,7 @@ def test_an_archive_that_holds_too_much(connection, make_job, tmp_path, monkeypa
 
 
 def test_an_archive_that_is_too_large_is_not_downloaded(connection, make_job, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching, "MOST_BYTES", 1000)
+    monkeypatch.setattr(fetching, "MAX_BYTES", 1000)
     job = make_job(model=NOISE, output=pack(member("summary", b"s")))
     with pytest.raises(training.TrainingError, match="model.tar.gz has 50,000 bytes, more than the 1,000 that are"):
         training.fetch(connection, job, tmp_path)

@@ -29,9 +29,9 @@ def find_problems(connection, **change):
 
 
 def limits(runtime, wait=None, spot=True):
-    given = {"MaxRuntimeInSeconds": runtime, "MaxWaitTimeInSeconds": wait}
-    given = {name: value for name, value in given.items() if value is not None}
-    return {"StoppingCondition": given, "EnableManagedSpotTraining": spot}
+    limits = {"MaxRuntimeInSeconds": runtime, "MaxWaitTimeInSeconds": wait}
+    limits = {name: value for name, value in limits.items() if value is not None}
+    return {"StoppingCondition": limits, "EnableManagedSpotTraining": spot}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,10 @@ def limits(runtime, wait=None, spot=True):
             "to 2419200 (28 days), found None.",
         ),
         (limits(3600, 3599), "Expected max_wait_time_in_seconds from max_runtime_in_seconds (3600), because the "),
-        ({"InputDataConfig": []}, "Expected a request that AWS takes, found: Invalid length for parameter InputDataCo"),
+        (
+            {"InputDataConfig": []},
+            "Expected a request that AWS accepts, found: Invalid length for parameter InputDataCo",
+        ),
         (
             {"InputDataConfig": [{**REQUEST["InputDataConfig"][0], "ChannelName": "training"}]},
             "Expected a channel unity-volume with the S3 URI that volume.locate(connection, folder) gives, found "
@@ -65,7 +68,7 @@ def limits(runtime, wait=None, spot=True):
             {"ResourceConfig": {**REQUEST["ResourceConfig"], "InstanceCount": 2}},
             "Expected instance_count to be 1, because ML-Agents 0.11.0 cannot spread a training over several machines, ",
         ),
-        ({"RoleArn": 5}, "Expected a request that AWS takes, found: Invalid type for parameter RoleArn, value: 5"),
+        ({"RoleArn": 5}, "Expected a request that AWS accepts, found: Invalid type for parameter RoleArn, value: 5"),
     ],
 )
 def test_a_request_is_checked_before_it_is_sent(connection, change, problem):
@@ -83,7 +86,7 @@ NO_TEXT = "Expected the hyperparameter x to be text, a number, True or False, fo
 
 
 @pytest.mark.parametrize(
-    ("given", "problem"),
+    ("hyperparameters", "problem"),
     [
         ({}, ""),
         ({"n" * 256: "x" * 2500}, ""),
@@ -104,16 +107,16 @@ NO_TEXT = "Expected the hyperparameter x to be text, a number, True or False, fo
     ],
     ids=range(16),
 )
-def test_hyperparameters_are_names_and_values(given, problem):
-    found = list(job_request.find_problems_of_hyperparameters(given))
+def test_hyperparameters_are_names_and_values(hyperparameters, problem):
+    found = list(job_request.find_problems_of_hyperparameters(hyperparameters))
     assert len(found) == bool(problem)
     assert not problem or (found[0].startswith(problem) and len(found[0]) < 300)
 
 
 def test_the_container_reads_what_was_given():
-    given = {"a": True, "b": ["--x", 1], "c": {"d": None}, "e": 1e-3, "f": "007", "g": ("--name", "a b")}
-    told = job_request.encode(given)
-    assert told == {
+    hyperparameters = {"a": True, "b": ["--x", 1], "c": {"d": None}, "e": 1e-3, "f": "007", "g": ("--name", "a b")}
+    encoded = job_request.encode(hyperparameters)
+    assert encoded == {
         "a": "true",
         "b": '["--x", 1]',
         "c": '{"d": null}',
@@ -121,4 +124,4 @@ def test_the_container_reads_what_was_given():
         "f": "007",
         "g": '["--name", "a b"]',
     }
-    assert json.loads(told["b"]) == ["--x", 1]
+    assert json.loads(encoded["b"]) == ["--x", 1]

@@ -57,8 +57,8 @@ def progress(job, lines, curve, **options):
 
 
 def test_the_state_in_one_line():
-    told = progress(job(seconds=75), LINES, CURVE, usd_per_hour=2.4)
-    assert str(told) == (
+    text = progress(job(seconds=75), LINES, CURVE, usd_per_hour=2.4)
+    assert str(text) == (
         "Training · step 1,000 of 5,000 · 100 steps/s · mean reward 1.50 · 1:15 min, 0:40 min to go"
         " · 0.050 USD, 0.027 to go"
     )
@@ -88,18 +88,18 @@ def settings(brain, max_steps):
 
 
 @pytest.mark.parametrize(
-    ("totals", "steps", "told"),
+    ("totals", "steps", "expected"),
     [
         ({"A": "1.0e3", "B": "1.0e3"}, {"A": [500, 1000], "B": [100, 200]}, ("B", 200, 1000, 2.0)),
         ({"Small": "1.0e3", "Big": "1.0e5"}, {"Small": [500, 1000], "Big": [400, 800]}, ("Big", 800, 100_000, 2.0)),
     ],
 )
-def test_of_several_brains_the_one_with_most_left_is_told(totals, steps, told):
+def test_of_several_brains_the_one_with_most_left_is_told(totals, steps, expected):
     lines = [line for brain, total in totals.items() for line in settings(brain, total)]
     for number, (brain, done) in enumerate(steps.items(), 1):
         lines += [SUMMARY.format(brain, step, f"{step / 100}", f"{number}.000") for step in done]
     found = progress(job(seconds=10), lines, rewards.read_log(lines))
-    name, step, total, reward = told
+    name, step, total, reward = expected
     assert (found.brain, found.step, found.total, found.mean_reward) == (name, step, total, reward)
     assert found.speed == pytest.approx(100.0)
     assert found.seconds_to_go == pytest.approx((total - step) / 100.0)
@@ -144,10 +144,10 @@ def test_the_speed_is_that_of_the_last_summaries_of_this_attempt():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0, "0:00 min"), (59.6, "1:00 min"), (3599, "59:59 min"), (7260, "2:01 h")]
+    ("seconds", "expected"), [(0, "0:00 min"), (59.6, "1:00 min"), (3599, "59:59 min"), (7260, "2:01 h")]
 )
-def test_clock(seconds, told):
-    assert live.clock(seconds) == told
+def test_clock(seconds, expected):
+    assert live.clock(seconds) == expected
 
 
 def test_a_notebook_has_one_panel_and_one_figure(shown):
@@ -201,8 +201,8 @@ def test_names_and_log_lines_are_shown_and_never_obeyed(shown, capsys):
     for view in (live.Notebook(), live.Terminal()):
         view.update(job(), lines, EMPTY)
     (panel,) = shown
-    told = html.unescape(re.sub(r"<(/?(div|progress|b|pre|br)\b[^>]*)>", "", panel[-1].data))
-    assert told.count(written) == 3 and "<b>$" not in panel[-1].data and 'class="tex2jax_ignore' in panel[-1].data
+    text = html.unescape(re.sub(r"<(/?(div|progress|b|pre|br)\b[^>]*)>", "", panel[-1].data))
+    assert text.count(written) == 3 and "<b>$" not in panel[-1].data and 'class="tex2jax_ignore' in panel[-1].data
     printed = capsys.readouterr().out
     assert printed.count(written) == 3
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", printed + panel[-1].data)
@@ -256,27 +256,27 @@ view.close()
 
 
 def test_in_a_terminal_of_80_columns_nothing_is_cut_off():
-    ours, theirs = pty.openpty()
+    terminal, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
     program = subprocess.Popen([sys.executable, "-c", IN_A_TERMINAL], stdout=theirs, cwd=ROOT, env=environment)
     os.close(theirs)
-    told = b""
+    output = b""
     try:
-        while piece := os.read(ours, 4096):
-            told += piece
+        while piece := os.read(terminal, 4096):
+            output += piece
     except OSError:  # Linux says so where the other end was closed
         pass
-    os.close(ours)
+    os.close(terminal)
     assert program.wait() == 0
-    *_, last = re.split(r"\x1b\[\d+F\x1b\[J", told.decode())
+    *_, last = re.split(r"\x1b\[\d+F\x1b\[J", output.decode())
     assert last.splitlines() == [
         " 30% |██████              |",
         "Training · step 15,000 of 50,000 · 100 steps/s · mean reward 15.00 ·",
         "2:33 min, 5:50 min to go · 0.153 USD on AWS, 0.350 to go",
     ]
-    assert told.count(b"\x1b[J") == 30  # replaced in place each time but the first
-    assert told.count(b"Step: 15000.") == 1
+    assert output.count(b"\x1b[J") == 30  # replaced in place each time but the first
+    assert output.count(b"Step: 15000.") == 1
 
 
 def test_outside_a_notebook_it_is_the_terminal():

@@ -18,7 +18,7 @@ from botocore.validate import ParamValidator
 
 import training_jobs as training
 from many_runs import experiment, tuning
-from training_jobs import following, launching, patience
+from training_jobs import following, launching, polling
 from training_jobs.job import stop_once
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlagents-0.11.0:0123456789abcdef"
@@ -92,17 +92,17 @@ def test_a_job_is_what_was_asked_for(connection, volume, launch):
     do = f"say {SUMMARY.format(1000, '-0.953')};model trained"
     name = launch(connection, volume, do, max_steps=1000, **{"no-graphics": True})
     assert name.startswith("mlagents-")
-    told = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
-    assert told["HyperParameters"] == {"do": do, "max_steps": "1000", "no-graphics": "true"}
-    assert told["AlgorithmSpecification"]["TrainingImage"] == IMAGE
-    assert told["EnableNetworkIsolation"] is True
-    assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120}
-    assert told["EnableManagedSpotTraining"] is False
-    assert told["TensorBoardOutputConfig"]["S3OutputPath"] == f"s3://{connection.bucket}/training"
-    assert told.get("Environment", {}) == {}
-    assert told["ResourceConfig"]["InstanceType"] == "ml.c5.xlarge"
-    assert [channel["ChannelName"] for channel in told["InputDataConfig"]] == ["unity-volume"]
-    tags = connection.client("sagemaker").list_tags(ResourceArn=told["TrainingJobArn"])["Tags"]
+    description = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert description["HyperParameters"] == {"do": do, "max_steps": "1000", "no-graphics": "true"}
+    assert description["AlgorithmSpecification"]["TrainingImage"] == IMAGE
+    assert description["EnableNetworkIsolation"] is True
+    assert description["StoppingCondition"] == {"MaxRuntimeInSeconds": 120}
+    assert description["EnableManagedSpotTraining"] is False
+    assert description["TensorBoardOutputConfig"]["S3OutputPath"] == f"s3://{connection.bucket}/training"
+    assert description.get("Environment", {}) == {}
+    assert description["ResourceConfig"]["InstanceType"] == "ml.c5.xlarge"
+    assert [channel["ChannelName"] for channel in description["InputDataConfig"]] == ["unity-volume"]
+    tags = connection.client("sagemaker").list_tags(ResourceArn=description["TrainingJobArn"])["Tags"]
     assert {"Key": "project", "Value": "mlagents"} in tags
     job = follow(connection, name)
     assert job.status == "Completed"
@@ -167,18 +167,18 @@ class KeptError(Exception):
 @pytest.fixture
 def keep(connection, request):
     """Keep every request that would create something, and give the parameters of the last."""
-    asked = {}
+    parameters = {}
 
     def keep_request(params, model, **_):
         if model.name.startswith("Create"):
             wrong = ParamValidator().validate(params, model.input_shape).generate_report()
-            asked.update(params, wrong=wrong)
+            parameters.update(params, wrong=wrong)
             raise KeptError
 
     events = connection.session.events
     events.register("provide-client-params.sagemaker", keep_request, unique_id="keep")
     request.addfinalizer(lambda: events.unregister("provide-client-params.sagemaker", unique_id="keep"))
-    return asked
+    return parameters
 
 
 def launch_kind(kind, connection, trainer, channels, folder):
@@ -201,7 +201,7 @@ KINDS = pytest.mark.parametrize("kind", ["one", "many", "tuning"])
 
 @KINDS
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("changes", "message"),
     [
         (
             {"max_stepz": 500},
@@ -214,12 +214,12 @@ KINDS = pytest.mark.parametrize("kind", ["one", "many", "tuning"])
     ],
 )
 def test_what_would_fail_is_refused_before_anything_is_created(
-    connection, volume, keep, make_trainer, tmp_path, kind, given, told
+    connection, volume, keep, make_trainer, tmp_path, kind, changes, message
 ):
-    trainer, channels = make_trainer(connection, volume, given)
+    trainer, channels = make_trainer(connection, volume, changes)
     with pytest.raises(training.TrainingError) as refused:
         launch_kind(kind, connection, trainer, channels, tmp_path)
-    assert str(refused.value).removeprefix("With A: ").startswith(told)
+    assert str(refused.value).removeprefix("With A: ").startswith(message)
     assert keep == {}
 
 
@@ -235,21 +235,21 @@ def test_a_config_that_dies_is_refused_before_anything_is_created(
 
 
 @KINDS
-@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("changes", [False, True])
 @pytest.mark.parametrize("instance_type", ["ml.c5.xlarge", "ml.g4dn.xlarge"])
-def test_vpc_and_key_reach_the_job(connection, volume, keep, make_trainer, kind, given, instance_type):
+def test_vpc_and_key_reach_the_job(connection, volume, keep, make_trainer, kind, changes, instance_type):
     """What is sent has the shape that AWS takes; a disk of the instance's own takes no key."""
     place = {"subnets": tuple(VPC["Subnets"]), "security_groups": tuple(VPC["SecurityGroupIds"]), "kms_key": KEY}
-    there = replace(connection, **(place if given else {}))
+    there = replace(connection, **(place if changes else {}))
     trainer, channels = make_trainer(there, volume, {}, instance_type=instance_type)
     with pytest.raises(KeptError):
         launch_kind(kind, there, trainer, channels, None)
     job = keep.get("TrainingJobDefinition", keep)
     assert keep["wrong"] == ""
     assert job["EnableNetworkIsolation"] is True
-    assert job.get("VpcConfig") == (VPC if given else None)
-    assert job["OutputDataConfig"].get("KmsKeyId") == (KEY if given else None)
-    encrypted = given and instance_type == "ml.c5.xlarge"
+    assert job.get("VpcConfig") == (VPC if changes else None)
+    assert job["OutputDataConfig"].get("KmsKeyId") == (KEY if changes else None)
+    encrypted = changes and instance_type == "ml.c5.xlarge"
     assert job["ResourceConfig"].get("VolumeKmsKeyId") == (KEY if encrypted else None)
 
 
@@ -278,7 +278,7 @@ def test_launching_is_patient_and_launches_once(
 ):
     slept, run = [], {"run-id": uuid.uuid4().hex}
     with monkeypatch.context() as patch, failing(event, *answers) as aws:
-        patch.setattr(patience.time, "sleep", slept.append)
+        patch.setattr(polling.time, "sleep", slept.append)
         name = launch(aws, volume, "say patient", **run)
     assert slept == pauses
     names = training.list_newest(connection.client("sagemaker"), 1000)
@@ -297,14 +297,14 @@ def test_a_name_that_another_job_has_is_no_launch(connection, volume, failing, m
 
 def test_the_lock_of_launching_is_the_readers_own(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with launching.alone():
+    with launching.launch_lock():
         (folder,) = tmp_path.iterdir()
         (lock,) = folder.iterdir()
         assert (folder.stat().st_mode & 0o777, lock.stat().st_mode & 0o777) == (0o700, 0o600)
     lock.unlink()
     lock.symlink_to(tmp_path / "elsewhere")
     refused = pytest.raises(training.TrainingError, match=f"Expected to keep a lock in {folder}, .* Set XDG_CACHE_HOME")
-    with refused, launching.alone():
+    with refused, launching.launch_lock():
         pass
     assert not (tmp_path / "elsewhere").exists()
 
@@ -369,8 +369,8 @@ def test_a_job_starts_from_an_earlier_one(connection, volume, capsys, launch):
     put_checkpoint(connection, first)
     name = launch(connection, volume, "count;term;wait", start_from=first)
     assert launch(connection, volume, "count;term;wait", start_from=first.name) == name
-    told = capsys.readouterr().out
-    assert told.count(f"Starting from {first.name}: 2 files copied to s3://{connection.bucket}/checkpoints/") == 1
+    output = capsys.readouterr().out
+    assert output.count(f"Starting from {first.name}: 2 files copied to s3://{connection.bucket}/checkpoints/") == 1
     wait_until_it_waits(connection, name)
     training.stop(connection, name)
     second = follow(connection, name)
@@ -401,9 +401,9 @@ def test_nothing_to_start_from(connection, volume, launch):
 def test_a_spot_job_is_interrupted_and_goes_on(connection, volume, capsys, launch):
     do = f"count;say {SUMMARY.format(20, '0.5')};wait 0.5;say {SUMMARY.format(40, '0.5')};until 2"
     name = launch(connection, volume, do, trainer={"spot": True})
-    told = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
-    assert told["EnableManagedSpotTraining"] is True
-    assert told["StoppingCondition"] == {"MaxRuntimeInSeconds": 120, "MaxWaitTimeInSeconds": 240}
+    description = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
+    assert description["EnableManagedSpotTraining"] is True
+    assert description["StoppingCondition"] == {"MaxRuntimeInSeconds": 120, "MaxWaitTimeInSeconds": 240}
     training.interrupt(connection, name, after_step=40, seconds=0.2, poll_seconds=0.05)
     assert f"{name}: the instance was taken away after step 40. There is no other for 0.2 s." in capsys.readouterr().out
     job = follow(connection, name)
@@ -427,9 +427,7 @@ def test_what_cannot_be_interrupted(connection, volume, capsys):
     follow(connection, name)
     capsys.readouterr()
     training.interrupt(dataclasses.replace(connection, target="aws", endpoint=None), name)
-    assert capsys.readouterr().out == (
-        "AWS takes spot instances away by itself, when it needs them. It cannot be asked to.\n"
-    )
+    assert capsys.readouterr().out == ("AWS takes spot instances away when it needs them. It can't be requested.\n")
 
 
 def test_a_failed_job_says_why(connection, volume):
@@ -483,9 +481,9 @@ def test_interrupting_leaves_the_job_running(connection, volume, monkeypatch, ca
         patch.setattr(following.time, "sleep", interrupt)
         job = training.follow(connection, name)
     assert job.status == "InProgress"
-    told = capsys.readouterr().out
-    assert f'training.follow(connection, "{name}")' in told
-    assert f'training.stop(connection, "{name}")' in told
+    output = capsys.readouterr().out
+    assert f'training.follow(connection, "{name}")' in output
+    assert f'training.stop(connection, "{name}")' in output
     assert training.find(connection, name).status == "InProgress"
     training.stop(connection, name)
     follow(connection, name)
@@ -496,7 +494,7 @@ def refusal(code):
 
 
 @pytest.mark.parametrize(
-    ("seen", "told"),
+    ("statuses", "output"),
     [
         (["Completed"], "has ended already: Completed."),
         (["Stopping"], "is stopping already."),
@@ -505,30 +503,30 @@ def refusal(code):
         (["InProgress", "InProgress"], None),  # refused for another reason
     ],
 )
-def test_stopping_what_does_not_run_changes_nothing(connection, capsys, seen, told):
+def test_stopping_what_does_not_run_changes_nothing(connection, capsys, statuses, output):
     def refuse():
         raise refusal("ValidationException")
 
-    jobs = (SimpleNamespace(status=status, ended=status == "Completed") for status in seen)
-    with pytest.raises(ClientError) if told is None else contextlib.nullcontext():
+    jobs = (SimpleNamespace(status=status, ended=status == "Completed") for status in statuses)
+    with pytest.raises(ClientError) if output is None else contextlib.nullcontext():
         stop_once(connection, "x", lambda: next(jobs), refuse, str)
-    assert capsys.readouterr().out == ("" if told is None else f"x {told}\n")
+    assert capsys.readouterr().out == ("" if output is None else f"x {output}\n")
 
 
-WORDS = following.Words("x goes on", "again(x)", "stop(x)")
+WORDS = following.StatusHint("x goes on", "again(x)", "stop(x)")
 GONE = EndpointConnectionError(endpoint_url="https://sagemaker")
 THROTTLED = refusal("ThrottlingException")
 
 
 def follow_answers(connection, monkeypatch, answers, endpoint=None):
     """Follow something whose looks end as given: an error, or whether it has ended. Return the pauses between."""
-    left, pauses = iter(answers), []
+    remaining, pauses = iter(answers), []
 
     def look():
-        answer = next(left)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        outcome = next(remaining)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     monkeypatch.setattr(following.time, "sleep", pauses.append)
     following.Follower(replace(connection, endpoint=endpoint), lambda: WORDS, 20.0).until(look)
@@ -541,7 +539,7 @@ def test_throttled_it_asks_less_often_and_goes_on(connection, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("answers", "endpoint", "error", "told"),
+    ("answers", "endpoint", "error", "message"),
     [
         ([GONE], "here", training.TrainingError, "no longer answers.*Run the notebook again from its first cell"),
         ([GONE] * 21, None, training.TrainingError, r"AWS cannot be reached.* x goes on, and is billed meanwhile\."),
@@ -554,8 +552,8 @@ def test_throttled_it_asks_less_often_and_goes_on(connection, monkeypatch):
         ),
     ],
 )
-def test_a_target_that_is_lost_ends_the_following(connection, monkeypatch, answers, endpoint, error, told):
-    with pytest.raises(error, match=told):
+def test_a_target_that_is_lost_ends_the_following(connection, monkeypatch, answers, endpoint, error, message):
+    with pytest.raises(error, match=message):
         follow_answers(connection, monkeypatch, answers, endpoint)
 
 
@@ -579,12 +577,12 @@ def test_credentials_that_expire_while_a_job_runs(connection, volume, failing, e
     ):
         training.follow(aws, name, poll_seconds=0.1)
     with failing("before-call.sagemaker.DescribeTrainingJob", error) as aws:
-        for ask, told in (
+        for ask, message in (
             (training.follow, f"{name} goes on, and is billed meanwhile"),
             (training.find, f"{name} goes on while it runs, and is billed."),
             (training.stop, f"{name} was not stopped. It goes on, and is billed until it ends."),
         ):
-            with pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{told}"):
+            with pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{message}"):
                 ask(aws, name)
     assert training.find(connection, name).status == "InProgress"
     training.stop(connection, name)
@@ -592,16 +590,16 @@ def test_credentials_that_expire_while_a_job_runs(connection, volume, failing, e
 
 
 @pytest.mark.parametrize(
-    "call, told",
+    "call, message",
     [
         ("ListTrainingJobs", "Nothing was launched"),
         ("CreateTrainingJob", r"It is not known whether (mlagents-\S+) was launched.*job_name = \"\1\""),
     ],
 )
-def test_credentials_that_expire_before_a_launch(connection, volume, failing, call, told, launch):
+def test_credentials_that_expire_before_a_launch(connection, volume, failing, call, message, launch):
     with (
         failing(f"before-call.sagemaker.{call}", EXPIRED) as aws,
-        pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{told}"),
+        pytest.raises(training.TrainingError, match=f"credentials have expired.*aws sso login.*{message}"),
     ):
         launch(aws, volume, "say never", **{"run-id": call})
 
@@ -639,8 +637,8 @@ def test_fetch_brings_model_output_and_log(connection, volume, tmp_path):
 @pytest.mark.parametrize("event", ["logs.DescribeLogStreams", "s3.HeadObject"])
 def test_credentials_that_expire_while_it_is_fetched(connection, volume, tmp_path, failing, event):
     job = follow(connection, create(connection, volume, "model trained"))
-    told = f"credentials have expired.*aws sso login.*{job.name} has ended and is not billed; fetch it again later"
-    with failing(f"before-call.{event}", EXPIRED) as aws, pytest.raises(training.TrainingError, match=told):
+    message = f"credentials have expired.*aws sso login.*{job.name} has ended and is not billed; fetch it again later"
+    with failing(f"before-call.{event}", EXPIRED) as aws, pytest.raises(training.TrainingError, match=message):
         training.fetch(aws, job, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

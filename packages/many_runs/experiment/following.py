@@ -9,8 +9,8 @@ from common.aws_session import Connection
 from many_runs.experiment.runs import Experiment, find, find_newest
 from many_runs.experiment.watch import Watch
 from training_jobs import cost
-from training_jobs.following import Follower, Words
-from training_jobs.patience import POLL_SECONDS
+from training_jobs.following import Follower, StatusHint
+from training_jobs.polling import POLL_SECONDS
 
 FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 
@@ -56,14 +56,14 @@ class View:
 
     def __init__(self, connection: Connection, watch: Watch, poll_seconds: float):
         self.connection, self.watch = connection, watch
-        self.follower = Follower(connection, self._words, poll_seconds)
+        self.follower = Follower(connection, self._hint, poll_seconds)
         self.note = ""
         self._bar = bar.make(total=1, bar_format=FORMAT, leave=True)
         self._prices: dict[str, float | None] = {}
 
-    def _words(self) -> Words:
+    def _hint(self) -> StatusHint:
         again, stop = (f'training.{verb}_many(connection, "{self.watch.name}")' for verb in ("follow", "stop"))
-        return Words(f"{len(self.watch.running)} runs of {self.watch.name} go on", again, stop, many=True)
+        return StatusHint(f"{len(self.watch.running)} runs of {self.watch.name} go on", again, stop, many=True)
 
     def show(self, total: int) -> None:
         """Show how far the experiment is, of so many runs in all."""

@@ -22,7 +22,7 @@ from many_runs.experiment.watch import Watch
 from training_jobs import job_request
 from training_jobs.job import TrainingError, from_description, volume_of
 from training_jobs.launching import make_request, refuse
-from training_jobs.patience import POLL_SECONDS
+from training_jobs.polling import POLL_SECONDS
 
 if TYPE_CHECKING:
     from sagemaker.core.training.configs import InputData

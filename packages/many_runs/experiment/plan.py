@@ -18,9 +18,9 @@ from training_jobs.job import JOB_PREFIX
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,46}[A-Za-z0-9._-])?")
 WANTED = "1 to 48 letters, digits, spaces, dots, dashes and underscores, a letter or digit first"
-MOST_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 # Together with the seed, the two hashes and what stands between them: SageMaker's 63 characters.
-MOST_OF_EXPERIMENT, MOST_OF_SETTINGS = 15, 10
+MAX_EXPERIMENT_LENGTH, MAX_SETTINGS_LENGTH = 15, 10
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Planned:
     @property
     def name(self) -> str:
         """Its job's name."""
-        settings = shorten(self.settings, MOST_OF_SETTINGS)
+        settings = shorten(self.settings, MAX_SETTINGS_LENGTH)
         told = json.dumps([self.labels, dict(self.hyperparameters), self.attempt], sort_keys=True)
         return f"{prefix(self.experiment)}{settings}-s{self.seed}-{_hash(told)[:8]}"
 
@@ -73,7 +73,7 @@ def make_name(
 
 def prefix(experiment: str) -> str:
     """Return what the names of all jobs of an experiment begin with, and of no other: a hash of its name is in it."""
-    return f"{JOB_PREFIX}-{shorten(experiment, MOST_OF_EXPERIMENT)}-{_hash(experiment)[:6]}-"
+    return f"{JOB_PREFIX}-{shorten(experiment, MAX_EXPERIMENT_LENGTH)}-{_hash(experiment)[:6]}-"
 
 
 def shorten(name: str, most: int) -> str:
@@ -136,8 +136,8 @@ def find_problems(experiment: object, settings: object, seeds: object, hyperpara
         yield f"Expected seeds to be whole numbers, such as [1, 2, 3], found {seeds!r}."
         return
     for seed in seeds:
-        if not is_whole(seed) or not 0 <= seed <= MOST_SEED:
-            yield f"Expected each seed to be a whole number from 0 to {MOST_SEED}, found {seed!r}."
+        if not is_whole(seed) or not 0 <= seed <= MAX_SEED:
+            yield f"Expected each seed to be a whole number from 0 to {MAX_SEED}, found {seed!r}."
     if all(map(is_whole, seeds)) and len(set(seeds)) < len(seeds):
         yield f"Expected each seed once, found {list(seeds)}: a second run with a seed tells nothing new."
 

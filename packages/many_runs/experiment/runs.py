@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from common.aws_session import Connection, explained
 from common.findings import printable
 from many_runs.experiment import plan
-from training_jobs.job import OURS, Job, TrainingError, from_description
+from training_jobs.job import NAME_PREFIX, Job, TrainingError, from_description
 
 PAGE = 100  # Search's largest
 # botocore waits between its attempts, longer each time and by chance; "adaptive" also slows down what it sends.
@@ -144,13 +144,17 @@ def find_newest(connection: Connection) -> str:
 def list_names(connection: Connection) -> list[str]:
     """Return the names of the experiments of the newest hundred jobs, newest first."""
     # Others may have jobs with such a tag; rights to work with those may be missing.
-    ours = {"Name": "TrainingJobName", "Operator": "Contains", "Value": OURS}
+    ours = {"Name": "TrainingJobName", "Operator": "Contains", "Value": NAME_PREFIX}
     expression = {"Filters": [{"Name": "Tags.experiment", "Operator": "Exists"}, ours]}
     with in_words(connection):
         page = search(
             connection.client("sagemaker", PATIENT), expression, SortBy="CreationTime", SortOrder="Descending"
         )
-    jobs = [told["TrainingJob"] for told in page["Results"] if told["TrainingJob"]["TrainingJobName"].startswith(OURS)]
+    jobs = [
+        told["TrainingJob"]
+        for told in page["Results"]
+        if told["TrainingJob"]["TrainingJobName"].startswith(NAME_PREFIX)
+    ]
     return list(dict.fromkeys(filter(None, (read_labels(job).get("experiment") for job in jobs))))
 
 

@@ -7,9 +7,9 @@ from common import bar
 from common.aws_session import Connection
 from many_runs.tuning.job import Tuning, count_seconds, describe, find, list_trainings
 from training_jobs import cost
-from training_jobs.following import Follower, Words
+from training_jobs.following import Follower, StatusHint
 from training_jobs.live import clock
-from training_jobs.patience import POLL_SECONDS
+from training_jobs.polling import POLL_SECONDS
 
 FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 
@@ -37,7 +37,7 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     price, _ = cost.find_price(connection, tuning.instance_type)
     view = bar.make(total=tuning.most_trainings or None, bar_format=FORMAT, dynamic_ncols=True)
     again, stop = (f'tuning.{verb}(connection, "{tuning.name}")' for verb in ("follow", "stop"))
-    words = Words(f"{tuning.name} and its trainings go on", again, stop, many=True)
+    hint = StatusHint(f"{tuning.name} and its trainings go on", again, stop, many=True)
 
     def look() -> bool:
         nonlocal tuning
@@ -50,7 +50,7 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
         return tuning.ended
 
     try:
-        Follower(connection, lambda: words, poll_seconds).until(look)
+        Follower(connection, lambda: hint, poll_seconds).until(look)
     finally:
         view.close()
     return tuning

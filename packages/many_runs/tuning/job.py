@@ -18,7 +18,7 @@ from training_jobs.job import ENDED, stop_once
 
 PREFIX = f"{JOB_PREFIX}-tune"
 LACKING = {"Failed": "reported no value of the metric"}
-OURS = f"{PREFIX}-"  # what the names of all tuning jobs of this project begin with
+NAME_PREFIX = f"{PREFIX}-"  # what the names of all tuning jobs of this project begin with
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ def list_newest(connection: Connection, count: int) -> list[str]:
     pages = connection.client("sagemaker").get_paginator("list_hyper_parameter_tuning_jobs")
     page_size = {"PageSize": 100}
     found = pages.paginate(
-        NameContains=OURS, SortBy="CreationTime", SortOrder="Descending", PaginationConfig=page_size
+        NameContains=NAME_PREFIX, SortBy="CreationTime", SortOrder="Descending", PaginationConfig=page_size
     ).search("HyperParameterTuningJobSummaries[].HyperParameterTuningJobName")
-    return list(itertools.islice((name for name in found if name.startswith(OURS)), count))
+    return list(itertools.islice((name for name in found if name.startswith(NAME_PREFIX)), count))
 
 
 def list_trainings(connection: Connection, name: str) -> list[dict[str, Any]]:

@@ -18,8 +18,8 @@ from common.aws_session import Connection, code
 from many_runs.tuning import ranges as tried
 from many_runs.tuning.job import PREFIX, Tuning, describe
 from training_jobs import TrainingError, job_request, sdk_request
-from training_jobs.launching import alone, complete, refuse, tag
-from training_jobs.patience import POLL_SECONDS, Patience
+from training_jobs.launching import complete, launch_lock, refuse, tag
+from training_jobs.polling import POLL_SECONDS, Poller
 
 if TYPE_CHECKING:
     from sagemaker.core.training.configs import InputData
@@ -87,10 +87,8 @@ def launch(
     if folder is not None:
         refuse(tried.find_conflicts(folder, found, static, metric))
     mark = _mark(request)
-    ask = functools.partial(
-        Patience(connection, POLL_SECONDS).ask, lost=lambda why: TrainingError(f"{why} {NOT_KNOWN}")
-    )
-    with alone():
+    ask = functools.partial(Poller(connection, POLL_SECONDS).call, lost=lambda why: TrainingError(f"{why} {NOT_KNOWN}"))
+    with launch_lock():
         same = ask(lambda: _find_same(connection, mark))
         if same and (same.status == "InProgress" or not again):
             told = "is running" if same.status == "InProgress" else "has completed"

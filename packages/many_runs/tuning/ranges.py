@@ -13,7 +13,7 @@ from mlagents_check.trainer_config import keys
 from training_jobs import job_request
 
 SCALES = ("Auto", "Linear", "Logarithmic", "ReverseLogarithmic")
-MOST_RANGES, MOST_VALUES = 30, 30  # SageMaker's
+MAX_RANGES, MAX_VALUES = 30, 30  # SageMaker's
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def find_problems(ranges: list[Range], static: Mapping[str, Any]) -> Iterator[st
     static : mapping
         The hyperparameters that stay as they are.
     """
-    if not 1 <= len(ranges) <= MOST_RANGES:
+    if not 1 <= len(ranges) <= MAX_RANGES:
         yield (
-            f"Expected hyperparameter_ranges of 1 to {MOST_RANGES} keys, such as "
+            f"Expected hyperparameter_ranges of 1 to {MAX_RANGES} keys, such as "
             f'{{"learning_rate": ContinuousParameter(1e-5, 1e-2)}}, found {len(ranges)}.'
         )
     for one in ranges:
@@ -132,8 +132,8 @@ def _problems_of_key(name: str, static: Mapping[str, Any]) -> Iterator[str]:
 def _problems_of_range(one: Range) -> Iterator[str]:
     key = known.TRAINER_KEYS[one.name]
     if one.kind == "Categorical":
-        if not 2 <= len(set(one.values)) == len(one.values) <= MOST_VALUES:
-            yield f"Expected for {one.name} 2 to {MOST_VALUES} different values to try, found {list(one.values)}."
+        if not 2 <= len(set(one.values)) == len(one.values) <= MAX_VALUES:
+            yield f"Expected for {one.name} 2 to {MAX_VALUES} different values to try, found {list(one.values)}."
         yield from (problem for value in one.values for problem in _problems_of_value(one.name, value))
         return
     wanted = "Categorical" if not key.is_number else "Integer" if key.is_whole else "Continuous"

@@ -14,7 +14,7 @@ from many_runs import experiment
 from many_runs.experiment import launching
 from many_runs.experiment.runs import gather
 from sagemaker_local.jobs import Jobs
-from training_jobs import following, patience
+from training_jobs import following, polling
 
 
 def test_each_run_is_a_job_whose_tags_say_which(connection, launch, many):
@@ -243,7 +243,7 @@ def test_a_network_that_is_gone_for_a_while_is_borne_with(connection, launch, ma
     try:
         assert len(launch("net", {"A": many.say(1.0)}, [1, 2], on=replace(connection, endpoint=None)).runs) == 2
         assert "no answer: trying again" in capsys.readouterr().out
-        failures += [EndpointConnectionError(endpoint_url="https://sagemaker")] * (patience.FAILURES + 1)
+        failures += [EndpointConnectionError(endpoint_url="https://sagemaker")] * (polling.FAILURES + 1)
         with pytest.raises(training.TrainingError, match="no longer answers.* 1 are not launched yet") as caught:
             launch("net", {"A": many.say(1.0)}, [1, 2, 3])  # the embedded AWS is not waited for
         assert isinstance(caught.value.__cause__, EndpointConnectionError)

@@ -19,7 +19,7 @@ from many_runs.tuning.drawing import plot
 from many_runs.tuning.job import make_table
 from many_runs.tuning.ranges import Range
 from training_jobs import following as looking
-from training_jobs import patience
+from training_jobs import polling
 
 GAMMA = "reward_signals.extrinsic.gamma"
 
@@ -236,7 +236,7 @@ LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
 def test_launching_is_patient_and_launches_once(connection, volume, failing, monkeypatch, event, answers, launch):
     before = tuning.job.list_newest(connection, 1000)
     with monkeypatch.context() as patch, failing(event, *answers) as aws:
-        patch.setattr(patience.time, "sleep", lambda seconds: None)
+        patch.setattr(polling.time, "sleep", lambda seconds: None)
         name = launch(aws, volume, max_jobs=1, max_parallel_jobs=1, random_seed=uuid.uuid4().int % 2**31)
     assert tuning.job.list_newest(connection, 1000) == [name, *before]
     expired = "credentials have expired.*aws sso login.*"

@@ -1,4 +1,4 @@
-"""Retries: how often a target is asked while something runs there, and which failures are waited out."""
+"""Polling: the time between requests, and retries after failures that may pass."""
 
 import contextlib
 import time
@@ -12,15 +12,15 @@ from common.aws_session import Connection, explain_silence, has_expired, is_thro
 POLL_SECONDS = 3.0
 """Time between two requests, in seconds."""
 FAILURES = 20
-"""How many requests in a row may fail before that is an error. The embedded AWS is not waited for."""
-LONGEST_PAUSE = 60.0
+"""Consecutive failures that are tolerated on AWS; on the embedded AWS the first one is an error."""
+MAX_PAUSE = 60.0
 """The longest time between two requests after throttling, in seconds."""
 
 Answer = TypeVar("Answer")
 
 
-class Patience:
-    """Waits out a network that is gone for a while, and AWS's throttling, for who asks again and again.
+class Poller:
+    """Repeats requests, and tolerates temporary network failures and throttling.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Patience:
     Attributes
     ----------
     pause : float
-        How long to wait before the next request, in seconds; doubled each time that AWS throttles one.
+        Time to wait before the next request, in seconds; doubled each time that AWS throttles one.
     """
 
     def __init__(self, connection: Connection, poll_seconds: float):
@@ -40,13 +40,13 @@ class Patience:
         self.pause = poll_seconds
 
     @contextlib.contextmanager
-    def asking(self, lost: Callable[[str], Exception]) -> Iterator[None]:
-        """Ignore a failure of the block that may pass.
+    def attempt(self, lost: Callable[[str], Exception]) -> Iterator[None]:
+        """Ignore a temporary failure of the block.
 
         Parameters
         ----------
         lost
-            Returns, for the reason, the error to raise where asking again is of no use.
+            Returns the error to raise, for a reason, if retrying is useless.
         """
         try:
             yield
@@ -55,15 +55,15 @@ class Patience:
             if not (why := explain_silence(self._connection, error)):
                 raise
             if is_throttled(error):
-                self.pause = min(2 * self.pause, LONGEST_PAUSE)  # others ask AWS, too
+                self.pause = min(2 * self.pause, MAX_PAUSE)  # waiting longer reduces the account's load
                 return
             self._failures += 1
             if self._connection.endpoint or has_expired(error) or self._failures > FAILURES:
                 raise lost(why) from error
 
-    def ask(self, question: Callable[[], Answer], lost: Callable[[str], Exception]) -> Answer:
-        """Ask until there is an answer, and return it. `lost` is as for `asking`."""
+    def call(self, request: Callable[[], Answer], lost: Callable[[str], Exception]) -> Answer:
+        """Repeat a request until it succeeds, and return its result. `lost` is as for `attempt`."""
         while True:
-            with self.asking(lost):
-                return question()
+            with self.attempt(lost):
+                return request()
             time.sleep(self.pause)
