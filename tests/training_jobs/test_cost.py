@@ -64,7 +64,7 @@ def on_aws(region="us-east-1"):
     return connection("aws", region, Pricing())
 
 
-def test_at_most_and_likely():
+def test_maximum_and_likely_cost():
     found = cost.estimate(connection(), instance_type="ml.c5.xlarge", max_minutes=30, steps=18000, steps_per_second=100)
     assert found.at_most == pytest.approx(0.204 / 2)
     assert found.likely_seconds == 180
@@ -75,14 +75,14 @@ def test_at_most_and_likely():
     )
 
 
-def test_a_training_that_would_take_longer_than_it_may():
+def test_a_training_longer_than_its_maximum_runtime():
     found = cost.estimate(connection(), instance_type="ml.m5.large", max_minutes=1, steps=10**6, steps_per_second=10)
     assert found.likely_seconds == 60
     assert found.likely == found.at_most == pytest.approx(0.115 / 60)
 
 
 @pytest.mark.parametrize("more", [{}, {"steps": 1000}, {"steps_per_second": 10.0}])
-def test_without_a_speed_there_is_nothing_likely(more):
+def test_without_a_speed_there_is_no_likely_cost(more):
     found = cost.estimate(connection(), instance_type="ml.c5.xlarge", max_minutes=30, **more)
     assert found.likely is None
     assert [row[0] for row in found.rows] == ["at most"]
@@ -90,7 +90,7 @@ def test_without_a_speed_there_is_nothing_likely(more):
 
 @pytest.mark.parametrize("name", ["max_minutes", "steps", "steps_per_second"])
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "5000"])
-def test_numbers_that_cannot_be(name, value):
+def test_invalid_numbers(name, value):
     arguments = {"max_minutes": 1, "steps": 1, "steps_per_second": 1, name: value}
     with pytest.raises(cost.CostError, match=f"Expected {name} to be a number above 0, found {value!r}"):
         cost.estimate(connection(), instance_type="ml.c5.xlarge", **arguments)
@@ -105,7 +105,7 @@ def test_source_and_date_are_always_shown():
         assert "spot (chosen)" in text
 
 
-def test_the_tables_prices_are_dated_and_each_once():
+def test_the_tables_prices_are_dated_and_unique():
     assert len({price.instance_type for price in cost.TABLE}) == len(cost.TABLE)
     for price in cost.TABLE:
         assert date.fromisoformat(price.date) <= date(2026, 12, 31)
@@ -114,14 +114,14 @@ def test_the_tables_prices_are_dated_and_each_once():
         assert 0.05 < price.usd_per_hour < 10
 
 
-def test_a_type_that_the_table_does_not_have():
+def test_an_instance_type_that_is_not_in_the_table():
     found = cost.estimate(connection(), instance_type="ml.p9.xlarge", max_minutes=30, steps=10, steps_per_second=1)
     assert (found.price, found.at_most, found.likely) == (None, None, None)
     assert "unknown" in str(found)
     assert "no price of ml.p9.xlarge. See https://aws.amazon.com/sagemaker/pricing/" in str(found)
 
 
-def test_another_region_than_the_tables():
+def test_a_region_that_is_not_in_the_table():
     price, why = cost.find_price(connection(region="eu-west-1"), "ml.c5.xlarge")
     assert price.region == "us-east-1"
     assert "Prices in eu-west-1 differ from it." in why
@@ -150,7 +150,7 @@ def test_the_price_list_has_pages(pricing):
     assert cost.find_price(on_aws(), "ml.c5.xlarge")[0].usd_per_hour == 0.204
 
 
-def test_a_type_that_the_price_list_does_not_have(pricing):
+def test_an_instance_type_that_is_not_in_the_price_list(pricing):
     pricing.add_response("get_products", {"PriceList": []}, asked(instance_type="ml.p9.xlarge"))
     price, why = cost.find_price(on_aws(), "ml.p9.xlarge")
     assert price is None
@@ -164,7 +164,7 @@ def test_a_price_list_that_refuses(pricing):
     assert why.startswith("The AWS Price List could not be queried: An error occurred (AccessDeniedException)")
 
 
-def test_a_price_list_out_of_reach(monkeypatch):
+def test_an_unreachable_price_list(monkeypatch):
     def fail(*_, **__):
         raise EndpointConnectionError(endpoint_url="https://api.pricing.us-east-1.amazonaws.com")
 
@@ -174,7 +174,7 @@ def test_a_price_list_out_of_reach(monkeypatch):
     assert why.startswith("The AWS Price List could not be queried: Could not connect")
 
 
-def test_the_embedded_aws_is_not_asked():
+def test_the_price_list_is_not_used_on_the_embedded_target():
     price, why = cost.find_price(connection(session=None), "ml.c5.xlarge")
     assert (price.usd_per_hour, price.date) == (0.204, "2026-09-25")
     assert why == "The embedded AWS costs nothing; this is what AWS would charge."
@@ -190,7 +190,7 @@ def test_the_embedded_aws_is_not_asked():
         ("ml.c6g.xlarge", False),
     ],
 )
-def test_a_gpu_that_would_idle_is_told(instance_type, expected):
+def test_a_gpu_instance_gets_a_warning(instance_type, expected):
     estimate = cost.estimate(connection(), instance_type=instance_type, max_minutes=30)
     assert (estimate.notes[-1] == cost.NO_CUDA) is expected
     assert ("built without CUDA" in str(estimate)) is expected

@@ -63,7 +63,7 @@ def listed(place):
     return found
 
 
-def test_only_plain_files_and_folders_with_plain_names_are_brought(connection, make_job, tmp_path, capsys):
+def test_only_plain_files_and_folders_with_plain_names_are_fetched(connection, make_job, tmp_path, capsys):
     hostile = [
         (member("link", kind=tarfile.SYMTYPE, linkname="/etc"), "'link' (a symbolic link, not a plain file)"),
         (member("link/passwd", b"x"), ""),  # a folder of that name is a plain one
@@ -160,7 +160,7 @@ NEGATIVE[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(NEGATIVE))[0]
         ),
     ],
 )
-def test_a_damaged_archive_gives_what_can_be_had(connection, make_job, tmp_path, archive, files, reason):
+def test_the_readable_part_of_a_damaged_archive_is_fetched(connection, make_job, tmp_path, archive, files, reason):
     job = make_job(model=archive, output=pack(member("summary", b"s")))
     place = tmp_path / job.name
     start = time.monotonic()
@@ -189,7 +189,7 @@ def test_a_damaged_archive_gives_what_can_be_had(connection, make_job, tmp_path,
         ([member(f"{number}", kind=tarfile.SYMTYPE) for number in range(40)], "more than 30 files and folders"),
     ],
 )
-def test_an_archive_that_holds_too_much(connection, make_job, tmp_path, monkeypatch, members, reason):
+def test_an_archive_that_exceeds_a_limit(connection, make_job, tmp_path, monkeypatch, members, reason):
     monkeypatch.setattr(fetching, "MAX_BYTES", 200_000)
     monkeypatch.setattr(fetching, "MAX_MEMBERS", 30)
     job = make_job(model=pack(FIRST, *members, LAST), output=pack(member("summary", b"s")))
@@ -224,14 +224,14 @@ def test_a_full_disk_keeps_nothing(connection, make_job, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "/etc", ""])
-def test_a_name_that_is_no_jobs(connection, make_job, tmp_path, name):
+def test_an_invalid_job_name(connection, make_job, tmp_path, name):
     job = training.Job(**{**vars(make_job()), "name": name})
     with pytest.raises(training.TrainingError, match="Expected the name of a job, found"):
         training.fetch(connection, job, tmp_path / "results")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_archive_makes_unpacking_raise_or_reach_out(tmp_path):
+def test_hostile_archives_neither_raise_nor_write_elsewhere(tmp_path):
     """Change bytes of an archive of every kind of header, and see that it is only ever an archive."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:

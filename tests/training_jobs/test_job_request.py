@@ -113,7 +113,7 @@ def test_hyperparameters_are_names_and_values(hyperparameters, problem):
     assert not problem or (found[0].startswith(problem) and len(found[0]) < 300)
 
 
-def test_the_container_reads_what_was_given():
+def test_the_container_decodes_the_same_hyperparameters():
     hyperparameters = {"a": True, "b": ["--x", 1], "c": {"d": None}, "e": 1e-3, "f": "007", "g": ("--name", "a b")}
     encoded = job_request.encode(hyperparameters)
     assert encoded == {

@@ -64,7 +64,7 @@ def test_the_state_in_one_line():
     )
 
 
-def test_before_anything_is_known_only_the_phase_is_told():
+def test_at_first_only_the_phase_is_shown():
     assert str(progress(job(), [], EMPTY)) == "Training"
     assert str(progress(job(seconds=30, status="Failed"), [], EMPTY)) == "Failed · 0:30 min"
 
@@ -94,7 +94,7 @@ def settings(brain, max_steps):
         ({"Small": "1.0e3", "Big": "1.0e5"}, {"Small": [500, 1000], "Big": [400, 800]}, ("Big", 800, 100_000, 2.0)),
     ],
 )
-def test_of_several_brains_the_one_with_most_left_is_told(totals, steps, expected):
+def test_the_brain_with_the_most_steps_left_is_shown(totals, steps, expected):
     lines = [line for brain, total in totals.items() for line in settings(brain, total)]
     for number, (brain, done) in enumerate(steps.items(), 1):
         lines += [SUMMARY.format(brain, step, f"{step / 100}", f"{number}.000") for step in done]
@@ -108,7 +108,7 @@ def test_of_several_brains_the_one_with_most_left_is_told(totals, steps, expecte
     )
 
 
-def test_a_brain_without_a_summary_is_told_when_it_has_most_left():
+def test_a_brain_without_a_summary_is_shown_if_it_has_the_most_steps_left():
     lines = settings("A", "1.0e3") + settings("Idle", "2.0e3") + [SUMMARY.format("A", 500, "5.0", "1.0")]
     found = progress(job(), lines, rewards.read_log(lines))
     assert str(found) == "Training · Idle step 0 of 2,000"
@@ -117,13 +117,13 @@ def test_a_brain_without_a_summary_is_told_when_it_has_most_left():
 @pytest.mark.parametrize(
     ("status", "bar"), [("Completed", (5000, 5000)), ("Failed", (1000, 5000)), ("Stopped", (1000, 5000))]
 )
-def test_once_it_has_ended_nothing_is_to_go(status, bar):
+def test_an_ended_job_has_no_time_left(status, bar):
     found = progress(job(seconds=75, status=status), LINES, CURVE, usd_per_hour=2.4)
     assert str(found) == f"{status} · step 1,000 of 5,000 · 100 steps/s · mean reward 1.50 · 1:15 min · 0.050 USD"
     assert found.drawn == bar
 
 
-def test_a_job_that_goes_on_from_another_is_as_fast_as_its_own_steps():
+def test_the_speed_of_a_resumed_job_counts_only_its_own_steps():
     lines = [*settings("3DBall", "1.0e6"), "train: brain 3DBall goes on from step 900000"]
     assert progress(job(), lines, rewards.read_log(lines)).step == 900_000
     lines.append(LINE.format(901000, "10.0", "1.0"))
@@ -135,7 +135,7 @@ def test_a_job_that_goes_on_from_another_is_as_fast_as_its_own_steps():
     )
 
 
-def test_the_speed_is_that_of_the_last_summaries_of_this_attempt():
+def test_the_speed_is_from_the_last_summaries_of_this_attempt():
     lines = [LINE.format(1000, "10.0", "1.0"), LINE.format(2000, "20.0", "1.0")]
     lines += ["train: brain 3DBall goes on from step 2000", LINE.format(3000, "40.0", "1.0")]
     assert progress(job(), lines, rewards.read_log(lines)).speed == 0.0  # unknown: when it was at 2000 is not told
@@ -193,7 +193,7 @@ def test_a_long_line_ends_with_a_whole_word(shown):
     assert panel.data.count("advice,") == 75 and "advice, …</pre>" in panel.data
 
 
-def test_names_and_log_lines_are_shown_and_never_obeyed(shown, capsys):
+def test_names_and_log_lines_are_escaped(shown, capsys):
     """Whoever wrote the game wrote them: markup for a page, and for a terminal what clears it or turns its text."""
     name = "<b>$x$</b>\x1b[2J\u202e"
     written = r"<b>$x$</b>\x1b[2J\u202e"
@@ -208,7 +208,7 @@ def test_names_and_log_lines_are_shown_and_never_obeyed(shown, capsys):
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", printed + panel[-1].data)
 
 
-def test_the_figure_is_not_drawn_all_the_time_but_at_the_end(shown, monkeypatch):
+def test_the_figure_is_drawn_rarely_and_at_the_end(shown, monkeypatch):
     monkeypatch.setattr(live, "DRAWING", 1e-9)  # of a core: after one drawing, none for years
     lines = list(LINES)
     view = live.Notebook()
@@ -221,7 +221,7 @@ def test_the_figure_is_not_drawn_all_the_time_but_at_the_end(shown, monkeypatch)
     assert len(shown[1]) == 2
 
 
-def test_a_reward_that_is_no_number_is_told_of_nowhere(shown):
+def test_a_nan_reward_is_not_shown(shown):
     lines = [*LINES[:3], LINE.format(1000, "10.000", "nan")]
     view = live.Notebook()
     view.update(job(), lines, rewards.read_log(lines))
@@ -255,7 +255,7 @@ view.close()
 """
 
 
-def test_in_a_terminal_of_80_columns_nothing_is_cut_off():
+def test_the_display_fits_a_terminal_of_80_columns():
     terminal, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}

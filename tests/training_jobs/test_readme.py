@@ -8,7 +8,7 @@ from common import ROOT
 
 
 @pytest.mark.parametrize("package", ["training_jobs", "many_runs"])
-def test_its_example_says_what_it_prints(package):
+def test_the_readme_examples_print_what_they_show(package):
     readme = ROOT / "packages" / package / "README.md"
     found = doctest.testfile(str(readme), module_relative=False, optionflags=doctest.ELLIPSIS)
     assert found.attempted > 1

@@ -5,7 +5,7 @@ import pytest
 from training_jobs import TrainingError, sdk_request
 
 
-def test_a_request_is_the_one_that_the_sdk_sends(connection, make_trainer):
+def test_the_request_is_the_one_that_the_sdk_sends(connection, make_trainer):
     """Fails where a new SDK no longer ends in this call, or no longer takes its client from the trainer's session."""
     trainer, channels = make_trainer(connection, f"s3://{connection.bucket}/unity-volume/abc/", {"do": "", "x": True})
     read = sdk_request.read_training(connection, trainer, channels, {"do": "", "x": "true"})
@@ -34,7 +34,7 @@ def test_nothing_can_be_created_while_a_request_is_read(connection, make_trainer
         client.get_caller_identity()
 
 
-def test_what_the_sdk_refuses_is_told(connection, make_trainer):
+def test_refusals_of_the_sdk_are_reported(connection, make_trainer):
     trainer, _ = make_trainer(connection, "s3://b/v/", {})
     with pytest.raises(TrainingError, match="The SageMaker SDK refuses the trainer or its channels: "):
         sdk_request.read_training(connection, trainer, ["unity-volume"], {})

@@ -88,7 +88,7 @@ def follow(connection, name):
     return training.follow(connection, name, poll_seconds=0.1)
 
 
-def test_a_job_is_what_was_asked_for(connection, volume, launch):
+def test_a_job_matches_its_trainer(connection, volume, launch):
     do = f"say {SUMMARY.format(1000, '-0.953')};model trained"
     name = launch(connection, volume, do, max_steps=1000, **{"no-graphics": True})
     assert name.startswith("mlagents-")
@@ -132,7 +132,7 @@ def test_the_same_job_is_not_launched_twice_while_it_runs(connection, volume, ca
     assert follow(connection, name).status == "Stopped"
 
 
-def test_only_jobs_of_this_project_are_looked_at(connection, volume, launch):
+def test_only_jobs_of_this_project_are_described(connection, volume, launch):
     others = [create(connection, volume, "term;wait", name=name) for name in ("team-mlagents-1", "mlagents2-1")]
     denied = {"Error": {"Code": "AccessDeniedException", "Message": "not yours"}}
 
@@ -213,7 +213,7 @@ KINDS = pytest.mark.parametrize("kind", ["one", "many", "tuning"])
         ({"max_steps": None}, "Expected a value for the hyperparameter max_steps, found None."),
     ],
 )
-def test_what_would_fail_is_refused_before_anything_is_created(
+def test_invalid_jobs_are_refused_before_anything_is_created(
     connection, volume, keep, make_trainer, tmp_path, kind, changes, message
 ):
     trainer, channels = make_trainer(connection, volume, changes)
@@ -224,7 +224,7 @@ def test_what_would_fail_is_refused_before_anything_is_created(
 
 
 @KINDS
-def test_a_config_that_dies_is_refused_before_anything_is_created(
+def test_an_invalid_config_is_refused_before_anything_is_created(
     connection, volume, keep, make_trainer, tmp_path, kind
 ):
     (tmp_path / "trainer_config.yaml").write_text("default:\n  trainer: ppo\n  batch_size: [1\n")
@@ -253,7 +253,7 @@ def test_vpc_and_key_reach_the_job(connection, volume, keep, make_trainer, kind,
     assert job["ResourceConfig"].get("VolumeKmsKeyId") == (KEY if encrypted else None)
 
 
-def test_which_instances_have_a_disk_of_their_own():
+def test_instances_with_local_storage():
     types = botocore.session.get_session().get_service_model("sagemaker").shape_for("TrainingInstanceType").enum
     families = {each.split(".")[1] for each in types if launching.LOCAL_STORAGE.match(each)}
     accelerated = "g4dn g5 g6 g6e g7 g7e p3dn p4d p4de p5 p5e p5en p6-b200 p6-b300 p6e-gb200 trn1 trn1n trn2"
@@ -273,9 +273,7 @@ LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
         ("after-call.sagemaker.CreateTrainingJob", [LOST, None], [3.0]),
     ],
 )
-def test_launching_is_patient_and_launches_once(
-    connection, volume, failing, monkeypatch, event, answers, pauses, launch
-):
+def test_launching_retries_and_launches_once(connection, volume, failing, monkeypatch, event, answers, pauses, launch):
     slept, run = [], {"run-id": uuid.uuid4().hex}
     with monkeypatch.context() as patch, failing(event, *answers) as aws:
         patch.setattr(polling.time, "sleep", slept.append)
@@ -287,7 +285,7 @@ def test_launching_is_patient_and_launches_once(
     follow(connection, name)
 
 
-def test_a_name_that_another_job_has_is_no_launch(connection, volume, failing, monkeypatch, launch):
+def test_a_name_of_another_job_is_refused(connection, volume, failing, monkeypatch, launch):
     taken = create(connection, volume, "say another")
     monkeypatch.setattr(launching.places, "make_name", lambda: taken.removeprefix("mlagents-"))
     with pytest.raises(training.TrainingError, match="SageMaker refused the job, nothing was started: .*ResourceInUse"):
@@ -295,7 +293,7 @@ def test_a_name_that_another_job_has_is_no_launch(connection, volume, failing, m
     follow(connection, taken)
 
 
-def test_the_lock_of_launching_is_the_readers_own(monkeypatch, tmp_path):
+def test_the_launch_lock_is_in_the_users_own_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with launching.launch_lock():
         (folder,) = tmp_path.iterdir()
@@ -309,7 +307,7 @@ def test_the_lock_of_launching_is_the_readers_own(monkeypatch, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_two_launches_at_once_are_one_job(connection, volume, launch):
+def test_concurrent_launches_create_one_job(connection, volume, launch):
     with ThreadPoolExecutor(2) as pool:
         names = set(pool.map(lambda _: launch(connection, volume, "term;wait", max_steps=7), range(2)))
     (name,) = names
@@ -329,7 +327,7 @@ def test_a_kernel_that_is_killed_while_it_follows_leaves_the_job_running(connect
     assert follow(connection, name).status == "Stopped"
 
 
-def test_a_named_run_goes_on_with_its_checkpoints(connection, volume, launch, capsys):
+def test_a_named_run_continues_from_its_checkpoints(connection, volume, launch, capsys):
     run = f"balance-{uuid.uuid4().hex[:6]}"
     first = follow(connection, launch(connection, volume, "count", trainer={"run": run}))
     assert first.checkpoints == f"s3://{connection.bucket}/checkpoints/{run}/"
@@ -398,7 +396,7 @@ def test_nothing_to_start_from(connection, volume, launch):
     follow(connection, running)
 
 
-def test_a_spot_job_is_interrupted_and_goes_on(connection, volume, capsys, launch):
+def test_an_interrupted_spot_job_continues(connection, volume, capsys, launch):
     do = f"count;say {SUMMARY.format(20, '0.5')};wait 0.5;say {SUMMARY.format(40, '0.5')};until 2"
     name = launch(connection, volume, do, trainer={"spot": True})
     description = connection.client("sagemaker").describe_training_job(TrainingJobName=name)
@@ -414,7 +412,7 @@ def test_a_spot_job_is_interrupted_and_goes_on(connection, volume, capsys, launc
     assert [line for line in read_log(connection, name) if line.startswith("count")] == ["count 1", "count 2"]
 
 
-def test_what_cannot_be_interrupted(connection, volume, capsys):
+def test_jobs_that_cannot_be_interrupted(connection, volume, capsys):
     name = create(connection, volume, "say none;wait 0.1")
     with pytest.raises(training.TrainingError, match="Completed after .*\nIt ended before it could be interrupted aft"):
         training.interrupt(connection, name, after_step=40, poll_seconds=0.05)
@@ -438,7 +436,7 @@ def test_a_failed_job_says_why(connection, volume):
     assert str(job).endswith(job.failure)
 
 
-def test_a_completed_job_says_what_kept_it_from_learning(connection, volume):
+def test_a_completed_job_reports_why_it_did_not_learn(connection, volume):
     reason = "Every brain reached its max_steps. No episode of Test ended."
     job = follow(connection, create(connection, volume, f"say train: completed. {reason}"))
     assert (job.status, job.reason) == ("Completed", reason)
@@ -448,7 +446,7 @@ def test_a_completed_job_says_what_kept_it_from_learning(connection, volume):
     )
 
 
-def test_an_unknown_job_names_the_newest(connection, volume):
+def test_the_error_for_an_unknown_job_names_the_newest(connection, volume):
     name = create(connection, volume, "say hello")
     follow(connection, name)
     with pytest.raises(training.TrainingError) as error:
@@ -466,7 +464,7 @@ def test_a_refused_job_is_an_error(connection, volume, launch):
     )
 
 
-def test_no_name_stops_no_job(connection):
+def test_stopping_needs_a_name(connection):
     with pytest.raises(training.TrainingError, match="Expected the name of the job to stop, found none"):
         training.stop(connection, "")
 
@@ -503,7 +501,7 @@ def refusal(code):
         (["InProgress", "InProgress"], None),  # refused for another reason
     ],
 )
-def test_stopping_what_does_not_run_changes_nothing(connection, capsys, statuses, output):
+def test_stopping_an_ended_job_changes_nothing(connection, capsys, statuses, output):
     def refuse():
         raise refusal("ValidationException")
 
@@ -533,7 +531,7 @@ def follow_answers(connection, monkeypatch, answers, endpoint=None):
     return pauses
 
 
-def test_throttled_it_asks_less_often_and_goes_on(connection, monkeypatch):
+def test_throttling_slows_polling_down(connection, monkeypatch):
     looks = [THROTTLED, False, THROTTLED, THROTTLED, True]
     assert follow_answers(connection, monkeypatch, looks) == [40.0, 20.0, 40.0, 60.0]
 
@@ -552,12 +550,12 @@ def test_throttled_it_asks_less_often_and_goes_on(connection, monkeypatch):
         ),
     ],
 )
-def test_a_target_that_is_lost_ends_the_following(connection, monkeypatch, answers, endpoint, error, message):
+def test_a_lost_target_ends_following(connection, monkeypatch, answers, endpoint, error, message):
     with pytest.raises(error, match=message):
         follow_answers(connection, monkeypatch, answers, endpoint)
 
 
-def test_a_network_that_is_gone_for_a_while_is_waited_for(connection, monkeypatch):
+def test_temporary_network_failures_are_tolerated(connection, monkeypatch):
     looks = [*[GONE] * 20, False, *[GONE] * 20, True]
     assert follow_answers(connection, monkeypatch, looks) == [20.0] * 41
 
@@ -613,7 +611,7 @@ def test_the_log_is_read_as_it_grows(connection, volume):
     assert [line for line in log.lines if line in ("one", "two")] == ["one", "two"]
 
 
-def test_a_long_log_is_read_whole(connection, volume):
+def test_a_long_log_is_read_completely(connection, volume):
     name = create(connection, volume, "flood 25000")
     follow(connection, name)
     log = training.Log(connection, name)
@@ -621,7 +619,7 @@ def test_a_long_log_is_read_whole(connection, volume):
     assert [line for line in log.lines if line.startswith("line ")] == [f"line {number}" for number in range(25000)]
 
 
-def test_fetch_brings_model_output_and_log(connection, volume, tmp_path):
+def test_fetch_gets_model_output_and_log(connection, volume, tmp_path):
     job = follow(connection, create(connection, volume, "say hello;model trained;data summed"))
     place = training.fetch(connection, job, tmp_path)
     assert place == tmp_path / job.name
@@ -635,7 +633,7 @@ def test_fetch_brings_model_output_and_log(connection, volume, tmp_path):
 
 
 @pytest.mark.parametrize("event", ["logs.DescribeLogStreams", "s3.HeadObject"])
-def test_credentials_that_expire_while_it_is_fetched(connection, volume, tmp_path, failing, event):
+def test_credentials_that_expire_during_a_fetch(connection, volume, tmp_path, failing, event):
     job = follow(connection, create(connection, volume, "model trained"))
     message = f"credentials have expired.*aws sso login.*{job.name} has ended and is not billed; fetch it again later"
     with failing(f"before-call.{event}", EXPIRED) as aws, pytest.raises(training.TrainingError, match=message):
@@ -651,13 +649,13 @@ def test_fetch_of_a_running_job(connection, volume, tmp_path):
     follow(connection, name)
 
 
-def test_fetch_of_a_failed_job_brings_what_it_left(connection, volume, tmp_path):
+def test_fetch_of_a_failed_job_gets_its_output(connection, volume, tmp_path):
     job = follow(connection, create(connection, volume, "data summed;failure It broke.;exit 1"))
     place = training.fetch(connection, job, tmp_path)
     assert (place / "summary.txt").read_text() == "summed"
 
 
-def test_fetch_of_a_job_that_left_nothing(connection, volume, tmp_path):
+def test_fetch_of_a_job_without_results(connection, volume, tmp_path):
     job = follow(connection, create(connection, volume, "failure It broke.;exit 1"))
     s3 = connection.client("s3")
     for listed in s3.list_objects_v2(Bucket=connection.bucket, Prefix=job.output.split("/", 3)[3]).get("Contents", []):

@@ -1,6 +1,6 @@
 """Many runs of one training: several seeds of several settings, launched, followed, stopped and compared as one.
 
-An experiment lives in SageMaker alone: its runs are training jobs whose tags name it. Whoever knows its name finds it.
+An experiment exists only in SageMaker: its runs are training jobs with its name as a tag, by which they are found.
 """
 
 from many_runs.experiment.comparison import Comparison, compare

@@ -1,11 +1,10 @@
-"""Whether one setting is better than another, from a few runs of each.
+"""Compares two settings, from a few runs of each.
 
-The difference of the means comes with two 95 % intervals: SciPy's percentile bootstrap over runs, and Welch's, which
-takes the runs for draws from normal distributions and is the wider one with few runs
-(https://arxiv.org/abs/1806.08295 compares both). The probability of improvement is that of a run of one setting being
-better than a run of the other, ties counted half: the Mann-Whitney statistic over the number of pairs, as in rliable
-(https://arxiv.org/abs/2108.13264, https://github.com/google-research/rliable). Their interval is a percentile
-bootstrap there and here.
+The difference of the means has two 95 % intervals: SciPy's percentile bootstrap over runs, and Welch's, which assumes
+normal distributions and is wider for few runs (https://arxiv.org/abs/1806.08295 compares both). The probability of
+improvement is the probability that a run of one setting is better than a run of the other, with ties counted half: the
+Mann-Whitney statistic divided by the number of pairs, as in rliable (https://arxiv.org/abs/2108.13264,
+https://github.com/google-research/rliable). Its interval is a percentile bootstrap, as there.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from training_jobs.job import TrainingError
 
 RESAMPLES = 10_000
 FEW = 5
-"""Below so many runs of a setting, intervals are said to be rough."""
+"""With fewer runs of a setting, the verdict warns that intervals are rough."""
 HEADER = ("", "estimate", "95 % interval", "how")
 
 
 @dataclass(frozen=True)
 class Comparison(Tabular):
-    """Two settings, compared by the scores of their runs.
+    """A comparison of two settings by the scores of their runs.
 
     Attributes
     ----------
@@ -39,16 +38,16 @@ class Comparison(Tabular):
     means : tuple of float
         Mean scores of each, reward.
     difference : float
-        The other's mean less the baseline's, reward.
+        The other's mean minus the baseline's, reward.
     bootstrap, welch : tuple of float, or None
         95 % intervals of the difference; None with fewer than two runs of either.
     probability : float
-        That a run of the other is better than one of the baseline.
+        The probability that a run of the other is better than one of the baseline.
     probability_interval : tuple of float, or None
     left_out : tuple of str
-        The runs that are in none of these numbers, and why.
+        The runs that are not included, and why.
     not_compared : tuple of str
-        Further settings that have scores, where nobody said which two to compare.
+        Other settings with scores, if the two to compare were not chosen.
     """
 
     baseline: str
@@ -66,26 +65,26 @@ class Comparison(Tabular):
 
     @property
     def verdict(self) -> str:
-        """The numbers in two or three sentences."""
+        """The conclusion, in two or three sentences."""
         if self.bootstrap is None or self.welch is None:
             return (
-                f"With {min(self.counts)} run of a setting nothing can be said: how much runs differ by their seed "
+                f"With {min(self.counts)} run of a setting there is no conclusion: how much runs differ by their seed "
                 "alone is not known. Launch more seeds."
             )
         if all(low > 0 or high < 0 for low, high in (self.bootstrap, self.welch)):
             better, worse = (self.other, self.baseline) if self.difference > 0 else (self.baseline, self.other)
-            told = f"{better} is better than {worse}: both intervals of the difference leave 0 out."
+            text = f"{better} is better than {worse}: both intervals of the difference exclude 0."
         elif any(low > 0 or high < 0 for low, high in (self.bootstrap, self.welch)):
-            told = "Undecided: one interval of the difference leaves 0 out, the other does not."
+            text = "Undecided: one interval of the difference excludes 0, the other does not."
         else:
-            told = "No difference is shown: it may well be 0. That does not mean that there is none."
+            text = "No difference is shown: it may be 0. That does not mean that there is none."
         if min(self.counts) < FEW:
-            told += f" {few(self.counts)}"
-        return told
+            text += f" {few(self.counts)}"
+        return text
 
     @property
     def rows(self) -> tuple[tuple[str, str, str, str], ...]:
-        """The table."""
+        """The rows of the table."""
         n, m = self.counts
         difference = f"{self.difference:+.2f}"
         return (
@@ -103,14 +102,14 @@ class Comparison(Tabular):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The verdict, and what is not compared."""
-        told = [self.verdict]
+        """The verdict, and the settings and runs that are not included."""
+        notes = [self.verdict]
         if self.not_compared:
-            told.append(
-                f"Not compared: {', '.join(self.not_compared)}. Two settings are compared at a time; say which with "
+            notes.append(
+                f"Not compared: {', '.join(self.not_compared)}. Two settings are compared at a time; choose them with "
                 f"baseline={self.baseline!r}, other={self.not_compared[0]!r}."
             )
-        return (*told, *(f"Left out: {one}" for one in self.left_out))
+        return (*notes, *(f"Left out: {line}" for line in self.left_out))
 
 
 def compare(
@@ -125,26 +124,26 @@ def compare(
     Parameters
     ----------
     scores : mapping of str to mapping of int to float
-        Settings, then seed, to a run's score, such as `Curves.score` gives them.
+        Runs' scores by settings and seed, as from `Curves.score`.
     baseline, other : str
-        Which two; empty for the first and the second. Those that are not compared then are named.
+        The two settings; by default the first and the second, and the others are listed as not compared.
     left_out : sequence of str
-        What to say of runs that are not in `scores`.
+        Messages about runs that are not in `scores`.
 
     Raises
     ------
     TrainingError
-        If a setting has no scores, or one that is no number.
+        If a setting has no scores, or one that is not a number.
     """
     names = list(scores)
-    more = [] if baseline or other else names[2:]
+    not_compared = [] if baseline or other else names[2:]
     baseline = baseline or next((name for name in names if name != other), "")
     other = other or next((name for name in names if name != baseline), "")
     for name in (baseline, other):
         if not scores.get(name):
             found = ", ".join(names) or "none"
-            wanted = name or "two settings"
-            raise TrainingError("\n".join([f"Expected scores of {wanted}, found those of {found}.", *left_out]))
+            expected = name or "two settings"
+            raise TrainingError("\n".join([f"Expected scores of {expected}, found those of {found}.", *left_out]))
         for seed, score in scores[name].items():
             if not math.isfinite(score):
                 raise TrainingError(f"Expected scores that are numbers, found {score} for {name}, seed {seed}.")
@@ -163,12 +162,12 @@ def compare(
         probability=float(improvement(second, first)),
         probability_interval=_resample(second, first, improvement) if enough else None,
         left_out=tuple(left_out),
-        not_compared=tuple(more),
+        not_compared=tuple(not_compared),
     )
 
 
 def improvement(better: np.ndarray, than: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return the probability that a score of the one is above one of the other, ties counted half.
+    """Return the probability that a score of `better` is above one of `than`, with ties counted half.
 
     Parameters
     ----------
@@ -180,11 +179,11 @@ def improvement(better: np.ndarray, than: np.ndarray, axis: int = -1) -> np.ndar
 
 
 def few(counts: tuple[int, int]) -> str:
-    """Return the sentence on how little few runs tell."""
+    """Return the warning that there are few runs."""
     n, m = counts
     return (
         f"{n} and {m} runs are few: chance alone puts every run of one above every run of the other once in "
-        f"{math.comb(n + m, n) // 2} times, and a bootstrap of so few is too narrow. Ten runs of each tell more."
+        f"{math.comb(n + m, n) // 2} times, and a bootstrap of so few is too narrow. Use ten runs of each."
     )
 
 
@@ -195,7 +194,7 @@ def _difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.nda
 def _resample(first: np.ndarray, second: np.ndarray, statistic) -> tuple[float, float]:
     from scipy.stats import bootstrap  # takes a second to import
 
-    made = bootstrap(
+    interval = bootstrap(
         (first, second),
         statistic,
         vectorized=True,
@@ -204,16 +203,16 @@ def _resample(first: np.ndarray, second: np.ndarray, statistic) -> tuple[float, 
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return float(made.low), float(made.high)
+    return float(interval.low), float(interval.high)
 
 
 def _welch(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     from scipy.stats import ttest_ind
 
-    if np.ptp(first) == np.ptp(second) == 0:  # nothing varies, and SciPy would divide by it
+    if np.ptp(first) == np.ptp(second) == 0:  # no variance, by which SciPy would divide
         difference = float(first.mean() - second.mean())
         return difference, difference
-    with warnings.catch_warnings():  # where the scores of one are all alike, SciPy doubts its moments; they are exact
+    with warnings.catch_warnings():  # SciPy warns if all scores of one setting are equal; the result is exact
         warnings.simplefilter("ignore", RuntimeWarning)
         interval = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     return float(interval.low), float(interval.high)

@@ -15,32 +15,32 @@ import reward_curves as rewards
 from common.aws_session import Connection
 from common.findings import as_label
 from many_runs.experiment.comparison import Comparison, compare
-from many_runs.experiment.runs import PATIENT, Experiment, Run, in_words
+from many_runs.experiment.runs import RETRYING, Experiment, Run, in_words
 from training_jobs.job import TrainingError
 from training_jobs.log import Log
 
-AT_ONCE = 8  # logs that are read at a time
+PARALLEL_READS = 8
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of the runs that completed, and what was left out.
+    """The curves of the completed runs, and the runs that were left out.
 
     Attributes
     ----------
     groups : mapping of str to mapping of int to pandas.DataFrame
-        Settings, then seed, to the curve. See `reward_curves.table`.
+        Curves by settings and seed; see `reward_curves.table`.
     left_out : tuple of str
-        A sentence for each run that is in no mean, and why.
+        A message for each run that is not included, with the reason.
     """
 
     groups: Mapping[str, Mapping[int, pd.DataFrame]]
     left_out: tuple[str, ...]
 
     def plot(self) -> Figure:
-        """Plot each run thin, the mean of each setting thick, and its 95 % interval as a band.
+        """Plot each run as a thin line, the mean of each setting as a thick one, and its 95 % interval as a band.
 
-        What was left out stands below.
+        Runs that were left out are listed below.
         """
         figure = rewards.plot_seeds({settings: list(runs.values()) for settings, runs in self.groups.items()})
         if self.left_out:
@@ -49,9 +49,9 @@ class Curves:
         return figure
 
     def score(self, last: int = 3) -> dict[str, dict[int, float]]:
-        """Return a number for each run: the mean of its last summaries' mean rewards.
+        """Return a score for each run: the mean of the mean rewards in its last summaries.
 
-        One summary is of few episodes, so several make a steadier number.
+        One summary covers few episodes, so the mean of several is more stable.
         """
         return {
             settings: {seed: float(curve["mean_reward"].dropna().tail(last).mean()) for seed, curve in runs.items()}
@@ -59,25 +59,25 @@ class Curves:
         }
 
     def compare(self, baseline: str = "", other: str = "", *, last: int = 3) -> Comparison:
-        """Compare the scores of two settings, the first and the second unless they are named; see `comparison`."""
+        """Compare the scores of two settings, by default the first and the second; see `comparison`."""
         return compare(self.score(last), baseline, other, left_out=self.left_out)
 
 
 def read_curves(connection: Connection, experiment: Experiment) -> Curves:
     """Read the curves of an experiment's completed runs.
 
-    A run that failed, was stopped or is in progress is in no mean, and neither is one without a summary; each is told
-    of in `Curves.left_out`.
+    Runs that failed, were stopped or are in progress are left out, and so are runs without a summary; each is listed in
+    `Curves.left_out`.
 
     Raises
     ------
     TrainingError
-        If no run is left, or the target does not answer.
+        If no run remains, or the target does not respond.
     """
     left_out = [f"{run}: {_why(run)}" for run in experiment.runs if run.job.status != "Completed"]
-    logs = connection.client("logs", PATIENT)
+    logs = connection.client("logs", RETRYING)
     groups: dict[str, dict[int, pd.DataFrame]] = {}
-    with in_words(connection), ThreadPoolExecutor(AT_ONCE) as pool:
+    with in_words(connection), ThreadPoolExecutor(PARALLEL_READS) as pool:
         for run, (curve, lacks) in zip(
             experiment.completed, pool.map(partial(_read, connection, logs), experiment.completed), strict=True
         ):
@@ -93,7 +93,7 @@ def read_curves(connection: Connection, experiment: Experiment) -> Curves:
 
 
 def _read(connection: Connection, logs: Any, run: Run) -> tuple[pd.DataFrame, str]:
-    """Return a run's curve, and what it lacks where it has no mean reward."""
+    """Return a run's curve, and why it has no mean reward, if it has none."""
     log = Log(connection, run.name, logs)
     log.read()
     curve = rewards.read_log(log.lines)

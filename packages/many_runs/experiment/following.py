@@ -1,4 +1,4 @@
-"""Show an experiment while its runs train: one bar for all of them."""
+"""Show the progress of an experiment: one bar for all runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 def follow_many(connection: Connection, experiment: str = "", *, poll_seconds: float = POLL_SECONDS) -> Experiment:
     """Show an experiment until all of its runs have ended, and return it.
 
-    Interrupting (Ctrl-C, or the stop button) ends the showing alone: the runs go on.
+    Interrupting (Ctrl-C, or the stop button) ends only the display: the runs go on.
 
     Parameters
     ----------
@@ -26,17 +26,17 @@ def follow_many(connection: Connection, experiment: str = "", *, poll_seconds: f
     experiment : str
         Its name; empty for the newest.
     poll_seconds : float
-        Time between two looks, in seconds.
+        Time between two observations, in seconds.
 
     Raises
     ------
     TrainingError
-        If there is no such experiment, or its target stops answering.
+        If there is no such experiment, or its target stops responding.
     """
     experiment = experiment or find_newest(connection)
     watch = Watch(connection, experiment)
     if not watch.runs:
-        return find(connection, experiment)  # which says so
+        return find(connection, experiment)  # raises the error
     view = View(connection, watch, poll_seconds)
 
     def look() -> bool:
@@ -52,7 +52,7 @@ def follow_many(connection: Connection, experiment: str = "", *, poll_seconds: f
 
 
 class View:
-    """The bar of an experiment, and the follower that looks at it."""
+    """The bar of an experiment, and the follower that updates it."""
 
     def __init__(self, connection: Connection, watch: Watch, poll_seconds: float):
         self.connection, self.watch = connection, watch
@@ -66,18 +66,18 @@ class View:
         return StatusHint(f"{len(self.watch.running)} runs of {self.watch.name} go on", again, stop, many=True)
 
     def show(self, total: int) -> None:
-        """Show how far the experiment is, of so many runs in all."""
+        """Show the progress of the experiment, which has `total` runs."""
         self._bar.total = max(total, 1)
         self._bar.n = min(measure(self.watch), self._bar.total)
-        told = describe(self.watch, total)
+        text = describe(self.watch, total)
         usd = self._count_usd()
         if usd is not None:
-            told += f" · {usd:.3f} USD{' on AWS' if self.connection.endpoint else ''}"
-        self._bar.set_description_str(f"{told}{self.note}", refresh=False)
+            text += f" · {usd:.3f} USD{' on AWS' if self.connection.endpoint else ''}"
+        self._bar.set_description_str(f"{text}{self.note}", refresh=False)
         self._bar.refresh()
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Close the bar, which stays visible."""
         self._bar.close()
 
     def _count_usd(self) -> float | None:
@@ -91,7 +91,7 @@ class View:
 
 
 def find_usd(connection: Connection, instance_type: str, known: dict[str, float | None]) -> float | None:
-    """Return an instance's price of an hour, asked for once."""
+    """Return an instance's price per hour, cached in `known`."""
     if instance_type not in known:
         price, _ = cost.find_price(connection, instance_type)
         known[instance_type] = price.usd_per_hour if price else None
@@ -99,7 +99,7 @@ def find_usd(connection: Connection, instance_type: str, known: dict[str, float 
 
 
 def measure(watch: Watch) -> float:
-    """Return how many runs are done, those that train by their share of ``max_steps``."""
+    """Return the number of finished runs, counting running ones by their share of ``max_steps``."""
     done = 0.0
     for run in watch.experiment.runs:
         steps = number(run.job.hyperparameters.get("max_steps"))
@@ -111,7 +111,7 @@ def measure(watch: Watch) -> float:
 
 
 def number(text: str | None) -> float:
-    """Read a hyperparameter that is a number; 0 if it is none."""
+    """Convert a hyperparameter to a number; 0 if it is not one."""
     try:
         return float(text or 0)
     except ValueError:
@@ -119,24 +119,24 @@ def number(text: str | None) -> float:
 
 
 def describe(watch: Watch, total: int) -> str:
-    """Say in a line how far an experiment is."""
+    """Return a line on the progress of an experiment."""
     runs = watch.experiment.runs
     statuses = Counter(run.job.status if run.job.ended else "running" for run in runs)
     ended = len(runs) - statuses["running"]
-    told = [f"{ended} of {total} runs ended"]
-    told += [f"{statuses[status]} {status.lower()}" for status in ("Failed", "Stopped") if statuses[status]]
+    parts = [f"{ended} of {total} runs ended"]
+    parts += [f"{statuses[status]} {status.lower()}" for status in ("Failed", "Stopped") if statuses[status]]
     if statuses["running"]:
-        told.append(f"{statuses['running']} in progress")
+        parts.append(f"{statuses['running']} in progress")
     if total > len(runs):
-        told.append(f"{total - len(runs)} waiting")
-    living: list[tuple[int, float]] = [
+        parts.append(f"{total - len(runs)} waiting")
+    training: list[tuple[int, float]] = [
         (watch.progress[run.name].step, watch.progress[run.name].mean_reward)
         for run in runs
         if run.name in watch.progress and not run.job.ended
     ]
-    if living:
-        low, high = min(step for step, _ in living), max(step for step, _ in living)
-        told.append(f"step {low:,}" + (f" to {high:,}" if high > low else ""))
-        worst, best = (pick(reward for _, reward in living) for pick in (min, max))
-        told.append(f"mean reward {worst:.2f}" + (f" to {best:.2f}" if best > worst else ""))
-    return " · ".join(told)
+    if training:
+        low, high = min(step for step, _ in training), max(step for step, _ in training)
+        parts.append(f"step {low:,}" + (f" to {high:,}" if high > low else ""))
+        worst, best = (pick(reward for _, reward in training) for pick in (min, max))
+        parts.append(f"mean reward {worst:.2f}" + (f" to {best:.2f}" if best > worst else ""))
+    return " · ".join(parts)

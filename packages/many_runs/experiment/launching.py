@@ -1,4 +1,4 @@
-"""Launch an experiment: each run once, and no more at a time than there is room for."""
+"""Launch an experiment: each run once, and only as many at a time as allowed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from sagemaker.core.training.configs import InputData
     from sagemaker.train import ModelTrainer
 
-AT_ONCE = 10  # on AWS, whose quotas for new accounts are lower, and which says so
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 120.0  # seconds without a launch after AWS had no room
-LOST = ("Failed", "Stopped")  # statuses of runs that are in no mean
-NOT_LAUNCHED = " {} are not launched yet: run this cell again to go on with them."
+MAX_RUNNING = 10  # on AWS; if an account's quota is lower, AWS refuses further runs
+FIRST_PAUSE, MAX_PAUSE = 5.0, 120.0  # seconds without a launch after a refusal because of a limit
+LOST = ("Failed", "Stopped")  # statuses of runs without a result
+NOT_LAUNCHED = " {} are not launched yet: run this cell again to continue with them."
 
 
 def launch_many(
@@ -47,42 +47,42 @@ def launch_many(
     again: bool = False,
     poll_seconds: float = POLL_SECONDS,
 ) -> Experiment:
-    """Launch a run for each of several settings and seeds, and return the experiment that they make.
+    """Launch a run for each combination of settings and seeds, and return the experiment.
 
-    A run that was launched before is not launched again, whether it runs, ended or failed: after a restart of the
-    notebook the same call goes on where it was. This returns when the last run was launched; see `follow_many`.
+    A run that was launched before is not launched again, whether it runs, has ended or failed: after a restart of the
+    notebook, the same call continues. It returns when the last run has been launched; see `follow_many`.
 
-    Interrupting (Ctrl-C, or the stop button) ends the launching: what runs goes on. So does stopping a run from
-    elsewhere, as `stop_many` does with all of them: no more are launched after it.
+    Interrupting (Ctrl-C, or the stop button) ends the launching, and so does stopping a run elsewhere, as `stop_many`
+    does with all of them. Runs in progress go on.
 
     Parameters
     ----------
     connection : Connection
     trainer : sagemaker.train.ModelTrainer
-        What all runs have in common. Each keeps its checkpoints in a folder of its own, below that of its
+        The template of all runs. Each keeps its checkpoints in a separate folder, below that of its
         ``checkpoint_config`` if it has one.
     channels, folder
         As for `training_jobs.launch`; each setting is checked.
     settings : mapping of str to mapping
-        The name of each setting, to the hyperparameters that it differs in.
+        The hyperparameters in which each setting differs, by its name.
     seeds : sequence of int
-        Each setting is trained with each of them.
+        Each setting is trained with each seed.
     experiment : str
-        Its name. Tags of each job say it, its settings and its seed. Empty: a name worked out from build, image,
-        settings and hyperparameters, so that the same again, or with more seeds, is the same experiment.
+        Its name. Each job has it, its settings and its seed as tags. Empty: a name derived from build, image, settings
+        and hyperparameters, so that the same call, or one with more seeds, is the same experiment.
     at_once : int
-        The most runs in progress at a time. 0 is as many as this machine's cores bear on the embedded target, else 10.
-        Where SageMaker says that the account's quota is reached, this waits, whatever the number.
+        The maximum number of runs in progress. 0 means as many as this machine's cores allow on the embedded target,
+        else 10. If the account's quota is reached, this always waits.
     again : bool
-        Launch those runs again that failed or were stopped, also with other hyperparameters, for they are in no mean.
+        Launch runs that failed or were stopped again, possibly with other hyperparameters.
     poll_seconds : float
-        Time between two looks, in seconds.
+        Time between two observations, in seconds.
 
     Raises
     ------
     TrainingError
-        If something is wrong with a run, an earlier run of this experiment was launched with something else, or
-        SageMaker refuses a run for another reason than that there is no room.
+        If a run is invalid, an earlier run of this experiment differs, or SageMaker refuses a run for another reason
+        than a limit.
     """
     hyperparameters = trainer.hyperparameters or {}
     problems = [*plan.find_problems(experiment, settings, seeds, hyperparameters)]
@@ -99,26 +99,26 @@ def launch_many(
     planned = plan.make(experiment, settings, seeds, hyperparameters)
     watch = Watch(connection, experiment)
     _refuse_mixture(watch, planned, volume, image, again)
-    left = _choose(watch, planned, again)
+    remaining = _choose(watch, planned, again)
     launcher = Launcher(connection, template, at_once or choose_at_once(connection))
-    launcher.launch(watch, left, len(planned), poll_seconds)
+    launcher.launch(watch, remaining, len(planned), poll_seconds)
     return watch.experiment
 
 
 def choose_at_once(connection: Connection) -> int:
-    """Return how many runs are in progress at a time where nobody said."""
-    return jobs_here() if connection.endpoint else AT_ONCE
+    """Return the default number of runs in progress."""
+    return jobs_here() if connection.endpoint else MAX_RUNNING
 
 
 @dataclass
 class Launcher:
-    """Launches runs as there is room for them.
+    """Launches runs as limits allow.
 
     Attributes
     ----------
     connection : Connection
     template : dict
-        The request of a job, for all that the runs have in common.
+        The request of a job, which all runs share.
     at_once : int
     """
 
@@ -129,52 +129,52 @@ class Launcher:
     _not_before: float = 0.0
     _note: str = ""
 
-    def launch(self, watch: Watch, left: list[Planned], total: int, poll_seconds: float) -> None:
-        """Launch what is left, showing a bar."""
-        if not left:
+    def launch(self, watch: Watch, remaining: list[Planned], total: int, poll_seconds: float) -> None:
+        """Launch the remaining runs, with a bar."""
+        if not remaining:
             return
         view = View(self.connection, watch, poll_seconds)
-        before = find_stopped(watch)
+        stopped_before = find_stopped(watch)
 
         def look() -> bool:
-            view.follower.more = NOT_LAUNCHED.format(len(left))
+            view.follower.more = NOT_LAUNCHED.format(len(remaining))
             watch.look()
-            elsewhere = {name: how for name, how in find_stopped(watch).items() if name not in before}
-            if first := next((name for name, how in elsewhere.items() if how == "Stopped"), ""):
-                view.follower.leave(f"{first} was stopped from elsewhere: no longer launching.")
+            stopped = {name: how for name, how in find_stopped(watch).items() if name not in stopped_before}
+            if first := next((name for name, how in stopped.items() if how == "Stopped"), ""):
+                view.follower.leave(f"{first} was stopped elsewhere: no longer launching.")
                 return True
-            if "Stopping" in elsewhere.values():
-                # Once it has ended it tells whether someone stopped it, or its time was up.
-                view.note = " · a run is being stopped: none is launched meanwhile"
+            if "Stopping" in stopped.values():
+                # Its final status shows whether someone stopped it, or its maximum runtime was reached.
+                view.note = " · a run is being stopped: waiting"
             else:
-                self._fill(watch, left, view, total)
+                self._fill(watch, remaining, view, total)
             view.show(total)
-            return not left
+            return not remaining
 
         try:
             view.follower.until(look, "No longer launching.")
         finally:
             view.close()
 
-    def _fill(self, watch: Watch, left: list[Planned], view: View, total: int) -> None:
-        """Launch as many runs as there is room for."""
-        while left and len(watch.running) < self.at_once and time.monotonic() >= self._not_before:
-            self._note = view.note = " · no answer: trying again"
+    def _fill(self, watch: Watch, remaining: list[Planned], view: View, total: int) -> None:
+        """Launch as many runs as allowed."""
+        while remaining and len(watch.running) < self.at_once and time.monotonic() >= self._not_before:
+            self._note = view.note = " · no response: retrying"
             try:
-                self._note = self._try(watch, left)
+                self._note = self._try(watch, remaining)
             except (BotoCoreError, ClientError):
                 view.show(total)
                 raise
             view.note = self._note
-            view.follower.more = NOT_LAUNCHED.format(len(left)) if left else ""
+            view.follower.more = NOT_LAUNCHED.format(len(remaining)) if remaining else ""
             view.show(total)
             if self._note:
                 break
         view.note = self._note
 
-    def _try(self, watch: Watch, left: list[Planned]) -> str:
-        """Launch the next run, or take note that there is no room; return what to show."""
-        run = left[0]
+    def _try(self, watch: Watch, remaining: list[Planned]) -> str:
+        """Launch the next run, or note that a limit is reached; return the note to show."""
+        run = remaining[0]
         request = self._make_request(run)
         try:
             watch.sagemaker.create_training_job(**request)
@@ -182,25 +182,25 @@ class Launcher:
             if is_throttled(error):
                 return self._wait(code(error))
             if explain_silence(self.connection, error):
-                raise  # handled as a lost response is: tried again
+                raise  # retried, like a lost response
             instance_type = self.template["ResourceConfig"]["InstanceType"]
             if code(error) == "ResourceLimitExceeded" and " is 0 Instances" in str(error):
                 raise TrainingError(
                     f"SageMaker refused {run.name}: your account may not run a {instance_type} at all. "
-                    f"Notebook 2 says how to ask for it. {error}"
+                    f"Notebook 2 shows how to request it. {error}"
                 ) from error
             if code(error) == "ResourceLimitExceeded":
                 return self._wait(code(error))
-            # In use: it was launched meanwhile, or before and Search does not show it yet.
+            # In use: it was launched meanwhile, or earlier, and Search does not find it yet.
             if code(error) != "ResourceInUse":
                 told = job_request.explain_refusal(
                     self.connection, self.template["ResourceConfig"]["InstanceType"], error
                 )
                 raise TrainingError(
                     f"SageMaker refused {run.name}: {told}\n{len(watch.running)} runs of {watch.name} are in progress, "
-                    f'and {len(left)} are not launched. training.stop_many(connection, "{watch.name}") stops them.'
+                    f'and {len(remaining)} are not launched. training.stop_many(connection, "{watch.name}") stops them.'
                 ) from error
-        left.pop(0)
+        remaining.pop(0)
         self._pause = 0.0
         now = datetime.now(timezone.utc)
         told = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Starting", "CreationTime": now}
@@ -208,8 +208,8 @@ class Launcher:
         return ""
 
     def _wait(self, code: str) -> str:
-        """Launch nothing for a while, longer each time, and by chance, so that many who wait do not come at once."""
-        self._pause = min(2 * self._pause or FIRST_PAUSE, LONGEST_PAUSE)
+        """Pause launching, longer each time and with random jitter."""
+        self._pause = min(2 * self._pause or FIRST_PAUSE, MAX_PAUSE)
         pause = self._pause * random.uniform(0.5, 1)  # noqa: S311  no secret
         self._not_before = time.monotonic() + pause
         return f" · {code}: next try in {pause:.0f} s"
@@ -228,35 +228,35 @@ class Launcher:
 
 
 def find_stopped(watch: Watch) -> dict[str, str]:
-    """Return the runs that were stopped, by their jobs' names, and how far that is.
+    """Return the runs that were stopped, with their state, by their jobs' names.
 
-    ``"Stopping"`` until they have ended, then ``"Stopped"``, or what SageMaker says where their time was up.
+    The state is ``"Stopping"`` until they end, then ``"Stopped"``, or SageMaker's secondary status for a time limit.
     """
     jobs = [run.job for run in watch.runs.values() if run.job.status in ("Stopping", "Stopped")]
     return {job.name: job.phase if job.status == "Stopped" else "Stopping" for job in jobs}
 
 
 def _choose(watch: Watch, planned: list[Planned], again: bool) -> list[Planned]:
-    """Return the runs that are to be launched, each as the attempt that it is."""
+    """Return the runs to launch, each with its attempt number."""
     found = watch.experiment
     newest = {run.label: run for run in found.runs}
-    left = []
+    remaining = []
     for run in planned:
-        there = newest.get(run.label)
-        if there is None:
-            left.append(run)
-        elif again and there.job.status in LOST:
-            left.append(replace(run, attempt=len(found.launches[run.label]) + 1))
-    return left
+        existing = newest.get(run.label)
+        if existing is None:
+            remaining.append(run)
+        elif again and existing.job.status in LOST:
+            remaining.append(replace(run, attempt=len(found.launches[run.label]) + 1))
+    return remaining
 
 
 def _refuse_mixture(watch: Watch, planned: list[Planned], volume: str, image: str, again: bool) -> None:
-    """Refuse to add runs to an experiment whose earlier runs were something else under the same names.
+    """Refuse to add runs to an experiment whose earlier runs differ from the planned ones.
 
-    Those that failed or were stopped are in no mean: with `again` they may be something else.
+    With `again`, runs that failed or were stopped may differ.
     """
-    wanted = {run.label: run for run in planned}
-    problems, lost = [], True
+    planned_by_label = {run.label: run for run in planned}
+    problems, all_lost = [], True
     for run in watch.experiment.runs:
         job, count = run.job, len(problems)
         if again and job.status in LOST:
@@ -265,18 +265,18 @@ def _refuse_mixture(watch: Watch, planned: list[Planned], volume: str, image: st
             problems.append(f"another build ({job.volume}, now {volume})")
         if job.image != image:
             problems.append(f"another image ({job.image}, now {image})")
-        if run.label in wanted:
-            before, now = dict(job.hyperparameters), dict(wanted[run.label].hyperparameters)
+        if run.label in planned_by_label:
+            before, now = dict(job.hyperparameters), dict(planned_by_label[run.label].hyperparameters)
             changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-            told = ", ".join(f"{key} {before.get(key, 'not set')}, now {now.get(key, 'not set')}" for key in changed)
+            changes = ", ".join(f"{key} {before.get(key, 'not set')}, now {now.get(key, 'not set')}" for key in changed)
             if changed:
-                problems.append(f"other hyperparameters for {run} ({told})")
-        lost = lost and (len(problems) == count or job.status in LOST)
+                problems.append(f"other hyperparameters for {run} ({changes})")
+        all_lost = all_lost and (len(problems) == count or job.status in LOST)
     if problems:
-        todo = "take another name"
-        if lost:
-            todo = "again=True launches them anew, for none of them completed"
+        todo = "use another name"
+        if all_lost:
+            todo = "again=True launches them again, because none of them completed"
         raise TrainingError(
-            f"Expected to go on with the experiment {watch.name!r}, found that its runs were launched with "
+            f"Expected to continue the experiment {watch.name!r}, found that its runs were launched with "
             f"{'; '.join(list(dict.fromkeys(problems))[:3])}. Such runs cannot be compared: {todo}."
         )

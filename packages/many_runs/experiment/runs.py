@@ -1,7 +1,7 @@
-"""The runs of an experiment as SageMaker knows them: found by their tags, with SageMaker's Search.
+"""The runs of an experiment, found by their tags with SageMaker's Search.
 
-A page of Search describes a hundred jobs whole, tags and final metrics included. An experiment of two thousand runs
-takes twenty calls, where describing each would take two thousand.
+A page of Search has the full descriptions of a hundred jobs, with tags and final metrics. An experiment of two thousand
+runs takes twenty calls instead of two thousand.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from common.findings import printable
 from many_runs.experiment import plan
 from training_jobs.job import NAME_PREFIX, Job, TrainingError, from_description
 
-PAGE = 100  # Search's largest
-# botocore waits between its attempts, longer each time and by chance; "adaptive" also slows down what it sends.
+PAGE = 100  # Search's maximum
+# botocore waits between attempts, with exponential backoff and jitter; "adaptive" also limits the rate of requests.
 # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/retries.html
-PATIENT = Config(retries={"mode": "adaptive", "total_max_attempts": 12}, max_pool_connections=16)
+RETRYING = Config(retries={"mode": "adaptive", "total_max_attempts": 12}, max_pool_connections=16)
 LABELS = ("experiment", "settings", "seed")  # tags of a run's job
 
 
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def label(self) -> tuple[str, int]:
-        """What tells it from the experiment's other runs."""
+        """Its settings and seed, which are unique in the experiment."""
         return self.settings, self.seed
 
     def __str__(self) -> str:
@@ -53,13 +53,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment as SageMaker knew it at one moment.
+    """An experiment as SageMaker described it at one moment.
 
     Attributes
     ----------
     name : str
     runs : tuple of Run
-        By settings in the order in which they were launched, then by seed. Of a run that was launched again, the last.
+        Sorted by settings, in the order of their launch, then by seed. Of a relaunched run, the last launch.
     launches : mapping of (settings, seed) to tuple of Run
         Every launch of each run, oldest first.
     """
@@ -70,8 +70,8 @@ class Experiment:
 
     def __str__(self) -> str:
         statuses = Counter(run.job.status for run in self.runs)
-        told = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
-        lines = [f"{self.name}: {len(self.runs)} runs ({told})"]
+        counts = ", ".join(f"{count} {status}" for status, count in statuses.most_common()) or "none"
+        lines = [f"{self.name}: {len(self.runs)} runs ({counts})"]
         lines += [f"{run} {run.job.status}: {run.job.failure or 'no reason given'}" for run in self.failed]
         return printable("\n".join(lines))
 
@@ -82,12 +82,12 @@ class Experiment:
 
     @property
     def completed(self) -> tuple[Run, ...]:
-        """The runs that did what they were to do."""
+        """The runs that completed."""
         return tuple(run for run in self.runs if run.job.status == "Completed")
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to any of its runs."""
+        """Whether all of its runs have ended."""
         return all(run.job.ended for run in self.runs)
 
 
@@ -103,18 +103,18 @@ def find(connection: Connection, experiment: str = "") -> Experiment:
     Raises
     ------
     TrainingError
-        If there is none, or the target does not answer.
+        If there is none, or the target does not respond.
     """
     experiment = experiment or find_newest(connection)
     with in_words(connection):
-        found = gather(experiment, find_all(connection.client("sagemaker", PATIENT), experiment))
+        found = gather(experiment, find_all(connection.client("sagemaker", RETRYING), experiment))
     if not found.runs:
         raise missing(connection, experiment)
     return found
 
 
 def missing(connection: Connection, experiment: str) -> TrainingError:
-    """Return the error for an experiment that does not exist; it names those that do."""
+    """Return the error for an experiment that does not exist, with the names of those that do."""
     others = ", ".join(list_names(connection)) or "none"
     return TrainingError(
         f"Expected runs of the experiment {experiment!r}, found none on {connection.target}. Experiments there: "
@@ -123,13 +123,7 @@ def missing(connection: Connection, experiment: str) -> TrainingError:
 
 
 def in_words(connection: Connection) -> AbstractContextManager[None]:
-    """Turn botocore's last error into a sentence: the target does not answer, or throttles.
-
-    Raises
-    ------
-    TrainingError
-        In the place of botocore's errors.
-    """
+    """Convert botocore's errors to `TrainingError`: the target does not respond, or throttles."""
     return explained(connection, TrainingError, "What was launched goes on, and is billed.")
 
 
@@ -143,23 +137,23 @@ def find_newest(connection: Connection) -> str:
 
 def list_names(connection: Connection) -> list[str]:
     """Return the names of the experiments of the newest hundred jobs, newest first."""
-    # Others may have jobs with such a tag; rights to work with those may be missing.
-    ours = {"Name": "TrainingJobName", "Operator": "Contains", "Value": NAME_PREFIX}
-    expression = {"Filters": [{"Name": "Tags.experiment", "Operator": "Exists"}, ours]}
+    # Jobs of others may have such a tag, without a right to use them.
+    named = {"Name": "TrainingJobName", "Operator": "Contains", "Value": NAME_PREFIX}
+    expression = {"Filters": [{"Name": "Tags.experiment", "Operator": "Exists"}, named]}
     with in_words(connection):
         page = search(
-            connection.client("sagemaker", PATIENT), expression, SortBy="CreationTime", SortOrder="Descending"
+            connection.client("sagemaker", RETRYING), expression, SortBy="CreationTime", SortOrder="Descending"
         )
     jobs = [
-        told["TrainingJob"]
-        for told in page["Results"]
-        if told["TrainingJob"]["TrainingJobName"].startswith(NAME_PREFIX)
+        result["TrainingJob"]
+        for result in page["Results"]
+        if result["TrainingJob"]["TrainingJobName"].startswith(NAME_PREFIX)
     ]
     return list(dict.fromkeys(filter(None, (read_labels(job).get("experiment") for job in jobs))))
 
 
 def gather(name: str, runs: Iterable[Run]) -> Experiment:
-    """Return the experiment that runs make: of each label the newest."""
+    """Return the experiment of some runs: for each label, the newest launch."""
     found = sorted(runs, key=lambda run: run.job.created)
     order = {settings: number for number, settings in enumerate(dict.fromkeys(run.settings for run in found))}
     launches: dict[tuple[str, int], tuple[Run, ...]] = {}
@@ -170,7 +164,7 @@ def gather(name: str, runs: Iterable[Run]) -> Experiment:
 
 
 def find_all(sagemaker: Any, experiment: str) -> Iterator[Run]:
-    """Yield every run of an experiment, those that were launched again included."""
+    """Yield every launch of every run of an experiment."""
     token = ""
     while True:
         runs, token = read_page(sagemaker, experiment, token)
@@ -180,7 +174,7 @@ def find_all(sagemaker: Any, experiment: str) -> Iterator[Run]:
 
 
 def read_page(sagemaker: Any, experiment: str, token: str = "", since: datetime | None = None) -> tuple[list[Run], str]:
-    """Make one call of Search.
+    """Read one page of Search.
 
     Parameters
     ----------
@@ -188,16 +182,16 @@ def read_page(sagemaker: Any, experiment: str, token: str = "", since: datetime 
         The client.
     experiment : str
     token : str
-        Where to go on; empty to begin.
+        The next page's token; empty for the first page.
     since : datetime, optional
-        Leave out what has not changed since then.
+        Leave out runs that have not changed since then.
 
     Returns
     -------
     runs : list of Run
-        A hundred at most, those that changed last at the end.
+        At most a hundred, sorted by their last change.
     token : str
-        Empty if there are no more.
+        The next page's token; empty on the last page.
     """
     filters = [
         {"Name": "Tags.experiment", "Operator": "Equals", "Value": experiment},
@@ -208,33 +202,33 @@ def read_page(sagemaker: Any, experiment: str, token: str = "", since: datetime 
         filters.append({"Name": "LastModifiedTime", "Operator": "GreaterThanOrEqualTo", "Value": value})
     more = {"NextToken": token} if token else {}
     page = search(sagemaker, {"Filters": filters}, SortBy="LastModifiedTime", SortOrder="Ascending", **more)
-    found = (read_run(told["TrainingJob"], experiment) for told in page["Results"])
+    found = (read_run(result["TrainingJob"], experiment) for result in page["Results"])
     return [run for run in found if run], page.get("NextToken", "")
 
 
 def search(sagemaker: Any, expression: Mapping[str, Any], **order: str) -> dict[str, Any]:
-    """Search for training jobs. Raises `TrainingError` where one may not."""
+    """Search for training jobs. Raise `TrainingError` if the right to search is missing."""
     try:
         return sagemaker.search(Resource="TrainingJob", SearchExpression=expression, MaxResults=PAGE, **order)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("AccessDeniedException", "AccessDenied"):
             raise
         raise TrainingError(
-            f"AWS does not let you search for training jobs, by which the runs are found: {error} Add sagemaker:Search "
+            f"You may not search for training jobs, which is how the runs are found: {error} Add sagemaker:Search "
             "to your rights; `python -m account_check.policies user` prints them all."
         ) from error
 
 
-def read_labels(told: Mapping[str, Any]) -> dict[str, str]:
+def read_labels(record: Mapping[str, Any]) -> dict[str, str]:
     """Read experiment, settings and seed from a job's tags."""
-    return {tag["Key"]: tag["Value"] for tag in told.get("Tags", ()) if tag["Key"] in LABELS}
+    return {tag["Key"]: tag["Value"] for tag in record.get("Tags", ()) if tag["Key"] in LABELS}
 
 
-def read_run(told: Mapping[str, Any], experiment: str) -> Run | None:
-    """Return the run that a record of Search describes; None if it is not one of this experiment."""
-    labels = read_labels(told)
-    if not told["TrainingJobName"].startswith(plan.prefix(experiment)):
+def read_run(record: Mapping[str, Any], experiment: str) -> Run | None:
+    """Return the run from a record of Search; None if it does not belong to this experiment."""
+    labels = read_labels(record)
+    if not record["TrainingJobName"].startswith(plan.prefix(experiment)):
         return None
     if labels.get("experiment") != experiment or not labels.get("seed", "").isdigit():
         return None
-    return Run(labels.get("settings", ""), int(labels["seed"]), from_description(told), told["LastModifiedTime"])
+    return Run(labels.get("settings", ""), int(labels["seed"]), from_description(record), record["LastModifiedTime"])

@@ -5,14 +5,14 @@ from collections import Counter
 from botocore.exceptions import ClientError
 
 from common.aws_session import Connection
-from many_runs.experiment.runs import PATIENT, find_all, in_words, missing
+from many_runs.experiment.runs import RETRYING, find_all, in_words, missing
 from training_jobs.job import TrainingError
 
 
 def stop_many(connection: Connection, experiment: str) -> int:
-    """Stop all runs of an experiment that have not ended, and return their number. Their models are kept.
+    """Stop all running runs of an experiment, and return their number. Their models are kept.
 
-    A `launch_many` that is still at it, in another notebook, sees that and launches no more.
+    A `launch_many` that is still launching, in another notebook, notices this and ends.
 
     Parameters
     ----------
@@ -22,13 +22,13 @@ def stop_many(connection: Connection, experiment: str) -> int:
     Raises
     ------
     TrainingError
-        If there is no such experiment, its target does not answer, or AWS does not let you.
+        If there is no such experiment, its target does not respond, or you lack the right.
     """
     if not isinstance(experiment, str) or not experiment:
         raise TrainingError(
             f"Expected the name of the experiment to stop, found {experiment!r}. Name it, so that no other is stopped."
         )
-    sagemaker = connection.client("sagemaker", PATIENT)
+    sagemaker = connection.client("sagemaker", RETRYING)
     counts: Counter[str] = Counter()
     with in_words(connection):
         for run in find_all(sagemaker, experiment):
@@ -45,11 +45,11 @@ def stop_many(connection: Connection, experiment: str) -> int:
 
 
 def _stop(sagemaker, name: str) -> str:
-    """Stop a job, and return the status in which that found it."""
+    """Stop a job, and return the status that it had."""
     try:
         sagemaker.stop_training_job(TrainingJobName=name)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationException":
             raise
-        return "Completed"  # meanwhile, or otherwise ended
+        return "Completed"  # it has ended meanwhile
     return "InProgress"

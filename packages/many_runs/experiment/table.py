@@ -14,9 +14,9 @@ COLUMNS = ["settings", "seed", "status", "mean_reward", "step", "training_second
 def tabulate(connection: Connection, experiment: Experiment) -> pd.DataFrame:
     """Return a row for each run.
 
-    The mean reward is the last that SageMaker read from the log, of one summary. ``billed_seconds`` and ``usd``, at the
-    price on demand, count every launch of the run; on the embedded target it is what AWS would ask. What is not known
-    is NaN.
+    The mean reward is the last value that SageMaker read from the log, from one summary. ``billed_seconds`` and
+    ``usd``, at the on-demand price, include every launch of the run; on the embedded target they are what AWS would
+    charge. Unknown values are NaN.
 
     Returns
     -------

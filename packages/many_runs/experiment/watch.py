@@ -1,7 +1,7 @@
-"""The state of an experiment, kept up to date with few calls, however many runs it has.
+"""The state of an experiment, updated with few calls, however many runs it has.
 
-A look makes one call of Search, for the runs whose status changed, and up to three of FilterLogEvents, for the newest
-summaries of all of them together.
+An update makes one call of Search, for the runs that changed, and up to three of FilterLogEvents, for the newest
+summaries of all runs.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from botocore.exceptions import ClientError
 
 from common.aws_session import Connection
 from common.contract import SUMMARY_FILTER
-from many_runs.experiment.runs import PATIENT, Experiment, Run, find_all, gather, in_words, read_page
+from many_runs.experiment.runs import RETRYING, Experiment, Run, find_all, gather, in_words, read_page
 from reward_curves.log import read_summary
 from training_jobs.log import LOG_GROUP
 
 LOG_CALLS = 3
-# Search and CloudWatch may show something later than it happened; what is read twice changes nothing.
+# Search and CloudWatch are eventually consistent; reading something twice is harmless.
 OVERLAP = timedelta(seconds=60)
-# All runs are looked at again after so many rounds, in case one was shown later still.
+# Rounds after which all runs are read again, in case a change appeared even later.
 SWEEP = 20
-# How far back the first look reads the logs.
+# How far back the first update reads the logs.
 HISTORY = timedelta(minutes=15)
 
 
@@ -35,25 +35,25 @@ class Progress:
 
 
 class Watch:
-    """An experiment and its runs as they were last seen.
+    """An experiment and its runs as of the last update.
 
     Attributes
     ----------
     runs : dict of str to Run
-        By the names of their jobs.
+        Runs by the names of their jobs.
     progress : dict of str to Progress
-        Of those that have written a summary.
+        Progress of the runs that have written a summary.
 
     Raises
     ------
     TrainingError
-        If the target does not answer when it is first asked.
+        If the first request fails.
     """
 
     def __init__(self, connection: Connection, experiment: str):
         self.name = experiment
-        self.sagemaker = connection.client("sagemaker", PATIENT)
-        self._logs = connection.client("logs", PATIENT)
+        self.sagemaker = connection.client("sagemaker", RETRYING)
+        self._logs = connection.client("logs", RETRYING)
         with in_words(connection):
             self.runs = {run.name: run for run in find_all(self.sagemaker, experiment)}
         self.progress: dict[str, Progress] = {}
@@ -64,7 +64,7 @@ class Watch:
 
     @property
     def experiment(self) -> Experiment:
-        """What is known of it now."""
+        """The current state of the experiment."""
         return gather(self.name, self.runs.values())
 
     @property
@@ -73,17 +73,17 @@ class Watch:
         return [run for run in self.runs.values() if not run.job.ended]
 
     def add(self, run: Run) -> None:
-        """Add a run that was just launched, which Search may not show yet."""
+        """Add a run that was just launched, which Search may not find yet."""
         self.runs.setdefault(run.name, run)
 
     def look(self) -> None:
-        """Update with what has changed."""
+        """Read the changes."""
         self._look_for_changes()
         if self.running:
             self._read_logs()
 
     def _look_for_changes(self) -> None:
-        """Make one call; a round that takes more goes on with the next look."""
+        """Read one page; a round with more pages continues in the next update."""
         since = self._since - OVERLAP if self._since and self._rounds % SWEEP else None
         runs, self._token = read_page(self.sagemaker, self.name, self._token, since)
         for run in runs:
@@ -93,14 +93,14 @@ class Watch:
             self._since = max((run.modified for run in self.runs.values()), default=None)
 
     def _read_logs(self) -> None:
-        """Make a few calls; what is left is read with the next look."""
+        """Read a few pages; the rest is read in the next update."""
         for _ in range(LOG_CALLS):
             more = {"nextToken": self._log_token} if self._log_token else {}
             try:
                 page = self._logs.filter_log_events(
                     logGroupName=LOG_GROUP,
                     startTime=int(self._read_from.timestamp() * 1000),
-                    # With more than a hundred streams it refuses their names: it is asked for the lines of all jobs.
+                    # It accepts at most a hundred stream names, so the lines of all jobs are read.
                     filterPattern=SUMMARY_FILTER,
                     **more,
                 )
@@ -112,7 +112,7 @@ class Watch:
                 self._take(event["logStreamName"].partition("/")[0], event["timestamp"], event["message"])
             self._log_token = page.get("nextToken") or ""
             if not self._log_token:
-                # A clock there may be fast: what is written from now on must not lie before what is read.
+                # The jobs' clocks may be fast: later events must not be before the start of the next read.
                 newest = min(datetime.now(timezone.utc), datetime.fromtimestamp(self._newest / 1000, timezone.utc))
                 self._read_from = max(self._read_from, newest - OVERLAP)
                 return

@@ -1,4 +1,4 @@
-"""Automatic model tuning: launch a tuning job, follow it, stop it, and see which settings earned what."""
+"""Automatic model tuning: launch, follow and stop a tuning job, and show its results."""
 
 from many_runs.tuning.drawing import plot
 from many_runs.tuning.following import follow

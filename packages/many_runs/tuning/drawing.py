@@ -1,4 +1,4 @@
-"""One picture of a tuning job: for each key a panel of the values tried against the metric."""
+"""A picture of a tuning job: for each key, a panel with the tried values against the metric."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,14 +14,14 @@ from reward_curves.drawing import COLOURS, DPI, LABELS, choose_ticks
 from training_jobs import TrainingError
 
 COLUMNS = 3  # panels side by side
-MARGIN = 0.05  # room at both ends of a range, as a share of it
-SPANS = 100.0  # ends of a range that differ by this factor are drawn on a logarithmic scale
+MARGIN = 0.05  # at both ends of a range, as a share of it
+LOG_RATIO = 100.0  # a range whose ends differ by this factor gets a logarithmic scale
 
 
 def plot(tuning: Tuning, table: pd.DataFrame) -> Figure:
-    """Plot every key over its range against the metric: a dot for each training, a ring for one that was stopped.
+    """Plot the metric against each key over its range: a dot for each training, a ring for a stopped one.
 
-    The best is a star. Trainings without a value of the metric are crosses at the lower edge, so that none is missing.
+    The best is a star. Trainings without a value of the metric are crosses at the lower edge.
 
     Parameters
     ----------
@@ -36,8 +36,10 @@ def plot(tuning: Tuning, table: pd.DataFrame) -> Figure:
         If no training has a value of the metric.
     """
     if not table[tuning.metric].notna().any():
-        told = "; ".join(f"{row.job}: {row.note or row.status}" for row in table.itertuples()) or "no training began"
-        raise TrainingError(f"Expected trainings of {tuning.name} with a {tuning.metric} to plot, found none. {told}")
+        reasons = "; ".join(f"{row.job}: {row.note or row.status}" for row in table.itertuples()) or "no training began"
+        raise TrainingError(
+            f"Expected trainings of {tuning.name} with a {tuning.metric} to plot, found none. {reasons}"
+        )
     columns = min(COLUMNS, len(tuning.ranges))
     rows = -(-len(tuning.ranges) // columns)
     figure, grid = plt.subplots(
@@ -49,10 +51,10 @@ def plot(tuning: Tuning, table: pd.DataFrame) -> Figure:
         sharey=True,
         squeeze=False,
     )
-    plt.close(figure)  # a notebook would show an open figure a second time
+    plt.close(figure)  # a notebook would show an open figure twice
     panels = grid.ravel()
-    for axes, one in zip(panels, tuning.ranges, strict=False):
-        _draw(axes, one, tuning, table)
+    for axes, key_range in zip(panels, tuning.ranges, strict=False):
+        _draw(axes, key_range, tuning, table)
     for axes in panels[len(tuning.ranges) :]:
         axes.remove()
     for axes in grid[:, 0]:
@@ -62,8 +64,8 @@ def plot(tuning: Tuning, table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, one: Range, tuning: Tuning, table: pd.DataFrame) -> None:
-    along = _along(axes, one, table)
+def _draw(axes: Axes, key_range: Range, tuning: Tuning, table: pd.DataFrame) -> None:
+    positions = _positions(axes, key_range, table)
     values = table[tuning.metric]
     best = table["job"] == tuning.best
     stopped = table["status"].isin(("Stopped", "Stopping")) & values.notna()
@@ -79,32 +81,34 @@ def _draw(axes: Axes, one: Range, tuning: Tuning, table: pd.DataFrame) -> None:
     )
     for chosen, label, style in kinds:
         if chosen.any():
-            axes.plot(along[chosen], values[chosen], **style, label=label)
+            axes.plot(positions[chosen], values[chosen], **style, label=label)
     if lost.any():
         style = {**edge, "marker": "x", "markersize": 6, "color": "#555555", "clip_on": False}
-        transform = axes.get_xaxis_transform()  # across by value, up by share of the panel
+        transform = axes.get_xaxis_transform()  # x in values, y as a share of the panel
         axes.plot(
-            along[lost], np.zeros(lost.sum()), **style, transform=transform, label=as_label(f"no {tuning.metric}")
+            positions[lost], np.zeros(lost.sum()), **style, transform=transform, label=as_label(f"no {tuning.metric}")
         )
-    axes.set_xlabel(as_label(one.name))
+    axes.set_xlabel(as_label(key_range.name))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _along(axes: Axes, one: Range, table: pd.DataFrame) -> pd.Series:
-    """Return where the trainings stand along a panel, and lay its axis out."""
-    if one.kind == "Categorical":
-        axes.set_xticks(range(len(one.values)), [as_label(value) for value in one.values])
-        axes.set_xlim(-0.5, len(one.values) - 0.5)
-        return table[one.name].map({value: place for place, value in enumerate(one.values)})
-    if one.scale == "Logarithmic" or (one.scale == "Auto" and one.low > 0 and one.high / one.low >= SPANS):
+def _positions(axes: Axes, key_range: Range, table: pd.DataFrame) -> pd.Series:
+    """Return the trainings' positions on a panel's axis, and set up the axis."""
+    if key_range.kind == "Categorical":
+        axes.set_xticks(range(len(key_range.values)), [as_label(value) for value in key_range.values])
+        axes.set_xlim(-0.5, len(key_range.values) - 0.5)
+        return table[key_range.name].map({value: place for place, value in enumerate(key_range.values)})
+    if key_range.scale == "Logarithmic" or (
+        key_range.scale == "Auto" and key_range.low > 0 and key_range.high / key_range.low >= LOG_RATIO
+    ):
         axes.set_xscale("log")
-        room = (one.high / one.low) ** MARGIN
-        axes.set_xlim(one.low / room, one.high * room)
-        if one.high / one.low >= 10:  # there is a power of ten to read, and the ticks between would overlap
+        margin = (key_range.high / key_range.low) ** MARGIN
+        axes.set_xlim(key_range.low / margin, key_range.high * margin)
+        if key_range.high / key_range.low >= 10:  # a power of ten has a label, and minor labels would overlap
             axes.xaxis.set_minor_formatter(NullFormatter())
     else:
-        room = (one.high - one.low) * MARGIN
-        axes.set_xlim(one.low - room, one.high + room)
+        margin = (key_range.high - key_range.low) * MARGIN
+        axes.set_xlim(key_range.low - margin, key_range.high + margin)
         axes.xaxis.set_major_locator(choose_ticks(4))
-    return table[one.name]
+    return table[key_range.name]

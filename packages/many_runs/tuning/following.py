@@ -17,8 +17,8 @@ FORMAT = "{percentage:3.0f}% |{bar:20}| {desc}"
 def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL_SECONDS) -> Tuning:
     """Show a tuning job while it runs, and return it when it has ended.
 
-    Interrupting (Ctrl-C, or the stop button) ends the showing alone: the trainings go on, and this says how to follow
-    or stop them. Each look is one call for the tuning job and one for each hundred of its trainings.
+    Interrupting (Ctrl-C, or the stop button) ends only the display: the trainings go on, and a message says how to
+    follow or stop them. Each observation is one call for the tuning job and one for each hundred of its trainings.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
     name : str
         Empty for the newest tuning job.
     poll_seconds : float
-        Time between two looks, in seconds.
+        Time between two observations, in seconds.
 
     Raises
     ------
     TrainingError
-        If there is no such tuning job, or its target stops answering.
+        If there is no such tuning job, or its target stops responding.
     """
     tuning = find(connection, name)
     price, _ = cost.find_price(connection, tuning.instance_type)
@@ -41,11 +41,11 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
 
     def look() -> bool:
         nonlocal tuning
-        # First the tuning job: what has ended by then has ended in the list that is asked for after it, too.
+        # The tuning job first: trainings that have ended then have also ended in the list, which is read after it.
         tuning = describe(connection, tuning.name)
-        told = summarise(tuning, list_trainings(connection, tuning.name), connection, price)
+        text = summarise(tuning, list_trainings(connection, tuning.name), connection, price)
         view.n = tuning.done
-        view.set_description_str(told, refresh=False)
+        view.set_description_str(text, refresh=False)
         view.refresh()
         return tuning.ended
 
@@ -59,17 +59,17 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
 def summarise(
     tuning: Tuning, trainings: Iterable[Mapping[str, Any]], connection: Connection, price: cost.Price | None
 ) -> str:
-    """Return what stands behind the bar: how far it is, the best so far, the time of all trainings, and its cost."""
-    told = [tuning.status, f"{tuning.done} of {tuning.most_trainings} trainings"]
+    """Return the text of the bar: progress, the best value so far, the time of all trainings, and their cost."""
+    parts = [tuning.status, f"{tuning.done} of {tuning.most_trainings} trainings"]
     if running := tuning.counts.get("InProgress", 0):
-        told.append(f"{running} running")
+        parts.append(f"{running} running")
     if tuning.failed:
-        told.append(f"{tuning.failed} failed")
+        parts.append(f"{tuning.failed} failed")
     if tuning.best_objective is not None:
-        told.append(f"best {tuning.metric} {tuning.best_objective:.2f}")
+        parts.append(f"best {tuning.metric} {tuning.best_objective:.2f}")
     seconds = sum(map(count_seconds, trainings))
-    told.append(clock(seconds))
+    parts.append(clock(seconds))
     if price:
         money = "USD on AWS" if connection.endpoint else "USD"
-        told.append(f"{seconds / 3600 * price.usd_per_hour:.3f} {money}")
-    return " · ".join(told)
+        parts.append(f"{seconds / 3600 * price.usd_per_hour:.3f} {money}")
+    return " · ".join(parts)

@@ -18,7 +18,7 @@ from training_jobs.job import ENDED, stop_once
 
 PREFIX = f"{JOB_PREFIX}-tune"
 LACKING = {"Failed": "reported no value of the metric"}
-NAME_PREFIX = f"{PREFIX}-"  # what the names of all tuning jobs of this project begin with
+NAME_PREFIX = f"{PREFIX}-"  # of all tuning jobs of this project
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Tuning:
         Whether a greater value of the metric is better.
     ranges : tuple of Range
     most_trainings, parallel : int
-        How many trainings there may be, and how many at once.
+        Maximum numbers of trainings in total and in parallel.
     counts : mapping of str to int
         Trainings by status: ``Completed``, ``InProgress``, ``RetryableError``, ``NonRetryableError``, ``Stopped``.
     best : str
-        Name of the best of the trainings that completed; empty while there is none.
+        Name of the best completed training; empty while there is none.
     best_objective : float or None
     best_parameters : mapping of str to str
     instance_type : str
@@ -67,32 +67,32 @@ class Tuning:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether it has ended."""
         return self.status in ENDED
 
     @property
     def done(self) -> int:
-        """How many trainings have ended, however."""
+        """The number of trainings that have ended, in any way."""
         return sum(self.counts.values()) - self.counts.get("InProgress", 0)
 
     @property
     def failed(self) -> int:
-        """How many trainings failed."""
+        """The number of trainings that failed."""
         return self.counts.get("RetryableError", 0) + self.counts.get("NonRetryableError", 0)
 
     def __str__(self) -> str:
-        told = f"{self.name}: {self.status}, {self.done} of {self.most_trainings} trainings ended"
+        text = f"{self.name}: {self.status}, {self.done} of {self.most_trainings} trainings ended"
         parts = {
             "completed": self.counts.get("Completed", 0),
             "stopped": self.counts.get("Stopped", 0),
             "failed": self.failed,
             "running": self.counts.get("InProgress", 0),
         }
-        told += "".join(f", {count} {what}" for what, count in parts.items() if count)
+        text += "".join(f", {count} {label}" for label, count in parts.items() if count)
         if self.best:
             values = ", ".join(f"{name} {value}" for name, value in self.best_parameters.items())
-            told += f"\nBest {self.metric}: {self.best_objective:.3f} with {values} ({self.best})"
-        return printable(f"{told}\n{self.failure}" if self.failure else told)
+            text += f"\nBest {self.metric}: {self.best_objective:.3f} with {values} ({self.best})"
+        return printable(f"{text}\n{self.failure}" if self.failure else text)
 
 
 def find(connection: Connection, name: str = "") -> Tuning:
@@ -107,14 +107,14 @@ def find(connection: Connection, name: str = "") -> Tuning:
     Raises
     ------
     TrainingError
-        If there is no such tuning job; it names the newest ones. Also if AWS does not answer.
+        If there is no such tuning job, with the names of the newest ones; or if AWS does not respond.
     """
     with explained(connection, TrainingError, f"{name or 'A tuning job'} goes on while it runs, and is billed."):
         return describe(connection, name)
 
 
 def describe(connection: Connection, name: str = "") -> Tuning:
-    """Do what `find` does, and raise botocore's errors where AWS does not answer."""
+    """Describe a tuning job as `find` does, but raise botocore's errors if AWS does not respond."""
     sagemaker = connection.client("sagemaker")
     if not name:
         newest = list_newest(connection, 1)
@@ -122,7 +122,7 @@ def describe(connection: Connection, name: str = "") -> Tuning:
             raise TrainingError(f"Expected a tuning job on {connection.target}, found none. Launch one first.")
         name = newest[0]
     try:
-        told = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        description = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     except ClientError as error:
         if code(error) not in ("ValidationException", "ResourceNotFound"):
             raise
@@ -130,24 +130,24 @@ def describe(connection: Connection, name: str = "") -> Tuning:
         raise TrainingError(
             f"Expected a tuning job named {name}, found none on {connection.target}. The newest there: {newest}."
         ) from error
-    config, best = told["HyperParameterTuningJobConfig"], told.get("BestTrainingJob", {})
+    config, best = description["HyperParameterTuningJobConfig"], description.get("BestTrainingJob", {})
     objective = config["HyperParameterTuningJobObjective"]
     return Tuning(
         name=name,
-        status=told["HyperParameterTuningJobStatus"],
-        failure=told.get("FailureReason", ""),
+        status=description["HyperParameterTuningJobStatus"],
+        failure=description.get("FailureReason", ""),
         strategy=config["Strategy"],
         metric=objective["MetricName"],
         maximise=objective["Type"] == "Maximize",
         ranges=tuple(ranges.read(config.get("ParameterRanges", {}))),
         most_trainings=config["ResourceLimits"].get("MaxNumberOfTrainingJobs", 0),
         parallel=config["ResourceLimits"]["MaxParallelTrainingJobs"],
-        counts=told["TrainingJobStatusCounters"],
+        counts=description["TrainingJobStatusCounters"],
         best=best.get("TrainingJobName", ""),
         best_objective=_objective(best),
         best_parameters=best.get("TunedHyperParameters", {}),
-        instance_type=told["TrainingJobDefinition"].get("ResourceConfig", {}).get("InstanceType", ""),
-        created=told["CreationTime"],
+        instance_type=description["TrainingJobDefinition"].get("ResourceConfig", {}).get("InstanceType", ""),
+        created=description["CreationTime"],
     )
 
 
@@ -166,21 +166,21 @@ def list_newest(connection: Connection, count: int) -> list[str]:
 
 
 def list_trainings(connection: Connection, name: str) -> list[dict[str, Any]]:
-    """Return SageMaker's summaries of all trainings of a tuning job, in the order in which they were launched."""
+    """Return SageMaker's summaries of all trainings of a tuning job, in the order of their launch."""
     pages = connection.client("sagemaker").get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
     found = pages.paginate(HyperParameterTuningJobName=name, SortBy="CreationTime", PaginationConfig={"PageSize": 100})
     return [summary for page in found for summary in page["TrainingJobSummaries"]]
 
 
 def count_seconds(training: Mapping[str, Any]) -> float:
-    """Return the time (so far) of a training, by its summary, in seconds, as it is billed on demand."""
+    """Return a training's time so far, in seconds, as billed on demand, from its summary."""
     if not (start := training.get("TrainingStartTime")):
         return 0.0
     return max(0.0, ((training.get("TrainingEndTime") or datetime.now(timezone.utc)) - start).total_seconds())
 
 
 def table(connection: Connection, name: str = "") -> pd.DataFrame:
-    """Return all trainings of a tuning job as a table, the best first, those without a value of the metric last.
+    """Return all trainings of a tuning job as a table, best first, those without a value of the metric last.
 
     Parameters
     ----------
@@ -191,9 +191,8 @@ def table(connection: Connection, name: str = "") -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row for each training: `job`, a column for each key that was tuned, the metric, `status`, `seconds` of
-        training as they are billed, `usd` for them on demand (missing where no price is known), and a `note` where
-        there is something to say, such as why it failed.
+        A row for each training: `job`, a column for each tuned key, the metric, `status`, billed `seconds`, their cost
+        `usd` on demand (missing if no price is known), and a `note`, such as why it failed.
 
     Raises
     ------
@@ -208,8 +207,8 @@ def table(connection: Connection, name: str = "") -> pd.DataFrame:
 
 
 def make_table(tuning: Tuning, trainings: Iterable[Mapping[str, Any]], usd_per_hour: float | None) -> pd.DataFrame:
-    """Return the table that `table` returns, of summaries as `list_trainings` returns them."""
-    names = [one.name for one in tuning.ranges]
+    """Return the table for `table`, from summaries as `list_trainings` returns them."""
+    names = [each.name for each in tuning.ranges]
     rows = [
         {
             "job": training["TrainingJobName"],
@@ -222,21 +221,21 @@ def make_table(tuning: Tuning, trainings: Iterable[Mapping[str, Any]], usd_per_h
         }
         for training in trainings
     ]
-    made = pd.DataFrame(rows, columns=["job", *names, tuning.metric, "status", "seconds", "usd", "note"])
-    numeric = [one.name for one in tuning.ranges if one.kind != "Categorical"]
+    frame = pd.DataFrame(rows, columns=["job", *names, tuning.metric, "status", "seconds", "usd", "note"])
+    numeric = [each.name for each in tuning.ranges if each.kind != "Categorical"]
     for column in (*numeric, tuning.metric, "usd"):
-        made[column] = pd.to_numeric(made[column])
-    made = made.astype({tuning.metric: float, "usd": float})
-    return made.sort_values(tuning.metric, ascending=not tuning.maximise, na_position="last", ignore_index=True)
+        frame[column] = pd.to_numeric(frame[column])
+    frame = frame.astype({tuning.metric: float, "usd": float})
+    return frame.sort_values(tuning.metric, ascending=not tuning.maximise, na_position="last", ignore_index=True)
 
 
 def stop(connection: Connection, name: str) -> None:
-    """Ask SageMaker to stop a tuning job. The trainings that run save their models; those that ended stay as they are.
+    """Stop a tuning job. Running trainings save their models; those that have ended are not changed.
 
     Raises
     ------
     TrainingError
-        If there is no such tuning job. One that has ended already is left as it is.
+        If there is no such tuning job. One that has ended already is not changed.
     """
     stop_once(
         connection,

@@ -1,4 +1,4 @@
-"""Launch a tuning job that the SageMaker SDK describes, unless the same one runs or has completed."""
+"""Launch a tuning job described with the SageMaker SDK, unless the same one runs or has completed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STRATEGIES = ("Bayesian", "Random", "Grid")
 DIRECTIONS = ("Maximize", "Minimize")
-NOT_KNOWN = "It is not known whether the tuning job was launched; the same call finds it if it was."
+NOT_KNOWN = "It is unknown whether the tuning job was launched; the same call finds it if it was."
 
 
 def launch(
@@ -40,24 +40,24 @@ def launch(
 ) -> Tuning:
     """Check a tuning job, launch it once, and return it.
 
-    It is what ``tuner.tune(channels, wait=False)`` would launch, with the network isolation and the disk's key of its
-    trainer, which the SDK leaves out. If the same one is running or has completed, that one is returned, and no second
-    one is paid for. Each training begins from nothing and keeps no checkpoints.
+    The job is the one that ``tuner.tune(channels, wait=False)`` would launch, plus the trainer's network isolation and
+    disk key, which the SDK leaves out. If the same job is running or has completed, it is returned, and no second one
+    is launched. Each training starts from scratch and keeps no checkpoints.
 
     Parameters
     ----------
     connection : Connection
     tuner : sagemaker.train.tuner.HyperparameterTuner
-        Its ranges are of keys of the trainer config; its ``metric_definitions`` hold the metric that it goes by.
+        Its ranges are for keys of the trainer config; its ``metric_definitions`` include the objective metric.
     channels, folder
         As for `training_jobs.launch`; both ends of each range are checked.
     again : bool
-        Launch it though the same one has completed.
+        Launch it even if the same one has completed.
 
     Raises
     ------
     TrainingError
-        If something is wrong with it, or SageMaker refuses the tuning job.
+        If it is invalid, or SageMaker refuses it.
     """
     if not isinstance(again, bool):
         raise TrainingError(f"Expected again to be True or False, found {again!r}.")
@@ -75,93 +75,97 @@ def launch(
     complete(request["TrainingJobDefinition"])
     tag(request)
     config = request["HyperParameterTuningJobConfig"]
-    found = tried.read(config.get("ParameterRanges", {}))
+    ranges = tried.read(config.get("ParameterRanges", {}))
     refuse(
         [
             *job_request.find_problems(connection, "CreateHyperParameterTuningJob", request),
-            *tried.find_problems(found, static),
-            *_find_problems(request, found, tuner.random_seed),
+            *tried.find_problems(ranges, static),
+            *_find_problems(request, ranges, tuner.random_seed),
         ]
     )
     metric = config["HyperParameterTuningJobObjective"]["MetricName"]
     if folder is not None:
-        refuse(tried.find_conflicts(folder, found, static, metric))
-    mark = _mark(request)
-    ask = functools.partial(Poller(connection, POLL_SECONDS).call, lost=lambda why: TrainingError(f"{why} {NOT_KNOWN}"))
+        refuse(tried.find_conflicts(folder, ranges, static, metric))
+    suffix = _hash_request(request)
+    call = functools.partial(
+        Poller(connection, POLL_SECONDS).call, lost=lambda why: TrainingError(f"{why} {NOT_KNOWN}")
+    )
     with launch_lock():
-        same = ask(lambda: _find_same(connection, mark))
+        same = call(lambda: _find_same(connection, suffix))
         if same and (same.status == "InProgress" or not again):
             told = "is running" if same.status == "InProgress" else "has completed"
             print(f"{same.name} {told} with the same ranges and settings. No second one is launched.")
             return same
-        now = datetime.now(timezone.utc)  # with tenths of a second: two may be launched in one
-        name = f"{PREFIX}-{now:%m%d%H%M%S}{now.microsecond // 100_000}-{mark}"  # the 32 letters that SageMaker takes
+        now = datetime.now(timezone.utc)  # with tenths, because two may be launched within a second
+        name = f"{PREFIX}-{now:%m%d%H%M%S}{now.microsecond // 100_000}-{suffix}"  # SageMaker's limit of 32 characters
         request["HyperParameterTuningJobName"] = name
         try:
-            ask(lambda: _create(connection, request))
+            call(lambda: _create(connection, request))
         except ClientError as error:
             instance_type = request["TrainingJobDefinition"]["ResourceConfig"]["InstanceType"]
             told = job_request.explain_refusal(connection, instance_type, error)
             raise TrainingError(f"SageMaker refused the tuning job, nothing was started: {told}") from error
-    return ask(lambda: describe(connection, name))
+    return call(lambda: describe(connection, name))
 
 
 def _find_problems(request: Mapping[str, Any], ranges: list[tried.Range], seed: int | None) -> Iterator[str]:
-    """Yield what is wrong with the search itself."""
+    """Yield the problems of the search itself."""
     config = request["HyperParameterTuningJobConfig"]
     goal, limits = config["HyperParameterTuningJobObjective"], config["ResourceLimits"]
     metrics = request["TrainingJobDefinition"]["AlgorithmSpecification"].get("MetricDefinitions", ())
     names = [metric["Name"] for metric in metrics]
     if goal["MetricName"] not in names:
-        near = get_close_matches(goal["MetricName"], names, 1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        close = get_close_matches(goal["MetricName"], names, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
         yield (
             f"Expected objective_metric_name to be one of metric_definitions ({', '.join(names) or 'none'}), found "
             f"{goal['MetricName']!r}.{hint}"
         )
     if goal["Type"] not in DIRECTIONS:
         yield f"Expected objective_type to be one of {', '.join(DIRECTIONS)}, found {goal['Type']!r}."
-    if seed is not None and "RandomSeed" not in config:  # the SDK leaves a 0 out
+    if seed is not None and "RandomSeed" not in config:  # the SDK omits a 0
         yield f"Expected random_seed to be 1 or more, found {seed}."
-    strategy, most = config["Strategy"], limits.get("MaxNumberOfTrainingJobs")
+    strategy, max_jobs = config["Strategy"], limits.get("MaxNumberOfTrainingJobs")
     if strategy not in STRATEGIES:
         yield f"Expected strategy to be one of {', '.join(STRATEGIES)}, found {strategy!r}."
     count = math.prod(one.count for one in ranges)
     numbers = [one.name for one in ranges if one.kind != "Categorical"]
     if strategy == "Grid" and numbers:
         yield f"Expected a CategoricalParameter of each key for a grid, found ranges of {', '.join(numbers)}."
-    elif strategy == "Grid" and most not in (None, count):
-        yield f"Expected max_jobs to be left out, because a grid tries all {count} combinations, found {most}."
-    elif strategy != "Grid" and most is None:
+    elif strategy == "Grid" and max_jobs not in (None, count):
+        yield f"Expected max_jobs to be left out, because a grid tries all {count} combinations, found {max_jobs}."
+    elif strategy != "Grid" and max_jobs is None:
         yield "Expected max_jobs of 1 or more, found none: the search would have no end."
-    elif most is not None and most > count > 0:
-        yield f"Expected max_jobs of at most {count:g}, the number of combinations, found {most}. Or widen the ranges."
-    if most is not None and limits["MaxParallelTrainingJobs"] > most:
-        yield (f"Expected max_parallel_jobs of at most max_jobs ({most}), found {limits['MaxParallelTrainingJobs']}.")
+    elif max_jobs is not None and max_jobs > count > 0:
+        yield f"Expected max_jobs of at most {count:g}, the number of combinations, found {max_jobs}. Widen the ranges."
+    if max_jobs is not None and limits["MaxParallelTrainingJobs"] > max_jobs:
+        yield (
+            f"Expected max_parallel_jobs of at most max_jobs ({max_jobs}), found {limits['MaxParallelTrainingJobs']}."
+        )
 
 
-def _mark(request: Mapping[str, Any]) -> str:
-    """Return 6 letters that tell one request from another, whatever its name and tags are."""
-    asked = [request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:6]
+def _hash_request(request: Mapping[str, Any]) -> str:
+    """Return a hash of 6 letters of a request, independent of its name and tags."""
+    content = [request["HyperParameterTuningJobConfig"], request["TrainingJobDefinition"]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:6]
 
 
-def _find_same(connection: Connection, mark: str) -> Tuning | None:
-    """Find the newest tuning job of this mark that runs or has completed; one that failed or was stopped is none."""
+def _find_same(connection: Connection, suffix: str) -> Tuning | None:
+    """Return the newest tuning job with this suffix that runs or has completed, or None."""
     pages = connection.client("sagemaker").get_paginator("list_hyper_parameter_tuning_jobs")
-    told = pages.paginate(NameContains=mark, SortBy="CreationTime", SortOrder="Descending")
-    for summary in told.search("HyperParameterTuningJobSummaries[]"):
+    summaries = pages.paginate(NameContains=suffix, SortBy="CreationTime", SortOrder="Descending")
+    for summary in summaries.search("HyperParameterTuningJobSummaries[]"):
         name, status = summary["HyperParameterTuningJobName"], summary["HyperParameterTuningJobStatus"]
-        if name.startswith(PREFIX) and name.endswith(f"-{mark}") and status in ("InProgress", "Completed"):
+        if name.startswith(PREFIX) and name.endswith(f"-{suffix}") and status in ("InProgress", "Completed"):
             return describe(connection, name)
     return None
 
 
 def _create(connection: Connection, request: Mapping[str, Any]) -> None:
-    """Create a tuning job. SageMaker takes a name once, so that asking again makes no second one."""
+    """Create a tuning job. SageMaker accepts a name only once, so repeating the request never creates a second one."""
     try:
         connection.client("sagemaker").create_hyper_parameter_tuning_job(**request)
     except ClientError as error:
-        # An earlier attempt made the one of this name, and its response was lost: what was asked for is part of it.
+        # An earlier attempt created the job with this name, which contains the request's hash; its response was lost.
         if code(error) != "ResourceInUse":
             raise

@@ -1,4 +1,4 @@
-"""Checks of what a tuning job is to try, before anything is paid for: ranges and categories of the trainer's keys."""
+"""Checks of a tuning job's ranges and categories for trainer keys, before anything is paid for."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ class Range:
     low, high : float
         Least and greatest value, both included; 0 for categories.
     scale : str
-        One of `SCALES`, as SageMaker means them.
+        One of `SCALES`, as in SageMaker.
     values : tuple of str
         The categories.
     """
@@ -43,14 +43,14 @@ class Range:
 
     @property
     def count(self) -> float:
-        """How many values it holds; infinite for a continuous one."""
+        """The number of its values; infinite for a continuous range."""
         if self.kind == "Categorical":
             return len(self.values)
         return self.high - self.low + 1 if self.kind == "Integer" else math.inf
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """The values that must all be fit for training: both ends, or every category."""
+        """The values that must all be valid for training: both ends, or every category."""
         numbers = (str(int(value)) if self.kind == "Integer" else repr(value) for value in (self.low, self.high))
         return self.values or tuple(numbers)
 
@@ -59,56 +59,58 @@ class Range:
         return f"{self.kind}Parameter({inside})"
 
 
-def read(given: Mapping[str, list[Mapping[str, Any]]]) -> list[Range]:
+def read(parameter_ranges: Mapping[str, list[Mapping[str, Any]]]) -> list[Range]:
     """Return the ranges of a tuning job's ``ParameterRanges``."""
     ranges = [
         Range(one["Name"], kind, float(one["MinValue"]), float(one["MaxValue"]), one.get("ScalingType", "Auto"))
         for kind in ("Continuous", "Integer")
-        for one in given.get(f"{kind}ParameterRanges", ())
+        for one in parameter_ranges.get(f"{kind}ParameterRanges", ())
     ]
     return ranges + [
         Range(one["Name"], "Categorical", values=tuple(one["Values"]))
-        for one in given.get("CategoricalParameterRanges", ())
+        for one in parameter_ranges.get("CategoricalParameterRanges", ())
     ]
 
 
 def find_problems(ranges: list[Range], static: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with ranges by themselves.
+    """Yield the problems of ranges, independent of the trainer config.
 
     Parameters
     ----------
     ranges : list of Range
     static : mapping
-        The hyperparameters that stay as they are.
+        The hyperparameters that are not tuned.
     """
     if not 1 <= len(ranges) <= MAX_RANGES:
         yield (
             f"Expected hyperparameter_ranges of 1 to {MAX_RANGES} keys, such as "
             f'{{"learning_rate": ContinuousParameter(1e-5, 1e-2)}}, found {len(ranges)}.'
         )
-    for one in ranges:
-        yield from list(_problems_of_key(one.name, static)) or _problems_of_range(one)
+    for each in ranges:
+        yield from list(_problems_of_key(each.name, static)) or _problems_of_range(each)
 
 
 def find_conflicts(folder: str | Path, ranges: Iterable[Range], static: Mapping[str, Any], metric: str) -> list[str]:
-    """Return what of the ranges conflicts with the trainer config in `folder`.
+    """Return the conflicts of the ranges with the trainer config in `folder`.
 
-    Each range's ends are put into the config, and the config is checked as the trainer would read it.
+    The config is checked with each end of each range.
     """
     problems = job_request.find_conflicts(folder, static, metric)
     report = trainer_config.check_folder(folder, hyperparameters=static)
     before = {finding.what for finding in _errors(report)}
-    for one in ranges:
-        top = one.name.partition(".")[0]
+    for each in ranges:
+        top = each.name.partition(".")[0]
         trainers = {brain.trainer for brain in report.brains} & set(keys.TRAINERS)
         if trainers and not any(top in keys.REQUIRED[name] | keys.OPTIONAL[name] | {"trainer"} for name in trainers):
-            problems.append(f"{one.name} is not read by the trainer {' or '.join(sorted(trainers))}. Tune another key.")
+            problems.append(
+                f"{each.name} is not read by the trainer {' or '.join(sorted(trainers))}. Tune another key."
+            )
             continue
         found = {}
-        for value in one.ends:
-            for finding in _errors(trainer_config.check_folder(folder, hyperparameters={**static, one.name: value})):
+        for value in each.ends:
+            for finding in _errors(trainer_config.check_folder(folder, hyperparameters={**static, each.name: value})):
                 if finding.what not in before:
-                    found.setdefault(finding.what, f"With {one.name} {value}: {finding.what} {finding.todo}")
+                    found.setdefault(finding.what, f"With {each.name} {value}: {finding.what} {finding.todo}")
         problems += found.values()
     return problems
 
@@ -136,10 +138,10 @@ def _problems_of_range(one: Range) -> Iterator[str]:
             yield f"Expected for {one.name} 2 to {MAX_VALUES} different values to try, found {list(one.values)}."
         yield from (problem for value in one.values for problem in _problems_of_value(one.name, value))
         return
-    wanted = "Categorical" if not key.is_number else "Integer" if key.is_whole else "Continuous"
-    if one.kind != wanted:
-        article = "an" if wanted == "Integer" else "a"
-        yield f"Expected for {one.name} {article} {wanted}Parameter, found {one}."
+    expected = "Categorical" if not key.is_number else "Integer" if key.is_whole else "Continuous"
+    if one.kind != expected:
+        article = "an" if expected == "Integer" else "a"
+        yield f"Expected for {one.name} {article} {expected}Parameter, found {one}."
         return
     yield from (problem for value in one.ends for problem in _problems_of_value(one.name, value))
     if one.low >= one.high:

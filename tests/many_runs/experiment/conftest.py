@@ -62,11 +62,11 @@ def launch(request, make_trainer):
     def launch_experiment(name, settings, seeds=(1,), on=None, trainer=None, hyperparameters=None, **more):
         on = on or request.getfixturevalue("connection")
         on.client("s3").put_object(Bucket=on.bucket, Key="unity-volume/abc/3DBall.x86_64", Body=b"player")
-        given = {"volume": f"s3://{on.bucket}/unity-volume/abc/", **(trainer or {})}
+        trainer_options = {"volume": f"s3://{on.bucket}/unity-volume/abc/", **(trainer or {})}
         common = {"max_steps": 2000} if hyperparameters is None else hyperparameters
-        made = make_trainer(on, hyperparameters=common, **given)
-        wanted = {"experiment": name, "folder": None, "at_once": 6, "poll_seconds": 0.1, **more}
-        return training.launch_many(on, *made, settings=settings, seeds=list(seeds), **wanted)
+        made = make_trainer(on, hyperparameters=common, **trainer_options)
+        options = {"experiment": name, "folder": None, "at_once": 6, "poll_seconds": 0.1, **more}
+        return training.launch_many(on, *made, settings=settings, seeds=list(seeds), **options)
 
     return launch_experiment
 

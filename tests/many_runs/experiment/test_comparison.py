@@ -52,17 +52,15 @@ def test_difference_and_its_intervals():
     assert compare(X, Y).difference == -found.difference
 
 
-def test_the_same_numbers_come_out_each_time():
+def test_results_are_reproducible():
     assert compare(Y, X) == compare(Y, X)
 
 
 def test_three_runs_each_that_differ_a_little_are_undecided():
-    assert compare(Y, X).verdict.startswith(
-        "Undecided: one interval of the difference leaves 0 out, the other does not."
-    )
+    assert compare(Y, X).verdict.startswith("Undecided: one interval of the difference excludes 0, the other does not.")
 
 
-def test_few_runs_are_said_to_be_few():
+def test_few_runs_get_a_warning():
     assert (
         "3 and 3 runs are few: chance alone puts every run of one above every run of the other once in 10"
         in compare(Y, X).verdict
@@ -77,17 +75,17 @@ def test_few_runs_are_said_to_be_few():
 def test_a_clear_difference():
     rng = np.random.default_rng(0)
     low, high = rng.normal(10, 1, 10), rng.normal(20, 1, 10)
-    assert compare(low, high).verdict == "new is better than old: both intervals of the difference leave 0 out."
-    assert compare(high, low).verdict == "old is better than new: both intervals of the difference leave 0 out."
+    assert compare(low, high).verdict == "new is better than old: both intervals of the difference exclude 0."
+    assert compare(high, low).verdict == "old is better than new: both intervals of the difference exclude 0."
 
 
 def test_no_difference():
     rng = np.random.default_rng(1)
     found = compare(rng.normal(10, 1, 10), rng.normal(10, 1, 10))
-    assert found.verdict == "No difference is shown: it may well be 0. That does not mean that there is none."
+    assert found.verdict == "No difference is shown: it may be 0. That does not mean that there is none."
 
 
-def test_intervals_hold_what_they_promise():
+def test_coverage_of_intervals():
     """Of 95 % intervals by Welch about 95 hold the truth with three runs; those by bootstrap are too narrow, as is said."""
     rng = np.random.default_rng(2)
     found = [compare(rng.normal(0, 1, 3), rng.normal(1, 1, 3)) for _ in range(200)]
@@ -97,7 +95,7 @@ def test_intervals_hold_what_they_promise():
     assert 0.6 <= bootstrap < 0.9
 
 
-def test_one_run_says_nothing():
+def test_one_run_allows_no_conclusion():
     found = compare([1.0], [2.0, 3.0])
     assert (found.bootstrap, found.welch, found.probability_interval) == (None, None, None)
     assert found.difference == 1.5
@@ -105,13 +103,13 @@ def test_one_run_says_nothing():
     assert "needs 2 runs of each" in str(found)
 
 
-def test_runs_that_all_came_out_alike():
+def test_runs_with_equal_scores():
     found = compare([5.0, 5.0, 5.0], [7.0, 7.0, 7.0])
     assert found.welch == found.bootstrap == (2.0, 2.0)
     assert found.probability_interval == (1.0, 1.0)
 
 
-def test_which_two_can_be_chosen():
+def test_the_two_settings_can_be_chosen():
     scores = {"a": {1: 1.0, 2: 2.0}, "b": {1: 2.0, 2: 3.0}, "c": {1: 5.0, 2: 6.0}}
     assert (found := experiment.compare(scores)).baseline + found.other == "ab"
     assert (found := experiment.compare(scores, other="c")).baseline + found.other == "ac"
@@ -124,38 +122,38 @@ def test_which_two_can_be_chosen():
 
 def test_settings_that_are_not_compared_are_named():
     scores = {"a": {1: 1.0, 2: 2.0}, "b": {1: 2.0, 2: 3.0}, "c": {1: 5.0, 2: 6.0}, "d": {1: 5.0, 2: 6.0}}
-    told = "Not compared: c, d. Two settings are compared at a time; say which with baseline='a', other='c'."
-    assert str(experiment.compare(scores)).splitlines()[-1] == told
+    note = "Not compared: c, d. Two settings are compared at a time; choose them with baseline='a', other='c'."
+    assert str(experiment.compare(scores)).splitlines()[-1] == note
     assert "Not compared: c, d." in experiment.compare(scores)._repr_html_()
     assert "Not compared" not in str(experiment.compare(scores, "a", "b"))
     assert "Not compared" not in str(experiment.compare({"a": scores["a"], "b": scores["b"]}))
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
-def test_scores_that_are_no_numbers(score):
+def test_scores_that_are_not_numbers(score):
     with pytest.raises(TrainingError, match=f"Expected scores that are numbers, found {score} for b, seed 2."):
         experiment.compare({"a": {1: 1.0}, "b": {1: 1.0, 2: score}})
 
 
 @pytest.mark.filterwarnings("error")
-def test_scores_of_one_that_are_all_alike_bring_no_warning():
+def test_equal_scores_cause_no_warning():
     low, high = compare([5.0, 5.0, 5.0], [7.0, 8.0, 7.0]).welch
     freedom, error = 2, np.std([7.0, 8.0, 7.0], ddof=1) / np.sqrt(3)
     assert (low, high) == pytest.approx((7 / 3 - t.ppf(0.975, freedom) * error, 7 / 3 + t.ppf(0.975, freedom) * error))
 
 
 @pytest.mark.parametrize(
-    "scores, told", [({}, "two settings"), ({"a": {1: 1.0}}, "two settings"), ({"a": {1: 1.0}, "b": {}}, "b")]
+    "scores, message", [({}, "two settings"), ({"a": {1: 1.0}}, "two settings"), ({"a": {1: 1.0}, "b": {}}, "b")]
 )
-def test_what_is_missing_is_told_with_what_was_left_out(scores, told):
+def test_missing_scores_are_reported_with_the_runs_left_out(scores, message):
     with pytest.raises(TrainingError) as caught:
         experiment.compare(scores, left_out=["b, seed 1: Failed, out of memory"])
     first, second = str(caught.value).splitlines()
-    assert first.startswith(f"Expected scores of {told}, found those of ")
+    assert first.startswith(f"Expected scores of {message}, found those of ")
     assert second == "b, seed 1: Failed, out of memory"
 
 
-def test_a_setting_that_is_not_there_is_named():
+def test_an_unknown_setting_is_named():
     with pytest.raises(TrainingError, match="Expected scores of Z, found those of a, b."):
         experiment.compare({"a": {1: 1.0}, "b": {1: 2.0}}, "a", "Z")
 

@@ -63,7 +63,7 @@ def test_nothing_completed(connection, launch, many):
     )
 
 
-def test_runs_in_progress_are_left_out_and_said_to_be(connection, launch, many):
+def test_runs_in_progress_are_listed_as_left_out(connection, launch, many):
     launch("early", {"A": many.say(1.0), "B": many.say(2.0, then="term;wait")}, at_once=2)
     end = time.monotonic() + 30
     while not (found := experiment.find(connection, "early")).completed:

@@ -17,7 +17,7 @@ from sagemaker_local.jobs import Jobs
 from training_jobs import following, polling
 
 
-def test_each_run_is_a_job_whose_tags_say_which(connection, launch, many):
+def test_the_tags_of_each_job_identify_its_run(connection, launch, many):
     found = launch(
         "tags", {"A": many.say(1.0), "B": many.say(2.0)}, [1, 2], trainer={"spot": True, "max_wait_minutes": 3}
     )
@@ -43,10 +43,10 @@ def test_each_run_is_a_job_whose_tags_say_which(connection, launch, many):
     assert [run.job.metrics["mean_reward"] for run in ended.runs] == [1.0, 1.0, 2.0, 2.0]
 
 
-def test_a_job_of_an_experiment_is_what_launch_makes(connection, launch, many, make_trainer):
+def test_a_job_of_an_experiment_is_like_one_from_launch(connection, launch, many, make_trainer):
     """The request is the SDK's for one job; only what tells the runs apart is put into it."""
-    volume, given = f"s3://{connection.bucket}/unity-volume/abc/", {"max_steps": 2000, "seed": 5, **many.say(0.5)}
-    alone = training.launch(connection, *make_trainer(connection, volume, given), folder=None).name
+    volume, arguments = f"s3://{connection.bucket}/unity-volume/abc/", {"max_steps": 2000, "seed": 5, **many.say(0.5)}
+    alone = training.launch(connection, *make_trainer(connection, volume, arguments), folder=None).name
     (run,) = launch("alike", {"A": many.say(0.5)}, [5]).runs
     one, other = many.describe(connection, alone), many.describe(connection, run.name)
     own = {"TrainingJobName", "TrainingJobArn", "CheckpointConfig", "ModelArtifacts", "ResponseMetadata"}
@@ -69,7 +69,7 @@ def test_a_second_call_launches_nothing_twice(connection, launch, many, calls):
     many.follow(connection, "twice")
 
 
-def test_what_search_does_not_show_yet_is_not_launched_twice(connection, launch, many, monkeypatch):
+def test_runs_that_search_does_not_find_yet_are_not_launched_twice(connection, launch, many, monkeypatch):
     launch("late", {"A": many.say(1.0)})
     many.follow(connection, "late")
     monkeypatch.setattr("many_runs.experiment.watch.find_all", lambda *_: iter(()))
@@ -78,25 +78,25 @@ def test_what_search_does_not_show_yet_is_not_launched_twice(connection, launch,
     assert len(experiment.find(connection, "late").launches[run.label]) == 1
 
 
-def test_no_more_than_at_once_are_in_progress(connection, launch, many, monkeypatch):
-    most, create = [], launching.Launcher._try
+def test_at_most_at_once_runs_are_in_progress(connection, launch, many, monkeypatch):
+    counts, create = [], launching.Launcher._try
 
-    def count(self, watch, left):
-        told = create(self, watch, left)
+    def count(self, watch, remaining):
+        note = create(self, watch, remaining)
         listed = connection.client("sagemaker").list_training_jobs(
             NameContains="mlagents-few-", StatusEquals="InProgress"
         )
-        most.append(len(listed["TrainingJobSummaries"]))
-        return told
+        counts.append(len(listed["TrainingJobSummaries"]))
+        return note
 
     monkeypatch.setattr(launching.Launcher, "_try", count)
     launch("few", {"A": many.say(1.0, then="wait 0.3")}, range(5), at_once=2)
-    assert len(most) == 5
-    assert max(most) <= 2
+    assert len(counts) == 5
+    assert max(counts) <= 2
     assert len(many.follow(connection, "few").completed) == 5
 
 
-def test_cores_decide_on_the_embedded_target(connection, monkeypatch, tmp_path):
+def test_the_number_of_cores_is_the_default_on_the_embedded_target(connection, monkeypatch, tmp_path):
     monkeypatch.delenv("EMBEDDED_MAX_JOBS", raising=False)
     for cores, runs in ((1, 1), (2, 2), (4, 3), (16, 9)):
         monkeypatch.setattr("common.cores.cores_here", lambda cores=cores: cores)
@@ -105,7 +105,7 @@ def test_cores_decide_on_the_embedded_target(connection, monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are not given to processes here")
-def test_only_the_cores_that_a_process_may_use_count(connection):
+def test_only_usable_cores_are_counted(connection):
     cores = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(cores)})
@@ -115,7 +115,7 @@ def test_only_the_cores_that_a_process_may_use_count(connection):
         os.sched_setaffinity(0, cores)
 
 
-def test_failed_runs_are_shown_and_launched_again_when_asked(connection, launch, many, capsys):
+def test_failed_runs_are_shown_and_relaunched_on_request(connection, launch, many, capsys):
     settings = {"good": many.say(1.0), "bad": {"do": "failure out of order;exit 1"}}
     launch("again", settings)
     found = many.follow(connection, "again")
@@ -140,29 +140,29 @@ def test_failed_runs_are_shown_and_launched_again_when_asked(connection, launch,
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, message",
     [
         ({"hyperparameters": {"max_steps": 3000}}, "other hyperparameters for A, seed 1 (max_steps 2000, now 3000)"),
         ({"trainer": {"volume": "s3://bucket/unity-volume/def/"}}, "another build ("),
         ({"trainer": {"image": "registry/other:tag"}}, "another image ("),
     ],
 )
-def test_an_experiment_is_not_mixed(connection, launch, many, change, told):
+def test_runs_that_differ_from_earlier_ones_are_refused(connection, launch, many, change, message):
     launch("mixed", {"A": many.say(1.0)})
     with pytest.raises(training.TrainingError) as caught:
         launch("mixed", {"A": many.say(1.0)}, [1, 2], **change)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert "take another name" in str(caught.value)
 
 
-def test_what_failed_may_be_launched_again_as_something_else(connection, launch, many):
+def test_failed_runs_may_be_relaunched_with_changes(connection, launch, many):
     wrong = {"A": many.say(1.0, then="exit 1"), "B": many.say(1.0)}
     launch("repaired", wrong)
     many.follow(connection, "repaired")
     right = {**wrong, "A": many.say(2.0)}
     with pytest.raises(training.TrainingError) as caught:
         launch("repaired", right)
-    assert "again=True launches them anew, for none of them completed." in str(caught.value)
+    assert "again=True launches them again, because none of them completed." in str(caught.value)
     launch("repaired", right, again=True)
     found = many.follow(connection, "repaired")
     assert [run.job.metrics["mean_reward"] for run in found.runs] == [2.0, 1.0]
@@ -171,7 +171,7 @@ def test_what_failed_may_be_launched_again_as_something_else(connection, launch,
         launch("repaired", {**right, "B": many.say(3.0)}, again=True)
 
 
-def test_the_trainer_config_is_looked_at_before_anything_is_launched(launch, many, calls, tmp_path):
+def test_the_trainer_config_is_checked_before_anything_is_launched(launch, many, calls, tmp_path):
     settings = {"a": {"lerning_rate": 0.1}, "b": {"batch_size": 99999}, "c": {"batch_size": 240}}
     with pytest.raises(training.TrainingError) as caught:
         launch("doomed", settings, folder=tmp_path)
@@ -191,7 +191,7 @@ def test_the_trainer_config_is_looked_at_before_anything_is_launched(launch, man
     assert calls["CreateTrainingJob"] == 0
 
 
-def test_a_set_that_is_stopped_elsewhere_is_launched_no_further(connection, launch, many, capsys, monkeypatch):
+def test_stopping_runs_elsewhere_ends_launching(connection, launch, many, capsys, monkeypatch):
     waited, sleep = [], following.time.sleep
 
     def stop(seconds):
@@ -204,9 +204,9 @@ def test_a_set_that_is_stopped_elsewhere_is_launched_no_further(connection, laun
     found = launch("halted", {"A": many.say(1.0, then="term;wait")}, range(5), at_once=2)
     assert set(waited) == {2}
     assert len(found.runs) == 2
-    told = capsys.readouterr().out
-    assert "was stopped from elsewhere: no longer launching." in told
-    assert "3 are not launched yet: run this cell again to go on with them." in told
+    output = capsys.readouterr().out
+    assert "was stopped elsewhere: no longer launching." in output
+    assert "3 are not launched yet: run this cell again to continue with them." in output
     monkeypatch.undo()
     assert (
         len(launch("halted", {"A": many.say(1.0, then="term;wait")}, range(5)).runs) == 5
@@ -215,11 +215,16 @@ def test_a_set_that_is_stopped_elsewhere_is_launched_no_further(connection, laun
     many.follow(connection, "halted")
 
 
-def test_a_run_whose_time_is_up_is_not_taken_for_one_that_was_stopped():
+def test_a_run_that_reached_its_maximum_runtime_does_not_end_launching():
     def run(name, status, phase):
-        told = {"TrainingJobName": name, "TrainingJobStatus": status, "SecondaryStatus": phase, "CreationTime": 1}
+        description = {
+            "TrainingJobName": name,
+            "TrainingJobStatus": status,
+            "SecondaryStatus": phase,
+            "CreationTime": 1,
+        }
         more = {"AlgorithmSpecification": {}, "OutputDataConfig": {"S3OutputPath": "s3://b"}, "ResourceConfig": {}}
-        return launching.Run("A", 1, launching.from_description({**told, **more}), None)
+        return launching.Run("A", 1, launching.from_description({**description, **more}), None)
 
     runs = [
         run("a", "InProgress", "Training"),
@@ -231,7 +236,7 @@ def test_a_run_whose_time_is_up_is_not_taken_for_one_that_was_stopped():
     assert found == {"b": "Stopping", "c": "MaxRuntimeExceeded", "d": "Stopped"}
 
 
-def test_a_network_that_is_gone_for_a_while_is_borne_with(connection, launch, many, capsys):
+def test_temporary_network_failures_do_not_end_launching(connection, launch, many, capsys):
     failures = [EndpointConnectionError(endpoint_url="https://sagemaker"), ReadTimeoutError(endpoint_url="https://s")]
 
     def fail(**_):
@@ -242,7 +247,7 @@ def test_a_network_that_is_gone_for_a_while_is_borne_with(connection, launch, ma
     emitter.register("before-call.sagemaker.CreateTrainingJob", fail, unique_id="fail")
     try:
         assert len(launch("net", {"A": many.say(1.0)}, [1, 2], on=replace(connection, endpoint=None)).runs) == 2
-        assert "no answer: trying again" in capsys.readouterr().out
+        assert "no response: retrying" in capsys.readouterr().out
         failures += [EndpointConnectionError(endpoint_url="https://sagemaker")] * (polling.FAILURES + 1)
         with pytest.raises(training.TrainingError, match="no longer answers.* 1 are not launched yet") as caught:
             launch("net", {"A": many.say(1.0)}, [1, 2, 3])  # the embedded AWS is not waited for
@@ -253,7 +258,7 @@ def test_a_network_that_is_gone_for_a_while_is_borne_with(connection, launch, ma
 
 
 @pytest.mark.parametrize(
-    "error, told",
+    "error, message",
     [
         (
             EndpointConnectionError(endpoint_url="https://sagemaker"),
@@ -265,7 +270,7 @@ def test_a_network_that_is_gone_for_a_while_is_borne_with(connection, launch, ma
         ),
     ],
 )
-def test_one_look_that_gets_no_answer_is_told(connection, launch, many, error, told):
+def test_a_single_request_without_a_response_is_an_error(connection, launch, many, error, message):
     def fail(**_):
         raise error
 
@@ -279,7 +284,7 @@ def test_one_look_that_gets_no_answer_is_told(connection, launch, many, error, t
             lambda: training.stop_many(aws, "x"),
             lambda: launch("x", {"A": many.say(1.0)}, on=aws),
         ):
-            with pytest.raises(training.TrainingError, match=told):
+            with pytest.raises(training.TrainingError, match=message):
                 ask()
     finally:
         connection.session.events.unregister("before-call.sagemaker.Search", unique_id="fail")
@@ -302,25 +307,27 @@ def test_credentials_that_expire_while_runs_train(connection, launch, many, erro
         with pytest.raises(training.TrainingError) as caught:
             do(name, {"A": {"do": "term;wait"}}, [1, 2], on=aws) if do is launch else do(aws, name)
         emitter.unregister(event, unique_id="fail")
-        left = " 1 are not launched yet: run this cell again to go on with them." if do is launch else ""
+        remaining = " 1 are not launched yet: run this cell again to continue with them." if do is launch else ""
         assert str(caught.value).startswith(f"Your AWS credentials have expired, or are no longer valid: {error}")
-        assert f"1 runs of {name} go on, and are billed meanwhile.{left} To follow them again:\n" in str(caught.value)
+        assert f"1 runs of {name} go on, and are billed meanwhile.{remaining} To follow them again:\n" in str(
+            caught.value
+        )
         assert f'training.follow_many(connection, "{name}")' in str(caught.value)
     training.stop_many(connection, name)
     many.follow(connection, name)
 
 
-def test_jobs_of_others_are_no_runs(connection, launch, many):
+def test_jobs_of_others_are_not_runs(connection, launch, many):
     """Another's job may have a tag of this name, and even an experiment's."""
     launch("ours", {"A": many.say(1.0)})
     follow = many.follow(connection, "ours")
     described = many.describe(connection, follow.runs[0].name)
-    kept = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
+    members = ("AlgorithmSpecification", "RoleArn", "OutputDataConfig", "ResourceConfig", "StoppingCondition")
     connection.client("sagemaker").create_training_job(
         TrainingJobName=f"team-{follow.runs[0].name}",
         HyperParameters={"do": "term;wait"},
         Tags=[{"Key": "experiment", "Value": "ours"}, {"Key": "seed", "Value": "7"}],
-        **{name: described[name] for name in kept},
+        **{name: described[name] for name in members},
     )
     assert [run.seed for run in experiment.find(connection, "ours").runs] == [1]
     assert training.stop_many(connection, "ours") == 0
@@ -329,7 +336,7 @@ def test_jobs_of_others_are_no_runs(connection, launch, many):
     connection.client("sagemaker").stop_training_job(TrainingJobName=f"team-{follow.runs[0].name}")
 
 
-def test_what_cannot_be_meant_is_told_at_once_and_nothing_is_launched(launch, many, calls):
+def test_invalid_arguments_are_reported_and_nothing_is_launched(launch, many, calls):
     with pytest.raises(training.TrainingError) as caught:
         launch("bad/name", {"A": {"seed": 1}}, [1, 1])
     assert len(str(caught.value).splitlines()) == 3
@@ -350,7 +357,7 @@ def test_what_cannot_be_meant_is_told_at_once_and_nothing_is_launched(launch, ma
     assert calls["CreateTrainingJob"] == 0
 
 
-def test_interrupting_leaves_running_what_runs(connection, launch, many, capsys, monkeypatch):
+def test_interrupting_does_not_stop_runs(connection, launch, many, capsys, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt
 
@@ -358,12 +365,12 @@ def test_interrupting_leaves_running_what_runs(connection, launch, many, capsys,
     with monkeypatch.context() as patch:
         patch.setattr(following.time, "sleep", interrupt)
         found = launch("cut", settings, [1, 2, 3], at_once=2)
-        told = capsys.readouterr().out
-        assert "No longer launching. 2 runs of cut go on. 1 are not launched yet: run this cell again" in told
+        output = capsys.readouterr().out
+        assert "No longer launching. 2 runs of cut go on. 1 are not launched yet: run this cell again" in output
         assert len(many.follow(connection, "cut").runs) == 2
-        told = capsys.readouterr().out
-        assert "No longer following. 2 runs of cut go on." in told
-        assert 'training.follow_many(connection, "cut")' in told
+        output = capsys.readouterr().out
+        assert "No longer following. 2 runs of cut go on." in output
+        assert 'training.follow_many(connection, "cut")' in output
     assert not found.ended
     assert len(launch("cut", settings, [1, 2, 3], at_once=3).runs) == 3
     assert training.stop_many(connection, "cut") == 3
@@ -373,7 +380,7 @@ def test_interrupting_leaves_running_what_runs(connection, launch, many, capsys,
     assert "No run of cut is in progress; 3 ended before." in capsys.readouterr().out
 
 
-def test_runs_that_are_stopping_already_are_counted_apart(connection, launch, many, capsys, monkeypatch):
+def test_runs_that_are_already_stopping_are_counted_separately(connection, launch, many, capsys, monkeypatch):
     launch("slow", {"A": many.say(1.0), "B": many.say(2.0), "C": many.say(3.0)})
     found = many.follow(connection, "slow")
     statuses = iter(["Stopping", "Stopping", "Stopped"])
@@ -396,14 +403,14 @@ def test_pauses_grow_and_differ():
     assert len({round(pause, 3) for pause in pauses}) > 4
 
 
-def test_another_refusal_is_told_with_what_runs(launch, many):
+def test_other_refusals_are_reported_with_the_running_runs(launch, many):
     with pytest.raises(training.TrainingError) as caught:
         launch("refused", {"A": many.say(1.0)}, trainer={"instance_type": "ml.c9.xlarge"})
     assert "it does not know the instance type ml.c9.xlarge. The nearest: " in str(caught.value)
     assert "0 runs of refused are in progress, and 1 are not launched." in str(caught.value)
 
 
-def test_an_unknown_experiment_names_those_that_are_there(connection, launch, many):
+def test_the_error_for_an_unknown_experiment_names_the_existing_ones(connection, launch, many):
     launch("known", {"A": many.say(1.0)})
     for ask in (experiment.find, training.follow_many, training.stop_many):
         with pytest.raises(
@@ -415,12 +422,12 @@ def test_an_unknown_experiment_names_those_that_are_there(connection, launch, ma
 
 
 @pytest.mark.parametrize("name", ["", None])
-def test_what_is_stopped_must_be_named(connection, name):
+def test_stopping_an_experiment_needs_a_name(connection, name):
     with pytest.raises(training.TrainingError, match=f"Expected the name of the experiment to stop, found {name!r}."):
         training.stop_many(connection, name)
 
 
-def test_without_a_name_it_is_the_same_experiment_as_long_as_it_is_the_same(connection, launch, many):
+def test_unnamed_experiments_with_the_same_inputs_are_the_same(connection, launch, many):
     first = launch("", {"A": many.say(1.0)})
     assert first.name.startswith("experiment-")
     assert len(launch("", {"A": many.say(1.0)}, [1, 2]).runs) == 2
@@ -431,14 +438,14 @@ def test_without_a_name_it_is_the_same_experiment_as_long_as_it_is_the_same(conn
     assert many.follow(connection, "").name == other.name
 
 
-def test_two_experiments_whose_names_begin_alike_are_two(connection, launch, many):
+def test_experiments_with_similar_names_are_separate(connection, launch, many):
     launch("like", {"A": many.say(1.0)})
     launch("like this", {"A": many.say(1.0)})
     assert len(many.follow(connection, "like").runs) == 1
     assert len(many.follow(connection, "like this").runs) == 1
 
 
-def test_runs_stand_in_the_order_of_their_settings(connection, launch, many):
+def test_runs_are_sorted_by_settings(connection, launch, many):
     launch("order", {"z": many.say(1.0), "a": many.say(2.0)}, [2, 1])
     found = many.follow(connection, "order")
     assert [run.label for run in found.runs] == [("z", 1), ("z", 2), ("a", 1), ("a", 2)]

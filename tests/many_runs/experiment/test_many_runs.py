@@ -19,7 +19,7 @@ def in_progress(tmp_path_factory):
         yield recorded.connect(url)
 
 
-def test_a_look_at_200_runs_makes_one_list_call_and_few_log_calls(in_progress):
+def test_an_update_of_200_runs_makes_one_list_call_and_few_log_calls(in_progress):
     watch = Watch(in_progress, recorded.NAME)
     assert len(watch.running) == 200
     looks = []
@@ -35,7 +35,7 @@ def test_a_look_at_200_runs_makes_one_list_call_and_few_log_calls(in_progress):
     assert len(watch.experiment.runs) == 200
 
 
-def test_lines_that_are_written_between_two_looks_are_seen(tmp_path):
+def test_lines_written_between_two_updates_are_read(tmp_path):
     with processes.served(recorded.serve_running, tmp_path, 20, 5) as url:
         connection = recorded.connect(url)
         watch = Watch(connection, recorded.NAME)
@@ -49,14 +49,14 @@ def test_lines_that_are_written_between_two_looks_are_seen(tmp_path):
             assert {progress.step for progress in watch.progress.values()} == {1000 * number}
 
 
-def test_recorded_lines_lie_in_the_past(tmp_path):
+def test_recorded_lines_are_in_the_past(tmp_path):
     for number, run in enumerate(recorded.planned(2000)[::100]):
         record = recorded.make_record(run, tmp_path, 100 * number, 3)
         record.created += 3600  # as for runs that are in progress
         assert recorded.make_log(run, record, 3)["logEvents"][-1]["timestamp"] <= 1000 * time.time()
 
 
-def test_long_logs_are_read_over_several_looks(tmp_path):
+def test_long_logs_are_read_over_several_updates(tmp_path):
     with processes.served(
         recorded.serve_running, tmp_path, 80, 500
     ) as url:  # 40,000 lines, of which CloudWatch gives 10,000 at a time
@@ -72,16 +72,16 @@ def test_long_logs_are_read_over_several_looks(tmp_path):
     assert {progress.step for progress in watch.progress.values()} == {500_000}
 
 
-def test_one_bar_shows_them(in_progress, monkeypatch, capsys):
+def test_one_bar_shows_all_runs(in_progress, monkeypatch, capsys):
     def stop(_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(following.time, "sleep", stop)
     found = training.follow_many(in_progress, recorded.NAME)
     assert len(found.runs) == 200
-    told = capsys.readouterr().out
-    assert "0 of 200 runs ended · 200 in progress · step 20,000 · mean reward 15.38 to 16.53" in told
-    assert "No longer following. 200 runs of recorded go on" in told
+    output = capsys.readouterr().out
+    assert "0 of 200 runs ended · 200 in progress · step 20,000 · mean reward 15.38 to 16.53" in output
+    assert "No longer following. 200 runs of recorded go on" in output
 
 
 def test_the_table_of_2000_runs_takes_20_calls(tmp_path, many):
@@ -111,7 +111,7 @@ def test_throttled_calls_are_made_again(tmp_path, many):
         assert [len(curve) for group in curves.groups.values() for curve in group.values()] == [3, 3]
 
 
-def test_logs_of_earlier_servers_are_read_as_often_as_asked_for(tmp_path, many):
+def test_logs_of_earlier_servers_can_be_read_repeatedly(tmp_path, many):
     count = 60
     recorded.write_runs(tmp_path, count, 3)
     with many.serve(tmp_path) as connection:

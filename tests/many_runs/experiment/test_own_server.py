@@ -10,7 +10,7 @@ from many_runs.experiment import following, launching
 pytestmark = pytest.mark.long
 
 
-def test_nothing_is_there_yet(tmp_path, many):
+def test_no_experiment_exists_yet(tmp_path, many):
     with many.serve(tmp_path) as connection:
         for ask in (experiment.find, training.follow_many):
             with pytest.raises(
@@ -21,7 +21,7 @@ def test_nothing_is_there_yet(tmp_path, many):
                 ask(connection, "lost")
 
 
-def test_it_waits_where_the_quota_is_reached(tmp_path, launch, many, monkeypatch, capsys):
+def test_launching_waits_if_the_quota_is_reached(tmp_path, launch, many, monkeypatch, capsys):
     monkeypatch.setattr(launching, "FIRST_PAUSE", 0.2)
     with many.serve(tmp_path, EMBEDDED_JOBS_QUOTA="2") as connection:
         launch("quota", {"A": many.say(1.0, then="wait 0.3")}, range(4), on=connection, at_once=4)
@@ -29,14 +29,16 @@ def test_it_waits_where_the_quota_is_reached(tmp_path, launch, many, monkeypatch
         assert len(many.follow(connection, "quota").completed) == 4
 
 
-def test_it_does_not_wait_for_a_quota_of_nothing(tmp_path, launch, many):
+def test_launching_does_not_wait_for_a_quota_of_zero(tmp_path, launch, many):
     with many.serve(tmp_path, EMBEDDED_JOBS_QUOTA="0") as connection:
         with pytest.raises(training.TrainingError) as caught:
             launch("nothing", {"A": many.say(1.0)}, on=connection)
-        assert "your account may not run a ml.c5.xlarge at all. Notebook 2 says how to ask for it." in str(caught.value)
+        assert "your account may not run a ml.c5.xlarge at all. Notebook 2 shows how to request it." in str(
+            caught.value
+        )
 
 
-def test_it_is_found_by_another_process_and_after_a_restart(tmp_path, launch, many):
+def test_an_experiment_is_found_by_another_process_and_after_a_restart(tmp_path, launch, many):
     settings = {"A": many.say(1.0)}
     with many.serve(tmp_path) as connection:
         before = launch("restart", settings, [1, 2], on=connection)
@@ -50,7 +52,7 @@ def test_it_is_found_by_another_process_and_after_a_restart(tmp_path, launch, ma
         assert list(curves.groups["A"]) == [1, 2, 3]
 
 
-def test_a_target_that_is_gone_is_told(tmp_path, launch, many):
+def test_a_lost_target_is_reported(tmp_path, launch, many):
     with many.serve(tmp_path) as connection:
         launch("gone", {"A": many.say(1.0, then="term;wait")}, on=connection)
         watch = following.Watch(connection, "gone")

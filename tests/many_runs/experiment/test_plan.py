@@ -11,8 +11,8 @@ JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # SageMaker's
 
 
 def problems(**changes):
-    given = {"experiment": "x", "settings": {"a": {}}, "seeds": [1], "hyperparameters": {}, **changes}
-    return list(plan.find_problems(**given))
+    arguments = {"experiment": "x", "settings": {"a": {}}, "seeds": [1], "hyperparameters": {}, **changes}
+    return list(plan.find_problems(**arguments))
 
 
 def test_every_setting_is_trained_with_every_seed():
@@ -22,7 +22,7 @@ def test_every_setting_is_trained_with_every_seed():
     assert runs[3].labels == {"experiment": "x", "settings": "b", "seed": "2"}
 
 
-def test_a_name_is_worked_out_from_experiment_settings_and_seed():
+def test_a_name_is_derived_from_experiment_settings_and_seed():
     run = plan.Planned("Big batch?", "a", 1, {"max_steps": "10"})
     assert run.name == plan.Planned("Big batch?", "a", 1, {"max_steps": "10"}).name
     assert re.fullmatch(r"mlagents-big-batch-[0-9a-f]{6}-a-s1-[0-9a-f]{8}", run.name)
@@ -40,14 +40,14 @@ def test_a_name_is_worked_out_from_experiment_settings_and_seed():
     "one, other",
     [("buffer", "buffer 2"), ("learning rate search one", "learning rate search two"), ("Big", "big"), ("a b", "a-b")],
 )
-def test_no_experiments_jobs_begin_as_anothers(one, other):
+def test_job_name_prefixes_of_experiments_are_unique(one, other):
     name = plan.Planned(one, "2", 1, {}).name
     assert name.startswith(plan.prefix(one))
     assert not name.startswith(plan.prefix(other))
     assert not plan.Planned(other, "2", 1, {}).name.startswith(plan.prefix(one))
 
 
-def test_an_experiment_without_a_name_is_named_by_what_it_is_made_of():
+def test_the_name_of_an_unnamed_experiment_is_derived_from_its_inputs():
     def make(volume="s3://b/v/", image="i:1", settings=None, hyperparameters=None):
         return plan.make_name(volume, image, settings or {"a": {"x": 1}}, hyperparameters or {"y": 2})
 
@@ -66,7 +66,7 @@ def test_an_experiment_without_a_name_is_named_by_what_it_is_made_of():
 @pytest.mark.parametrize("experiment", ["x", "e" * 48, "a - b", "1.5_x-"])
 @pytest.mark.parametrize("settings", ["y", "s" * 48, "learning rate 0.001"])
 @pytest.mark.parametrize("seed", [0, plan.MAX_SEED])
-def test_names_are_such_as_sagemaker_takes(experiment, settings, seed):
+def test_names_are_valid_in_sagemaker(experiment, settings, seed):
     assert problems(experiment=experiment, settings={settings: {}}, seeds=[seed]) == []
     (run,) = plan.make(experiment, {settings: {}}, [seed], {})
     assert JOB_NAME.fullmatch(run.name), run.name
@@ -74,7 +74,7 @@ def test_names_are_such_as_sagemaker_takes(experiment, settings, seed):
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, message",
     [
         ({"experiment": " "}, "Expected experiment to be empty, or a name of 1 to 48 letters"),
         ({"experiment": "a/b"}, "Expected experiment to be empty, or a name of"),
@@ -86,7 +86,7 @@ def test_names_are_such_as_sagemaker_takes(experiment, settings, seed):
         ({"settings": {"a": 64}}, "Expected the settings 'a' to be hyperparameters, found 64."),
         (
             {"settings": {"a": {"seed": 1}}},
-            "Expected the seed in seeds alone, found one in the hyperparameters of 'a', too.",
+            "Expected the seed only in seeds, found one in the hyperparameters of 'a', too.",
         ),
         ({"hyperparameters": {"seed": 1}}, "Expected the seed in seeds alone"),
         ({"hyperparameters": 5}, "Expected hyperparameters to be names and values, found 5."),
@@ -104,9 +104,9 @@ def test_names_are_such_as_sagemaker_takes(experiment, settings, seed):
         ({"seeds": [1, 2, 1]}, "Expected each seed once, found [1, 2, 1]"),
     ],
 )
-def test_what_cannot_be_meant(change, told):
+def test_invalid_plans(change, message):
     (problem,) = problems(**change)
-    assert problem.startswith(told)
+    assert problem.startswith(message)
 
 
 def test_numpys_whole_numbers_are_whole_numbers():
@@ -116,9 +116,9 @@ def test_numpys_whole_numbers_are_whole_numbers():
     assert type(run.seed) is int
 
 
-def test_names_of_hyperparameters_that_are_no_text_are_left_to_the_check_of_a_job():
+def test_invalid_hyperparameter_names_are_left_to_the_check_of_a_job():
     assert problems(settings={"a": {5: 1, "x": 1}, "b": {5: 2}}) == []
 
 
-def test_every_problem_is_told_at_once():
+def test_all_problems_are_reported_together():
     assert len(problems(experiment="/", settings={"": {}, "b": 1}, seeds=[-1])) == 4

@@ -34,12 +34,12 @@ def make_parameters(ranges):
     """Return the SDK's: of a tuple of floats a continuous one, of whole numbers an integer one, of a list categories."""
     from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
-    def make(given):
-        if isinstance(given, list):
-            return CategoricalParameter(given)
-        return (IntegerParameter if isinstance(given[0], int) else ContinuousParameter)(*given)
+    def make(value):
+        if isinstance(value, list):
+            return CategoricalParameter(value)
+        return (IntegerParameter if isinstance(value[0], int) else ContinuousParameter)(*value)
 
-    return {name: make(given) for name, given in ranges.items()}
+    return {name: make(value) for name, value in ranges.items()}
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def launch(make_trainer):
         again=False,
         **more,
     ):
-        given = {
+        options = {
             "objective_metric_name": "mean_reward",
             "metric_definitions": [{"Name": name, "Regex": regex} for name, regex in training.METRICS.items()],
             "strategy": "Random",
@@ -71,7 +71,7 @@ def launch(make_trainer):
         common = {"do": do} if hyperparameters is None else hyperparameters
         made, channels = make_trainer(connection, volume, common, **(trainer or {}))
         parameters = make_parameters({"lambd": (0.9, 0.99)} if ranges is None else ranges)
-        tuner = HyperparameterTuner(made, hyperparameter_ranges=parameters, **given)
+        tuner = HyperparameterTuner(made, hyperparameter_ranges=parameters, **options)
         return tuning.launch(connection, tuner, channels, folder=folder, again=again).name
 
     return launch_tuning
@@ -81,7 +81,7 @@ def follow(connection, name):
     return tuning.follow(connection, name, poll_seconds=0.1)
 
 
-def test_a_tuning_job_is_what_was_asked_for(connection, volume, launch):
+def test_a_tuning_job_matches_its_tuner(connection, volume, launch):
     ranges = {
         "learning_rate": (1e-5, 1e-2, "Logarithmic"),
         GAMMA: (0.9, 0.9999, "ReverseLogarithmic"),
@@ -91,8 +91,8 @@ def test_a_tuning_job_is_what_was_asked_for(connection, volume, launch):
     }
     name = launch(connection, volume, "tell lambd;model trained", ranges, hyperparameters={"do": "tell lambd", "x": 1})
     assert re.fullmatch(r"mlagents-tune-\d{11}-[0-9a-f]{6}", name)
-    told = connection.client("sagemaker").describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-    config, definition = told["HyperParameterTuningJobConfig"], told["TrainingJobDefinition"]
+    description = connection.client("sagemaker").describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    config, definition = description["HyperParameterTuningJobConfig"], description["TrainingJobDefinition"]
     assert config == {
         "Strategy": "Random",
         "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "mean_reward"},
@@ -168,7 +168,7 @@ def test_the_same_is_not_launched_twice(connection, volume, capsys, launch):
         assert follow(connection, one).status == "Stopped"
 
 
-def test_one_that_completed_is_launched_again_only_if_asked(connection, volume, capsys, launch):
+def test_a_completed_tuning_job_is_relaunched_only_on_request(connection, volume, capsys, launch):
     name = launch(connection, volume, "tell lambd", max_jobs=1, max_parallel_jobs=1)
     assert follow(connection, name).status == "Completed"
     assert launch(connection, volume, "tell lambd", max_jobs=1, max_parallel_jobs=1) == name
@@ -178,11 +178,11 @@ def test_one_that_completed_is_launched_again_only_if_asked(connection, volume, 
     assert follow(connection, again).status == "Completed"
 
 
-def test_one_that_completed_is_found_behind_a_page_of_others(connection, monkeypatch):
+def test_a_completed_tuning_job_is_found_on_a_later_page(connection, monkeypatch):
     mark, now = "abcdef", datetime.now(timezone.utc)
 
     def page(status, numbers):
-        told = {
+        summary = {
             "HyperParameterTuningJobArn": "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/x",
             "HyperParameterTuningJobStatus": status,
             "Strategy": "Random",
@@ -192,18 +192,18 @@ def test_one_that_completed_is_found_behind_a_page_of_others(connection, monkeyp
         }
         return {
             "HyperParameterTuningJobSummaries": [
-                {"HyperParameterTuningJobName": f"mlagents-tune-{number}-{mark}", **told} for number in numbers
+                {"HyperParameterTuningJobName": f"mlagents-tune-{number}-{mark}", **summary} for number in numbers
             ]
         }
 
     client = connection.client("sagemaker")
-    asked = {"NameContains": mark, "SortBy": "CreationTime", "SortOrder": "Descending"}
+    request = {"NameContains": mark, "SortBy": "CreationTime", "SortOrder": "Descending"}
     with Stubber(client) as stub:
-        for given, answer in (
-            (asked, {**page("Failed", range(11, 1, -1)), "NextToken": "more"}),
-            ({**asked, "NextToken": "more"}, page("Completed", [1])),
+        for responses, response in (
+            (request, {**page("Failed", range(11, 1, -1)), "NextToken": "more"}),
+            ({**request, "NextToken": "more"}, page("Completed", [1])),
         ):
-            stub.add_response("list_hyper_parameter_tuning_jobs", answer, given)
+            stub.add_response("list_hyper_parameter_tuning_jobs", response, responses)
         monkeypatch.setattr(launching, "describe", lambda _, name: name)
         found = launching._find_same(SimpleNamespace(client=lambda name: client), mark)
     assert found == f"mlagents-tune-1-{mark}"
@@ -212,10 +212,12 @@ def test_one_that_completed_is_found_behind_a_page_of_others(connection, monkeyp
 def test_only_tuning_jobs_of_this_project_are_listed(connection, failing):
     summary = {"HyperParameterTuningJobArn": "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/x"}
     names = ("team-mlagents-tune-1-abcdef", "mlagents-tuned-1", "mlagents-tune-1-abcdef")
-    answer = {"HyperParameterTuningJobSummaries": [{"HyperParameterTuningJobName": name, **summary} for name in names]}
+    response = {
+        "HyperParameterTuningJobSummaries": [{"HyperParameterTuningJobName": name, **summary} for name in names]
+    }
 
     def others(**_):
-        return AWSResponse("", 200, {}, None), answer
+        return AWSResponse("", 200, {}, None), response
 
     event = "before-call.sagemaker.ListHyperParameterTuningJobs"
     connection.session.events.register(event, others, unique_id="others")
@@ -233,20 +235,20 @@ LOST = ReadTimeoutError(endpoint_url="https://sagemaker")
         ("after-call.sagemaker.CreateHyperParameterTuningJob", [LOST, None]),
     ],
 )
-def test_launching_is_patient_and_launches_once(connection, volume, failing, monkeypatch, event, answers, launch):
+def test_launching_retries_and_launches_once(connection, volume, failing, monkeypatch, event, answers, launch):
     before = tuning.job.list_newest(connection, 1000)
     with monkeypatch.context() as patch, failing(event, *answers) as aws:
         patch.setattr(polling.time, "sleep", lambda seconds: None)
         name = launch(aws, volume, max_jobs=1, max_parallel_jobs=1, random_seed=uuid.uuid4().int % 2**31)
     assert tuning.job.list_newest(connection, 1000) == [name, *before]
     expired = "credentials have expired.*aws sso login.*"
-    for answers, ask, told in (
+    for answers, ask, message in (
         ([None, ("ExpiredToken", 400)], tuning.follow, f"{name} and its trainings go on, and are billed meanwhile"),
         ([("ExpiredToken", 400)], tuning.stop, f"{name} was not stopped. It goes on, and is billed"),
     ):
         with (
             failing("before-call.sagemaker.DescribeHyperParameterTuningJob", *answers) as aws,
-            pytest.raises(training.TrainingError, match=expired + told),
+            pytest.raises(training.TrainingError, match=expired + message),
         ):
             ask(aws, name)
     follow(connection, name)
@@ -280,7 +282,7 @@ def test_stopped_in_the_middle(connection, volume, capsys, launch):
     "do, notes",
     [("failure no player;exit 1", "AlgorithmError: no player, exit code: 1"), ("", "reported no value of the metric")],
 )
-def test_nothing_to_go_by(connection, volume, do, notes, launch):
+def test_without_a_value_of_the_metric(connection, volume, do, notes, launch):
     job = follow(connection, launch(connection, volume, do))
     assert job.status == "Failed"
     assert job.failure and job.failure in str(job)
@@ -321,9 +323,9 @@ def test_interrupting_leaves_it_running(connection, volume, monkeypatch, capsys,
 
     monkeypatch.setattr(looking.time, "sleep", interrupt)
     assert tuning.follow(connection, name).status == "InProgress"
-    told = capsys.readouterr().out
-    assert f"No longer following. {name} and its trainings go on." in told
-    assert f'tuning.follow(connection, "{name}")' in told and f'tuning.stop(connection, "{name}")' in told
+    output = capsys.readouterr().out
+    assert f"No longer following. {name} and its trainings go on." in output
+    assert f'tuning.follow(connection, "{name}")' in output and f'tuning.stop(connection, "{name}")' in output
     monkeypatch.undo()
     tuning.stop(connection, name)
     follow(connection, name)
@@ -404,7 +406,7 @@ def test_interrupting_leaves_it_running(connection, volume, monkeypatch, capsys,
         ({"random_seed": 0}, "Expected random_seed to be 1 or more, found 0."),
         (
             {"ranges": {"num_layers": [1, 2]}},
-            "Expected max_jobs of at most 2, the number of combinations, found 3. Or widen the ranges.",
+            "Expected max_jobs of at most 2, the number of combinations, found 3. Widen the ranges.",
         ),
         (
             {"strategy": "Grid", "ranges": {"num_layers": (1, 2)}, "max_jobs": None},
@@ -422,7 +424,7 @@ def test_interrupting_leaves_it_running(connection, volume, monkeypatch, capsys,
         ({"hyperparameters": {"a": None}}, "Expected a value for the hyperparameter a, found None. Leave it out to "),
     ],
 )
-def test_what_cannot_be_meant_is_refused(connection, volume, changes, problem, launch):
+def test_invalid_tuning_jobs_are_refused(connection, volume, changes, problem, launch):
     before = len(tuning.job.list_newest(connection, 100))
     with pytest.raises(training.TrainingError) as refused:
         launch(connection, volume, **changes)
@@ -475,7 +477,7 @@ default:
         ({"learning_rate": (1e-5, 1e-2)}, {"max_stepz": 200}, "max_stepz is not a hyperparameter."),
     ],
 )
-def test_ranges_that_do_not_go_with_the_config(connection, volume, tmp_path, ranges, static, problem, launch):
+def test_ranges_that_conflict_with_the_config(connection, volume, tmp_path, ranges, static, problem, launch):
     (tmp_path / "trainer_config.yaml").write_text(PPO)
     with pytest.raises(training.TrainingError) as refused:
         launch(connection, volume, ranges=ranges, hyperparameters=static, folder=tmp_path)
@@ -489,7 +491,7 @@ def test_unknown_instance_types_are_refused(connection, volume, launch):
         launch(connection, volume, trainer={"instance_type": "ml.c5.huge"})
 
 
-def test_a_tuning_job_that_is_not_there(connection):
+def test_an_unknown_tuning_job(connection):
     with pytest.raises(
         training.TrainingError, match="Expected a tuning job named nobody, found none on embedded. The newest"
     ):
@@ -504,7 +506,7 @@ def made(**changes):
         Range("batch_size", "Integer", 32, 64),
         Range("normalize", "Categorical", values=("true", "false")),
     )
-    given = {
+    fields = {
         "name": "mlagents-tune-1",
         "status": "Completed",
         "failure": "",
@@ -521,7 +523,7 @@ def made(**changes):
         "instance_type": "ml.c5.xlarge",
         "created": None,
     }
-    return tuning.Tuning(**{**given, **changes})
+    return tuning.Tuning(**{**fields, **changes})
 
 
 def trained(name, rate, objective, status="Completed", failure="", normalize="true"):
@@ -572,7 +574,7 @@ def test_the_picture():
     assert [text.get_text() for text in figure.legends[0].texts] == ["completed", "stopped", "best", "no mean_reward"]
 
 
-def test_the_least_is_best_where_it_is_minimised():
+def test_the_smallest_value_is_best_when_minimising():
     job = made(maximise=False, best="a")
     table = make_table(job, [trained("a", "0.1", 1.0), trained("b", "0.2", 2.0)], 0.204)
     assert list(table["job"]) == ["a", "b"]
