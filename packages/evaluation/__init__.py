@@ -1,4 +1,4 @@
-"""Watch a trained model: how much reward it earns, and what that looks like.
+"""Evaluate a trained model: measure its reward, and show it at work.
 
 `evaluate` starts any build over ML-Agents' protocol and lets the `.nn` file decide. `film` draws the sample
 environments.

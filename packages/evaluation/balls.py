@@ -39,9 +39,9 @@ def draw(policies: Mapping[str, Policy], seed: int) -> tuple[Figure, Iterator[No
 
 def balls(ax: plt.Axes, order: int) -> EllipseCollection:
     """Add an empty layer for balls."""
-    made = EllipseCollection([], [], [], units="xy", offset_transform=ax.transData, zorder=order, linewidths=0)
-    ax.add_collection(made)
-    return made
+    layer = EllipseCollection([], [], [], units="xy", offset_transform=ax.transData, zorder=order, linewidths=0)
+    ax.add_collection(layer)
+    return layer
 
 
 def play(scene: Ball3D, policy: Policy, layers: list, shadows: PolyCollection) -> Iterator[None]:

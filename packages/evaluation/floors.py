@@ -101,14 +101,14 @@ class Row:
 
     def add(self, ax: Axes, colour: str, size: float, order: int) -> list[FancyBboxPatch]:
         """Add a box to each floor."""
-        made = []
+        boxes = []
         for _ in self.corners:
             rounding = 0 if size == 1 else 0.16 * size
             style = f"round,pad=0,rounding_size={rounding}"
             box = FancyBboxPatch((0, 0), size, size, boxstyle=style, facecolor=colour, edgecolor="white", linewidth=0.8)
-            made.append(ax.add_patch(box))
+            boxes.append(ax.add_patch(box))
             box.set_zorder(order)
-        return made
+        return boxes
 
     def show(self, places: Places, robots: np.ndarray) -> None:
         """Move everything to its place, and the robots to these places."""

@@ -71,11 +71,11 @@ def film(
     Parameters
     ----------
     models
-        One for each brain of the scene.
+        A model for each brain of the scene.
     unity_volume
-        The folder that holds the build.
+        The folder of the build.
     seconds
-        Its length.
+        The film's duration.
     seed
         The same seed makes the same picture.
     gif
@@ -84,12 +84,12 @@ def film(
     Returns
     -------
     Film or Report
-        For a Unity build a report, which says to watch it in Unity.
+        For a Unity build, a report with the advice to watch it in Unity.
 
     Raises
     ------
     ModelError
-        If a file is no complete model, or none for this scene.
+        If a file is not a complete model, or not for this scene.
     EvaluationError
         If a brain of the scene has no model, or `seconds` is too small.
     """
@@ -110,10 +110,10 @@ def film(
         )
     figure, steps = PICTURES[scene](policies, seed)
     plt.close(figure)
-    made = Film(tuple(shoot(figure, steps, count)))
+    moving = Film(tuple(shoot(figure, steps, count)))
     if gif is not None:
-        made.save(gif)
-    return made
+        moving.save(gif)
+    return moving
 
 
 def shoot(figure: Figure, steps: Iterator[None], count: int) -> Iterator[Image.Image]:

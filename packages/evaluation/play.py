@@ -13,8 +13,8 @@ import frames
 import numpy as np
 
 
-def end_too(_):
-    """End when the player ends."""
+def end_process(_):
+    """End this process, because the player has ended."""
     sys.stderr.flush()
     os._exit(3)
 
@@ -51,7 +51,7 @@ def main():
     sys.path.append(request["driver"])
     from watched_player import WatchedEnvironment
 
-    env = WatchedEnvironment(end_too, request)
+    env = WatchedEnvironment(end_process, request)
     infos = env.reset(train_mode=True)
     send(out, infos, brains={name: describe(env.brains[name]) for name in env.external_brain_names})
     while True:

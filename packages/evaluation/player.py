@@ -26,11 +26,11 @@ SECONDS_TO_STEP = 60
 
 
 class PlayerError(RuntimeError):
-    """The player did not start, has ended, or does not respond; the text holds the end of its log."""
+    """The player did not start, has ended, or does not respond; the message has the end of its log."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observations:
     """The observations of a brain's agents, and the result of their last decision.
 
     Attributes
@@ -61,7 +61,7 @@ class Player:
     ----------
     brains : mapping of str to mapping
         Whether the actions of each are ``continuous``, and their sizes, ``actions``.
-    seen : dict of str to Seen
+    seen : dict of str to Observations
         The latest observations of each brain.
     """
 
@@ -71,7 +71,7 @@ class Player:
         self._messages: queue.Queue = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
         self.brains: Mapping[str, Mapping] = {}
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, Observations] = {}
         self.brains = self._receive(SECONDS_TO_START)["brains"]
 
     def step(self, actions: Mapping[str, np.ndarray]) -> None:
@@ -105,7 +105,7 @@ class Player:
         values, arrays = message
         for name, agents in values["agents"].items():
             pictures = [key for key in arrays if key.startswith(f"{name}/visual/")]
-            self.seen[name] = Seen(
+            self.seen[name] = Observations(
                 agents,
                 arrays[f"{name}/vector"],
                 tuple(arrays[f"{name}/visual/{number}"] for number in range(len(pictures))),
@@ -116,8 +116,8 @@ class Player:
         return values
 
     def _gone(self, how: str) -> PlayerError:
-        said = [path.read_text("utf-8", "replace").strip() for path in self._log.parent.glob("*.log")]
-        tail = "\n".join("\n".join(text for text in said if text).splitlines()[-15:])
+        logs = [path.read_text("utf-8", "replace").strip() for path in self._log.parent.glob("*.log")]
+        tail = "\n".join("\n".join(text for text in logs if text).splitlines()[-15:])
         return PlayerError(f"The player {how}. The end of its log:\n{tail or '(empty)'}")
 
 

@@ -20,7 +20,7 @@ from policy_files.inference import Policy
 from policy_files.model import Model
 
 RESAMPLES = 10_000
-MOST_AGENTS = 100
+MAX_AGENTS = 100
 IN_UNITY = Finding(
     "note",
     "Watch the model in Unity.",
@@ -126,10 +126,10 @@ def read_models(models: str | Path | Model | Iterable[str | Path | Model]) -> li
     Raises
     ------
     ModelError
-        If a file is no complete model.
+        If a file is not a complete model.
     """
-    given = [models] if isinstance(models, (str, Path, Model)) else models
-    return [found if isinstance(found, Model) else model.read(found) for found in given]
+    several = [models] if isinstance(models, (str, Path, Model)) else models
+    return [found if isinstance(found, Model) else model.read(found) for found in several]
 
 
 def evaluate(
@@ -151,7 +151,7 @@ def evaluate(
     models
         One for each brain of the build.
     unity_volume
-        The folder that holds the build.
+        The folder of the build.
     episodes
         The minimum for each brain. With 2 or more there is an interval.
     seed
@@ -164,9 +164,9 @@ def evaluate(
     Raises
     ------
     ModelError
-        If a file is no complete model.
+        If a file is not a complete model.
     EvaluationError
-        If models and brains do not match, `episodes` is no positive number, the player ends, or it takes too long.
+        If models and brains do not match, `episodes` is not a positive number, the player ends, or it takes too long.
     """
     start = time.monotonic()
     if not isinstance(episodes, (int, np.integer)) or episodes < 1:
@@ -176,7 +176,7 @@ def evaluate(
     report.raise_for_errors()
     build: UnityBuild = report.build
     if build.is_sample and not env_args:
-        env_args = ("--agents", str(min(episodes, MOST_AGENTS)))
+        env_args = ("--agents", str(min(episodes, MAX_AGENTS)))
     policies = {found.brain: Policy(found, seed) for found in read}
     try:
         with playing(build, trainer_env.find().python, seed=seed, env_args=env_args) as player:
@@ -219,7 +219,7 @@ def play(player: Player, policies: Mapping[str, Policy], episodes: int, until: f
     EvaluationError
         If that takes too long.
     """
-    books = {name: Book(seen.agents, episodes) for name, seen in player.seen.items() if seen.agents}
+    books = {name: RewardBook(seen.agents, episodes) for name, seen in player.seen.items() if seen.agents}
     begins: dict[str, np.ndarray | None] = dict.fromkeys(policies)
     while len(books) < len(policies) or not all(book.full for book in books.values()):
         if time.monotonic() > until:
@@ -238,11 +238,11 @@ def play(player: Player, policies: Mapping[str, Policy], episodes: int, until: f
         for name, seen in player.seen.items():
             begins[name] = seen.done
             if seen.agents:
-                books.setdefault(name, Book(seen.agents, episodes)).note(seen.agents, seen.reward, seen.done)
+                books.setdefault(name, RewardBook(seen.agents, episodes)).note(seen.agents, seen.reward, seen.done)
     return {name: book.score(name) for name, book in sorted(books.items())}
 
 
-class Book:
+class RewardBook:
     """Adds up rewards, in the first episodes of each agent.
 
     Parameters

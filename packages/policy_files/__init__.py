@@ -1,1 +1,1 @@
-"""A `.nn` policy file: read it, check it, decide with it."""
+"""`.nn` policy files: read, check and run them."""

@@ -180,7 +180,7 @@ class Network:
             If shapes do not fit, in the model or in its inputs.
         """
         values = {**self.constants, **{name: np.asarray(value, np.float32) for name, value in inputs.items()}}
-        wanted = (*self.model.outputs, *(memory.after for memory in self.model.memories))
+        names = (*self.model.outputs, *(memory.after for memory in self.model.memories))
         for layer in self.layers:
             if layer.name in inputs:
                 continue
@@ -191,7 +191,7 @@ class Network:
                     f"Expected {self.model.path.name} to run, but its layer {layer.name} does not: {error}. "
                     "Is it the model for this environment?"
                 ) from None
-        return {name: values[name] for name in wanted}
+        return {name: values[name] for name in names}
 
 
 class Policy:

@@ -29,7 +29,7 @@ CONSTANTS = ("version_number", "is_continuous_control", "memory_size", "action_o
 """The constants that Unity's ML-Agents 0.11.0 reads from a model before it uses it."""
 VERSION = 2
 """The `version_number` that it expects."""
-MOST_NUMBERS = 10_000_000
+MAX_NUMBERS = 10_000_000
 """Limit for one input; a camera of 1,920 by 1,080 has 6 million."""
 ACTION = "action"
 VECTOR = "vector_observation"
@@ -40,7 +40,7 @@ Item = TypeVar("Item")
 
 
 class ModelError(CheckError):
-    """The file is not a model that Unity could use; the text says why."""
+    """The file is not a model that Unity can use; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Model(Report):
     """
 
     error_type: ClassVar[type[CheckError]] = ModelError
-    ready: ClassVar[str] = "The model is whole, and has what Unity's ML-Agents 0.11.0 asks for."
+    ready: ClassVar[str] = "The model is complete, and has everything that Unity's ML-Agents 0.11.0 needs."
 
     path: Path
     brain: str
@@ -170,7 +170,7 @@ def read(path: str | Path) -> Model:
     Raises
     ------
     ModelError
-        If it is missing, empty, cut off, damaged, not a model of ML-Agents 0.11.0, or from another training than the
+        If it is missing, empty, truncated, damaged, not a model of ML-Agents 0.11.0, or from another training than the
         `training.json` beside it; or if its weights are not finite.
     """
     path = Path(path)
@@ -179,7 +179,7 @@ def read(path: str | Path) -> Model:
     except OSError as error:
         raise ModelError(f"Expected a model {path}, but it can't be read: {error.strerror}.") from None
     if not content:
-        raise ModelError(f"Expected a model, found the empty file {path}. The job did not get as far as its export.")
+        raise ModelError(f"Expected a model, found the empty file {path}. The job ended before its export.")
     try:
         inputs, outputs, memories, layers = parse(content)
         return describe(path, len(content), inputs, outputs, memories, layers)
@@ -188,7 +188,7 @@ def read(path: str | Path) -> Model:
 
 
 class DamagedError(Exception):
-    """What is wrong with the content; the text continues a sentence that begins with the file's name."""
+    """The content is invalid; the message continues a sentence that begins with the file's name."""
 
 
 class Reader:
@@ -205,7 +205,7 @@ class Reader:
     def take(self, count: int) -> bytes:
         """Read some bytes."""
         if count > len(self.content) - self.at:
-            raise DamagedError("is cut off")
+            raise DamagedError("is truncated")
         self.at += count
         return self.content[self.at - count : self.at]
 
@@ -213,17 +213,17 @@ class Reader:
         """Read a count and that many items, each at least as long as a number."""
         count = self.number("i")
         if not 0 <= count <= (len(self.content) - self.at) // 4:
-            raise DamagedError(f"is damaged: it announces {count} items where there is no room for them")
+            raise DamagedError(f"is damaged: it declares {count} items, more than fit into it")
         return tuple(read() for _ in range(count))
 
     def name(self) -> str:
         """Read a name."""
         length = self.number("i")
         if length < 1:
-            raise DamagedError("is damaged: it holds an empty name")
+            raise DamagedError("is damaged: it has an empty name")
         text = self.take(length)
         if not (text.isascii() and text.decode("latin-1").isprintable()):
-            raise DamagedError("is damaged: it holds a name that is not text")
+            raise DamagedError("is damaged: it has a name that is not text")
         return text.decode("ascii")
 
     def shape(self) -> tuple[int, ...]:
@@ -253,11 +253,11 @@ def parse(
     )
     heads = reader.many(lambda: read_layer(reader))
     if (len(content) - reader.at) % 4:
-        raise DamagedError("is cut off")
+        raise DamagedError("is truncated")
     weights = np.frombuffer(content, "<f4", offset=reader.at)
     used = sum(length for _, tensors in heads for _, _, _, length in tensors)
     if used != len(weights):
-        how = "is cut off" if used > len(weights) else "is damaged"
+        how = "is truncated" if used > len(weights) else "is damaged"
         raise DamagedError(f"{how}: its layers have {used:,} weights, the file {len(weights):,}")
     layers = tuple(Layer(*head, {name: cut(weights, *where) for name, *where in tensors}) for head, tensors in heads)
     check_names(inputs, outputs, memories, layers)
@@ -334,15 +334,15 @@ def describe(
     lacking += [] if ACTION in outputs else [f"output {ACTION}"]
     lacking += [] if any(name == VECTOR or name.startswith(VISUAL) for name in inputs) else ["observation"]
     if lacking:
-        raise DamagedError(f"has no {', no '.join(lacking)}, which Unity's ML-Agents asks for")
+        raise DamagedError(f"has no {', no '.join(lacking)}, which Unity's ML-Agents needs")
     for shape in (*inputs.values(), *(memory.shape for memory in memories)):
-        if len(shape) != 4 or min(shape[1:]) < 1 or math.prod(shape[1:]) > MOST_NUMBERS:
+        if len(shape) != 4 or min(shape[1:]) < 1 or math.prod(shape[1:]) > MAX_NUMBERS:
             raise DamagedError(f"is damaged: an input cannot have the shape {shape}")
     version, continuous, _, width = (float(loads[name].flat[0]) for name in CONSTANTS)
     if version != VERSION:
         raise DamagedError(f"has version_number {version:g}, but Unity's ML-Agents 0.11.0 expects {VERSION}")
     if continuous not in (0, 1) or not (width >= 1 and width == int(width)):
-        raise DamagedError("is damaged: what it says about its actions is impossible")
+        raise DamagedError("is damaged: its description of the actions is invalid")
     for layer in layers:
         if not all(np.isfinite(tensor).all() for tensor in layer.tensors.values()):
             raise DamagedError(
@@ -381,11 +381,11 @@ def training_of(path: Path) -> tuple[str, Mapping[str, Any]]:
     ModelError
         If that is from a training without this brain, or cannot be read.
     """
-    beside, brain = path.with_name("training.json"), brain_of(path.stem)
-    if not beside.is_file():
+    record, brain = path.with_name("training.json"), brain_of(path.stem)
+    if not record.is_file():
         return brain, {}
     try:
-        brains = dict(json.loads(beside.read_text(encoding="utf-8"))["brains"])
+        brains = dict(json.loads(record.read_text(encoding="utf-8"))["brains"])
         known = {
             name: {
                 "steps": int(b["steps"]),
@@ -395,11 +395,11 @@ def training_of(path: Path) -> tuple[str, Mapping[str, Any]]:
         }
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ModelError(
-            f"Expected the record of a training in {beside}, but it cannot be read ({type(error).__name__}: {error})."
+            f"Expected the record of a training in {record}, but it cannot be read ({type(error).__name__}: {error})."
         ) from None
     if brain not in known:
         raise ModelError(
-            f"Expected a model of one of the brains {', '.join(known) or '(none)'}, as in {beside}, found {path.name}. "
+            f"Expected a model of one of the brains {', '.join(known) or '(none)'}, as in {record}, found {path.name}. "
             "Was it renamed, or is it from another training?"
         )
     return brain, known[brain]

@@ -1,4 +1,4 @@
-"""Reward curves: read them from a run's TensorBoard events or its log, join what was resumed, plot them.
+"""Reward curves: read them from a run's TensorBoard events or its log, join resumed attempts, and plot them.
 
 A curve is a pandas table with one row a summary; `reward_curves.table` documents its columns.
 """

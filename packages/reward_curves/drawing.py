@@ -33,22 +33,22 @@ AXES = {
     "cost": ("cost, USD", 1 / 3600),  # times the price of an hour
 }
 RESAMPLES = 2000
-MOST_POINTS = 250
+MAX_POINTS = 250
 """Limit for a mean over runs, with its interval."""
-AT_A_TIME = 5_000_000
-"""Numbers that are in memory while resampling."""
+RESAMPLING_BATCH = 5_000_000
+"""Numbers in memory while resampling."""
 INDEX = ("brain", "attempt", "step", "elapsed", "std_reward")
 """Columns that have no panel."""
-MOST_ABOVE = 3
+MAX_ABOVE = 3
 """Entries of a legend above the axes; a longer legend is placed beside them."""
-MOST_LETTERS = 55
+MAX_LETTERS = 55
 """Limit for all entries of a legend together, to fit on one line."""
 NO_EPISODE = "No episode has ended, so there is no mean reward: train longer, or make episodes shorter."
 BAND = {"alpha": 0.18, "linewidth": 0}
 DPI = 150
 """Pixels of an inch; with figures this small, text is readable where a page is as narrow as a telephone."""
 NOTHING = Line2D([], [], linestyle="none")
-"""The handle of a sentence in a legend."""
+"""The handle of a note in a legend."""
 
 
 def plot(
@@ -68,7 +68,7 @@ def plot(
     Parameters
     ----------
     curves : mapping of str to pandas.DataFrame
-        A label, such as a job's name, to its curve. See `reward_curves.table`.
+        Curves by label, such as a job's name; see `reward_curves.table`.
     y : str
         The column to draw.
     x : str
@@ -90,8 +90,8 @@ def plot(
         If there is no summary, or the curves cannot be compared in one picture.
     """
     if x not in AXES or (x == "cost" and usd_per_hour is None):
-        wanted = f"x to be one of {', '.join(AXES)}" if x not in AXES else 'usd_per_hour with x="cost"'
-        raise RewardsError(f"Expected {wanted}, found x={x!r}.")
+        expected = f"x to be one of {', '.join(AXES)}" if x not in AXES else 'usd_per_hour with x="cost"'
+        raise RewardsError(f"Expected {expected}, found x={x!r}.")
     if not isinstance(smooth, (int, np.integer)) or smooth < 1:
         raise RewardsError(f"Expected smooth to be a whole number of summaries, 1 or more, found {smooth!r}.")
     lines, left_out = _lines(curves, y)
@@ -133,7 +133,7 @@ def _draw(
 def plot_seeds(
     groups: Mapping[str, Sequence[pd.DataFrame]], *, y: str = "mean_reward", ax: Axes | None = None
 ) -> Figure:
-    """Plot runs that differ only in their seed: each run thin, their mean thick, its 95 % interval as a band.
+    """Plot runs that differ only in their seed: each as a thin line, their mean as a thick one with its 95 % interval.
 
     The interval is a percentile bootstrap over runs. Runs with summaries at different steps are interpolated linearly;
     the mean ends where the shortest run ends.
@@ -141,7 +141,7 @@ def plot_seeds(
     Parameters
     ----------
     groups : mapping of str to sequence of pandas.DataFrame
-        A label, such as the setting, to the curves of its runs, one brain each.
+        The curves of runs, of one brain each, by label, such as the setting.
     y, ax
         As for `plot`.
 
@@ -160,18 +160,18 @@ def plot_seeds(
     handles, left_out, drawn = {}, [], {label for _, label, _ in lines}
     for number, (label, curves) in enumerate(groups.items()):
         style = _style(number)
-        kept = [curve[curve[y].notna()] for run, curve in enumerate(curves, 1) if f"{label}, run {run}" in drawn]
-        if not kept:
+        drawn_runs = [curve[curve[y].notna()] for run, curve in enumerate(curves, 1) if f"{label}, run {run}" in drawn]
+        if not drawn_runs:
             left_out.append(f"{label}: {_why(y) if curves else 'no runs'}")
             continue
-        if len(kept) < len(curves):
-            left_out.append(f"{label}: {len(curves) - len(kept)} of {len(curves)} runs left out, {_why(y)}")
-        for rows in kept:
+        if len(drawn_runs) < len(curves):
+            left_out.append(f"{label}: {len(curves) - len(drawn_runs)} of {len(curves)} runs left out, {_why(y)}")
+        for rows in drawn_runs:
             axes.plot(rows["step"], rows[y], color=style["color"], linewidth=0.7, alpha=0.5)
-        steps, low, mean, high = mean_interval([(rows["step"], rows[y]) for rows in kept])
-        count = f"{label}, mean of {len(kept)} runs" if len(kept) > 1 else f"{label}, 1 run"
+        steps, low, mean, high = mean_interval([(rows["step"], rows[y]) for rows in drawn_runs])
+        count = f"{label}, mean of {len(drawn_runs)} runs" if len(drawn_runs) > 1 else f"{label}, 1 run"
         (handles[count],) = axes.plot(steps, mean, **style, linewidth=2.2, label=count)
-        if len(kept) > 1:
+        if len(drawn_runs) > 1:
             axes.fill_between(steps, low, high, color=style["color"], **BAND)
     _finish(axes, "step", y, ", 95 % interval" if axes.collections else "")
     if not lines:
@@ -191,7 +191,7 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
     Returns
     -------
     steps, low, mean, high : numpy.ndarray
-        All of the same length, at most `MOST_POINTS`. With one run the interval is that run.
+        All of the same length, at most `MAX_POINTS`. With one run the interval is that run.
 
     Raises
     ------
@@ -201,8 +201,8 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
     first, last = max(min(steps) for steps, _ in runs), min(max(steps) for steps, _ in runs)
     common = np.unique(np.concatenate([np.asarray(steps) for steps, _ in runs]))
     common = common[(common >= first) & (common <= last)]
-    if len(common) > MOST_POINTS:  # more would fall on the same pixels, and take long to resample
-        common = common[np.linspace(0, len(common) - 1, MOST_POINTS).round().astype(int)]
+    if len(common) > MAX_POINTS:  # more would fall on the same pixels, and take long to resample
+        common = common[np.linspace(0, len(common) - 1, MAX_POINTS).round().astype(int)]
     if not len(common):
         raise RewardsError(f"Expected runs that share steps, found that one begins at {first} when another ended.")
     values = np.stack([np.interp(common, steps, of_run) for steps, of_run in runs])
@@ -215,7 +215,7 @@ def mean_interval(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tu
         (values,),
         np.mean,
         n_resamples=RESAMPLES,
-        batch=max(1, AT_A_TIME // values.size),
+        batch=max(1, RESAMPLING_BATCH // values.size),
         method="percentile",
         rng=np.random.default_rng(0),
     )
@@ -261,9 +261,9 @@ def plot_training(curve: pd.DataFrame) -> Figure:
 
 
 def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> tuple[list[tuple[int, str, pd.DataFrame]], list[str]]:
-    """Return number, label and rows of each line, and a sentence for each that has no rows.
+    """Return number, label and rows of each line, and a note for each that has no rows.
 
-    The number counts jobs and brains, drawn or not. Raises `RewardsError` where the picture would be empty or wrong.
+    The number counts jobs and brains, drawn or not. Raise `RewardsError` if the picture would be empty or wrong.
     """
     if not any(len(curve) for curve in curves.values()):
         raise RewardsError("Expected summaries to plot, found none: the first one comes after summary_freq steps.")
@@ -294,8 +294,8 @@ def _lines(curves: Mapping[str, pd.DataFrame], y: str) -> tuple[list[tuple[int, 
 
 def _say_why(axes: Axes, y: str) -> None:
     """Write into empty axes why they are empty."""
-    said = NO_EPISODE if y == "mean_reward" else f"No summary has a value of {y.replace('_', ' ')}."
-    axes.text(0.5, 0.5, as_label(said), transform=axes.transAxes, ha="center", va="center")
+    text = NO_EPISODE if y == "mean_reward" else f"No summary has a value of {y.replace('_', ' ')}."
+    axes.text(0.5, 0.5, as_label(text), transform=axes.transAxes, ha="center", va="center")
 
 
 def _why(y: str) -> str:
@@ -357,8 +357,8 @@ def _place_legend(axes: Axes, handles: Mapping[str, Line2D], left_out: Sequence[
     """Put the legend where it hides no line: above the axes, or beside them if it is long."""
     handles = {**handles, **dict.fromkeys(left_out, NOTHING)}
     figure = axes.figure
-    if len(handles) <= MOST_ABOVE:
-        columns = len(handles) if sum(map(len, handles)) < MOST_LETTERS else 1
+    if len(handles) <= MAX_ABOVE:
+        columns = len(handles) if sum(map(len, handles)) < MAX_LETTERS else 1
         axes.legend(
             handles.values(),
             map(as_label, handles),

@@ -57,15 +57,15 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
             f"Expected TensorBoard event files in {folder}/{run_id}_<brain>/, found none. Has the run started?"
         )
     curves: dict[str, Curve] = {}
-    strange: set[str] = set()
+    foreign: set[str] = set()
     for file in _in_order(files):
         brain = brain_of(file.parent.relative_to(folder).as_posix().removeprefix(f"{run_id}_"))
-        strange |= _read_file(file, curves.setdefault(brain, Curve(brain)))
+        foreign |= _read_file(file, curves.setdefault(brain, Curve(brain)))
     if not any(curve.rows for curve in curves.values()):
-        if strange:
+        if foreign:
             raise RewardsError(
                 f"Expected summaries of ML-Agents below {folder}, found those of another program: "
-                f"{', '.join(sorted(strange)[:5])}."
+                f"{', '.join(sorted(foreign)[:5])}."
             )
         raise RewardsError(f"The event files below {folder} hold no summary yet: the first comes after summary_freq.")
     if idle := sorted(brain for brain, curve in curves.items() if not curve.rows):
@@ -108,11 +108,11 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
     # TensorBoard's modules take half a second to import, and reading a log does not need them.
     from tensorboard.compat.proto.event_pb2 import SessionLog
 
-    strange: set[str] = set()
+    foreign: set[str] = set()
     started = None
-    whole = step = 0
+    complete = step = 0
     for event, size in _events(file):
-        whole += size + FRAME
+        complete += size + FRAME
         started = event.wall_time if started is None else started
         if event.session_log.status == SessionLog.START:  # container/train writes it where a run is resumed
             curve.resume(event.step - 1)
@@ -123,14 +123,14 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
             curve.add(event.step, event.wall_time - started, scalars)
             step = event.step
         else:
-            strange |= set(values)
-    if whole < (size := file.stat().st_size):
+            foreign |= set(values)
+    if complete < (size := file.stat().st_size):
         warnings.warn(
-            f"{file.parent.name}/{file.name} ends after step {step:,}, at byte {whole:,} of {size:,}. The rest "
+            f"{file.parent.name}/{file.name} ends after step {step:,}, at byte {complete:,} of {size:,}. The rest "
             "is not shown: it is damaged, or still being written.",
             stacklevel=3,
         )
-    return strange
+    return foreign
 
 
 def _events(file: Path) -> Iterator[tuple[Event, int]]:

@@ -10,7 +10,7 @@ from reward_curves.table import Curve, make
 
 
 class Summary(NamedTuple):
-    """What a line of the log says about one brain; time and rewards are NaN if no episode ended."""
+    """A summary line of the log, for one brain; time and rewards are NaN if no episode ended."""
 
     brain: str
     step: int
@@ -22,7 +22,7 @@ class Summary(NamedTuple):
 def read_summary(line: str) -> Summary | None:
     """Read a summary of ML-Agents; return None for any other line.
 
-    Names may hold anything, so the line is split around them: a single pattern would try every colon with every other.
+    Names may contain anything, so the line is split around them; a single pattern could take quadratic time.
     """
     names, _, numbers = line.partition(BEFORE_NAMES)[2].rpartition(BEFORE_STEP)
     brain, found = names.partition(": ")[2], SUMMARY_NUMBERS.match(numbers)
@@ -38,7 +38,7 @@ class LogReader:
         self._curves: dict[str, Curve] = {}
 
     def feed(self, lines: Iterable[str]) -> None:
-        """Read on. Lines that are no summary are skipped; one in which no episode ended has neither reward nor time."""
+        """Read more lines. Lines that are not summaries are skipped."""
         for line in lines:
             if summary := read_summary(line):
                 values = {"mean_reward": summary.mean, "std_reward": summary.std}

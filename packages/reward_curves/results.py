@@ -14,7 +14,7 @@ def read(folder: str | Path) -> pd.DataFrame:
     """Read the curve of a fetched job: its events, and the standard deviations and times of its log.
 
     ML-Agents logs the time since the trainer's start and opens the event file a moment later, so the log's time is used
-    where there is one.
+    if there is one.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def read(folder: str | Path) -> pd.DataFrame:
 
 
 def _join(events: pd.DataFrame, logged: pd.DataFrame) -> pd.DataFrame:
-    """Add to the events what only the log has: standard deviations, and the time since the trainer's start."""
+    """Add the values that only the log has: standard deviations, and the time since the trainer's start."""
     logged = logged[["brain", "step", "std_reward", "elapsed", "attempt"]]
     logged = logged.rename(columns={"elapsed": "logged", "attempt": "logged_attempt"})
     joined = events.drop(columns="std_reward").merge(logged, on=["brain", "step"], how="left")

@@ -1,17 +1,17 @@
-"""The table of a curve, and how an interrupted run becomes one curve.
+"""The table of a curve, and the joining of an interrupted run's attempts.
 
 ===============  =========  ==================================================================================
 column           unit       meaning
 ===============  =========  ==================================================================================
 brain                       the brain that was trained
-attempt                     1 from the start, one more each time that the run went on after an interruption
+attempt                     1 at first, one more for each time that the run was resumed after an interruption
 step             steps      environment steps done by this brain when the summary was written
-elapsed          seconds    training time until then, over all attempts, what was lost and done again included
-mean_reward      reward     mean cumulative reward of the episodes that ended since the summary before
-std_reward       reward     their standard deviation; from the log alone, ML-Agents writes no event of it
+elapsed          seconds    training time until then, over all attempts, including work that was lost and repeated
+mean_reward      reward     mean cumulative reward of the episodes that ended since the previous summary
+std_reward       reward     their standard deviation; only from the log, because ML-Agents writes no event of it
 ===============  =========  ==================================================================================
 
-Event files add, where the run has them, `episode_length` (steps), `entropy`, `lesson`,
+Event files add, if the run has them, `episode_length` (steps), `entropy`, `lesson`,
 `learning_rate`, `policy_loss`, `value_loss`, `extrinsic_reward` and `extrinsic_value_estimate` (the same for other
 reward signals), and everything else that the trainer writes. A missing value is NaN.
 """
@@ -30,7 +30,7 @@ from common.findings import PLAIN, as_html
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
-pd.set_option("display.html.use_mathjax", False)  # in tables of a notebook, text between two $ is no formula
+pd.set_option("display.html.use_mathjax", False)  # in a notebook's tables, text between two $ is not a formula
 
 COLUMNS = ["brain", "attempt", "step", "elapsed", "mean_reward", "std_reward"]
 FIELDS = {"Environment/Cumulative Reward": "mean_reward"}  # the only column that is not named after its tag
@@ -41,22 +41,22 @@ class RewardsError(RuntimeError):
 
 
 def name_field(tag: str) -> str:
-    """Turn TensorBoard's tag into a column, such as ``Losses/Value Loss`` into ``value_loss``."""
+    """Convert a TensorBoard tag to a column, such as ``Losses/Value Loss`` to ``value_loss``."""
     return FIELDS.get(tag) or re.sub(r"\W+", "_", tag.rpartition("/")[2]).strip("_").lower()
 
 
 class Curve:
-    """The curve of one brain, row by row in the order in which they were written.
+    """The curve of one brain: its rows in the order in which they were written.
 
-    Rows of an interrupted attempt after the step from which the run resumed are dropped: that training was lost.
+    Rows of an interrupted attempt after the step from which the run was resumed are dropped: that work was lost.
     """
 
     def __init__(self, brain: str):
         self.brain = brain
         self.rows: list[dict[str, object]] = []
         self._attempt = 1
-        self._steps = 0  # of the summary before, kept or not
-        self._elapsed = self._before = 0.0  # seconds until it, and of the attempts before this one
+        self._steps = 0  # of the previous summary, kept or not
+        self._elapsed = self._before = 0.0  # seconds until it, and of the earlier attempts
 
     def resume(self, step: int) -> None:
         """Continue from a step, in a new attempt."""
@@ -68,7 +68,7 @@ class Curve:
             self._before = self._elapsed
 
     def add(self, step: int, elapsed: float, values: Mapping[str, float]) -> None:
-        """Add a summary. `elapsed` counts from the start of its attempt, in seconds; NaN where it is not known."""
+        """Add a summary. `elapsed` is in seconds from the start of its attempt; NaN if unknown."""
         if step == self._steps:  # a finished or idle brain repeats its step while others train
             return
         if step < self._steps:  # without a mark, but the run must have been resumed
@@ -80,7 +80,7 @@ class Curve:
 
 
 def make(curves: Iterable[Curve]) -> pd.DataFrame:
-    """Make the table of all brains, ordered by brain and step."""
+    """Return the table of all brains, sorted by brain and step."""
     rows = [row for curve in sorted(curves, key=lambda curve: curve.brain) for row in curve.rows]
     table = pd.DataFrame(rows, columns=COLUMNS + sorted({column for row in rows for column in row} - set(COLUMNS)))
     kinds = {"brain": str, "attempt": int, "step": int}

@@ -12,8 +12,8 @@ from common import trainer_env
 from .player.scenes import API_VERSION, SCENES
 
 PLAYER = Path(__file__).parent / "player"
-BESIDE = Path(__file__).parent / "beside"
-"""Files that are written beside a scene's build: trainer config and curriculum, in a folder for each scene."""
+EXTRA_FILES = Path(__file__).parent / "extra_files"
+"""Files that are written next to a scene's build: trainer config and curriculum, in a folder for each scene."""
 MARKER = "sample_env.json"
 """File in `<scene>_Data/` that marks a build as a sample."""
 LAUNCHER = "launch.py"
@@ -28,16 +28,16 @@ class SampleEnvError(Exception):
 def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
     """Write a sample build into a folder, as Unity would: `<scene>.x86_64` and `<scene>_Data/`.
 
-    The files are the same each time, byte for byte. If they are there already, nothing is written; an older version of
+    The files are always the same, byte for byte. If they exist already, nothing is written; an older version of
     the same sample is replaced. The executable is written last, so an interrupted call leaves no build.
 
-    Warehouse comes with a `trainer_config.yaml` and a `curriculum/`. Files of these names that are there already stay,
+    Warehouse comes with a `trainer_config.yaml` and a `curriculum/`. Existing files of these names are not replaced,
     because they may be yours.
 
     Parameters
     ----------
     folder
-        Made if there is none. Other files in it stay.
+        Created if it does not exist. Other files in it stay.
     scene
         One of `SCENES`.
 
@@ -59,7 +59,7 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
     refuse_other_build(folder, scene)
     executable, data = folder / f"{scene}.x86_64", folder / f"{scene}_Data"
     folder.mkdir(parents=True, exist_ok=True)
-    put_beside(folder, scene)
+    write_extra_files(folder, scene)
     with tempfile.TemporaryDirectory(prefix=".sample_env-", dir=folder) as scratch:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
         new.mkdir()
@@ -99,21 +99,21 @@ def remove_sample_build(folder: Path | str) -> list[Path]:
 
 
 def record_demonstrations(folder: Path | str, python: Path | str | None = None, *, steps: int = 3000) -> list[Path]:
-    """Let the sample build in a folder record what its hand-written controllers do, as Unity's recorder does.
+    """Record demonstrations of the sample build's hand-written controllers, as Unity's recorder does.
 
     Parameters
     ----------
     folder
-        With the sample build; `<brain>.demo` goes there for each of its brains, in the place of an older one.
+        The folder of the sample build. `<brain>.demo` is written there for each brain, replacing an older one.
     python
-        The trainer's Python, on which the player runs; by default that of this project's trainer environment.
+        The trainer's Python, which runs the player; by default that of this project's trainer environment.
     steps
-        Of each demonstration.
+        Number of steps of each demonstration.
 
     Raises
     ------
     SampleEnvError
-        When the folder holds no sample build, or the recording fails.
+        If the folder has no sample build, or the recording fails.
     """
     folder = Path(folder)
     executables = [path for path in folder.glob("*.x86_64") if is_part_of_sample(path, path.stem)]
@@ -165,10 +165,10 @@ def write_build(folder: Path, scene: str) -> None:
     write(folder / f"{scene}.x86_64", (PLAYER / LAUNCHER).read_bytes(), mode=0o755)
 
 
-def put_beside(folder: Path, scene: str) -> None:
-    """Write the files beside a scene's build that are not there yet."""
-    for source in sorted(path for path in (BESIDE / scene).rglob("*") if path.is_file()):
-        target = folder / source.relative_to(BESIDE / scene)
+def write_extra_files(folder: Path, scene: str) -> None:
+    """Write the extra files next to a scene's build, unless they exist already."""
+    for source in sorted(path for path in (EXTRA_FILES / scene).rglob("*") if path.is_file()):
+        target = folder / source.relative_to(EXTRA_FILES / scene)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             write(target, source.read_bytes())

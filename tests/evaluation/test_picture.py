@@ -48,7 +48,7 @@ def test_a_film_moves_and_can_be_repeated(untrained, tmp_path, scene, names):
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 0.01])
-def test_a_film_of_no_time(untrained, tmp_path, seconds):
+def test_a_film_without_duration(untrained, tmp_path, seconds):
     make_sample_build(tmp_path)
     with pytest.raises(evaluation.EvaluationError, match=rf"seconds to be 0\.1 or more, found {seconds}\."):
         evaluation.film([untrained / "3DBall.nn"], tmp_path, seconds=seconds)

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 import evaluation
-from evaluation.score import Book, BrainScore
+from evaluation.score import BrainScore, RewardBook
 from policy_files import model
 from policy_files.inference import Policy
 from sample_env import make_sample_build
@@ -42,7 +42,7 @@ def first_episodes(groups, policies):
 
 
 @pytest.mark.parametrize("scene", ["3DBall", "Warehouse"])
-def test_it_earns_what_the_scene_gives(untrained, builds, scene):
+def test_scores_match_the_scene(untrained, builds, scene):
     names = [kind.behaviour.name for kind in SCENES[scene]]
     models = [untrained / f"{name}.nn" for name in names]
     report = evaluation.evaluate(models, builds[scene], episodes=AGENTS, seed=SEED)
@@ -56,7 +56,7 @@ def test_it_earns_what_the_scene_gives(untrained, builds, scene):
     assert report.ok and report.findings == ()
 
 
-def test_the_same_seed_earns_the_same(untrained, builds):
+def test_the_same_seed_gives_the_same_score(untrained, builds):
     rewards = [
         evaluation.evaluate([untrained / "3DBall.nn"], builds["3DBall"], episodes=4, seed=seed).scores["3DBall"].rewards
         for seed in (1, 1, 2)
@@ -69,7 +69,7 @@ def test_env_args_choose_the_agents(untrained, builds):
     assert len(report.scores["3DBall"].rewards) == 6  # three each, so that short episodes count no more
 
 
-def test_models_and_brains_must_fit(untrained, builds):
+def test_models_and_brains_must_match(untrained, builds):
     with pytest.raises(
         evaluation.EvaluationError, match="each brain of the build, Carrier, Seeker; found models for 3D"
     ):
@@ -91,13 +91,13 @@ def test_too_little_time(untrained, builds):
         evaluation.evaluate([untrained / "3DBall.nn"], builds["3DBall"], max_seconds=0)
 
 
-def test_a_player_that_ends_is_told_with_its_log(untrained, builds):
+def test_a_player_that_ends_is_reported_with_its_log(untrained, builds):
     with pytest.raises(evaluation.EvaluationError, match=r"(?s)3DBall cannot be evaluated. The player ended.*--agents"):
         evaluation.evaluate([untrained / "3DBall.nn"], builds["3DBall"], env_args=["--agents", "none"])
 
 
 @pytest.mark.parametrize("episodes", [0, -3, 2.5, "100"])
-def test_a_number_of_episodes_that_cannot_be_meant(untrained, builds, episodes):
+def test_an_invalid_number_of_episodes(untrained, builds, episodes):
     with pytest.raises(evaluation.EvaluationError, match=rf"whole number, 1 or more, found {episodes!r}\."):
         evaluation.evaluate([untrained / "3DBall.nn"], builds["3DBall"], episodes=episodes)
 
@@ -106,8 +106,8 @@ def test_one_model_and_one_episode(untrained, builds):
     score = evaluation.evaluate(str(untrained / "3DBall.nn"), builds["3DBall"], episodes=1).scores["3DBall"]
     assert len(score.rewards) == 1
     assert np.isnan(score.interval).all()
-    told = f"reward {score.rewards[0]:.3f} in 1 episode of {score.lengths[0]} decisions: too few for an interval"
-    assert str(score) == told
+    text = f"reward {score.rewards[0]:.3f} in 1 episode of {score.lengths[0]} decisions: too few for an interval"
+    assert str(score) == text
 
 
 def test_a_folder_without_a_build(untrained, tmp_path):
@@ -124,7 +124,7 @@ def test_nothing_is_left_running(untrained, builds):
 
 
 def test_every_agent_has_the_same_share():
-    book = Book(["a", "b"], 3)
+    book = RewardBook(["a", "b"], 3)
     for done in ([True, False], [True, False], [True, True], [False, True]):
         assert not book.full
         book.note(["a", "b"], np.array([1.0, 10.0]), np.array(done))

@@ -96,7 +96,7 @@ def test_a_key_that_is_no_path_is_refused(connection, tmp_path, monkeypatch, key
 
 def test_event_files_are_bounded(connection, tmp_path, monkeypatch):
     board = put_events(connection, tmp_path, "training/bounded/board/run_x", Lesson=1.0)
-    monkeypatch.setattr(training.running_rewards, "MOST_BYTES", 10)
+    monkeypatch.setattr(training.running_rewards, "MAX_BYTES", 10)
     with pytest.raises(
         rewards.RewardsError, match="Expected at most 10,000 event files and 10 bytes at .*, found 1 and"
     ):

@@ -100,7 +100,7 @@ def expected(kind, folder):
         tf.import_graph_def(graph_def, name="")
     there = {operation.name for operation in graph.get_operations() if operation.type == "Placeholder"}
     noise = [operation.name for operation in graph.get_operations() if operation.type == "RandomStandardNormal"]
-    memory, previous, kept = np.zeros((AGENTS, MEMORY)), np.zeros((AGENTS, len(sizes))), {}
+    memory, previous, state = np.zeros((AGENTS, MEMORY)), np.zeros((AGENTS, len(sizes))), {}
     with tf.Session(graph=graph) as session:
         for decision in range(2):
             masks = (random.uniform(size=(AGENTS, sum(sizes))) < 0.8).astype(float)
@@ -122,10 +122,10 @@ def expected(kind, folder):
             fetch = ["action:0"] + (["recurrent_out:0"] if policy.use_recurrent else [])
             result = session.run(fetch, fed)
             memory = result[-1] if policy.use_recurrent else memory
-            kept.update({f"in/{decision}/{name}": value for name, value in feed.items() if name + ":0" in fed})
-            kept[f"out/{decision}"] = result[0]
+            state.update({f"in/{decision}/{name}": value for name, value in feed.items() if name + ":0" in fed})
+            state[f"out/{decision}"] = result[0]
             previous = random.randint(0, 2, size=previous.shape)
-    np.savez(str(Path(folder, kind, "expected.npz")), **kept)
+    np.savez(str(Path(folder, kind, "expected.npz")), **state)
 
 
 if __name__ == "__main__":

@@ -18,29 +18,29 @@ def compare(folder):
     network, expected, memories = Network(read), np.load(folder / "expected.npz"), {}
     assert bool(read.memories) == ("recurrent" in folder.name)
     for decision in range(2):
-        given = {name.split("/", 2)[2]: expected[name] for name in expected if name.startswith(f"in/{decision}/")}
-        agents = len(given["vector_observation"])
-        four = {name: value.reshape(agents, 1, 1, -1) for name, value in given.items() if value.ndim == 2}
-        four.update({name: value for name, value in given.items() if value.ndim == 4})
+        inputs = {name.split("/", 2)[2]: expected[name] for name in expected if name.startswith(f"in/{decision}/")}
+        agents = len(inputs["vector_observation"])
+        four = {name: value.reshape(agents, 1, 1, -1) for name, value in inputs.items() if value.ndim == 2}
+        four.update({name: value for name, value in inputs.items() if value.ndim == 4})
         if "recurrent_in" in four:
             four["recurrent_in"] = np.zeros_like(four["recurrent_in"])
         for memory in read.memories:
             four[memory.before] = memories.get(memory.before, np.zeros((agents, *memory.shape[1:])))
         out = network.run(four)
         memories = {memory.before: out[memory.after] for memory in read.memories}
-        wanted = expected[f"out/{decision}"]
-        assert np.ptp(wanted, axis=0).min() > 1e-4  # it depends on what the agents see
-        np.testing.assert_allclose(out["action"].reshape(agents, -1), wanted, rtol=0, atol=1e-5)
+        outputs = expected[f"out/{decision}"]
+        assert np.ptp(outputs, axis=0).min() > 1e-4  # it depends on what the agents see
+        np.testing.assert_allclose(out["action"].reshape(agents, -1), outputs, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", OFTEN)
-def test_it_gives_what_tensorflow_gives(exported, kind):
+def test_outputs_match_tensorflows(exported, kind):
     compare(exported / kind)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", OTHERS)
-def test_the_other_kinds_give_what_tensorflow_gives(exported_too, kind):
+def test_outputs_of_the_other_kinds_match_tensorflows(exported_too, kind):
     compare(exported_too / kind)
 
 
@@ -57,10 +57,10 @@ def test_an_agent_forgets_when_its_episode_begins(exported_too):
         policy.random = np.random.default_rng(7)
         return policy.decide(observations, begins=begins)
 
-    kept, emptied, fresh = second(None), second(begins), second(None, warm_up=False)
+    remembered, emptied, fresh = second(None), second(begins), second(None, warm_up=False)
     assert (emptied[begins] == fresh[begins]).all()
-    assert (emptied[~begins] == kept[~begins]).all()
-    assert (np.abs(kept - fresh).max(axis=1) > 1e-4).all()
+    assert (emptied[~begins] == remembered[~begins]).all()
+    assert (np.abs(remembered - fresh).max(axis=1) > 1e-4).all()
 
 
 def test_the_seed_makes_decisions_repeatable(exported):
@@ -77,16 +77,18 @@ def test_choices_are_drawn_with_the_probabilities_of_the_network(exported):
     assert read.actions == (5, 2, 3)
     observation = np.random.default_rng(1).normal(2, 3, size=(1, read.observations))
     policy = Policy(read, seed=3)
-    given = policy.gather(1, observation, (), None)
-    wanted = np.exp(policy.network.run(given)["action"].reshape(-1))
+    inputs = policy.gather(1, observation, (), None)
+    probabilities = np.exp(policy.network.run(inputs)["action"].reshape(-1))
     count = 40_000
     drawn = policy.decide(np.repeat(observation, count, axis=0))
     frequencies = np.concatenate([np.bincount(drawn[:, branch], minlength=n) for branch, n in enumerate(read.actions)])
     # Four standard errors of a frequency.
-    assert (np.abs(frequencies / count - wanted) < 4 * np.sqrt(wanted * (1 - wanted) / count)).all()
+    assert (
+        np.abs(frequencies / count - probabilities) < 4 * np.sqrt(probabilities * (1 - probabilities) / count)
+    ).all()
 
 
-def test_a_choice_that_an_agent_has_not_is_not_made(exported):
+def test_masked_choices_are_never_drawn(exported):
     read = model.read(exported / "ppo_discrete/Brain.nn")
     masks = np.ones((2000, 10))
     masks[:, [0, 1, 3, 6, 9]] = 0

@@ -43,17 +43,17 @@ def test_a_model_of_discrete_actions_is_described(whole):
         "  input action_masks        agents x 10",
         "  output action             5 + 2 + 3 choices",
     ]
-    assert str(read).endswith("The model is whole, and has what Unity's ML-Agents 0.11.0 asks for.")
+    assert str(read).endswith("The model is complete, and has everything that Unity's ML-Agents 0.11.0 needs.")
 
 
 def test_in_a_notebook_it_is_a_table(whole):
     html = model.read(whole)._repr_html_()
     assert "<table" in html
-    for text in ("Model Brain.nn", "input action_masks", "agents x 10", "5 + 2 + 3 choices", "The model is whole"):
+    for text in ("Model Brain.nn", "input action_masks", "agents x 10", "5 + 2 + 3 choices", "The model is complete"):
         assert text in html
 
 
-def test_what_the_training_says_is_shown(whole):
+def test_the_record_of_the_training_is_shown(whole):
     record = {"brains": {"Brain": {"steps": 12500, "mean_reward": 0.75}, "Other": {"steps": 3, "mean_reward": None}}}
     whole.with_name("training.json").write_text(json.dumps(record))
     assert dict(model.read(whole).facts)["trained for"] == "12,500 steps, last mean reward 0.750"
@@ -98,16 +98,16 @@ def test_a_damaged_record_is_named(whole, record):
     [
         (None, r"but it can't be read: No such file or directory\."),
         ("folder", r"but it can't be read: Is a directory\."),
-        (b"", r"found the empty file .*\. The job did not get as far as its export\."),
-        (b"\x10", r"Brain\.nn is cut off\."),
+        (b"", r"found the empty file .*\. The job ended before its export\."),
+        (b"\x10", r"Brain\.nn is truncated\."),
         (b"PK\x03\x04" + bytes(100), r"Brain\.nn does not begin with Barracuda's format number 16\."),
         (struct.pack("<q", 17) + bytes(100), r"does not begin with Barracuda's format number 16\."),
-        (struct.pack("<qi", 16, 2**31 - 1), r"is damaged: it announces 2147483647 items where there is no room"),
-        (struct.pack("<qi", 16, -1), r"is damaged: it announces -1 items"),
+        (struct.pack("<qi", 16, 2**31 - 1), r"is damaged: it declares 2147483647 items, more than fit"),
+        (struct.pack("<qi", 16, -1), r"is damaged: it declares -1 items"),
         (
             struct.pack("<qiiii", 16, 0, 0, 0, 0),
             r"has no version_number, no is_continuous_control, no memory_size, no action_output_shape, no output action, "
-            r"no observation, which Unity's ML-Agents asks for\.",
+            r"no observation, which Unity's ML-Agents needs\.",
         ),
     ],
     ids=["none", "folder", "empty", "a byte", "zip", "format 17", "huge", "negative", "nothing in it"],
@@ -125,7 +125,7 @@ def test_anything_else_is_refused(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b"\x06\0\0\0action", b"\x06\0\0\0Action", r"has no output action, which Unity's ML-Agents asks for\."),
+        (b"\x06\0\0\0action", b"\x06\0\0\0Action", r"has no output action, which Unity's ML-Agents needs\."),
         (b"memory_size", b"memory-size", "has no memory_size, which"),
         (
             b"\x01\0\0\0\x12\0\0\0vector_observation\x02",
@@ -135,7 +135,7 @@ def test_anything_else_is_refused(tmp_path, content, message):
     ],
     ids=["action", "constant", "input"],
 )
-def test_a_model_without_something_that_it_needs_is_refused(whole, old, new, message):
+def test_an_incomplete_model_is_refused(whole, old, new, message):
     content = whole.read_bytes()
     assert old in content
     whole.write_bytes(content.replace(old, new))
@@ -165,7 +165,7 @@ def test_every_truncation_is_refused(whole):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # damaged weights overflow
 @pytest.mark.parametrize("flips", [1, 20])
-def test_damaged_bits_raise_nothing_else(whole, flips):
+def test_damaged_bits_raise_only_model_errors(whole, flips):
     content, draw = whole.read_bytes(), random.Random(flips)
     head = len(content) - 4 * sum(t.size for layer in model.read(whole).layers for t in layer.tensors.values())
     refused = 0

@@ -65,8 +65,8 @@ def test_lessons_and_interruptions_are_marked_where_they_were():
     (axes,) = figure.axes
     marks = [(line.get_marker(), list(line.get_xdata())) for line in axes.lines[1:]]
     assert marks == [("D", [3000]), ("X", [4000])]
-    told = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert told == ["job", "new lesson", "resumed from a checkpoint"]
+    entries = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert entries == ["job", "new lesson", "resumed from a checkpoint"]
 
 
 def test_an_interruption_before_the_first_summary_that_was_kept_is_marked():
@@ -85,7 +85,7 @@ def test_another_scalar():
     assert figure.axes[0].get_ylabel() == "episode length, steps"
 
 
-def test_seeds_thin_their_mean_thick_and_its_interval():
+def test_seeds_their_mean_and_its_interval():
     runs = [curve([0.0, 10.0]), curve([2.0, 20.0]), curve([4.0, 30.0])]
     figure = rewards.plot_seeds({"setting": runs})
     (axes,) = figure.axes
@@ -97,7 +97,7 @@ def test_seeds_thin_their_mean_thick_and_its_interval():
     assert axes.get_ylabel() == "mean cumulative reward, 95 % interval"
 
 
-def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
+def test_coverage_of_the_interval():
     chance = np.random.default_rng(3)
     hits = 0
     for _ in range(200):
@@ -108,7 +108,7 @@ def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():
     assert 176 <= hits <= 198  # of 200; the percentile bootstrap of 20 runs covers a little less than 95 %
 
 
-def test_runs_of_other_steps_are_interpolated_where_all_have_values():
+def test_runs_with_different_steps_are_interpolated():
     steps, low, mean, high = mean_interval([([0, 100, 200], [0.0, 10.0, 20.0]), ([50, 150], [5.0, 15.0])])
     assert list(steps) == [50, 100, 150]
     assert list(mean) == [5.0, 10.0, 15.0]
@@ -120,9 +120,9 @@ def test_runs_without_a_common_step():
         mean_interval([([0, 100], [0, 1]), ([500], [2])])
 
 
-def test_all_that_a_training_tells():
-    told = curve([1.0, 2.0], episode_length=[10.0, 20.0], policy_loss=[0.1, 0.2], value_loss=[1.0, 0.5])
-    figure = rewards.plot_training(told)
+def test_all_scalars_of_a_training():
+    training = curve([1.0, 2.0], episode_length=[10.0, 20.0], policy_loss=[0.1, 0.2], value_loss=[1.0, 0.5])
+    figure = rewards.plot_training(training)
     assert [axes.get_ylabel() for axes in figure.axes] == [
         "mean cumulative reward",
         "episode length, steps",
@@ -146,9 +146,11 @@ def test_a_brain_has_one_colour_in_all_panels():
     assert legend(figure) == ["A", "B"]
 
 
-def test_every_scalar_has_a_panel_the_known_ones_first():
-    told = curve([1.0, 2.0], lesson=[0, 1], curiosity_forward_loss=[0.1, 0.2], entropy=[1.0, 0.5], q1_loss=float("nan"))
-    figure = rewards.plot_training(told)
+def test_every_scalar_has_a_panel_known_ones_first():
+    training = curve(
+        [1.0, 2.0], lesson=[0, 1], curiosity_forward_loss=[0.1, 0.2], entropy=[1.0, 0.5], q1_loss=float("nan")
+    )
+    figure = rewards.plot_training(training)
     names = ["mean cumulative reward", "entropy, nats", "lesson", "curiosity forward loss"]
     assert [axes.get_ylabel() for axes in figure.axes] == names
     assert legend(figure) == ["B", "new lesson"]
@@ -159,7 +161,7 @@ NAN = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("curves", "told"),
+    ("curves", "note"),
     [
         ({"one": EMPTY, "two": curve([1.0])}, ["two", "one: no summary yet"]),
         ({"one": curve([NAN]), "two": curve([1.0])}, ["two", "one: no episode has ended"]),
@@ -169,13 +171,13 @@ NAN = float("nan")
         ),
     ],
 )
-def test_what_has_nothing_to_draw_is_named(curves, told):
-    assert legend(rewards.plot(curves)) == told
+def test_curves_without_data_are_named(curves, note):
+    assert legend(rewards.plot(curves)) == note
 
 
 @pytest.mark.parametrize("draw", [rewards.plot, lambda curves: rewards.plot_seeds({"job": list(curves.values())})])
 @pytest.mark.parametrize("curves", [{"job": curve([NAN, NAN])}, {"job": curve([NAN]), "other": curve([NAN])}])
-def test_where_no_episode_ended_the_picture_is_empty_and_says_why(curves, draw):
+def test_a_picture_without_ended_episodes_says_why_it_is_empty(curves, draw):
     figure = draw(curves)
     figure.draw_without_rendering()
     (axes,) = figure.axes
@@ -190,7 +192,7 @@ def test_where_no_episode_ended_the_picture_is_empty_and_says_why(curves, draw):
     )
 
 
-def test_the_panels_say_why_there_is_none_of_the_reward():
+def test_the_figure_says_why_the_reward_panel_is_missing():
     figure = rewards.plot_training(curve([NAN, NAN], value_loss=[2.0, 1.0]))
     assert [axes.get_ylabel() for axes in figure.axes] == ["value loss"]
     assert legend(figure) == [
@@ -203,7 +205,7 @@ ODD = ["$x", "a $b$ c", r"\$", "_hidden", "<img src=x onerror=alert(1)>", "é\x1
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_label_is_shown_as_it_is(name, tmp_path):
+def test_labels_are_shown_literally(name, tmp_path):
     two = pd.concat([curve([1.0, 2.0], brain=name), curve([3.0, 4.0], brain="B"), curve([NAN], brain=name + "2")])
     shown = name.replace("\x1b", r"\x1b").replace("$", r"\$")
     figure = rewards.plot({name: two})
@@ -215,7 +217,7 @@ def test_a_label_is_shown_as_it_is(name, tmp_path):
         assert ElementTree.parse(tmp_path / f"{number}.svg").find(".//{*}script") is None
 
 
-def test_a_seed_that_has_nothing_to_draw_is_counted():
+def test_a_seed_without_data_is_counted():
     figure = rewards.plot_seeds({"s": [curve([1.0, 2.0]), EMPTY, curve([3.0, 4.0])], "t": [curve([NAN])], "u": []})
     assert legend(figure) == [
         "s, mean of 2 runs",
@@ -225,7 +227,7 @@ def test_a_seed_that_has_nothing_to_draw_is_counted():
     ]
 
 
-def test_a_long_legend_lies_beside_the_lines():
+def test_a_long_legend_is_beside_the_axes():
     figure = rewards.plot({f"mlagents-2026112610175{number}": curve([1.0, 2.0]) for number in range(8)}, smooth=20)
     figure.draw_without_rendering()
     (axes,) = figure.axes
@@ -238,21 +240,21 @@ def test_a_long_legend_lies_beside_the_lines():
     assert len(kinds) > 1
 
 
-def test_a_short_legend_lies_above_the_lines():
+def test_a_short_legend_is_above_the_axes():
     figure = rewards.plot({"job": curve([1.0, 2.0], std_reward=[0.5, 0.5])})
     figure.draw_without_rendering()
     (axes,) = figure.axes
     assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
 
 
-def test_no_two_of_the_first_lines_look_alike_in_grey():
+def test_the_first_lines_are_distinct_in_grey():
     figure = rewards.plot({str(number): curve([1.0, 2.0]) for number in range(5)})
     drawn = [line._unscaled_dash_pattern for line in figure.axes[0].lines]
     assert len(set(map(str, drawn))) == 5
 
 
 @pytest.mark.parametrize(
-    ("curves", "options", "told"),
+    ("curves", "options", "message"),
     [
         ({"job": EMPTY}, {}, "found none: the first one comes after summary_freq steps"),
         ({}, {}, "found none"),
@@ -280,8 +282,8 @@ def test_no_two_of_the_first_lines_look_alike_in_grey():
         ),
     ],
 )
-def test_no_picture_rather_than_a_wrong_one(curves, options, told):
-    with pytest.raises(rewards.RewardsError, match=told):
+def test_misleading_pictures_are_refused(curves, options, message):
+    with pytest.raises(rewards.RewardsError, match=message):
         rewards.plot(curves, **options)
 
 
@@ -296,6 +298,6 @@ def test_seeds_without_a_summary(groups):
         rewards.plot_seeds(groups)
 
 
-def test_nothing_to_tell_of_a_training():
+def test_a_training_without_summaries():
     with pytest.raises(rewards.RewardsError, match="Expected summaries to plot, found none"):
         rewards.plot_training(EMPTY)

@@ -41,7 +41,7 @@ def plain(table):
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
-def test_a_log_line_is_read_with_its_sign():
+def test_negative_rewards_are_read():
     curve = rewards.read_log(LOG.splitlines())
     assert plain(curve) == [
         {"brain": "3DBall", "attempt": 1, "step": 1000, "elapsed": 12.345, "mean_reward": -0.953, "std_reward": 0.4},
@@ -82,8 +82,8 @@ def endless(step, wall_time):
 
 
 @pytest.mark.parametrize("log", ["all", "none", "missing"])
-@pytest.mark.parametrize(("without", "said"), [("AB", "A, B"), ("A", "A"), ("", None)])
-def test_brains_of_which_no_episode_ended_have_a_curve_without_a_reward(run, event, tmp_path, without, said, log):
+@pytest.mark.parametrize(("without", "message"), [("AB", "A, B"), ("A", "A"), ("", None)])
+def test_brains_without_ended_episodes_have_a_curve_without_reward(run, event, tmp_path, without, message, log):
     lines = []
     for brain in "AB":
         make = endless if brain in without else lambda step, time: event.reward(step, step / 1000, time)
@@ -99,7 +99,7 @@ def test_brains_of_which_no_episode_ended_have_a_curve_without_a_reward(run, eve
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         curve = rewards.read(tmp_path)
-    assert [str(one.message).partition(" (")[0] for one in caught] == ([NO_EPISODE.format(said)] if said else [])
+    assert [str(one.message).partition(" (")[0] for one in caught] == ([NO_EPISODE.format(message)] if message else [])
     assert numbers(curve) == NUMBERS
     nothing = [(1000, None), (2000, None)]
     for brain in "AB":
@@ -112,7 +112,7 @@ def test_brains_of_which_no_episode_ended_have_a_curve_without_a_reward(run, eve
     assert rewards.plot({"job": curve})
 
 
-def test_a_log_without_an_ended_episode_tells_the_steps(event):
+def test_a_log_without_an_ended_episode_has_steps(event):
     curve = rewards.read_log([ENDLESS.format("B", "40.0", "Training."), ENDLESS.format("B", 80, "Not Training.")])
     assert rows(curve, "brain", "attempt", "step") == [("B", 1, 40), ("B", 1, 80)]
     assert numbers(curve) == NUMBERS and curve["mean_reward"].isna().all()
@@ -136,19 +136,19 @@ def test_a_brain_that_waits_for_the_others_repeats_its_step(run, event):
 def test_the_table_of_the_last_summary_shows_names_as_text(name):
     curve = rewards.read_log([LINE.format(1000, "1.0", 1.5).replace(" B:", f" {name}:")])
     page = rewards.show_last(curve, name).to_html()
-    told = re.findall(r"<caption>(.*?)</caption>|col_heading level0 col0\" >(.*?)</th>", page)
-    assert [html.unescape("".join(cell)) for cell in told] == [name.replace("\x1b", r"\x1b")] * 2
+    texts = re.findall(r"<caption>(.*?)</caption>|col_heading level0 col0\" >(.*?)</th>", page)
+    assert [html.unescape("".join(cell)) for cell in texts] == [name.replace("\x1b", r"\x1b")] * 2
     assert "<img" not in page
 
 
-def test_a_log_that_grows_is_read_as_a_whole_one():
+def test_a_growing_log_gives_the_same_curve():
     reader = rewards.LogReader()
     for line in LOG.splitlines():
         reader.feed([line])
     assert reader.table().equals(rewards.read_log(LOG.splitlines()))
 
 
-def test_a_resumed_log_has_no_gap_and_no_double():
+def test_a_resumed_log_has_neither_gaps_nor_duplicates():
     points = [(1000, 1.0, 1.5), (2000, 2.0, 2.5), (3000, 3.0, 3.5), (4000, 4.5, 4.5)]
     again = [(3000, 1.0, 7.5), (4000, 2.0, 8.5)]
     lines = [
@@ -165,13 +165,13 @@ def test_a_resumed_log_has_no_gap_and_no_double():
     ]
 
 
-def test_what_was_done_after_the_checkpoint_is_dropped_before_it_is_done_again():
+def test_summaries_after_the_checkpoint_are_dropped():
     lines = [LINE.format(*point) for point in [(1000, 1.0, 1.5), (2000, 2.0, 2.5), (3000, 3.0, 3.5)]]
     curve = rewards.read_log([*lines, "train: brain B goes on from step 1000"])
     assert list(curve["step"]) == [1000]
 
 
-def test_an_interruption_that_nobody_told_of_is_seen_by_its_step():
+def test_an_unmarked_interruption_is_detected_by_its_step():
     lines = [LINE.format(*point) for point in [(1000, 1.0, 1.5), (2000, 2.0, 2.5), (1000, 1.0, 7.5), (2000, 2.0, 8.5)]]
     curve = rewards.read_log(lines)
     assert rows(curve, "attempt", "step", "mean_reward") == [(2, 1000, 7.5), (2, 2000, 8.5)]
@@ -185,7 +185,7 @@ def test_two_interruptions_before_a_summary():
     assert rows(rewards.read_log(lines), "attempt", "step", "mean_reward") == [(1, 1000, 1.5), (2, 2000, 9.5)]
 
 
-def test_every_scalar_comes_under_its_fields_name(run, event):
+def test_every_scalar_has_its_column(run, event):
     everything = {
         "Environment__Cumulative_Reward": -0.5,
         "Environment__Episode_Length": 99.0,
@@ -222,7 +222,7 @@ def test_every_scalar_comes_under_its_fields_name(run, event):
     assert curve["std_reward"].isna().all()
 
 
-def test_each_brain_of_one_run_and_of_no_other(run, event):
+def test_only_the_brains_of_the_run_are_read(run, event):
     run("My_Brain", [event.reward(1000, 4.0)])
     run("3DBall", [event.reward(1000, 99.0)], run_id="other")
     folder = run("3DBall", [event.reward(1000, -0.5, 7.0), event.reward(2000, 0.25, 9.5)])
@@ -254,7 +254,7 @@ def test_a_summary_without_a_reward_keeps_its_place(run, event):
 
 
 @pytest.mark.parametrize("cut", [1, 7, 30])
-def test_of_a_torn_event_file_the_whole_part_is_read(run, event, cut):
+def test_the_complete_part_of_a_truncated_event_file_is_read(run, event, cut):
     folder = run("B", [event.reward(1000, 1.0), event.reward(2000, 2.0)])
     (file,) = folder.rglob("events*")
     file.write_bytes(file.read_bytes()[:-cut])
@@ -262,7 +262,7 @@ def test_of_a_torn_event_file_the_whole_part_is_read(run, event, cut):
         assert list(rewards.read_events(folder, "run")["step"]) == [1000]
 
 
-def test_a_spoilt_event_file_gives_all_that_lies_before_the_spoilt_byte(run, event):
+def test_a_damaged_event_file_is_read_up_to_the_damage(run, event):
     written = [(step, step / 8) for step in range(1000, 9000, 1000)]
     folder = run("B", [event.reward(*point) for point in written])
     (file,) = folder.rglob("events*")
@@ -278,15 +278,17 @@ def test_a_spoilt_event_file_gives_all_that_lies_before_the_spoilt_byte(run, eve
         spoilt = bytearray(whole)
         spoilt[place] ^= 1 << chance.randrange(8)
         file.write_bytes(spoilt)
-        kept = sum(end <= place for end in ends)
-        begin = ends[kept - 1] if kept else 0
-        told = rf"B/{file.name} ends after step {1000 * max(kept - 1, 0):,}, at byte {begin:,} of {len(whole):,}\."
-        with pytest.warns(UserWarning, match=told):
-            if kept < 2:
+        complete = sum(end <= place for end in ends)
+        begin = ends[complete - 1] if complete else 0
+        message = (
+            rf"B/{file.name} ends after step {1000 * max(complete - 1, 0):,}, at byte {begin:,} of {len(whole):,}\."
+        )
+        with pytest.warns(UserWarning, match=message):
+            if complete < 2:
                 with pytest.raises(rewards.RewardsError, match="hold no summary"):
                     rewards.read_events(folder, "run")
             else:
-                assert rows(rewards.read_events(folder, "run"), "step", "mean_reward") == written[: kept - 1]
+                assert rows(rewards.read_events(folder, "run"), "step", "mean_reward") == written[: complete - 1]
 
 
 def write_records(file, contents, lengths=()):
@@ -302,14 +304,14 @@ def write_records(file, contents, lengths=()):
     ("content", "length"),
     [(b"\xff" * 9, None), (b"\x0a\x7f", None), (b"", 2**62), (b"", 2**64 - 1), (b"abc", 2**31)],
 )
-def test_a_good_checksum_over_no_event_ends_what_is_read(run, event, content, length):
+def test_a_record_that_is_not_an_event_ends_reading(run, event, content, length):
     folder = run("B", [event.reward(1000, 1.0)])
     (file,) = folder.rglob("events*")
     whole = file.stat().st_size
     write_records(file, [content], [length])
     write_records(file, [event.reward(2000, 2.0).SerializeToString()])
-    told = f"ends after step 1,000, at byte {whole:,} of {file.stat().st_size:,}"
-    with pytest.warns(UserWarning, match=told):
+    message = f"ends after step 1,000, at byte {whole:,} of {file.stat().st_size:,}"
+    with pytest.warns(UserWarning, match=message):
         assert rows(rewards.read_events(folder, "run"), "step", "mean_reward") == [(1000, 1.0)]
 
 
@@ -330,7 +332,7 @@ def test_a_good_checksum_over_no_event_ends_what_is_read(run, event, content, le
         max_size=4,
     )
 )
-def test_event_files_raise_nothing_but_their_own_error(run, event, contents):
+def test_event_files_raise_only_their_own_error(run, event, contents):
     folder = run("B", [event.reward(1000, 1.0)], [event.reward(2000, 2.0)])
     for file in folder.rglob("events*"):
         write_records(file, contents)
@@ -361,7 +363,7 @@ PREFIX = "INFO:mlagents.trainers: "
     ],
     ids=range(18),
 )
-def test_no_line_of_a_log_takes_long_or_raises(line):
+def test_no_log_line_takes_long_or_raises(line):
     """Seconds of this process; one pattern that goes back over a megabyte takes hours."""
     start, view = time.process_time(), live.View()
     curve = rewards.read_log([line])
@@ -371,7 +373,7 @@ def test_no_line_of_a_log_takes_long_or_raises(line):
     assert time.process_time() - start < 2
 
 
-def test_a_whole_event_file_is_read_without_a_warning(run, event, recwarn):
+def test_a_complete_event_file_is_read_without_a_warning(run, event, recwarn):
     rewards.read_events(run("B", [event.reward(1000, 1.0)], [event.resumed(1000), event.reward(2000, 2.0)]), "run")
     assert list(recwarn) == []
 
@@ -411,7 +413,7 @@ def test_read_adds_the_deviations_of_the_log(run, event, tmp_path):
     assert list(curve.columns[:6]) == rewards.COLUMNS
 
 
-def test_read_takes_the_times_of_the_log(run, event, tmp_path):
+def test_read_uses_the_times_of_the_log(run, event, tmp_path):
     """The event file is opened a second after the trainer's start, the second one two seconds after it."""
     first = [
         event.reward(1000, 1.5, 11.0),

@@ -132,7 +132,7 @@ def test_an_action_of_one_turns_the_cube_by_ten_degrees_a_decision():
     assert np.degrees(scene.tilt) == pytest.approx(np.array([[10, 0, 10], [0, -5, 0]]))
 
 
-def test_the_cube_tilts_by_29_degrees_at_most():
+def test_the_cube_tilts_by_at_most_29_degrees():
     scene = world(2)
     for _ in range(4):
         scene.turn_cubes(np.array([[1.0, -1.0], [-1.0, 1.0]]))
@@ -160,7 +160,7 @@ def test_an_episode_starts_as_in_unity():
     assert (scene.velocity == 0).all()
 
 
-def test_falling_ends_the_episode_and_the_next_begins_at_once():
+def test_falling_ends_the_episode_and_starts_the_next():
     scene = world(2, position=(0.0, 3.0, 0.0))
     scene.position[:, 1] = 2.99, 2.0, 0.0
     scene.velocity[0, 1], scene.roll[0, 1] = 1.0, -1.0
@@ -214,7 +214,7 @@ def test_the_seed_makes_a_run_repeatable():
     assert not (run(1) == run(2)).all()
 
 
-def test_reset_parameters_change_the_world_and_stay():
+def test_reset_parameters_take_effect_and_persist():
     scene = Ball3D(4, seed=1)
     scene.step(idle(scene))
     scene.reset({"gravity": 2.0, "scale": 2.0})
@@ -258,7 +258,7 @@ def test_impossible_reset_parameters_are_refused_and_change_nothing(parameters, 
     assert (scene.observe() == before).all()
 
 
-def test_what_is_not_a_number_does_not_turn_the_cube():
+def test_nan_actions_do_not_turn_the_cube():
     scene = world()
     scene.step(np.array([[np.nan, 0.5]]))
     assert np.degrees(scene.tilt) == pytest.approx(np.array([[0], [5]]))

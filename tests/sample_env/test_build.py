@@ -57,7 +57,7 @@ def test_making_it_again_writes_nothing(sample):
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "added", "no executable", "not executable"])
-def test_a_damaged_or_older_sample_is_made_anew(sample, damage):
+def test_a_damaged_or_older_sample_is_replaced(sample, damage):
     whole = files(sample)
     module = sample / "3DBall_Data" / "player" / "ball3d.py"
     if damage == "changed":
@@ -74,7 +74,7 @@ def test_a_damaged_or_older_sample_is_made_anew(sample, damage):
     assert files(sample) == whole
 
 
-def test_what_else_the_folder_holds_stays(tmp_path):
+def test_other_files_in_the_folder_stay(tmp_path):
     (tmp_path / "trainer_config.yaml").write_text("default: {}")
     make_sample_build(tmp_path)
     assert (tmp_path / "trainer_config.yaml").read_text() == "default: {}"
@@ -107,7 +107,7 @@ def test_a_unity_build_on_top_of_the_sample_is_not_touched(sample):
     assert (sample / "3DBall.x86_64").read_bytes() == b"\x7fELF"
 
 
-def test_an_interrupted_making_leaves_no_executable_and_can_be_repeated(sample, monkeypatch):
+def test_an_interrupted_call_leaves_no_executable_and_can_be_repeated(sample, monkeypatch):
     whole = files(sample)
     (sample / "3DBall_Data" / "player" / "ball3d.py").write_text("older")
     rename = Path.rename
@@ -132,7 +132,7 @@ def test_an_unknown_scene_is_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+def test_a_file_instead_of_the_folder_is_reported(tmp_path):
     (tmp_path / "unity-volume").write_text("")
     with pytest.raises(SampleEnvError, match="Expected a folder, found the file .*unity-volume"):
         make_sample_build(tmp_path / "unity-volume")
@@ -158,7 +158,7 @@ def test_the_warehouse_comes_with_config_and_curriculum(tmp_path):
     assert files(tmp_path) == before
 
 
-def test_the_readers_own_config_and_lessons_stay(tmp_path):
+def test_the_users_own_config_and_lessons_stay(tmp_path):
     (tmp_path / "curriculum").mkdir()
     (tmp_path / "curriculum/Seeker.json").write_text("mine")
     (tmp_path / "trainer_config.yaml").write_text("mine too")
@@ -168,7 +168,7 @@ def test_the_readers_own_config_and_lessons_stay(tmp_path):
     assert (tmp_path / "curriculum/Carrier.json").is_file()
 
 
-def test_one_scene_is_not_put_beside_another(sample):
+def test_a_second_scene_is_refused(sample):
     before = files(sample)
     with pytest.raises(SampleEnvError, match=r"the sample Warehouse, found 3DBall\.x86_64 of another build"):
         make_sample_build(sample, "Warehouse")

@@ -52,11 +52,11 @@ def test_stock_ml_agents_sees_what_the_scene_computes(trainer_side, player_log):
     scene.reset(parameters)
     note()
 
-    for number, (seen, wanted) in enumerate(zip(report["seen"], expected, strict=True)):
+    for number, (seen, computed) in enumerate(zip(report["seen"], expected, strict=True)):
         assert {
             key: np.array(value) if key in ("observations", "previous_actions") else value
             for key, value in seen.items()
-        } == wanted, number
+        } == computed, number
     assert report["brains_before_reset"] == 0
     assert report["brain"] == {
         "brain_name": "3DBall",
@@ -99,20 +99,20 @@ def test_without_train_mode_it_runs_in_real_time(trainer_side):
     assert report["seconds"] >= 0.3
 
 
-def test_quit_ends_it(trainer_side, player_log):
+def test_quit_ends_the_player(trainer_side, player_log):
     report = trainer_side("scripted", args=["--agents", "2"], answers=[{"command": RESET}, {"command": QUIT}])
     assert report["exit_code"] == 0
-    assert [said["actions"] for said in report["said"]] == [None, None, [[0, 0], [0, 0]]]
+    assert [messages["actions"] for messages in report["said"]] == [None, None, [[0, 0], [0, 0]]]
     assert "Ends: the trainer quits" in player_log.read_text()
 
 
-def test_a_status_other_than_200_ends_it(trainer_side, player_log):
+def test_a_status_other_than_200_ends_the_player(trainer_side, player_log):
     report = trainer_side("scripted", answers=[])
     assert (report["exit_code"], len(report["said"])) == (0, 2)
     assert "Ends: the trainer closed the connection (status 400)" in player_log.read_text()
 
 
-def test_without_new_actions_the_last_ones_go_on(trainer_side):
+def test_without_new_actions_the_last_ones_are_repeated(trainer_side):
     report = trainer_side(
         "scripted",
         args=["--agents", "1"],
@@ -125,12 +125,12 @@ def test_without_new_actions_the_last_ones_go_on(trainer_side):
             {"command": STEP},
         ],
     )
-    said = [said["actions"] for said in report["said"][2:]]
-    assert said == [[[0, 0]], [[0, 0]], [[0.5, -0.25]], [[0.5, -0.25]], [[0, 0]], [[0, 0]]]
+    messages = [messages["actions"] for messages in report["said"][2:]]
+    assert messages == [[[0, 0]], [[0, 0]], [[0.5, -0.25]], [[0.5, -0.25]], [[0, 0]], [[0, 0]]]
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [
         (
             {"command": STEP, "actions": [[0.5, 0.5]]},
@@ -147,8 +147,8 @@ def test_without_new_actions_the_last_ones_go_on(trainer_side):
     ],
     ids=["actions", "scale", "wind"],
 )
-def test_a_trainer_that_wants_what_cannot_be_is_told_so(trainer_side, player_log, answer, reason):
-    report = trainer_side("scripted", args=["--agents", "2"], answers=[{"command": RESET}, answer])
+def test_invalid_requests_of_the_trainer_are_reported_to_it(trainer_side, player_log, response, reason):
+    report = trainer_side("scripted", args=["--agents", "2"], answers=[{"command": RESET}, response])
     last = report["said"][-1]
     assert (last["status"], last["message"]) == (500, reason)
     assert report["exit_code"] == 1
@@ -156,13 +156,13 @@ def test_a_trainer_that_wants_what_cannot_be_is_told_so(trainer_side, player_log
     assert f"ERROR {reason}" in player_log.read_text()
 
 
-def test_it_ends_when_the_connection_breaks(trainer_side, player_log):
+def test_the_player_ends_when_the_connection_breaks(trainer_side, player_log):
     assert trainer_side("server_vanishes")["exit_code"] == 0
     assert "Ends: the connection broke" in player_log.read_text()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux")
-def test_it_ends_when_the_trainer_is_killed_and_its_worker_lives_on(trainer_side, player_log):
+def test_the_player_ends_when_the_trainer_is_killed_but_not_its_worker(trainer_side, player_log):
     assert trainer_side("trainer_killed")["player_gone"]
     assert "Ends: the trainer's process is gone" in player_log.read_text()
 
@@ -184,7 +184,7 @@ def lonely(trainer_python, executable, environment):
     return run
 
 
-def test_it_says_so_when_there_is_no_trainer(lonely):
+def test_a_missing_trainer_is_reported(lonely):
     done = lonely()
     assert done.returncode == 1
     assert done.stderr == (
@@ -209,7 +209,7 @@ def test_a_wrong_command_line_is_refused(executable, environment, arguments, mes
     assert f"3DBall.x86_64: error: {message}" in done.stderr
 
 
-def test_the_log_goes_where_it_is_told(trainer_side, tmp_path, player_log):
+def test_the_log_is_written_to_the_given_file(trainer_side, tmp_path, player_log):
     file = tmp_path / "logs" / "Player.log"
     for _ in range(2):
         trainer_side("scripted", args=["-logFile", str(file), "--seed", "5"], answers=[{"command": QUIT}])
@@ -226,7 +226,7 @@ def test_the_log_goes_to_standard_output(lonely, environment, arguments, home):
     assert "ERROR Expected a trainer on port 9" in done.stdout
 
 
-def test_another_python_is_named(executable, environment, tmp_path):
+def test_the_wrong_python_is_reported(executable, environment, tmp_path):
     (tmp_path / "python3").symlink_to(Path(sys.executable))
     done = start(executable, {**environment, "PATH": str(tmp_path), "PYTHONPATH": ""})
     assert done.returncode == 1
@@ -234,7 +234,7 @@ def test_another_python_is_named(executable, environment, tmp_path):
     assert done.stderr.endswith("Put the bin folder of the trainer's environment first on PATH.\n")
 
 
-def test_a_build_without_its_data_says_so(executable, environment):
+def test_a_build_without_its_data_is_reported(executable, environment):
     executable.rename(executable.with_name("Other.x86_64"))
     done = start(executable.with_name("Other.x86_64"), environment)
     assert done.returncode == 1

@@ -39,7 +39,7 @@ def load(python, file):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_wheel_loads_what_the_heuristic_did(trainer_python, tmp_path):
+def test_the_wheel_loads_a_recorded_demonstration(trainer_python, tmp_path):
     make_sample_build(tmp_path)
     (file,) = record_demonstrations(tmp_path, trainer_python, steps=1200)
     first = file.read_bytes()
@@ -77,7 +77,7 @@ def test_no_other_build_is_recorded(tmp_path, trainer_python):
         record_demonstrations(tmp_path, trainer_python)
 
 
-def test_a_recording_that_fails_says_why(tmp_path, trainer_python):
+def test_a_failed_recording_reports_the_reason(tmp_path, trainer_python):
     make_sample_build(tmp_path)
     with pytest.raises(SampleEnvError, match="3DBall.x86_64 could not record .*expected 2 or more, got 1"):
         record_demonstrations(tmp_path, trainer_python, steps=1)

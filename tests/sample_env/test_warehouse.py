@@ -44,7 +44,7 @@ def first_episodes(scene, act=None):
 @pytest.mark.parametrize(
     ("move", "place"), [(STAY, (3, 4)), (LEFT, (2, 4)), (RIGHT, (4, 4)), (DOWN, (3, 3)), (UP, (3, 5))]
 )
-def test_each_move_goes_its_way(move, place):
+def test_each_move_has_its_direction(move, place):
     scene = seeker((3, 4), (7, 7))
     scene.step(np.array([[move]]))
     assert scene.place[:, 0].tolist() == list(place)
@@ -59,7 +59,7 @@ def test_walls_stop_a_robot(place, moves):
         assert scene.place[:, 0].tolist() == list(place)
 
 
-def test_arriving_ends_the_episode_and_the_next_begins_at_once():
+def test_arriving_ends_the_episode_and_starts_the_next():
     scene = seeker((3, 4), (4, 4))
     scene.step(np.array([[RIGHT]]))
     assert scene.rewards == pytest.approx([0.99])
@@ -77,12 +77,12 @@ def test_after_50_decisions_an_episode_ends():
 
 def test_a_carrier_takes_the_parcel_up_carries_and_delivers_it():
     scene = carrier((0, 0), (1, 0), (1, 2))
-    told = []
+    results = []
     for move, grip in [(RIGHT, 1), (UP, 0), (UP, 1)]:
-        told.append((scene.carries[0], scene.parcel[:, 0].tolist()))
+        results.append((scene.carries[0], scene.parcel[:, 0].tolist()))
         scene.step(np.array([[move, grip]]))
-        told[-1] += (round(scene.rewards[0], 6), scene.done[0])
-    assert told == [(False, [1, 0], 0.49, False), (True, [1, 0], -0.01, False), (True, [1, 1], 0.49, True)]
+        results[-1] += (round(scene.rewards[0], 6), scene.done[0])
+    assert results == [(False, [1, 0], 0.49, False), (True, [1, 0], -0.01, False), (True, [1, 1], 0.49, True)]
     assert not scene.carries[0]
 
 
@@ -104,13 +104,13 @@ def test_observations_are_scaled():
     assert carrier((7, 0), (7, 0), (7, 7), True).observe() == pytest.approx(np.array([[1, -1, 0, 0, 0, 1, 1]]))
 
 
-def test_the_best_seeker_earns_1_less_a_hundredth_for_each_step():
+def test_the_best_seeker_earns_1_minus_0_01_per_step():
     scene = Seeker(AGENTS, seed=1)
     best = 1 - 0.01 * steps(scene.place, scene.goal)
     assert first_episodes(scene) == pytest.approx(best)
 
 
-def test_the_best_carrier_earns_1_less_a_hundredth_for_each_step():
+def test_the_best_carrier_earns_1_minus_0_01_per_step():
     scene = Carrier(AGENTS, seed=1)
     best = 1 - 0.01 * (steps(scene.place, scene.parcel) + steps(scene.parcel, scene.gate))
     assert first_episodes(scene) == pytest.approx(best)
@@ -125,7 +125,7 @@ def test_a_random_robot_earns_little(kind, most):
 
 
 @pytest.mark.parametrize("farthest", [1, 3, 14])
-def test_distances_are_drawn_as_far_as_the_reset_parameter_allows(farthest):
+def test_drawn_distances_are_limited_by_the_reset_parameter(farthest):
     seekers, carriers = Seeker(3000, seed=2), Carrier(3000, seed=2)
     seekers.reset({"goal_distance": farthest})
     carriers.reset({"parcel_distance": farthest})
@@ -150,7 +150,7 @@ def test_an_impossible_distance_is_refused(kind, name, value, message):
     assert scene.current == {name: 14}
 
 
-def test_choices_beyond_the_last_one_and_no_numbers_do_no_harm():
+def test_invalid_choices_and_nan_are_harmless():
     scene = seeker((3, 3), (7, 7))
     for action, place in [(np.nan, [3, 3]), (99, [3, 4]), (-5, [3, 4]), (np.inf, [3, 5])]:
         scene.step(np.array([[action]]))
@@ -187,7 +187,7 @@ def test_each_group_takes_its_own_reset_parameters():
 
 def test_the_curriculum_has_three_lessons_that_the_scene_can_play():
     for kind in SCENES["Warehouse"]:
-        file = ROOT / f"packages/sample_env/beside/Warehouse/curriculum/{kind.behaviour.name}.json"
+        file = ROOT / f"packages/sample_env/extra_files/Warehouse/curriculum/{kind.behaviour.name}.json"
         lessons = json.loads(file.read_text())
         ((name, values),) = lessons["parameters"].items()
         assert len(values) == 3

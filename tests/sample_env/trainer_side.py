@@ -152,7 +152,7 @@ def message(status=200, command=None, actions=None, parameters=None):
 
 def scripted(build, args, answers):
     """Answer a player with these messages, then with a status of 400; give what it said and how it ended."""
-    script = Script([message(), *[message(**answer) for answer in answers]])
+    script = Script([message(), *[message(**response) for response in answers]])
     server = grpc.server(ThreadPoolExecutor(max_workers=2))
     add_UnityToExternalProtoServicer_to_server(script, server)
     port = server.add_insecure_port("localhost:0")
@@ -160,11 +160,11 @@ def scripted(build, args, answers):
     player = subprocess.Popen([build + ".x86_64", "-nographics", "-batchmode", "--port", str(port), *args])
     exit_code = player.wait(100)
     server.stop(None)
-    said = []
+    messages = []
     while not script.said.empty():
         request = script.said.get()
         infos = request.unity_output.rl_output.agentInfos
-        said.append(
+        messages.append(
             {
                 "status": request.header.status,
                 "message": request.header.message,
@@ -173,7 +173,7 @@ def scripted(build, args, answers):
                 else None,
             }
         )
-    return {"said": said, "exit_code": exit_code}
+    return {"said": messages, "exit_code": exit_code}
 
 
 def server_vanishes(build, args):

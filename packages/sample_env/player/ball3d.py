@@ -181,8 +181,8 @@ class Ball3D(Group):
     def heuristic(self) -> np.ndarray:
         """Tilt each cube against its ball's offset and speed, which balances it for whole episodes."""
         turn_z, turn_x, x, _, z, speed_x, _, speed_z = self.observe().T
-        wanted = np.array([0.06 * x + 0.09 * speed_x, -0.06 * z - 0.09 * speed_z])
-        return clip(6 * (wanted - [turn_z, turn_x]).T, 1.0)
+        target = np.array([0.06 * x + 0.09 * speed_x, -0.06 * z - 0.09 * speed_z])
+        return clip(6 * (target - [turn_z, turn_x]).T, 1.0)
 
 
 def clip(values: np.ndarray, limit: float) -> np.ndarray:
@@ -194,12 +194,3 @@ def clip(values: np.ndarray, limit: float) -> np.ndarray:
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Dot products of vectors of shape (3, n)."""
     return np.einsum("cn,cn->n", a, b)
-
-
-def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cross products of vectors of shape (3, n)."""
-    # np.cross, too, is made for larger arrays.
-    return a.take(NEXT, 0) * b.take(LAST, 0) - a.take(LAST, 0) * b.take(NEXT, 0)
-
-
-NEXT, LAST = np.array([1, 2, 0]), np.array([2, 0, 1])

@@ -127,12 +127,12 @@ class Communicator:
     def _send(self, message: UnityMessageProto) -> UnityMessageProto:
         message.header.status = 200
         try:
-            answer = self._exchange(message)
+            response = self._exchange(message)
         except grpc.RpcError as error:
             raise TrainerGoneError(f"the connection broke ({error.details()})") from None
-        if answer.header.status != 200:
-            raise TrainerGoneError(f"the trainer closed the connection (status {answer.header.status})")
-        return answer
+        if response.header.status != 200:
+            raise TrainerGoneError(f"the trainer closed the connection (status {response.header.status})")
+        return response
 
 
 def add_agents(infos: Any, group: Group) -> None:
@@ -163,7 +163,7 @@ def brain_parameters(behaviour: Behaviour) -> BrainParametersProto:
     )
 
 
-def wanted_actions(command: UnityRLInputProto, group: Group) -> np.ndarray:
+def requested_actions(command: UnityRLInputProto, group: Group) -> np.ndarray:
     """Return the actions in the trainer's command, or the last ones if it has none for this brain.
 
     Raises

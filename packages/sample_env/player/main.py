@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import recorder, trainer_watch
-from .communicator import QUIT, RESET, Communicator, NoTrainerError, TrainerGoneError, wanted_actions
+from .communicator import QUIT, RESET, Communicator, NoTrainerError, TrainerGoneError, requested_actions
 from .scene import Group, Scene
 from .scenes import SCENES
 
@@ -66,9 +66,9 @@ def command_line(scene_name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         f"{scene_name}.x86_64", allow_abbrev=False, description="Sample player for ML-Agents 0.11.0."
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--port", type=int, help="where the trainer listens; mlagents-learn gives it")
-    what.add_argument("--record", type=Path, metavar="FOLDER", help="write demonstrations there, without a trainer")
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--port", type=int, help="where the trainer listens; mlagents-learn gives it")
+    mode.add_argument("--record", type=Path, metavar="FOLDER", help="write demonstrations there, without a trainer")
     parser.add_argument("--steps", type=at_least(2), default=3000, help="of each demonstration (3000)")
     parser.add_argument("--agents", type=at_least(1), default=12, help="how many of each brain act at once (12)")
     names = [kind.behaviour.name for kind in SCENES[scene_name]]
@@ -102,10 +102,10 @@ def brains_of(scene_name: str) -> Callable[[str], tuple[type[Group], ...]]:
 
     def read(text: str) -> tuple[type[Group], ...]:
         kinds = {kind.behaviour.name: kind for kind in SCENES[scene_name]}
-        wanted = text.split(",")
-        if not set(wanted) <= set(kinds):
+        names = text.split(",")
+        if not set(names) <= set(kinds):
             raise argparse.ArgumentTypeError(f"expected brains out of {','.join(kinds)}, got {text}")
-        return tuple(kind for name, kind in kinds.items() if name in wanted)
+        return tuple(kind for name, kind in kinds.items() if name in names)
 
     return read
 
@@ -158,7 +158,7 @@ def play(communicator: Communicator, scene_name: str, options: argparse.Namespac
                 log.info("Reset; %s%s", scene.current, ", in real time" if real_time else "")
             else:
                 for group in scene.groups:
-                    group.step(wanted_actions(command, group))
+                    group.step(requested_actions(command, group))
                 decisions += 1
                 if decisions == 1:
                     log.info("First decision")

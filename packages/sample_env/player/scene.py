@@ -80,15 +80,15 @@ class Group:
         ValueError
             If a parameter is unknown, not finite, or refused by `check`. Nothing changes then.
         """
-        wanted = {**self.current, **parameters}
+        updated = {**self.current, **parameters}
         refuse_unknown(parameters, self.parameters)
         for name, value in parameters.items():
             if not math.isfinite(value):
                 raise ValueError(
                     f"Expected a finite reset parameter {name}, got {value}. Correct the curriculum or sampler."
                 )
-        self.check(wanted)
-        self.current = wanted
+        self.check(updated)
+        self.current = updated
         self._clear()
         self.start(np.arange(self.agents))
 
