@@ -1,7 +1,7 @@
-"""Finds how many players train fastest, for `num-envs` `auto`: by trying, on the first steps of the training itself.
+"""Determines how many players train fastest, for `num-envs` `auto`, during the first steps of the training itself.
 
-The trial is training: every step it takes is learned from. It begins with one player, takes more in while they are
-worth it, and lets those go that are not.
+The trial is part of the training: all its steps are learned from. It starts with one player, adds more while they make
+it faster, and dismisses those that do not.
 """
 
 import threading
@@ -12,17 +12,17 @@ import events
 import memory
 import process_tree
 
-WINDOW_SECONDS = 4.0  # that each count is measured for, policy updates not counted
-WINDOW_STEPS = 100  # and at least so many steps
-WARM_UP_SECONDS = 1.0  # before it
-WORTH_IT = 1.1  # so many times as fast as with fewer players
+WINDOW_SECONDS = 4.0  # of measurement for each count, without policy updates
+WINDOW_STEPS = 100  # minimum steps of a measurement
+WARM_UP_SECONDS = 1.0  # before a measurement
+MIN_GAIN = 1.1  # factor by which more players must be faster
 
 
 class Trial:
-    """Tries 1, 2, 4, … players, up to one for each core, and keeps the count that steps fastest.
+    """Tries 1, 2, 4, … players, up to one for each core, and keeps the fastest count.
 
-    The workers of all the players are there from the start, as ML-Agents makes them. A worker starts its player with
-    its first message, so that those that are never tried cost next to nothing.
+    The workers of all players exist from the start, as ML-Agents creates them. A worker starts its player with its
+    first message, so those that are never tried cost almost nothing.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Trial:
     manager
         ML-Agents' `SubprocessEnvManager`, whose workers were just made.
     first_step
-        Makes a worker's `EnvironmentStep` of its answer to a reset.
+        Creates a worker's `EnvironmentStep` from its response to a reset.
     """
 
     def __init__(self, run, manager, first_step):
@@ -38,24 +38,24 @@ class Trial:
         self.spare = manager.env_workers[1:]
         del manager.env_workers[1:]
         self.starting = []  # workers whose players were told to start
-        self.leaving = 0  # players that are to go once they have answered
-        self.rates = {}  # players -> steps a second
-        self.most = 1 + len(self.spare)
-        self.bounds = []  # why no more are tried
-        self.reset = ((), {}, 0)  # arguments of the last reset, and how many there were
-        self.over = not self.spare
+        self.leaving = 0  # number of players to dismiss once they have responded
+        self.rates = {}  # players -> steps per second
+        self.max_players = 1 + len(self.spare)
+        self.bounds = []  # reasons for not trying more
+        self.reset = ((), {}, 0)  # arguments of the last reset, and the number of resets
+        self.finished = not self.spare
         self._begin_window()
 
     def after_reset(self, *args, **kwargs) -> None:
-        """Take note of how players are reset; what was measured around it is measured again."""
+        """Record how players are reset, and restart the measurement."""
         self.reset = (args, kwargs, self.reset[2] + 1)
         self._begin_window()
 
     def after_step(self, steps: int) -> None:
-        """Count steps that have come, and go on with the trial."""
+        """Count new steps, and continue the trial."""
         if self.leaving:
             self._let_go()
-        if self.over:
+        if self.finished:
             return
         if self.starting:
             self._take_in()
@@ -71,36 +71,36 @@ class Trial:
             self._judge(seconds)
 
     def end(self) -> None:
-        """Try no more: the training ends."""
-        self.over = True
+        """End the trial, because the training ends."""
+        self.finished = True
         self._dismiss(self.starting)
         self._dismiss(self.spare)
 
     def _clock(self) -> float:
-        """Seconds outside policy updates, which take as long for each step however many players there are."""
+        """Return the time in seconds without policy updates, whose cost per step does not depend on the players."""
         return time.monotonic() - self.run.update_seconds
 
     def _begin_window(self) -> None:
         self.begun, self.steps = self._clock(), None  # None: warming up
 
     def _processes(self):
-        """List the processes of the players at work and their drivers."""
+        """List the processes of the active players and their drivers."""
         drivers = [worker.process.pid for worker in self.manager.env_workers]
         return drivers + [pid for driver in drivers for pid in process_tree.descendants(driver)]
 
     def _judge(self, seconds: float) -> None:
-        """Go on from what was measured with this many players."""
+        """Decide on the next count from the measurement."""
         count = len(self.manager.env_workers)
         self.rates[count] = self.steps / seconds
         if count == 1:
             self._find_bound(seconds)
         best = max((n for n in self.rates if n < count), key=self.rates.get, default=None)
-        if best is not None and self.rates[count] < WORTH_IT * self.rates[best]:
+        if best is not None and self.rates[count] < MIN_GAIN * self.rates[best]:
             self._settle(best)
-        elif count >= self.most:
+        elif count >= self.max_players:
             self._settle(count)
         else:
-            more = self._affordable(min(2 * count, self.most) - count)
+            more = self._affordable(min(2 * count, self.max_players) - count)
             events.send("players", count=count, reason=self._describe(), settled=False)
             if not more:
                 self._settle(count)
@@ -112,15 +112,15 @@ class Trial:
             self.starting, self.spare = self.spare[:more], self.spare[more:]
 
     def _find_bound(self, seconds: float) -> None:
-        """Count how many players the cores can carry, by what one of them takes."""
+        """Compute how many players the cores can run, from the load of one."""
         load = (process_tree.seconds_of(self._processes()) - self.load_before) / seconds
-        given = cores.given()
-        self.most = min(self.most, max(1, int(given / max(load, 0.01))))
-        self.bounds.append("%d cores, of which a player keeps %.2f busy" % (given, load))
+        available = cores.available()
+        self.max_players = min(self.max_players, max(1, int(available / max(load, 0.01))))
+        self.bounds.append("%d cores, of which a player keeps %.2f busy" % (available, load))
         self.player_bytes = memory.used_by(self._processes())
 
     def _affordable(self, more: int) -> int:
-        """Count how many more players there is memory for, a tenth of it left free."""
+        """Return how many more players fit into memory, with a tenth of it left free."""
         free = memory.available()
         if free is None or not self.player_bytes:
             self.bounds.append("what memory a player takes cannot be told here")
@@ -133,7 +133,7 @@ class Trial:
         return min(room, more)
 
     def _take_in(self) -> None:
-        """Let players that have started take part; those reset meanwhile in another way are reset again."""
+        """Add players that have started; if the reset has changed meanwhile, reset them again."""
         while self.starting and self.starting[0].conn.poll(0):
             worker = self.starting[0]
             infos = worker.recv().payload
@@ -149,7 +149,7 @@ class Trial:
 
     def _settle(self, count: int) -> None:
         """Keep this many players and end the trial."""
-        self.over = True
+        self.finished = True
         self.leaving = len(self.manager.env_workers) - count
         self._dismiss(self.spare)
         events.send("players", count=count, reason=self._describe(), settled=True)
@@ -157,11 +157,11 @@ class Trial:
             self._let_go()
 
     def _describe(self) -> str:
-        told = ", ".join("%d: %.0f" % item for item in sorted(self.rates.items()))
-        return "auto, steps a second by players: %s (%s)" % (told, "; ".join(self.bounds))
+        rates = ", ".join("%d: %.0f" % item for item in sorted(self.rates.items()))
+        return "auto, steps a second by players: %s (%s)" % (rates, "; ".join(self.bounds))
 
     def _let_go(self) -> None:
-        """Let the last players go that have answered what they were asked; the manager knows workers by place."""
+        """Dismiss the last players once they have responded; the manager identifies workers by index."""
         workers = self.manager.env_workers
         while self.leaving and not workers[-1].waiting:
             self.leaving -= 1
@@ -171,7 +171,7 @@ class Trial:
             threading.Thread(target=worker.close, daemon=True).start()
 
     def _dismiss(self, workers) -> None:
-        """End workers that take no part."""
+        """End workers that are not used."""
         for worker in workers:
             self.run.dismissed.add(worker.worker_id)
             worker.process.terminate()

@@ -1,22 +1,22 @@
-"""The settings that hold for one brain, and those with which it would learn nothing without a word."""
+"""The effective settings of a brain, and checks for settings with which it would silently learn nothing."""
 
 from typing import Any, Dict
 
 import paths
 from refusal import RefusalError
 
-LONGEST = 240  # bytes of a name, with room for its ending
+MAX_NAME_BYTES = 240  # of a file name, with room for its suffix
 
 
 def find(config: Dict[str, Any], brain: str) -> Dict[str, Any]:
-    """Return what ML-Agents takes for a brain: `default`, with the brain's own section on top."""
+    """Return a brain's effective settings: `default`, overridden by the brain's own section."""
     section = config.get(brain, {})
     while isinstance(section, str):
         section = config[section]
     return dict(config["default"], **section)
 
 
-def refuse_what_learns_nothing(settings: Dict[str, Any], brain: str) -> None:
+def refuse_ineffective_training(settings: Dict[str, Any], brain: str) -> None:
     """Refuse settings with which ML-Agents would run to the end and never change the network.
 
     Raises
@@ -34,25 +34,25 @@ def refuse_what_learns_nothing(settings: Dict[str, Any], brain: str) -> None:
 
 
 def refuse_long_name(brain: str, run_id: str) -> None:
-    """Refuse a brain whose files can't be named after it.
+    """Refuse a brain whose name is too long for its files.
 
     Raises
     ------
     RefusalError
-        The name is longer than file systems take.
+        The name is longer than file systems allow.
     """
     size = len(("%s_%s" % (run_id, paths.brain_file(brain))).encode())
-    if size > LONGEST:
+    if size > MAX_NAME_BYTES:
         raise RefusalError(
             "Brain %s… has too long a name: with the run id in front, its folder's name takes %d bytes, and file "
-            "systems take %d. Shorten its Behavior Name in Unity, and build again." % (brain[:40], size, LONGEST)
+            "systems take %d. Shorten its Behavior Name in Unity, and build again." % (brain[:40], size, MAX_NAME_BYTES)
         )
 
 
 def refuse_empty_updates(settings: Dict[str, Any], brain: str) -> None:
-    """Refuse to go on where updates draw no batch.
+    """Refuse to continue if updates draw no batch.
 
-    How much a PPO update has to draw from depends on how many agents fill the buffer at once, which no setting says.
+    The experiences of a PPO update depend on how many agents fill the buffer at once, which is unknown before.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def refuse_empty_updates(settings: Dict[str, Any], brain: str) -> None:
 
 
 def refuse_curriculum(meta, brain: str, lesson: int) -> None:
-    """Refuse curricula that say nothing of a brain, or a first lesson that its curriculum has not.
+    """Refuse curricula without a file for a brain, or a first lesson that its curriculum does not have.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def refuse_curriculum(meta, brain: str, lesson: int) -> None:
     curricula = meta.brains_to_curriculums
     if brain not in curricula:
         todo = "Add %s.json to it." % brain
-        if "/" in brain or "." in brain:  # ML-Agents takes what stands before a file's first dot for the brain
+        if "/" in brain or "." in brain:  # ML-Agents uses the part of the name before the first dot as the brain
             todo = "No file can be named after it: give it a Behavior Name without slash and dot in Unity."
         raise RefusalError(
             "Expected a curriculum for each brain, found none for %s; the folder has: %s. %s"
@@ -105,8 +105,8 @@ def refuse_curriculum(meta, brain: str, lesson: int) -> None:
         )
 
 
-def refuse_lonely_curriculum(meta, trained) -> None:
-    """Refuse a curriculum for a brain that is not trained, be it yet.
+def refuse_unused_curriculum(meta, trained) -> None:
+    """Refuse a curriculum for a brain that is not (yet) trained.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def refuse_lonely_curriculum(meta, trained) -> None:
         )
 
 
-def refuse_what_imitates_nothing(module, brain: str) -> None:
+def refuse_ineffective_pretraining(module, brain: str) -> None:
     """Refuse pretraining that would draw no batch from its demonstrations.
 
     Parameters
@@ -135,7 +135,7 @@ def refuse_what_imitates_nothing(module, brain: str) -> None:
     Raises
     ------
     RefusalError
-        Its loss would be no number, as if the network were lost.
+        Its loss would be NaN.
     """
     if module is None:
         return

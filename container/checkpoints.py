@@ -1,8 +1,8 @@
-"""A run's checkpoints on disk: found, verified, explained.
+"""A run's checkpoints on disk: find, verify and describe them.
 
-ML-Agents writes `models/<run>-0/<Brain>/model-<step>.cptk.*` and a file `checkpoint` that names the newest. Beside
-each of them this container keeps a note, `model-<step>.json`: the shape of brain and network, the environment, the
-curriculum's lesson and the episodes that no summary has told of yet, which a checkpoint does not hold.
+ML-Agents writes `models/<run>-0/<Brain>/model-<step>.cptk.*` and a file `checkpoint` that names the newest. For each
+checkpoint this container adds a note, `model-<step>.json`, with the state that a checkpoint lacks: the shape of brain
+and network, the environment, the curriculum's lesson, and the episodes that are not in a summary yet.
 """
 
 import json
@@ -19,14 +19,14 @@ MODEL = re.compile(r"model-(\d+)\.cptk")
 
 
 class Checkpoint(NamedTuple):
-    """One saved state of one brain."""
+    """A saved state of a brain."""
 
     step: int
-    prefix: str  # path without the endings .index, .meta and .data-…
+    prefix: str  # path without the suffixes .index, .meta and .data-…
 
     @property
     def note(self) -> str:
-        """Path of the note beside it."""
+        """Path of its note."""
         return self.prefix[: -len(".cptk")] + ".json"
 
 
@@ -36,7 +36,7 @@ def brain_folder(run_folder: str, brain: str) -> str:
 
 
 def of_brain(folder: str) -> List[Checkpoint]:
-    """List the checkpoints in a brain's folder, newest first, whole or not."""
+    """List the checkpoints in a brain's folder, newest first, complete or not."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
     steps = {int(match.group(1)) for match in map(MODEL.match, names) if match}
     return [Checkpoint(step, os.path.join(folder, "model-%d.cptk" % step)) for step in sorted(steps, reverse=True)]
@@ -55,7 +55,7 @@ def runs(checkpoints: str) -> List[str]:
 
 
 def newest_step(run_folder: str) -> int:
-    """Return the highest saved step of a run, over all its brains; 0 when nothing is saved."""
+    """Return the highest saved step of a run, over all brains; 0 if nothing is saved."""
     return max((found[0].step for found in _saved(run_folder).values()), default=0)
 
 
@@ -66,7 +66,7 @@ def _saved(run_folder: str) -> Dict[str, List[Checkpoint]]:
 
 
 def note_export(run_folder: str, steps: Dict[str, Optional[int]]) -> None:
-    """Note of which step each of these brains' `.nn` is; None while it is being written."""
+    """Record the step of each of these brains' `.nn`; None while it is being written."""
     known = dict(exported(run_folder), **steps)
     with open(os.path.join(run_folder, EXPORTED + ".part"), "w", encoding="utf-8") as file:
         json.dump({brain: step for brain, step in known.items() if step is not None}, file)
@@ -74,7 +74,7 @@ def note_export(run_folder: str, steps: Dict[str, Optional[int]]) -> None:
 
 
 def exported(run_folder: str) -> Dict[str, int]:
-    """Return brain -> step of the `.nn` files that were last written, in this job or one before; empty if none."""
+    """Return brain -> step of the last written `.nn` files, of this job or an earlier one; empty if none."""
     try:
         with open(os.path.join(run_folder, EXPORTED), encoding="utf-8") as file:
             found = dict(json.load(file))
@@ -84,7 +84,7 @@ def exported(run_folder: str) -> Dict[str, int]:
 
 
 def files(checkpoint: Checkpoint) -> List[str]:
-    """List a checkpoint's files, its note among them."""
+    """List a checkpoint's files, including its note."""
     folder, name = os.path.split(checkpoint.prefix)
     names = [found for found in os.listdir(folder) if found.startswith(name + ".")] + [
         os.path.basename(checkpoint.note)
@@ -93,18 +93,18 @@ def files(checkpoint: Checkpoint) -> List[str]:
 
 
 def set_aside(checkpoint: Checkpoint) -> None:
-    """Move a checkpoint that is not whole into the folder `torn` beside it."""
+    """Move an incomplete checkpoint into the folder `torn` next to it."""
     folder, name = os.path.split(checkpoint.prefix)
     os.makedirs(os.path.join(folder, "torn"), exist_ok=True)
     for path in files(checkpoint):
         os.replace(path, os.path.join(folder, "torn", os.path.basename(path)))
     for found in os.listdir(folder):
-        if found.startswith(name + "_temp"):  # what TensorFlow was writing when it was killed
+        if found.startswith(name + "_temp"):  # files that TensorFlow was writing when it was killed
             shutil.rmtree(os.path.join(folder, found), ignore_errors=True)
 
 
 def read_note(checkpoint: Checkpoint) -> Optional[Dict[str, Any]]:
-    """Read the note beside a checkpoint; None where there is none that can be read."""
+    """Read a checkpoint's note; return None if it is missing or can't be read."""
     try:
         with open(checkpoint.note, encoding="utf-8") as file:
             note = json.load(file)
@@ -114,22 +114,22 @@ def read_note(checkpoint: Checkpoint) -> Optional[Dict[str, Any]]:
 
 
 def write_note(checkpoint: Checkpoint, note: Dict[str, Any]) -> None:
-    """Write the note before the checkpoint itself, so that no checkpoint stands without one; forget old ones."""
+    """Write a checkpoint's note before the checkpoint, so that none is without one; delete obsolete notes."""
     folder = os.path.dirname(checkpoint.prefix)
     os.makedirs(folder, exist_ok=True)
     with open(checkpoint.note + ".part", "w", encoding="utf-8") as file:
         json.dump(note, file, indent=2)
     os.replace(checkpoint.note + ".part", checkpoint.note)
-    noted = {os.path.basename(other.note) for other in of_brain(folder)} | {os.path.basename(checkpoint.note)}
+    valid_notes = {os.path.basename(other.note) for other in of_brain(folder)} | {os.path.basename(checkpoint.note)}
     for name in os.listdir(folder):
-        if re.fullmatch(r"model-\d+\.json", name) and name not in noted:
+        if re.fullmatch(r"model-\d+\.json", name) and name not in valid_notes:
             os.remove(os.path.join(folder, name))
 
 
-def differences(saved: Dict[str, Any], wanted: Dict[str, Any]) -> List[str]:
-    """Return in words what differs between two shapes; empty when nothing does."""
+def differences(saved: Dict[str, Any], current: Dict[str, Any]) -> List[str]:
+    """Describe the differences between two shapes; empty if there are none."""
     return [
-        "%s: %s in the checkpoint, %s now" % (key.replace("_", " "), saved.get(key), wanted.get(key))
-        for key in sorted(set(saved) | set(wanted))
-        if saved.get(key) != wanted.get(key)
+        "%s: %s in the checkpoint, %s now" % (key.replace("_", " "), saved.get(key), current.get(key))
+        for key in sorted(set(saved) | set(current))
+        if saved.get(key) != current.get(key)
     ]

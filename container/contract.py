@@ -1,9 +1,9 @@
-"""What this container and the programs that start it agree on: names, paths, log lines, hyperparameters.
+"""The contract between this container and the programs that start it: names, paths, log lines, hyperparameters.
 
-Both sides read `contract.json` and, for the keys of the trainer configuration, `trainer_keys.json`. A row there holds
-the key's meaning, its type and bounds as a hyperparameter, the trainers that require it and those that read it where
-it is there, and under `in_config` how ML-Agents reads it from the file: below `low` nothing is learned, and a value
-outside of `usual` is allowed but rarely intended.
+Both sides read `contract.json` and, for the keys of the trainer configuration, `trainer_keys.json`. A row there has the
+key's meaning, its type and bounds as a hyperparameter, the trainers that require it or read it optionally, and under
+`in_config` how ML-Agents reads it from the file: below `low` nothing is learned, and a value outside `usual` is allowed
+but rarely intended.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Training from the Unity Editor: where there is no build, the scene that is open in the Editor plays.
+"""Training from the Unity Editor: without a build, the scene that is open in the Editor plays.
 
 ML-Agents then starts no player and waits until the Editor, outside the container, connects to the published port.
 """
@@ -10,32 +10,32 @@ import paths
 import player_build
 from refusal import RefusalError
 
-PORT = 5004  # where the Editor connects; fixed in ML-Agents' Unity package
-PLAY_SECONDS = 300  # for somebody to press Play; ML-Agents' own 30 are few for an Editor that compiles first
+PORT = 5004  # the Editor's port, fixed in ML-Agents' Unity package
+PLAY_SECONDS = 300  # to press Play; ML-Agents' own 30 are too few for an Editor that compiles first
 ROUTES = "/proc/net/route"
-# An Editor may be paused for as long as its user thinks; and who stops it does not want it to go on.
+# An Editor may be paused for long, and a user who stops it does not want a restart.
 DEFAULTS = {"stall-timeout": "3600", "max-restarts": "0"}
 
 
-def plays(given: Dict[str, Any]) -> bool:
-    """Whether the Editor is to play: no build is named, nothing of one is there, and an Editor can reach this job.
+def plays(values: Dict[str, Any]) -> bool:
+    """Return whether the Editor plays: no build is named or present, and an Editor can reach this job.
 
-    A channel of another name is a mistake in the name, not a wish for the Editor. SageMaker's jobs, which have
+    A channel with another name is a misspelling, not a request for the Editor. SageMaker's jobs, which have
     TRAINING_JOB_NAME, and containers without a network have no Editor.
     """
-    if "env" in given or "TRAINING_JOB_NAME" in os.environ:
+    if "env" in values or "TRAINING_JOB_NAME" in os.environ:
         return False
-    there = player_build.traces(paths.CHANNEL) if os.path.isdir(paths.CHANNEL) else paths.channels()
-    return not there and _has_network()
+    found = player_build.traces(paths.CHANNEL) if os.path.isdir(paths.CHANNEL) else paths.channels()
+    return not found and _has_network()
 
 
 def check(options: Dict[str, Any]) -> None:
-    """Refuse options that mean nothing to an Editor.
+    """Refuse options that do not apply to an Editor.
 
     Raises
     ------
     RefusalError
-        More than one player is asked for, or arguments for it.
+        More than one player is requested, or arguments for it.
     """
     if options["num-envs"] not in (None, 1) or options["env-args"]:
         raise RefusalError(
@@ -45,7 +45,7 @@ def check(options: Dict[str, Any]) -> None:
 
 
 def describe(port: int) -> str:
-    """Return a sentence about what the job waits for, and why."""
+    """Return a message about what the job waits for, and why."""
     return (
         "no hyperparameter env and no build in %s: the Unity Editor plays. It connects to port %d; press Play within "
         "%d s once ML-Agents asks for it" % (paths.CHANNEL, port, PLAY_SECONDS)
@@ -53,8 +53,8 @@ def describe(port: int) -> str:
 
 
 def _has_network() -> bool:
-    """Whether there is more than loopback; outside a container the Editor comes by loopback."""
+    """Return whether there is a network besides loopback; outside a container the Editor uses loopback."""
     if paths.BASE != "/opt/ml":
         return True
     with open(ROUTES, encoding="ascii") as file:
-        return len(file.readlines()) > 1  # the first has the names of the columns
+        return len(file.readlines()) > 1  # the first is the header

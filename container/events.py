@@ -1,6 +1,6 @@
-"""What the learner's processes tell the supervisor: JSON lines through a named pipe.
+"""Events from the learner's processes to the supervisor: JSON lines through a named pipe.
 
-A named pipe rather than an inherited one, because the workers may be forked or spawned. One line is one atomic
+The pipe is named rather than inherited, because the workers may be forked or spawned. One line is one atomic
 write (at most PIPE_BUF bytes), so that lines of several processes never mix.
 """
 
@@ -20,34 +20,34 @@ class Inbox:
 
     def __init__(self, path: str):
         os.mkfifo(path)
-        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # RDWR: never at end of file, whoever comes and goes
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # RDWR: never at end of file, even without writers
         self._rest = b""
 
     def wait(self, seconds: float) -> List[Dict[str, Any]]:
-        """Return what has arrived; wait for it for at most so many seconds."""
+        """Return the events that have arrived; wait for at most `seconds`."""
         if not select.select([self._fd], [], [], seconds)[0]:
             return []
         *lines, self._rest = (self._rest + os.read(self._fd, 1 << 20)).split(b"\n")
         return [json.loads(line.decode()) for line in lines]
 
     def close(self) -> None:
-        """Close the pipe; who still sends is not disturbed."""
+        """Close the pipe; processes that still send are not affected."""
         os.close(self._fd)
 
 
 def settings() -> Dict[str, Any]:
-    """Return what the supervisor wants the learner's processes to know.
+    """Return the settings that the supervisor passes to the learner's processes.
 
     `events`: path of the pipe; `supervisor` and, for the workers, `learner`: process ids; `stall_timeout`: seconds;
     `player_logs`: folder; `run_folder`: folder of the run's models; `environment`: name of the build;
-    `from_editor`: whether the Unity Editor plays; `speedups`: names; `try_players`: whether to find out how many
+    `from_editor`: whether the Unity Editor plays; `speedups`: names; `try_players`: whether to determine how many
     players are fastest.
     """
     return json.loads(os.environ[SETTINGS])
 
 
 def driver(player: int) -> str:
-    """Return what the process that drives a player is called."""
+    """Return the name of the process that drives a player."""
     return "the driver of player %d" % player
 
 
@@ -59,7 +59,7 @@ def connect(path: str) -> None:
 
 
 def send(event: str, **fields: Any) -> None:
-    """Tell the supervisor. Nothing happens when it has gone: its processes end themselves then."""
+    """Send an event to the supervisor. If it has ended, nothing is sent; its processes then end themselves."""
     message = fields.get("message", "")
     while True:
         line = json.dumps(dict(fields, event=event, pid=os.getpid())).encode() + b"\n"

@@ -1,8 +1,8 @@
-"""The job's hyperparameters, and how they are read; `contract.json` and `trainer_keys.json` list every name.
+"""Reads the job's hyperparameters; `contract.json` and `trainer_keys.json` list every name.
 
 Names with dashes are options of `mlagents-learn` or of this container. Names with underscores and dots are keys of
-the trainer configuration and override it for every brain. Values arrive as strings, JSON-encoded from some clients
-(with quotes around them) and raw from others (`3DBall`); both are read alike.
+the trainer configuration and override it for every brain. Values arrive as strings: JSON-encoded from some clients
+(with quotes around them), raw from others (`3DBall`). Both are accepted.
 """
 
 import difflib
@@ -17,18 +17,18 @@ import contract
 import speedups
 from refusal import RefusalError
 
-NEAREST = 5  # names that are shown where one is not known
-SHOWN = 60  # characters of a value or a name that is shown
+NEAREST = 5  # names to suggest for an unknown one
+SHOWN = 60  # characters of a value or name in messages
 _LIMITS = contract.CONTRACT["hyperparameters"]
-MOST_OF_RUN_ID = _LIMITS["longest_run_id"]  # the longest name of a file may have 255 bytes, and brains add theirs
-MOST_OF_TEXT = _LIMITS["longest_text"]  # so that an error message about it is not cut
-LARGEST = _LIMITS["largest_whole_number"]  # what ML-Agents and TensorFlow count with
-IGNORED_PREFIXES = tuple(_LIMITS["ignored_prefixes"])  # added by SageMaker's own tools, not meant for the trainer
+MAX_RUN_ID_LENGTH = _LIMITS["longest_run_id"]  # file names are limited to 255 bytes, and the brain's name is added
+MAX_TEXT_LENGTH = _LIMITS["longest_text"]  # so that an error message with it is not truncated
+LARGEST = _LIMITS["largest_whole_number"]  # the largest integer of ML-Agents and TensorFlow
+IGNORED_PREFIXES = tuple(_LIMITS["ignored_prefixes"])  # added by SageMaker's tools, not for the trainer
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One name that a job may set."""
+    """A hyperparameter that a job may set."""
 
     name: str
     read: Callable[[str], Any]
@@ -40,15 +40,15 @@ class Hyperparameter:
 
 
 class Settings(NamedTuple):
-    """What a job asked for: an option for each name with dashes, and the overrides of the trainer configuration."""
+    """A job's settings: options (names with dashes), and overrides of the trainer configuration."""
 
     options: Dict[str, Any]
     overrides: Dict[str, Any]
 
 
 def text(raw: str) -> str:
-    """Read a text that can be the name of something."""
-    if not raw or "\0" in raw or len(raw) > MOST_OF_TEXT:
+    """Read a text that is usable as a name."""
+    if not raw or "\0" in raw or len(raw) > MAX_TEXT_LENGTH:
         raise ValueError("a name")
     return raw
 
@@ -89,10 +89,10 @@ def count_or_auto(raw: str) -> Optional[int]:
         raise ValueError("a whole number or auto") from None
 
 
-def words(raw: str) -> Tuple[str, ...]:
+def argument_list(raw: str) -> Tuple[str, ...]:
     """Read an argument list, as a shell would split it or as a JSON list."""
     if "\0" in raw:
-        raise ValueError("words without the character 0, which no program can be given")
+        raise ValueError("words without null characters")
     try:
         decoded = json.loads(raw)
     except (ValueError, RecursionError):
@@ -114,15 +114,15 @@ def reward_goal(raw: str) -> Tuple[Optional[str], float]:
         raise ValueError("a reward such as 80, or a brain and its reward such as 3DBall=80") from None
 
 
-def _plain(given: Any) -> str:
-    """Take a value out of its JSON encoding, where it has one."""
-    if not isinstance(given, str):
-        return json.dumps(given)
+def _decode(value: Any) -> str:
+    """Decode a value from JSON, if it is JSON."""
+    if not isinstance(value, str):
+        return json.dumps(value)
     try:
-        decoded = json.loads(given)
+        decoded = json.loads(value)
     except (ValueError, RecursionError):
-        return given.strip()
-    return decoded.strip() if isinstance(decoded, str) else given.strip()
+        return value.strip()
+    return decoded.strip() if isinstance(decoded, str) else value.strip()
 
 
 READERS = {
@@ -131,7 +131,7 @@ READERS = {
     "number": number,
     "switch": switch,
     "whole number or auto": count_or_auto,
-    "words": words,
+    "words": argument_list,
     "speedups": speedups.read_speedups,
     "reward goal": reward_goal,
 }
@@ -141,7 +141,7 @@ def _read_table(table: Dict[str, Any]) -> Tuple[Hyperparameter, ...]:
     entries = []
     for name, row in table.items():
         read, default = READERS[row["type"]], row.get("default")
-        default = None if default is None else read(_plain(default))
+        default = None if default is None else read(_decode(default))
         bounds = row.get("least"), row.get("most"), tuple(row.get("choices", ()))
         entries.append(Hyperparameter(name, read, default, row["meaning"], *bounds))
     return tuple(entries)
@@ -153,7 +153,7 @@ KNOWN = {entry.name: entry for entry in OPTIONS + TRAINER_KEYS}
 
 
 def load(path: str) -> Dict[str, Any]:
-    """Read SageMaker's file of hyperparameters; a missing file means that there are none.
+    """Read SageMaker's hyperparameter file; a missing file means none.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def load(path: str) -> Dict[str, Any]:
             found = json.load(file)
     except (OSError, ValueError, RecursionError) as error:
         raise RefusalError(
-            "%s should hold a JSON object of hyperparameters, but is no JSON: %s." % (path, error)
+            "%s should hold a JSON object of hyperparameters, but is not JSON: %s." % (path, error)
         ) from None
     if not isinstance(found, dict):
         raise RefusalError(
@@ -176,51 +176,51 @@ def load(path: str) -> Dict[str, Any]:
     return found
 
 
-def read_words(words: Sequence[str]) -> Dict[str, str]:
-    """Read hyperparameters from the command line, where they stand as NAME=VALUE.
+def read_arguments(arguments: Sequence[str]) -> Dict[str, str]:
+    """Read hyperparameters from the command line, in the form NAME=VALUE.
 
     Raises
     ------
     RefusalError
-        A word is something else.
+        An argument has another form.
     """
-    for word in words:
-        if "=" not in word:
-            raise RefusalError("Expected NAME=VALUE after train, such as max_steps=50000, found %s." % word)
-    return dict(word.split("=", 1) for word in words)
+    for argument in arguments:
+        if "=" not in argument:
+            raise RefusalError("Expected NAME=VALUE after train, such as max_steps=50000, found %s." % argument)
+    return dict(argument.split("=", 1) for argument in arguments)
 
 
-def parse(given: Dict[str, Any]) -> Settings:
-    """Turn names and values as SageMaker passes them into settings.
+def parse(raw_values: Dict[str, Any]) -> Settings:
+    """Convert names and values as SageMaker passes them to settings.
 
     Parameters
     ----------
-    given
+    raw_values
         Name to value, as strings, JSON-encoded or raw.
 
     Returns
     -------
     Settings
-        `options` holds every option, defaults filled in; `overrides` only the trainer keys that were given.
+        `options` has every option, with defaults filled in; `overrides` only the trainer keys that were set.
 
     Raises
     ------
     RefusalError
         An unknown name, or a value of the wrong type or out of range.
     """
-    given = {name: value for name, value in given.items() if not name.startswith(IGNORED_PREFIXES)}
-    unknown = sorted(set(given) - set(KNOWN))
+    relevant = {name: value for name, value in raw_values.items() if not name.startswith(IGNORED_PREFIXES)}
+    unknown = sorted(set(relevant) - set(KNOWN))
     if unknown:
         raise RefusalError(_unknown(unknown))
-    values = {name: _value(KNOWN[name], value) for name, value in given.items()}
+    values = {name: _read_value(KNOWN[name], value) for name, value in relevant.items()}
     options = {entry.name: values.get(entry.name, entry.default) for entry in OPTIONS}
     _check_run_id(options["run-id"])
     overrides = {entry.name: values[entry.name] for entry in TRAINER_KEYS if entry.name in values}
     return Settings(options, overrides)
 
 
-def _value(entry: Hyperparameter, given: Any) -> Any:
-    raw = _plain(given)
+def _read_value(entry: Hyperparameter, encoded: Any) -> Any:
+    raw = _decode(encoded)
     shown = _short(raw)
     try:
         value = entry.read(raw)
@@ -240,22 +240,22 @@ def _value(entry: Hyperparameter, given: Any) -> Any:
 
 
 def _short(raw: str) -> str:
-    """Cut what is only shown: SageMaker takes values of 2,500 characters, and 1,024 of what is said of them."""
+    """Shorten a value for a message: SageMaker accepts values of 2,500 characters, but messages of only 1,024."""
     return raw if len(raw) <= SHOWN else raw[:SHOWN] + "..."
 
 
 def _check_run_id(run_id: str) -> None:
     good = all(letter.isalnum() or letter in "._-" for letter in run_id) and not run_id.startswith((".", "-"))
-    if not good or len(run_id) > MOST_OF_RUN_ID:
+    if not good or len(run_id) > MAX_RUN_ID_LENGTH:
         raise RefusalError(
             "Hyperparameter run-id becomes the name of a folder and may hold %d letters, digits, dots, dashes and "
             "underscores, beginning with a letter, a digit or an underscore, but is %r."
-            % (MOST_OF_RUN_ID, _short(run_id))
+            % (MAX_RUN_ID_LENGTH, _short(run_id))
         )
 
 
 def _unknown(names) -> str:
-    """Return the refusal in few words: SageMaker keeps no more than 1,024 characters."""
+    """Return a short message, because SageMaker keeps at most 1,024 characters."""
     name = names[0]
     nearest = sorted(KNOWN, key=lambda known: -difflib.SequenceMatcher(None, name[:SHOWN], known).ratio())[:NEAREST]
     shown = [_short(other) for other in names[: 1 + NEAREST]]

@@ -1,4 +1,4 @@
-"""What is known of a job's training: how far each brain is, and how the job ended."""
+"""The state of a job's training: the progress of each brain, and how the job ended."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ ENDLESS = (
 
 @dataclass
 class Brain:
-    """How far one brain is."""
+    """The progress of a brain."""
 
     step: int = 0
     max_steps: Optional[int] = None
@@ -32,14 +32,14 @@ class Brain:
     trainer: str = "ppo"
     updated: bool = False  # its network was, at least once in this job
     episodes: bool = False  # one ended in this job
-    idle: List[str] = field(default_factory=list)  # settings that were to imitate, and never did
+    idle: List[str] = field(default_factory=list)  # imitation settings that had no effect
     spoilt: Optional[str] = None  # which player first sent observations that are not finite, and when
     recent: deque = field(default_factory=lambda: deque(maxlen=HELD_SUMMARIES))  # of the last summaries
 
 
 @dataclass
 class Outcome:
-    """How the job ended, or stands."""
+    """How the job ended, or its current state."""
 
     status: str = "failed"  # completed, stopped or failed
     reason: str = ""
@@ -55,40 +55,42 @@ class Outcome:
     torn: List[str] = field(default_factory=list)  # checkpoints that could not be read
 
     def steps(self) -> str:
-        """Return how far the brains are, in words."""
+        """Return the progress of the brains as text."""
         return ", ".join("step %d of %s" % (b.step, name) for name, b in sorted(self.brains.items())) or "no step"
 
     def reached_max_steps(self) -> bool:
-        """Whether every brain with a trainer is done."""
+        """Return whether every brain with a trainer is done."""
         brains = self.brains.values()
         return bool(brains) and all(b.max_steps is not None and b.step >= b.max_steps for b in brains)
 
     def trained_nothing(self) -> bool:
-        """Whether every brain was done when the job began."""
+        """Return whether every brain was done when the job began."""
         begun = self.resumed_from
         return not self.restarts and all(begun.get(n, 0) >= (b.max_steps or 0) for n, b in self.brains.items())
 
     def remarks(self) -> List[str]:
-        """Return what kept a training from learning; what its length explains, only where it ran to its end."""
-        said: Dict[str, List[str]] = {}
+        """Return remarks on what kept a training from learning; some apply only if it ran to its end."""
+        brains_of: Dict[str, List[str]] = {}
         for name, brain in [] if self.trained_nothing() else sorted(self.brains.items()):
             if brain.spoilt:
-                said.setdefault(SPOILT % brain.spoilt, []).append(name)
+                brains_of.setdefault(SPOILT % brain.spoilt, []).append(name)
             if self.status != "completed":
                 continue
             if name in self.untrained():
-                said.setdefault("The network of {} was never updated: " + NEVER_UPDATED[brain.trainer], []).append(name)
+                brains_of.setdefault("The network of {} was never updated: " + NEVER_UPDATED[brain.trainer], []).append(
+                    name
+                )
             elif brain.idle:
-                said.setdefault(IDLE % " and ".join(brain.idle), []).append(name)
+                brains_of.setdefault(IDLE % " and ".join(brain.idle), []).append(name)
             if not brain.episodes:
-                said.setdefault(ENDLESS, []).append(name)
-        return [what.replace("{}", ", ".join(names)) for what, names in said.items()]
+                brains_of.setdefault(ENDLESS, []).append(name)
+        return [remark.replace("{}", ", ".join(names)) for remark, names in brains_of.items()]
 
     def untrained(self) -> List[str]:
         """Return the brains whose network is still in its initial state: neither loaded nor ever updated."""
         return sorted(n for n, b in self.brains.items() if not b.updated and n not in self.resumed_from)
 
     def holds(self, reward: float, named: Optional[str]) -> bool:
-        """Whether the named brain, or every one, had at least this mean reward in its last summaries."""
+        """Return whether the named brain, or every one, had at least this mean reward in its last summaries."""
         judged = [b for name, b in self.brains.items() if named in (None, name)]
         return bool(judged) and all(len(b.recent) == HELD_SUMMARIES and min(b.recent) >= reward for b in judged)

@@ -1,4 +1,4 @@
-"""Starts ML-Agents' own learner, unmodified, under watch. Run by `train`; takes the arguments of `mlagents-learn`."""
+"""Runs ML-Agents' own, unmodified learner with monitoring. Started by `train`; takes `mlagents-learn`'s arguments."""
 
 import contextlib
 import os
@@ -11,16 +11,16 @@ import process_tree
 
 
 def main() -> None:
-    """Run `mlagents.trainers.learn.main` and end the process for certain."""
+    """Run `mlagents.trainers.learn.main`, and make sure that the process ends."""
     process_tree.die_with(events.settings()["supervisor"])
-    if sys.version_info >= (3, 8):  # no TensorFlow 1.15 there
+    if sys.version_info >= (3, 8):  # TensorFlow 1.15 does not exist for it
         import tf1_compat
 
         tf1_compat.install()
     try:
         import learner_watch
         from mlagents.trainers import learn
-    except KeyboardInterrupt:  # asked to stop before it had begun
+    except KeyboardInterrupt:  # interrupted before it began
         os._exit(130)
 
     code = 0
@@ -29,13 +29,13 @@ def main() -> None:
         learn.main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except KeyboardInterrupt:  # asked to stop before there was anything to save
+    except KeyboardInterrupt:  # interrupted before there was anything to save
         code = 130
     except BaseException as error:
         code = 1
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing more to interrupt
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
         learner_watch.report(error)
-        with contextlib.suppress(OSError):  # where the log goes there may be no room
+        with contextlib.suppress(OSError):  # the log's disk may be full
             traceback.print_exc()
     finally:
         with contextlib.suppress(OSError):

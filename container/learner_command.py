@@ -12,14 +12,14 @@ import paths
 
 @dataclass(frozen=True)
 class LearnerCommand:
-    """How the learner is started; asked again for each attempt, because ports and checkpoints change."""
+    """The learner's command; its line is computed for each attempt, because ports and checkpoints change."""
 
     executable: Optional[str]  # None: the Unity Editor plays
     trainer_config: str
     run_id: str
     options: Dict[str, Any]
     num_envs: int
-    try_players: bool = False  # begin with one and find out how many are fastest, num_envs at most
+    try_players: bool = False  # start with one and determine how many are fastest, at most num_envs
     curriculum: Optional[str] = None
     sampler: Optional[str] = None
 
@@ -56,7 +56,7 @@ class LearnerCommand:
 def free_ports(count: int) -> int:
     """Return the first of `count` ports in a row that are free on this machine.
 
-    Another program may still take one before the player's server does; the attempt is then made again.
+    Another program may still take one of them before the player's server does; then the attempt is repeated.
     """
     while True:
         with socket.socket() as probe:

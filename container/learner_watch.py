@@ -1,8 +1,8 @@
-"""Watches the learner from inside: progress, rewards, saves, faults, all told to the supervisor.
+"""Monitors the learner from inside: reports progress, rewards, saves and faults to the supervisor.
 
-`install` puts itself around methods of ML-Agents' classes at run time; the installed package stays as it is. Three
-things are more than watching: going on from checkpoints (`going_on`), counting summaries and saves from the run's
-step rather than from the process's start, and an interrupt that cannot damage a save.
+`install` wraps methods of ML-Agents' classes at run time; the installed package is not changed. Three things are more
+than monitoring: resuming from checkpoints (`resume`), counting summaries and saves from the run's step rather than from
+the process's start, and interrupts that can't damage a save.
 """
 
 import functools
@@ -17,9 +17,9 @@ from multiprocessing import connection
 import brain_settings
 import checkpoints
 import events
-import going_on
 import paths
 import player_watch
+import resume
 import speedups
 import tensorflow as tf
 from auto_players import Trial
@@ -31,14 +31,14 @@ from mlagents.trainers.trainer import Trainer
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents.trainers.trainer_util import TrainerFactory
 from refusal import RefusalError
-from run import Run
+from run_state import Run
 
 TICK = 0.5  # seconds
-EMPTY_UPDATES = 3  # before the first that draws a batch; more, and there will be none
+EMPTY_UPDATES = 3  # updates without a batch after which no update will have one
 
 
 class NotFiniteError(Exception):
-    """A loss is NaN or infinite: what follows would be saved over what is good."""
+    """A loss is NaN or infinite, so a further save would overwrite a good checkpoint."""
 
 
 class SaveError(Exception):
@@ -46,26 +46,26 @@ class SaveError(Exception):
 
 
 def install() -> None:
-    """Connect to the supervisor and watch this process's learner."""
+    """Connect to the supervisor and monitor this process's learner."""
     settings = events.settings()
     events.connect(settings["events"])
-    speedups.apply(settings["speedups"])  # first, so that the watches are around them
+    speedups.apply(settings["speedups"])  # first, so that the monitoring wraps them
     os.environ[events.SETTINGS] = json.dumps(dict(settings, learner=os.getpid()))  # for the workers
     run = Run(settings)
     signal.signal(signal.SIGINT, functools.partial(_interrupt, run))
-    going_on.find_checkpoints(run)
+    resume.find_checkpoints(run)
     _watch_workers(run)
     if settings["try_players"]:
         _try_players(run)
     _watch_trainers(run)
     _watch_controller(run)
     _watch_port()
-    going_on.restore_lessons(run)
+    resume.restore_lessons(run)
     threading.Thread(target=_tick, args=(run, settings["supervisor"]), daemon=True).start()
 
 
 def report(error: BaseException) -> None:
-    """Tell the supervisor why the learner failed."""
+    """Report to the supervisor why the learner failed."""
     kinds = {RefusalError: "refused", NotFiniteError: "not_finite", SaveError: "not_saved"}
     kind = kinds.get(type(error), "trainer_error")
     text = " ".join(str(error).split())
@@ -73,18 +73,18 @@ def report(error: BaseException) -> None:
 
 
 def _interrupt(run: Run, signum, frame) -> None:
-    """Stop learning once, and only where nothing can be damaged by it.
+    """Stop learning once, and only where it can't damage anything.
 
-    An exception in the midst of TensorFlow is swallowed, or becomes another one. So it is raised at once while the
-    players are waited for, and else before the next computation; what is being saved or exported is not interrupted.
+    TensorFlow may swallow or replace an exception. So it is raised immediately while waiting for the players, otherwise
+    before the next computation; saving and exporting are not interrupted.
     """
-    run.ending = run.asked = True
+    run.ending = run.interrupted = True
     if run.waiting:
-        _stop_if_asked(run)
+        _stop_if_interrupted(run)
 
 
-def _stop_if_asked(run: Run) -> None:
-    if run.asked and not run.leaving:
+def _stop_if_interrupted(run: Run) -> None:
+    if run.interrupted and not run.leaving:
         raise KeyboardInterrupt
 
 
@@ -99,7 +99,7 @@ def _watch_workers(run: Run) -> None:
 
     def await_end(worker_id, process):
         connection.wait([process.sentinel])
-        process.join(2)  # the sentinel is closed a moment before the exit code can be had
+        process.join(2)  # the sentinel is closed a moment before the exit code is available
         if not run.ending and worker_id not in run.dismissed:
             events.send("fault", kind="worker_exit", player=worker_id, code=process.exitcode)
 
@@ -108,7 +108,7 @@ def _watch_workers(run: Run) -> None:
         def wait_for_players(*args, **kwargs):
             run.waiting = True
             try:
-                _stop_if_asked(run)
+                _stop_if_interrupted(run)
                 return method(*args, **kwargs)
             finally:
                 run.waiting = False
@@ -130,7 +130,7 @@ def _watch_workers(run: Run) -> None:
 
 
 def _try_players(run: Run) -> None:
-    """Let a trial decide how many players there are."""
+    """Let a trial determine the number of players."""
     manager = subprocess_env_manager.SubprocessEnvManager
     init, step, reset, close = manager.__init__, manager.step, manager.reset, manager.close
 
@@ -161,25 +161,25 @@ def _watch_trainers(run: Run) -> None:
 
     def watched_generate(self, brain):
         settings = brain_settings.find(self.trainer_config, brain.brain_name)
-        brain_settings.refuse_what_learns_nothing(settings, brain.brain_name)
+        brain_settings.refuse_ineffective_training(settings, brain.brain_name)
         brain_settings.refuse_long_name(brain.brain_name, self.run_id)
         brain_settings.refuse_curriculum(self.meta_curriculum, brain.brain_name, learn.parse_command_line().lesson)
-        run.shapes[brain.brain_name] = going_on.shape_of(self.trainer_config, brain)
-        going_on.refuse_other_checkpoints(run, brain.brain_name)
+        run.shapes[brain.brain_name] = resume.shape_of(self.trainer_config, brain)
+        resume.refuse_other_checkpoints(run, brain.brain_name)
         self.load_model = brain.brain_name in run.found
         summaries = os.path.join(self.summaries_dir, "%s_%s" % (self.run_id, paths.brain_file(brain.brain_name)))
-        attempts = going_on.attempts(summaries)
-        # A brain's own section overrides the folders that ML-Agents makes of its name as it is.
+        attempts = resume.attempts(summaries)
+        # A brain's own section overrides the folders that ML-Agents derives from its unencoded name.
         places = {"summary_path": summaries, "model_path": checkpoints.brain_folder(self.model_path, brain.brain_name)}
         self.trainer_config = {**self.trainer_config, brain.brain_name: {**settings, **places}}
         trainer = generate(self, brain)
-        brain_settings.refuse_what_imitates_nothing(getattr(trainer.policy, "bc_module", None), brain.brain_name)
+        brain_settings.refuse_ineffective_pretraining(getattr(trainer.policy, "bc_module", None), brain.brain_name)
         trainer.policy.update = functools.partial(_update_network, run, brain.brain_name, trainer.policy.update)
         trainer.update_policy = functools.partial(_update_policy, run, trainer, trainer.update_policy)
         if self.load_model:
-            going_on.take_up(run, trainer)
+            resume.apply_state(run, trainer)
         if attempts or self.load_model:
-            going_on.begin_curve(trainer, attempts)
+            resume.begin_curve(trainer, attempts)
         return trainer
 
     def watched_summary(self, global_step, *args, **kwargs):
@@ -190,15 +190,15 @@ def _watch_trainers(run: Run) -> None:
         due = global_step and global_step % self.trainer_parameters["summary_freq"] == 0  # this is called every step
         if due:
             _note_episodes(run, self)
-        before = going_on.bytes_of_curve(self.summary_path) if due else 0
+        before = resume.bytes_of_curve(self.summary_path) if due else 0
         write_summary(self, global_step, *args, **kwargs)
-        # TensorFlow's writer only warns. What was trained can still be saved, so nothing is raised here.
-        if due and not run.leaving and going_on.bytes_of_curve(self.summary_path) <= before:
+        # TensorFlow's writer only warns. The training can still be saved, so nothing is raised here.
+        if due and not run.leaving and resume.bytes_of_curve(self.summary_path) <= before:
             place = "%s at step %d" % (os.path.relpath(self.summary_path), self.get_step)
             events.send("fault", kind="no_summary", message=place)
 
     def watched_execute(self, *args, **kwargs):
-        _stop_if_asked(run)
+        _stop_if_interrupted(run)
         run.marks += 1
         waiting, run.waiting = run.waiting, False
         try:
@@ -206,10 +206,10 @@ def _watch_trainers(run: Run) -> None:
         finally:
             run.waiting = waiting
             if waiting:
-                _stop_if_asked(run)
+                _stop_if_interrupted(run)
 
     def checked_load(self):
-        going_on.refuse_other_network(run, self)
+        resume.refuse_other_network(run, self)
         load(self)
 
     def noted_save(self, steps):
@@ -217,7 +217,7 @@ def _watch_trainers(run: Run) -> None:
         folder = checkpoints.brain_folder(run.folder, name)
         checkpoint = checkpoints.Checkpoint(int(steps), os.path.join(folder, "model-%d.cptk" % steps))
         try:
-            checkpoints.write_note(checkpoint, going_on.note_of(run, name))
+            checkpoints.write_note(checkpoint, resume.note_of(run, name))
             save(self, steps)
         except (OSError, tf.errors.OpError) as error:
             raise SaveError(_why_not_saved(checkpoint, error)) from error
@@ -228,7 +228,7 @@ def _watch_trainers(run: Run) -> None:
 
 
 def _why_not_saved(checkpoint: checkpoints.Checkpoint, error: BaseException) -> str:
-    """Return it in one line: after the file and the reason, TensorFlow lists each node and the whole stack."""
+    """Return the reason in one line, without the nodes and the stack that TensorFlow adds."""
     message = str(error) if isinstance(error, OSError) else error.message
     reason = message.strip().splitlines()[0].rpartition("; ")[2]
     return "%s at step %d: %s" % (os.path.dirname(checkpoint.prefix), checkpoint.step, reason)
@@ -266,7 +266,7 @@ def _note_episodes(run: Run, trainer) -> None:
 
 
 def _note_idle(trainer) -> None:
-    """Report which settings should have made a brain imitate, and did not."""
+    """Report imitation settings of a brain that had no effect."""
     policy, idle = trainer.policy, []
     module, signal = getattr(policy, "bc_module", None), getattr(policy, "reward_signals", {}).get("gail")
     if module is not None and (not module.has_updated):
@@ -286,8 +286,8 @@ def _watch_controller(run: Run) -> None:
 
     def watched_start_trainer(self, trainer, env_manager):
         start_trainer(self, trainer, env_manager)
-        kind, most = trainer.trainer_parameters["trainer"], int(trainer.get_max_steps)
-        events.send("brain", brain=trainer.brain_name, max_steps=most, trainer=kind)
+        kind, max_steps = trainer.trainer_parameters["trainer"], int(trainer.get_max_steps)
+        events.send("brain", brain=trainer.brain_name, max_steps=max_steps, trainer=kind)
         run.trainers[trainer.brain_name] = trainer
 
     def watched_save(self):
@@ -298,8 +298,8 @@ def _watch_controller(run: Run) -> None:
     def watched_interrupted(self):
         run.ending = run.leaving = True
         events.send("interrupted")
-        if going_on.has_trained(run):  # else what is saved would be saved over with itself
-            # An interrupt in an update comes after the steps were counted and before their summaries are written.
+        if resume.has_trained(run):  # else the save would only replace itself
+            # In an update, an interrupt arrives after the steps were counted and before their summaries are written.
             for step in range(run.summarised + 1, run.newest_step() - run.first_step + 1):
                 self.write_to_tensorboard(step)
             interrupted(self)
@@ -307,7 +307,7 @@ def _watch_controller(run: Run) -> None:
     def watched_export(self):
         run.ending = run.leaving = True
         steps = {name: step for name, (step, _) in run.steps().items()}
-        if steps:  # else the players never told of a brain
+        if steps:  # else the players never reported a brain
             checkpoints.note_export(run.folder, dict.fromkeys(steps))
         export(self)
         for trainer in self.trainers.values():
@@ -320,7 +320,7 @@ def _watch_controller(run: Run) -> None:
     # ML-Agents counts from the process's start; the three below count from the run's.
     def should_save(self, global_step):
         due = should_save_model(self, global_step + run.first_step)
-        if due:  # a job killed right after the save has the point of its curve that belongs to it
+        if due:  # so that a job killed right after the save has the matching point of its curve
             self.write_to_tensorboard(global_step)
         return due
 
@@ -331,7 +331,7 @@ def _watch_controller(run: Run) -> None:
 
     def reset_if_ready(self, env, steps):
         if self.meta_curriculum is not None:
-            brain_settings.refuse_lonely_curriculum(self.meta_curriculum, self.trainers)
+            brain_settings.refuse_unused_curriculum(self.meta_curriculum, self.trainers)
         reset_env_if_ready(self, env, steps + run.first_step)
 
     controller.start_trainer, controller._save_model = watched_start_trainer, watched_save
@@ -344,7 +344,7 @@ def _watch_port() -> None:
     create = learn.create_environment_factory
 
     def at_base_port(env_path, docker_target_name, no_graphics, seed, start_port, env_args):
-        # Without a build ML-Agents takes 5004, whatever was asked for.
+        # Without a build ML-Agents always uses 5004.
         start_port = learn.parse_command_line().base_port
         return create(env_path, docker_target_name, no_graphics, seed, start_port, env_args)
 
@@ -352,9 +352,9 @@ def _watch_port() -> None:
 
 
 def _tick(run: Run, supervisor: int) -> None:
-    """Tell the supervisor twice a second how far the run is, and whether it moves at all.
+    """Report progress to the supervisor twice a second, and detect a stall.
 
-    A policy update may take as long as it likes while it computes. Time is counted in ticks, as for the players.
+    A policy update may take any time while it computes. Time is counted in ticks, as for the players.
     """
     marks, quiet, busy = 0, 0.0, time.process_time()
     while True:
@@ -362,12 +362,12 @@ def _tick(run: Run, supervisor: int) -> None:
         if os.getppid() != supervisor:
             os._exit(1)
         events.send("alive", who="the learner", steps=run.steps())
-        if run.marks != marks or not run.marks:  # while the players connect, they answer for themselves
+        if run.marks != marks or not run.marks:  # while the players connect, they are monitored themselves
             marks, quiet, busy = run.marks, 0.0, time.process_time()
             continue
         quiet += TICK
-        # While it waits it polls without pause, which is no work. Players and their drivers answer for themselves, and
-        # are told before the learner that waits for them.
+        # While waiting it polls continuously, which does not count as work. Players and their drivers are monitored
+        # themselves, and are reported before the learner that waits for them.
         computing = 0.0 if run.waiting else time.process_time() - busy
         if quiet >= run.stall_timeout + (10 if run.waiting else 8) and computing < quiet / 10:
             events.send("fault", kind="learner_stall", seconds=quiet)

@@ -1,4 +1,4 @@
-"""What the kernel tells of memory: how much there is, who takes how much, and whom it killed when it ran out."""
+"""Memory information from the kernel: sizes, usage, and processes killed because it ran out."""
 
 import os
 from typing import Iterable, List, Optional
@@ -9,7 +9,7 @@ MACHINE = "/proc/meminfo"
 
 
 def kills() -> Optional[int]:
-    """Return how many processes of this control group were killed because memory ran out; None where nothing tells."""
+    """Return how many processes of this control group were killed because memory ran out; None if unknown."""
     for folder, version in _folders():
         name = "memory.events" if version == 2 else "memory.oom_control"
         for line in _read(os.path.join(folder, name)).splitlines():
@@ -20,22 +20,22 @@ def kills() -> Optional[int]:
 
 
 def limit() -> Optional[int]:
-    """Return the control group's limit in bytes; None where there is none, or nothing tells."""
+    """Return the control group's limit in bytes; None if there is none, or it is unknown."""
     for folder, version in _folders():
         value = _read(os.path.join(folder, "memory.max" if version == 2 else "memory.limit_in_bytes")).strip()
         if value.isdigit():
-            return int(value) if int(value) < 1 << 60 else None  # version 1 has no word for none, but a huge number
+            return int(value) if int(value) < 1 << 60 else None  # version 1 uses a huge number for no limit
     return None
 
 
 def total() -> Optional[int]:
-    """Return the bytes of memory that there are for this process: of the machine, or the control group's limit."""
+    """Return the bytes of memory for this process: the machine's, or the control group's limit."""
     of_machine, limited = _of_machine("MemTotal"), limit()
     return min(of_machine, limited) if of_machine and limited else limited or of_machine
 
 
 def available() -> Optional[int]:
-    """Return the bytes that can still be taken without anything being swapped out or killed; None without /proc."""
+    """Return the bytes that can still be used without swapping or killing; None without /proc."""
     of_machine, limited, used = _of_machine("MemAvailable"), limit(), _used()
     if of_machine is None or limited is None or used is None:
         return of_machine
@@ -43,7 +43,7 @@ def available() -> Optional[int]:
 
 
 def used_by(pids: Iterable[int]) -> int:
-    """Return the bytes that these processes take, what they share with others in parts; 0 without /proc."""
+    """Return the bytes that these processes use, with shared memory counted proportionally; 0 without /proc."""
     used = 0
     for pid in pids:
         for line in _read("/proc/%d/smaps_rollup" % pid).splitlines():
@@ -60,7 +60,7 @@ def _of_machine(key: str) -> Optional[int]:
 
 
 def _used() -> Optional[int]:
-    """Return what the control group with the limit uses, without files that were read and can be dropped."""
+    """Return the bytes that the control group with the limit uses, without droppable file cache."""
     for folder, version in _folders():
         used = _read(os.path.join(folder, "memory.current" if version == 2 else "memory.usage_in_bytes")).strip()
         if used.isdigit():
@@ -72,7 +72,7 @@ def _used() -> Optional[int]:
 
 
 def _folders() -> List:
-    """List (folder, version) of the groups that may be this process's, its own before the one at the root.
+    """List (folder, version) of the groups that may be this process's, its own before the root's.
 
     In a container the root shows the container's own group, and the path that /proc names may be the host's.
     """

@@ -1,4 +1,4 @@
-"""What a job leaves behind: the model, the output and, when it failed, the reason."""
+"""Writes a job's results: the model, the output and, after a failure, its reason."""
 
 import json
 import os
@@ -12,24 +12,24 @@ import checkpoints
 import paths
 from job_outcome import Outcome
 
-FAILURE_CHARACTERS = 1024  # SageMaker takes no more into FailureReason
-RESERVE_BYTES = 1 << 16  # on a disk that is full, room for saying so
+FAILURE_CHARACTERS = 1024  # SageMaker's limit for FailureReason
+RESERVE_BYTES = 1 << 16  # kept free to report a full disk
 
 
 def reserve() -> None:
-    """Keep room for `training.json` and the failure."""
+    """Reserve disk space for `training.json` and the failure."""
     with open(paths.RESERVE, "wb") as file:
         file.write(bytes(RESERVE_BYTES))
 
 
 def release() -> None:
-    """Free that room."""
+    """Free the reserved disk space."""
     if os.path.exists(paths.RESERVE):
         os.remove(paths.RESERVE)
 
 
 def collect(outcome: Outcome, run_id: str) -> None:
-    """Bring models, summaries and timers from the learner's folder to where SageMaker takes them up."""
+    """Copy models, summaries and timers from the learner's folder to where SageMaker expects them."""
     run_folder = os.path.join(paths.CHECKPOINTS, paths.run_folder(run_id))
     outcome.model_steps = checkpoints.exported(run_folder)
     for brain in outcome.model_steps:
@@ -40,9 +40,9 @@ def collect(outcome: Outcome, run_id: str) -> None:
         shutil.copytree(paths.LEARNER_SUMMARIES, paths.SUMMARIES, ignore=shutil.ignore_patterns("*.json", "*.csv"))
         for brain in outcome.brains:
             names = paths.brain_file(brain), paths.brain_file(brain, outcome.brains)
-            made, kept = (os.path.join(paths.SUMMARIES, "%s_%s" % (run_id, name)) for name in names)
-            if made != kept and os.path.isdir(made):
-                os.rename(made, kept)
+            source, target = (os.path.join(paths.SUMMARIES, "%s_%s" % (run_id, name)) for name in names)
+            if source != target and os.path.isdir(source):
+                os.rename(source, target)
     share_summaries()
     timers = os.path.join(paths.CHECKPOINTS, paths.run_timers(run_id))
     if os.path.exists(timers):
@@ -50,7 +50,7 @@ def collect(outcome: Outcome, run_id: str) -> None:
 
 
 def share_summaries() -> None:
-    """Copy event files that have grown to where SageMaker takes them up while the job runs."""
+    """Copy event files that have grown to the folder that SageMaker syncs while the job runs."""
     for folder, _, names in os.walk(paths.LEARNER_SUMMARIES):
         target = os.path.join(paths.TENSORBOARD, os.path.relpath(folder, paths.LEARNER_SUMMARIES))
         for name in names:
@@ -59,14 +59,14 @@ def share_summaries() -> None:
             if ".tfevents." not in name or unchanged:
                 continue
             os.makedirs(target, exist_ok=True)
-            part = os.path.join(target, ".part")  # TensorBoard reads whatever has tfevents in its name
+            part = os.path.join(target, ".part")  # TensorBoard reads all files with tfevents in their name
             shutil.copy(source, part)
             os.replace(part, shared)
 
 
 def describe(outcome: Outcome, **facts: Any) -> Dict[str, Any]:
     """Return the content of `training.json`."""
-    # The versions without importing TensorFlow, which takes seconds.
+    # Versions from package metadata, because importing TensorFlow takes seconds.
     versions = _versions()
     brains = {n: {"steps": b.step, "mean_reward": b.mean_reward} for n, b in outcome.brains.items()}
     return dict(
@@ -102,13 +102,13 @@ def write_training(description: Dict[str, Any]) -> None:
 
 
 def write_failure(reason: str, details: str = "") -> None:
-    """Write the cause in the first line, what explains it after."""
+    """Write the failure file: the cause in the first line, then the details."""
     os.makedirs(os.path.dirname(paths.FAILURE), exist_ok=True)
     with open(paths.FAILURE, "w", encoding="utf-8") as file:
         file.write((" ".join(reason.split()) + "\n" + details).strip()[:FAILURE_CHARACTERS])
 
 
 def unexpected(error: BaseException) -> str:
-    """Return the cause of an error of our own making."""
+    """Return the cause for an unexpected error of this program."""
     traceback.print_exc()
     return "The training program itself failed with %s: %s" % (type(error).__name__, error)

@@ -1,4 +1,4 @@
-"""Every path of the training container, in one place.
+"""All paths of the training container.
 
 SageMaker's contract fixes them under `/opt/ml`; `SAGEMAKER_BASE_DIR` moves the root, so that the same program
 runs outside Docker.
@@ -29,12 +29,12 @@ OUTPUT_DATA = _in_base("output_data")
 SUMMARIES = os.path.join(OUTPUT_DATA, _FILES["summaries"])
 TIMERS = os.path.join(OUTPUT_DATA, _FILES["timers"])
 PLAYER_LOGS = os.path.join(OUTPUT_DATA, _FILES["player_logs"])
-# What SageMaker copies to S3 while the job runs, where it was launched with a TensorBoardOutputConfig.
+# SageMaker copies this to S3 while the job runs, if it was launched with a TensorBoardOutputConfig.
 TENSORBOARD = _in_base("tensorboard")
 FAILURE = _in_base("failure")
 RESERVE = os.path.join(BASE, "output", ".reserve")
 
-# The learner's working directory: what it saves is a checkpoint, which SageMaker syncs to S3 while the job runs.
+# The learner's working directory, which SageMaker syncs to S3 while the job runs.
 CHECKPOINTS = _in_base("checkpoints")
 LEARNER_SUMMARIES = os.path.join(CHECKPOINTS, "summaries")
 
@@ -54,7 +54,7 @@ def run_folder(run_id):
 
 
 def brain_file(brain, brains=()):
-    """Return what a brain's folders and files are called: its name, percent-encoded where a file system needs it.
+    """Return the name of a brain's folders and files: its own name, percent-encoded where a file system needs it.
 
     Letters, digits, blanks and `-_.()+=@,` stay as they are; `A/Red` becomes `A%2FRed`. A dot is encoded where it would
     hide the file or make it look like one of ours. `urllib.parse.unquote` gives the name back; `%` stands for no name.
@@ -64,7 +64,7 @@ def brain_file(brain, brains=()):
     brain
         The brain's name.
     brains
-        The names of all: those that differ in case alone are kept apart, for systems that do not tell cases apart.
+        The names of all brains: names that differ only in case get different results, for case-insensitive systems.
     """
     twins = sorted(other for other in brains if other.casefold() == brain.casefold())
     if brain in twins[1:]:

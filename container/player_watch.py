@@ -1,8 +1,8 @@
-"""Watches one player from inside the ML-Agents worker process that drives it.
+"""Monitors a player from inside the ML-Agents worker process that drives it.
 
-Each worker of ML-Agents starts one player and exchanges messages with it. This module runs that same worker with
-eyes on: it reports a player that exits, does not connect, speaks another version, does not answer or sends NaN,
-writes the player's output to a file, and ends player and worker when the learner has gone.
+Each worker of ML-Agents starts one player and exchanges messages with it. This module runs the same worker with
+monitoring: it reports a player that exits, does not connect, has another version, does not respond or sends NaN, writes
+the player's output to a file, and ends player and worker when the learner has ended.
 """
 
 import contextlib
@@ -36,11 +36,11 @@ run_worker_of_mlagents = subprocess_env_manager.worker
 
 
 class Player:
-    """What is known of this worker's player."""
+    """The state of this worker's player."""
 
     process = None
     closing = False
-    waited = None  # seconds it has owed an answer, or None
+    waited = None  # seconds without a response, or None
     reported = False
 
     def __init__(self, number: int, from_editor: bool):
@@ -48,21 +48,21 @@ class Player:
         self.ours = not from_editor  # started by this worker
 
     def fault(self, kind: str, **fields) -> None:
-        """Report a fault; what follows from the first one is not reported."""
+        """Report a fault; only the first one is reported, because others are its consequences."""
         if not self.reported and not self.closing:
             self.reported = True
             events.send("fault", kind=kind, player=self.number, editor=not self.ours, **fields)
 
 
 def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None:
-    """Run ML-Agents' worker, watched. Arguments as the original's."""
+    """Run ML-Agents' worker with monitoring; the arguments are those of the original."""
     settings = events.settings()
     process_tree.die_with(settings["learner"])
     events.connect(settings["events"])
-    speedups.apply(settings["speedups"])  # done already where the worker was forked
+    speedups.apply(settings["speedups"])  # already applied if the worker was forked
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the learner ends its workers by message
     if settings["try_players"] and worker_id:
-        parent_conn.poll(None)  # a player that is never asked for is never started
+        parent_conn.poll(None)  # a player without a message is never started
     player = Player(worker_id, settings["from_editor"])
     logs = os.path.join(settings["player_logs"], str(worker_id))
     os.makedirs(logs, exist_ok=True)
@@ -83,7 +83,7 @@ def worker(parent_conn, step_queue, pickled_env_factory, worker_id: int) -> None
 
 
 def first_port() -> int:
-    """Return the first port of this training, as the learner was told it."""
+    """Return the first port of this training, from the learner's command line."""
     return int(sys.argv[sys.argv.index("--base-port") + 1])
 
 
@@ -118,7 +118,7 @@ def _watch_launch(player: Player, logs: str) -> None:
 
 
 def _listen_on_loopback() -> None:
-    """Let nobody but this machine's programs play: ML-Agents listens on every interface."""
+    """Accept players only from this machine; ML-Agents itself listens on every interface."""
 
     def make_server(*args, **kwargs):
         server = grpc.server(*args, **kwargs)
@@ -154,7 +154,7 @@ def _watch_messages(player: Player, stall_timeout: float) -> None:
             player.waited = None
         if output is None and not player.ours:
             events.send("editor_stopped")
-        elif output is None:  # the player has said goodbye; its exit code says more, if it comes soon
+        elif output is None:  # the player has quit; its exit code has more information, if it is available soon
             try:
                 player.fault("player_exit", code=player.process.wait(2))
             except subprocess.TimeoutExpired:
@@ -166,7 +166,7 @@ def _watch_messages(player: Player, stall_timeout: float) -> None:
 
 
 def _report_nan(player: Player, record: logging.LogRecord) -> bool:
-    # ML-Agents counts a NaN reward as 0 and goes on; all that tells of it is this warning.
+    # ML-Agents counts a NaN reward as 0 and continues; this warning is the only sign.
     if "NaN reward" in record.getMessage():
         player.fault("nan_reward", message=record.getMessage())
     return True
@@ -175,8 +175,7 @@ def _report_nan(player: Player, record: logging.LogRecord) -> bool:
 def _watch_numbers(player: Player) -> None:
     """Report the first observations of a brain that are not finite, and any reward that is infinite.
 
-    ML-Agents puts other numbers in their place with `nan_to_num`, which it calls for nothing else; so nothing is looked
-    at where all is well.
+    ML-Agents replaces them with `nan_to_num`, which it calls only for this, so that finite observations cost no check.
     """
     read, mend = BrainInfo.from_agent_proto, np.nan_to_num
     steps, spoilt = {}, set()  # brain -> how often it was read
@@ -203,8 +202,8 @@ def _watch_numbers(player: Player) -> None:
 def _tick(player: Player, learner: int, stall_timeout: float) -> None:
     """Check the player twice a second.
 
-    Time is counted in ticks of this process and not by the clock: a machine that slept, or a job that was paused,
-    has made nobody hang.
+    Time is counted in ticks of this process, not by the clock, so that a machine that slept, or a paused job, does not
+    count as a hang.
     """
     while True:
         time.sleep(TICK)

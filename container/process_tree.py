@@ -1,4 +1,4 @@
-"""The processes below this one: known to the last grandchild, and ended for certain."""
+"""The descendants of this process: listed, reaped and killed reliably."""
 
 import contextlib
 import ctypes
@@ -10,17 +10,17 @@ from typing import Dict, Iterable, List, Optional, Set
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
-_libc = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec
+_libc = ctypes.CDLL(None)  # loaded at import, because nothing may be loaded between fork and exec
 
 
 def adopt_orphans() -> None:
-    """Become the parent of grandchildren whose parent dies (Linux), as process 1 of a container is anyway."""
+    """Become the parent of orphaned descendants (Linux), as process 1 of a container always is."""
     if sys.platform == "linux":
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with(parent: int) -> None:
-    """Let this process be killed when its parent dies (Linux), or now if it has died already."""
+    """Make the kernel kill this process when its parent dies (Linux); end now if it has died already."""
     if sys.platform == "linux":
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -28,7 +28,7 @@ def die_with(parent: int) -> None:
 
 
 def descendants(above: Optional[int] = None) -> List[int]:
-    """Return every living process below this one, or that with the id `above`; none without /proc (macOS)."""
+    """Return all running descendants of this process, or of the process `above`; none without /proc (macOS)."""
     children: Dict[int, List[int]] = {}
     for pid, parent, state in _processes():
         if state != "Z":
@@ -42,7 +42,7 @@ def descendants(above: Optional[int] = None) -> List[int]:
 
 
 def seconds_of(pids: Iterable[int]) -> float:
-    """Return how many seconds of processor time these processes have taken; 0 without /proc (macOS)."""
+    """Return the processor time of these processes in seconds; 0 without /proc (macOS)."""
     ticks = 0
     for pid in pids:
         with contextlib.suppress(OSError), open("/proc/%d/stat" % pid, "rb") as file:
@@ -51,7 +51,7 @@ def seconds_of(pids: Iterable[int]) -> float:
 
 
 def reap(keep: int) -> None:
-    """Collect dead children other than `keep`, whose end its owner waits for. On macOS there are no others."""
+    """Reap dead children other than `keep`, for which its owner waits. On macOS there are no others."""
     if not hasattr(os, "waitid"):
         return
     with contextlib.suppress(ChildProcessError):
@@ -63,23 +63,23 @@ def reap(keep: int) -> None:
 
 
 def kill_all(learner, players: Set[int], spared: Set[int], seconds: float = 10.0) -> List[int]:
-    """Kill everything below this process, save what is spared, and wait until it is gone.
+    """Kill all descendants of this process except those in `spared`, and wait until they have ended.
 
     Parameters
     ----------
     learner
         The learner's `Popen`, leader of its own process group.
     players
-        Process ids of players, each leader of its own group: all that is known of them on macOS.
+        Process ids of players, each leader of its own group; needed on macOS.
     spared
-        Process ids that were there before the learner, such as the screen's.
+        Process ids that existed before the learner, such as the screen's.
     seconds
-        How long to try.
+        Maximum time to try.
 
     Returns
     -------
     list of int
-        What is left; only a process that the kernel itself holds can be.
+        The remaining processes: only those that hang in the kernel.
     """
     if not os.path.isdir("/proc/self"):
         for group in {learner.pid} | players:
@@ -89,10 +89,10 @@ def kill_all(learner, players: Set[int], spared: Set[int], seconds: float = 10.0
     while True:
         learner.poll()
         reap(keep=learner.pid)
-        left = [pid for pid in descendants() if pid not in spared]
-        if not left or time.monotonic() > give_up:
-            return left
-        for pid in left:
+        remaining = [pid for pid in descendants() if pid not in spared]
+        if not remaining or time.monotonic() > give_up:
+            return remaining
+        for pid in remaining:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)

@@ -1,5 +1,5 @@
-"""The one way to say no before or instead of training."""
+"""The error for refusing to train."""
 
 
 class RefusalError(Exception):
-    """What was wanted, what was found and what to do, in one paragraph; it becomes the job's failure reason."""
+    """What was expected, what was found and what to do, in one paragraph, which becomes the job's failure reason."""

@@ -1,4 +1,4 @@
-"""A screen for players that draw, where there is none: Xvfb, which the image has when it was built with GRAPHICS=1."""
+"""A virtual screen for players that draw: Xvfb, which the image has if it was built with GRAPHICS=1."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ SIZE = "1024x768x24"
 
 
 def start() -> "Optional[subprocess.Popen[Any]]":
-    """Start a virtual screen and name it in DISPLAY; None where there is a screen already, or no Xvfb.
+    """Start a virtual screen and set DISPLAY; return None if there is a screen already, or no Xvfb.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def start() -> "Optional[subprocess.Popen[Any]]":
         )
         return None
     reader, writer = os.pipe()
-    # It takes a free number, and writes it once it can be connected to.
+    # It chooses a free number, and writes it when it accepts connections.
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", SIZE, "-nolisten", "tcp"]
     screen = subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL)
     os.close(writer)
@@ -41,7 +41,7 @@ def start() -> "Optional[subprocess.Popen[Any]]":
 
 
 def stop(screen: "Optional[subprocess.Popen[Any]]") -> None:
-    """End the screen that `start` gave."""
+    """End the screen that `start` returned."""
     if screen is not None:
         os.environ.pop("DISPLAY")
         screen.terminate()

@@ -1,8 +1,8 @@
-"""Runs the learner and judges how it ended.
+"""Runs the learner and determines how it ended.
 
-ML-Agents' own exit code says little: it is 0 after half a run, and a learner whose player has died may never end at
-all. So the learner is watched from inside (`learner_watch`, `player_watch`), and this module decides on what they
-tell and on what the kernel says of the processes.
+ML-Agents' own exit code says little: it may be 0 after half a run, and a learner whose player has died may never end.
+So the learner is monitored from inside (`learner_watch`, `player_watch`), and this module decides by their events and
+the state of the processes.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import Any, Dict, Optional, Set
 
 import checkpoints
 import events
-import faults
+import failure_causes
 import memory
 import outputs
 import paths
@@ -29,53 +29,53 @@ from learner_command import LearnerCommand
 TICK = 0.5  # seconds
 SAVE_SECONDS = 60  # for a learner to save and export after a fault
 STOP_SECONDS = 90  # the same when the job is stopped; SageMaker kills after 120
-LEAVE_SECONDS = 5  # for the players to leave once all is saved
-LAST_SECONDS = 3  # for a learner that does not move
-TIMERS_SECONDS = 1  # for the learner to write its timers, where a player that failed would keep it from ending
-START_SECONDS = 120  # for a learner to give its first sign of life: it loads TensorFlow before
+LEAVE_SECONDS = 5  # for the players to end after everything is saved
+LAST_SECONDS = 3  # for a learner that hangs
+TIMERS_SECONDS = 1  # for the learner to write its timers; a failed player would keep it from ending
+START_SECONDS = 120  # until a learner's first event, before which it loads TensorFlow
 ALREADY_THERE = (
     "Every brain had reached its max_steps already, in the checkpoints: nothing was trained. Raise max_steps to train "
     "further."
 )
 UNTRIED = "auto: the training ended before a second player could be tried"
 ONE_CORE = "auto: one core is given"
-SHARE_SECONDS = 5  # between two looks at whether there are summaries to share
+SHARE_SECONDS = 5  # between two checks for new summaries to share
 SILENCE = 8  # seconds on top of stall-timeout before a process that sends nothing counts as lost
 
 
 def say(message: str) -> None:
-    """Write one line of our own to the log."""
-    with contextlib.suppress(OSError):  # a log that nobody takes is no reason to end a training
+    """Write a line of this program to the log."""
+    with contextlib.suppress(OSError):  # a broken log must not end the training
         sys.stderr.write("train: %s\n" % message)
         sys.stderr.flush()
 
 
 class StopRequest:
-    """SIGTERM or SIGINT, as something to look at rather than something that happens."""
+    """A received SIGTERM or SIGINT, to be polled: `signal_name` is empty before."""
 
     def __init__(self) -> None:
-        self.asked = ""
+        self.signal_name = ""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
+            signal.signal(number, self._handle_signal)
 
-    def _ask(self, number: int, frame: Any) -> None:
-        self.asked = self.asked or signal.Signals(number).name
+    def _handle_signal(self, number: int, frame: Any) -> None:
+        self.signal_name = self.signal_name or signal.Signals(number).name
 
 
 def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, work: str) -> Outcome:
-    """Train until the run is complete, stopped or beyond help.
+    """Train until the run is complete, stopped or has failed.
 
-    After a crash or hang of a player the learner saves what it has and is started again from there, unless it never
-    got anywhere: at most `max-restarts` times without a step saved between.
+    After a crash or hang of a player, the learner saves and is restarted from there, at most `max-restarts` times
+    without a further saved step, and only if a step was ever saved.
 
     Parameters
     ----------
     command
-        How the learner is started.
+        The learner's command.
     options
         The job's options.
     stop
-        Whether somebody asked to stop.
+        The request to stop, if any.
     work
         A folder for the pipe.
     """
@@ -97,7 +97,7 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
         "speedups": options["speedups"],
     }
     run_folder = os.path.join(paths.CHECKPOINTS, command.run_folder)
-    restarts = 0  # since a further step was saved
+    restarts = 0  # since the last further saved step
     while True:
         os.environ[events.SETTINGS] = json.dumps(dict(settings, try_players=command.try_players))
         saved_before = checkpoints.newest_step(run_folder)
@@ -105,14 +105,14 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
         attempt.run()
         saved = checkpoints.newest_step(run_folder)
         restarts = 0 if saved > saved_before else restarts
-        most = options["max-restarts"] if saved else 0  # a build that never trained a step never will
-        if not attempt.fault or not attempt.fault.worth_a_restart or stop.asked or restarts >= most:
+        allowed = options["max-restarts"] if saved else 0  # a build that never trained a step will not after a restart
+        if not attempt.fault or not attempt.fault.worth_a_restart or stop.signal_name or restarts >= allowed:
             break
         restarts += 1
         outcome.restarts.append(attempt.fault.reason(outcome.steps()))
         say("training goes on from step %d" % saved)
         if command.try_players:
-            command = replace(command, num_envs=outcome.players, try_players=False)  # what is known to run
+            command = replace(command, num_envs=outcome.players, try_players=False)  # the number that is known to work
             if not outcome.players_settled:
                 outcome.players_reason += "; a player failed when it was tried"
                 settle_players(outcome)
@@ -122,14 +122,14 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
 
 
 def settle_players(outcome: Outcome) -> None:
-    """Try no more players than there are, and say in the log how many those are, and why."""
+    """Fix the number of players, and log it with the reason."""
     outcome.players_settled = True
     players = "%d player%s" % (outcome.players, "s" * (outcome.players > 1))
     say("training with %s: %s" % (players, outcome.players_reason))
 
 
 class Attempt:
-    """One life of the learner, from its start until its whole process tree is gone."""
+    """One run of the learner, from its start until all its processes have ended."""
 
     def __init__(
         self, command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, inbox: events.Inbox, outcome: Outcome
@@ -143,21 +143,21 @@ class Attempt:
         self.outcome.exported = False
         self.learner: Any = None
         self.players: Dict[int, int] = {}  # number -> process id
-        self.left: Set[str] = set()  # drivers whose players were let go
-        self.silence: Dict[str, float] = {"the learner": -START_SECONDS}  # who -> seconds since the last sign
-        self.patience: Optional[float] = None  # seconds left to the learner; None while it may go on
-        self.asked = False  # the learner was asked to save and end
-        self.begun: Dict[str, int] = {}  # brain -> step that it was taken up at
-        self.trained = False  # a brain is further than that
-        self.interrupted = False  # the learner says that its learning was interrupted
-        self.fault: Optional[faults.Fault] = None
+        self.dismissed: Set[str] = set()  # drivers whose players were dismissed
+        self.silence: Dict[str, float] = {"the learner": -START_SECONDS}  # process -> seconds since its last event
+        self.grace: Optional[float] = None  # seconds until the learner is killed; None while it may continue
+        self.interrupt_sent = False  # the learner was told to save and end
+        self.first_steps: Dict[str, int] = {}  # brain -> step from which it resumed
+        self.trained = False  # whether a brain has advanced since
+        self.interrupted = False  # the learner reported that it was interrupted
+        self.fault: Optional[failure_causes.Fault] = None
         self.goal_reached = False
         self.log_starts = dict(_console_sizes())
         self.memory_kills = memory.kills()
         self.unshared = 0.0  # seconds since summaries were shared
 
     def run(self) -> None:
-        """Run the learner to its end; afterwards `fault` is what went wrong, if anything did."""
+        """Run the learner to its end; `fault` is then the failure, if any."""
         others = set(process_tree.descendants())
         self.learner = subprocess.Popen(
             self.command.line(), cwd=paths.CHECKPOINTS, stdin=subprocess.DEVNULL, start_new_session=True
@@ -165,25 +165,25 @@ class Attempt:
         try:
             self._follow()
         finally:
-            left = process_tree.kill_all(self.learner, set(self.players.values()), spared=others)
-            if left:
-                say("processes that could not be ended: %s" % ", ".join(map(str, left)))
+            remaining = process_tree.kill_all(self.learner, set(self.players.values()), spared=others)
+            if remaining:
+                say("processes that could not be ended: %s" % ", ".join(map(str, remaining)))
 
     def _follow(self) -> None:
-        """Take in events until the learner has ended, and judge its end."""
+        """Handle events until the learner has ended, and determine how it ended."""
         while self.learner.poll() is None:
             before = time.monotonic()
             for event in self.inbox.wait(TICK):
-                self._take(event)
+                self._handle_event(event)
             # A pause of the whole job (docker pause, a laptop that sleeps) counts as one tick, not as silence.
-            self._tick(min(time.monotonic() - before, 2 * TICK))
+            self._check_clock(min(time.monotonic() - before, 2 * TICK))
         for event in self.inbox.wait(0):
-            self._take(event)
+            self._handle_event(event)
         if not self._ended_well():
             self._fail({"kind": "learner_exit", "code": self.learner.returncode})
 
     def conclude(self) -> None:
-        """Write into the outcome how this attempt, being the last one, ended the job."""
+        """Write the end of the job, from this last attempt, into the outcome."""
         outcome = self.outcome
         if self.fault:
             outcome.status, outcome.reason = "failed", self.fault.reason(outcome.steps())
@@ -195,12 +195,15 @@ class Attempt:
             outcome.status = "completed"
             outcome.reason = ALREADY_THERE if outcome.trained_nothing() else "Every brain reached its max_steps."
         else:
-            outcome.status, outcome.reason = "stopped", "Stopped by %s after %s." % (self.stop.asked, outcome.steps())
+            outcome.status, outcome.reason = (
+                "stopped",
+                "Stopped by %s after %s." % (self.stop.signal_name, outcome.steps()),
+            )
             outcome.reason += self._compare_model()
         outcome.reason = " ".join([outcome.reason, *outcome.remarks()])
 
     def _compare_model(self) -> str:
-        """Return whether the model that is left behind is older than the newest checkpoint."""
+        """Return a remark if the exported model is older than the newest checkpoint, else an empty string."""
         run_folder = os.path.join(paths.CHECKPOINTS, self.command.run_folder)
         saved, exported = checkpoints.newest_step(run_folder), checkpoints.exported(run_folder)
         if saved and not exported:
@@ -209,17 +212,17 @@ class Attempt:
             return " The model is the one of step %d; the checkpoints are at step %d." % (max(exported.values()), saved)
         return ""
 
-    def _take(self, event: Dict[str, Any]) -> None:
-        """Take in what the learner or one of its workers told."""
+    def _handle_event(self, event: Dict[str, Any]) -> None:
+        """Handle an event of the learner or one of its workers."""
         kind, brains = event["event"], self.outcome.brains
         if kind == "alive":
-            if event["who"] not in self.left:
+            if event["who"] not in self.dismissed:
                 self.silence[event["who"]] = 0.0
         elif kind == "player":
             self.players[event["player"]] = event["player_pid"]
         elif kind == "player_leaves":
             driver = events.driver(event["player"])
-            self.left.add(driver)
+            self.dismissed.add(driver)
             self.silence.pop(driver, None)
         elif kind == "players":
             self.outcome.players, self.outcome.players_reason = event["count"], event["reason"]
@@ -244,30 +247,30 @@ class Attempt:
             brain.spoilt = brain.spoilt or "player %(player)d at its step %(step)d" % event
         elif kind == "resumed":
             self.outcome.resumed_from.setdefault(event["brain"], event["step"])
-            self.begun[event["brain"]] = event["step"]
+            self.first_steps[event["brain"]] = event["step"]
             say(CONTRACT["log"]["says_resumed"] % event)
         elif kind == "torn":
             self.outcome.torn.append("%(brain)s, step %(step)d: %(message)s" % event)
             say(
                 "the checkpoint of brain %(brain)s at step %(step)d cannot be read and is left out: %(message)s" % event
             )
-        elif kind == "editor_stopped":  # by who sits before it; what follows from that is no fault
-            self.stop.asked, self.asked = self.stop.asked or "the Unity Editor", True
+        elif kind == "editor_stopped":  # by its user, so the consequences are no fault
+            self.stop.signal_name, self.interrupt_sent = self.stop.signal_name or "the Unity Editor", True
         elif kind == "interrupted":
             self.interrupted = True
         elif kind == "exported":
             self.outcome.exported = True
-            self.patience = TIMERS_SECONDS if self.fault else LEAVE_SECONDS
+            self.grace = TIMERS_SECONDS if self.fault else LEAVE_SECONDS
         elif kind == "fault":
             self._fail(event)
         for name, (step, max_steps) in event.get("steps", {}).items():
             brains[name].step = min(step, max_steps)  # ML-Agents ends one step later
-            self.trained = self.trained or step > self.begun.get(name, 0)
+            self.trained = self.trained or step > self.first_steps.get(name, 0)
         if self.trained:
             self._check_goal()
 
     def _judge_goal(self) -> None:
-        if self.goal is None or self.patience is not None:
+        if self.goal is None or self.grace is not None:
             return
         named, reward = self.goal
         if self.outcome.holds(reward, named):
@@ -282,20 +285,20 @@ class Attempt:
             message = "Hyperparameter stop-at-reward names the brain %s, but the build has %s." % (named, known)
             self._fail({"kind": "refused", "message": message})
 
-    def _tick(self, seconds: float) -> None:
-        """Check what only the clock shows."""
+    def _check_clock(self, seconds: float) -> None:
+        """Check everything that depends on time."""
         process_tree.reap(keep=self.learner.pid)
         self.unshared += seconds
         if self.unshared > SHARE_SECONDS:
             self.unshared = 0.0
-            with contextlib.suppress(OSError):  # at the end they are shared once more, and then it counts
+            with contextlib.suppress(OSError):  # they are shared again at the end, where an error counts
                 outputs.share_summaries()
-        if self.patience is not None:
-            self.patience -= seconds
-            if self.patience < 0:
+        if self.grace is not None:
+            self.grace -= seconds
+            if self.grace < 0:
                 self.learner.kill()
-        elif self.stop.asked:
-            say("%s: saving and stopping" % self.stop.asked)
+        elif self.stop.signal_name:
+            say("%s: saving and stopping" % self.stop.signal_name)
             self._interrupt(STOP_SECONDS)
         else:
             for who in self.silence:
@@ -305,29 +308,29 @@ class Attempt:
                 self._fail({"kind": "silent", "who": who, "seconds": longest})
 
     def _fail(self, event: Dict[str, Any]) -> None:
-        """Take the first fault as the cause, and let the learner save what it has."""
-        follows = self.asked or self.outcome.exported  # from what was asked for, or from the end
+        """Record the first fault as the cause, and let the learner save."""
+        follows = self.interrupt_sent or self.outcome.exported  # a consequence of the interrupt, or of the end
         if self.fault or (follows and event["kind"] not in ("learner_exit", "trainer_error")):
             return
-        self.fault = faults.Fault(self._explain(event))
+        self.fault = failure_causes.Fault(self._explain(event))
         say(self.fault.reason(self.outcome.steps()))
         self._interrupt(LAST_SECONDS if event["kind"] in ("learner_stall", "silent") else SAVE_SECONDS)
 
     def _explain(self, event: Dict[str, Any]) -> Dict[str, Any]:
-        """Add to an event of a process that was killed whether the kernel did it because memory ran out."""
+        """Add to the event of a killed process whether the kernel killed it because memory ran out."""
         if event.get("code") != -signal.SIGKILL or self.memory_kills is None:
             return event
         rose = (memory.kills() or 0) > self.memory_kills
         return dict(event, out_of_memory=rose, memory_limit=memory.limit())
 
-    def _interrupt(self, patience: float) -> None:
+    def _interrupt(self, grace: float) -> None:
         if self.learner.poll() is None:
             self.learner.send_signal(signal.SIGINT)
-        self.asked, self.patience = True, patience
+        self.interrupt_sent, self.grace = True, grace
 
     def _ended_well(self) -> bool:
-        """Judge an end that nobody complained about."""
-        if self.stop.asked or self.goal_reached:
+        """Return whether an end without a reported fault was regular."""
+        if self.stop.signal_name or self.goal_reached:
             return self.outcome.exported or not self.trained
         return self.outcome.exported and not self.interrupted and self.outcome.reached_max_steps()
 
@@ -339,7 +342,7 @@ def _console_sizes():
 
 
 def _log_tail(player: Optional[int], starts: Dict[int, int], lines: int = 8) -> str:
-    """Return the last lines that a player wrote in its last life."""
+    """Return the last lines that a player wrote in its last run."""
     if player is None:
         return ""
     written = ""

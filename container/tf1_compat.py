@@ -1,7 +1,7 @@
-"""TensorFlow 2.15 in the place of 1.15, as far as ML-Agents 0.11 uses it.
+"""TensorFlow 2.15 instead of 1.15, as far as ML-Agents 0.11 uses it.
 
 TensorFlow 1.15 has no wheels beyond Python 3.7 and none for arm64. `tensorflow.compat.v1` is the same interface
-without `tf.contrib`; the names that ML-Agents takes from there are few and are supplied here.
+without `tf.contrib`; the few names that ML-Agents uses from there are supplied here.
 """
 
 import sys
@@ -11,7 +11,7 @@ import h5py
 
 
 def install() -> None:
-    """Put `tensorflow.compat.v1` where `import tensorflow` finds it."""
+    """Make `import tensorflow` import `tensorflow.compat.v1`."""
     import tensorflow.compat.v1 as tf
 
     tf.disable_v2_behavior()
@@ -25,7 +25,7 @@ def install() -> None:
     contrib.layers, contrib.rnn = layers, rnn
     tf.contrib = contrib
 
-    # Two functions that TensorFlow moved; ML-Agents takes them from here.
+    # Two functions that TensorFlow has moved; ML-Agents imports them from here.
     from tensorflow.python.framework import graph_util
 
     graph_util.convert_variables_to_constants = tf.graph_util.convert_variables_to_constants
@@ -36,18 +36,18 @@ def install() -> None:
     sys.modules["tensorflow.contrib.layers"] = layers
     sys.modules["tensorflow.contrib.rnn"] = rnn
 
-    # h5py 2 opened for writing, unless told otherwise, and h5py 3 for reading.
+    # The default mode was writing in h5py 2, and is reading in h5py 3.
     from mlagents.trainers import buffer
 
     buffer.h5py = types.SimpleNamespace(File=lambda file: h5py.File(file.name, "w" if file.writable() else "r"))
 
 
 def _variance_scaling(factor: float = 2.0):
-    # The defaults of tf.contrib: fan-in, normal distribution truncated and not corrected for it.
+    # The defaults of tf.contrib: fan-in, and a truncated normal distribution without correction.
     import tensorflow as tf
 
     return tf.initializers.variance_scaling(scale=factor * _TRUNCATION, mode="fan_in", distribution="truncated_normal")
 
 
-# tf.contrib multiplies by 1.3 / n what compat.v1 divides by 0.87962566² / n.
+# tf.contrib uses the variance 1.3 / n, compat.v1 1 / (0.87962566² n).
 _TRUNCATION = 1.3 * 0.87962566103423978**2

@@ -1,4 +1,4 @@
-"""The effective trainer configuration: the channel's own or the shipped one, with the job's overrides on top."""
+"""The effective trainer configuration: the channel's own or the default one, with the job's overrides."""
 
 import os
 import reprlib
@@ -11,13 +11,13 @@ from refusal import RefusalError
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
-MOST_CHARACTERS, MOST_VALUES, MOST_LEVELS = (
+MAX_CHARACTERS, MAX_VALUES, MAX_LEVELS = (
     contract.CONTRACT["yaml"][name] for name in ("most_characters", "most_values", "most_levels")
 )
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """The loader of mlagents-learn, which refuses a document that grows: aliases inside aliases stand for billions."""
+    """mlagents-learn's loader with limits: nested aliases could otherwise expand to billions of values."""
 
     def __init__(self, stream):
         super().__init__(stream)
@@ -25,7 +25,7 @@ class BoundedLoader(yaml.SafeLoader):
         self.sizes = {}
 
     def compose_node(self, parent, index):
-        """Count a node, and an alias as all that it stands for."""
+        """Count a node; an alias counts as its whole content."""
         event = self.peek_event()
         anchor, is_alias = event.anchor, isinstance(event, yaml.AliasEvent)
         if is_alias and anchor in self.anchors and anchor not in self.sizes:
@@ -33,9 +33,9 @@ class BoundedLoader(yaml.SafeLoader):
         before = self.values
         self.values += self.sizes.get(anchor, 0) if is_alias else 1
         self.levels += 1
-        if self.values > MOST_VALUES or self.levels > MOST_LEVELS:
-            what = "more than %d values or %d levels of them, aliases counted" % (MOST_VALUES, MOST_LEVELS)
-            raise ComposerError(None, None, "it holds " + what, event.start_mark)
+        if self.values > MAX_VALUES or self.levels > MAX_LEVELS:
+            limits = "more than %d values or %d levels of them, aliases counted" % (MAX_VALUES, MAX_LEVELS)
+            raise ComposerError(None, None, "it holds " + limits, event.start_mark)
         node = super().compose_node(parent, index)
         self.levels -= 1
         if anchor is not None and not is_alias:
@@ -43,15 +43,15 @@ class BoundedLoader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node, deep=False):
-        """Make a value of a node; what Python can't hold is an error in its line."""
+        """Convert a node to a value; a value that Python can't represent is an error with its line."""
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, int):
-                float(value)  # what is too large for that has no use, and may be too large to be written
+                float(value)  # larger integers have no use, and may be too large to print
             return value
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            what = "%s can't be read as %s" % (reprlib.repr(node.value), node.tag.rpartition(":")[2])
-            raise ConstructorError(None, None, what, node.start_mark) from None
+            problem = "%s can't be read as %s" % (reprlib.repr(node.value), node.tag.rpartition(":")[2])
+            raise ConstructorError(None, None, problem, node.start_mark) from None
 
 
 def choose(channel: str, named: Optional[str]) -> str:
@@ -69,12 +69,12 @@ def choose(channel: str, named: Optional[str]) -> str:
 
 
 def in_channel(channel: str, named: str, hyperparameter: str) -> str:
-    """Find what a hyperparameter names inside the channel.
+    """Return the path in the channel that a hyperparameter names.
 
     Raises
     ------
     RefusalError
-        It is not there.
+        It does not exist.
     """
     path = os.path.join(channel, named)
     if "\0" in named or not os.path.exists(path):
@@ -87,18 +87,18 @@ def in_channel(channel: str, named: str, hyperparameter: str) -> str:
 
 
 def read(path: str) -> Any:
-    """Read a file of YAML, a trainer configuration or a sampler, within bounds.
+    """Read a YAML file, a trainer configuration or a sampler, within limits.
 
     Raises
     ------
     RefusalError
-        It is no YAML, or larger than any such file.
+        It is not YAML, or too large.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            content = file.read(MOST_CHARACTERS + 1)
-        if len(content) > MOST_CHARACTERS:
-            raise ValueError("it has more than %d characters" % MOST_CHARACTERS)
+            content = file.read(MAX_CHARACTERS + 1)
+        if len(content) > MAX_CHARACTERS:
+            raise ValueError("it has more than %d characters" % MAX_CHARACTERS)
         return yaml.load(content, BoundedLoader)  # noqa: S506 (a safe loader, with bounds)
     except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         raise RefusalError(
@@ -112,7 +112,7 @@ def load(path: str) -> Dict[str, Any]:
     Raises
     ------
     RefusalError
-        It is no YAML, has no `default` section, or a section is neither keys and values nor the name of another.
+        It is not YAML, has no `default` section, or a section is neither keys and values nor the name of another.
     """
     name, config = os.path.basename(path), read(path)
     if not isinstance(config, dict) or not isinstance(config.get("default"), dict):
@@ -147,8 +147,8 @@ def load(path: str) -> Dict[str, Any]:
 def override(config: Dict[str, Any], overrides: Dict[str, Any]) -> None:
     """Set keys for every brain, in place.
 
-    A brain takes whole top-level keys from `default` where its own section lacks them, so a key is set in
-    `default` and in every section that would hide it.
+    A brain's section overrides whole top-level keys of `default`, so a key is set in `default` and in every section
+    that would hide it.
     """
     for name, value in overrides.items():
         root = name.split(".")[0]

@@ -1,4 +1,4 @@
-"""What `docker run IMAGE` prints: how to train with this image, and every name that a job may set."""
+"""The output of `docker run IMAGE`: how to train with this image, and all options."""
 
 import textwrap
 
@@ -9,14 +9,14 @@ Trains a Unity ML-Agents v0.11.0 build as an Amazon SageMaker training job does.
 
   docker run --rm --network none --volume FOLDER:/opt/ml IMAGE train
 
-Where FOLDER holds no build, the scene that is open in the Unity Editor on this machine is trained. It connects to the
+If FOLDER has no build, the scene that is open in the Unity Editor on this machine is trained. It connects to the
 port that is published here; press Play when ML-Agents asks for it:
 
   docker run --rm --publish 127.0.0.1:5004:5004 --volume FOLDER:/opt/ml IMAGE train max_steps=50000
 
 FOLDER/input/data/unity-volume/                   the build, and trainer_config.yaml if it has one
 FOLDER/input/config/hyperparameters.json          such as {"max_steps": "15000", "num-envs": "2"}; or as above
-FOLDER/model/, FOLDER/output/, FOLDER/checkpoints/  what it leaves: .nn files; summaries and logs; checkpoints
+FOLDER/model/, FOLDER/output/, FOLDER/checkpoints/  the results: .nn files; summaries and logs; checkpoints
 
 Hyperparameters with dashes are options, those with underscores (max_steps, reward_signals.extrinsic.gamma) keys of the
 trainer configuration, which they override for every brain. The options:
@@ -24,7 +24,7 @@ trainer configuration, which they override for every brain. The options:
 
 
 def main():
-    """Print it."""
+    """Print the usage."""
     print(USAGE)
     for option in hyperparameters.OPTIONS:
         default = "" if option.default is None else " (default: %s)" % (option.default,)

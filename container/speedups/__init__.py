@@ -1,8 +1,8 @@
-"""What makes ML-Agents 0.11.0 train faster without a change to what is learned, one module for each speedup.
+"""Speedups of ML-Agents 0.11.0 that do not change what is learned, one module for each.
 
-A speedup replaces functions of the installed package at run time; the package stays as it is. Each yields what
-ML-Agents' own function yields, value for value, and leaves cases that it was not made for to that function. The
-modules import ML-Agents and TensorFlow, so they are imported only where a speedup is applied; this one imports neither.
+A speedup replaces functions of the installed package at run time; the package itself is not changed. Each replacement
+returns exactly the same values as ML-Agents' own function, and leaves unsupported cases to it. The modules import
+ML-Agents and TensorFlow, so they are imported only when a speedup is applied; this one imports neither.
 """
 
 import importlib
@@ -23,7 +23,7 @@ def read_speedups(raw: str) -> Tuple[str, ...]:
     Raises
     ------
     ValueError
-        A name is not known; its message says what was wanted.
+        A name is unknown; the message lists the known ones.
     """
     if raw in ("all", "none"):
         return NAMES if raw == "all" else ()
@@ -34,7 +34,7 @@ def read_speedups(raw: str) -> Tuple[str, ...]:
 
 
 def apply(names: Iterable[str]) -> None:
-    """Apply speedups to the ML-Agents of this process; those applied already stay.
+    """Apply speedups to the ML-Agents of this process, unless they are already applied.
 
     Raises
     ------
@@ -57,6 +57,6 @@ def apply(names: Iterable[str]) -> None:
 
 
 def _version(package: str) -> str:
-    import pkg_resources  # takes a moment, and is not needed where no speedup is applied
+    import pkg_resources  # slow, and not needed without speedups
 
     return pkg_resources.get_distribution(package).version

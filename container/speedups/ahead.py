@@ -1,7 +1,7 @@
-"""A player computes its next step while the trainer stores the last one, where ML-Agents does one after the other.
+"""A player computes its next step while the trainer stores the last one; ML-Agents does this sequentially.
 
-What the policy needs for the next decision is there as soon as a step has come: its observations, their
-normalisation and the step count. Storing the step's experiences changes none of it, unless an update follows.
+The inputs of the next decision are available as soon as a step has arrived: its observations, their normalisation and
+the step count. Storing the step's experiences does not change them, unless an update follows.
 """
 
 from mlagents.envs.subprocess_env_manager import SubprocessEnvManager
@@ -14,7 +14,7 @@ from mlagents.trainers.trainer_controller import TrainerController
 
 
 def apply() -> None:
-    """Let `TrainerController.advance` send the next actions first, and pass over what was done for that already."""
+    """Make `TrainerController.advance` send the next actions first, and skip the work already done for that."""
     advance, normalise, count = TrainerController.advance, TFPolicy.update_normalization, Trainer.increment_step
 
     def advance_with_players(self, env):
@@ -33,14 +33,14 @@ def apply() -> None:
 
 
 class PlayersAhead:
-    """As much of an environment manager as `advance` uses."""
+    """The part of an environment manager that `advance` uses."""
 
     def __init__(self, controller, manager):
         self._controller, self._manager = controller, manager
         self.set_policy = manager.set_policy
 
     def step(self):
-        """Return what the manager does, after the player that answered was sent its next actions."""
+        """Return the manager's steps, after sending the next actions to the player that responded."""
         steps = self._manager.step()
         if can_go_ahead(self._controller, self._manager, steps):
             (step,) = steps
@@ -55,10 +55,10 @@ class PlayersAhead:
 
 
 def can_go_ahead(controller, manager, steps) -> bool:
-    """Whether the next decision can be taken before the experiences of these steps are stored.
+    """Return whether the next decision can be made before the experiences of these steps are stored.
 
-    It can where no update, no reset and no second step come between, where PPO learns every brain, and where what
-    the experiences are worth does not depend on the normalisation.
+    It can if no update, reset or second step comes in between, PPO trains every brain, and the rewards do not depend on
+    the normalisation.
     """
     if len(steps) != 1 or not controller.train_model or controller.meta_curriculum is not None:
         return False
@@ -72,7 +72,7 @@ def can_go_ahead(controller, manager, steps) -> bool:
 
 
 def _is_sure(trainer, info) -> bool:
-    """Whether storing these observations of PPO's agents changes nothing that the next decision rests on."""
+    """Return whether storing these observations of PPO's agents does not affect the next decision."""
     policy = trainer.policy
     if type(trainer) is not PPOTrainer or type(policy) is not PPOPolicy or not trainer.is_training:
         return False
@@ -84,12 +84,12 @@ def _is_sure(trainer, info) -> bool:
 
 
 def _may_update(trainer, info) -> bool:
-    """Whether the buffer may be full once what these agents hold has been added: their sequences may be padded."""
+    """Return whether the buffer may be full after these agents' sequences, which may be padded, were added."""
     horizon, padding = trainer.trainer_parameters["time_horizon"], trainer.policy.sequence_length - 1
     buffer = trainer.training_buffer
-    most = len(buffer.update_buffer.get("actions", ()))
+    size = len(buffer.update_buffer.get("actions", ()))
     for agent, done in zip(info.agents, info.local_done):
         held = 1 + (len(buffer[agent].get("actions", ())) if agent in buffer else 0)
         if done or held > horizon:
-            most += held + padding
-    return most > trainer.trainer_parameters["buffer_size"]
+            size += held + padding
+    return size > trainer.trainer_parameters["buffer_size"]

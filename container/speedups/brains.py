@@ -1,13 +1,12 @@
-"""The player is asked for its brains when they may have changed, where ML-Agents asks twice in each step."""
+"""The player is asked for its brains only when they may have changed; ML-Agents asks twice in each step."""
 
 from mlagents.envs.subprocess_env_manager import SubprocessEnvManager
 
 
 def apply() -> None:
-    """Keep the answer of the first player until a reset, or until a brain appears in what it sends.
+    """Cache the first player's response until a reset, or until a new brain appears in its messages.
 
-    A player tells of a brain together with the first observations of its agents, so that a new brain is always seen
-    in them.
+    A player announces a brain together with the first observations of its agents, so a new brain always appears there.
     """
     ask, reset = SubprocessEnvManager.external_brains.fget, SubprocessEnvManager.reset
 

@@ -1,4 +1,4 @@
-"""A player's answer is read for all agents together, where ML-Agents goes over them once for each thing it reads."""
+"""A player's message is read in one pass over its agents; ML-Agents makes a pass for each field."""
 
 import logging
 
@@ -9,11 +9,11 @@ log = logging.getLogger("mlagents.envs")
 
 
 def apply() -> None:
-    """Read agents' messages in one pass; none at all, or observations of several lengths, are left to ML-Agents."""
+    """Read agents' messages in one pass; empty lists and observations of different lengths are left to ML-Agents."""
     from_agent_proto = BrainInfo.from_agent_proto
 
     def from_messages(worker_id, agent_info_list, brain_params):
-        messages = list(agent_info_list)  # each look into the list makes an object of its own
+        messages = list(agent_info_list)  # each access to the list creates a new object
         observations = [message.stacked_vector_observation[:] for message in messages]
         actions = [message.stored_vector_actions[:] for message in messages]
         if not messages or len(set(map(len, observations))) > 1 or len(set(map(len, actions))) > 1:
@@ -75,6 +75,6 @@ def _masks(messages, actions):
 
 
 def _custom_observations(messages):
-    """Return what Unity's users may have added; one empty message stands for all that are empty."""
+    """Return the custom observations; all empty ones share one empty message."""
     empty = type(messages[0].custom_observation)()
     return [m.custom_observation if m.HasField("custom_observation") else empty for m in messages]

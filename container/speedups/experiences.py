@@ -1,4 +1,4 @@
-"""A step's experiences are added for all agents together, where ML-Agents looks up each value of each agent anew."""
+"""A step's experiences are added for all agents together; ML-Agents looks up each value of each agent separately."""
 
 import numpy as np
 from mlagents.trainers.ppo.trainer import PPOTrainer
@@ -7,7 +7,7 @@ from mlagents.trainers.sac.trainer import SACTrainer
 
 
 def apply() -> None:
-    """Add experiences by field; where agents came, went or did not act, ML-Agents' own code does it."""
+    """Add experiences by field; if agents appeared, left or did not act, ML-Agents' own code is used."""
     add_experiences = RLTrainer.add_experiences
     columns_of = {PPOTrainer: _of_ppo, SACTrainer: _of_sac}
 
@@ -57,7 +57,7 @@ def _add(self, before, after, outputs, columns) -> None:
 
 
 def _seen(self, before, after):
-    """Return (field, a value for each agent) of what was seen before and after, in ML-Agents' order."""
+    """Return (field, a value for each agent) for the observations before and after, in ML-Agents' order."""
     fields = []
     for number, seen in enumerate(before.visual_observations):
         fields.append(("visual_obs%d" % number, seen))

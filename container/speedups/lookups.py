@@ -12,7 +12,7 @@ def apply() -> None:
 
 def _maker(make):
     def missing(self, key):
-        made = self[key] = make()
-        return made
+        value = self[key] = make()
+        return value
 
     return missing

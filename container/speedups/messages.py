@@ -1,6 +1,6 @@
-"""Messages pass between a worker's threads as they are, where ML-Agents pickles each one through a pipe.
+"""Messages are passed between a worker's threads as objects; ML-Agents pickles each one through a pipe.
 
-Those to the player are filled where they are, where ML-Agents copies the message of each agent.
+Messages to the player are filled in place; ML-Agents copies the message of each agent.
 """
 
 import queue
@@ -46,7 +46,7 @@ def _step_input(self, vector_action, memory, text_action, value, custom_action):
 
 
 def make_pair():
-    """Return two ends that pass objects to one another within a process, with the methods of a pipe's that are used."""
+    """Return two connected ends that pass objects within a process, with the pipe methods that ML-Agents uses."""
     one, other = queue.SimpleQueue(), queue.SimpleQueue()
     return End(one, other), End(other, one)
 
@@ -56,14 +56,14 @@ class End:
 
     def __init__(self, incoming, outgoing):
         self._incoming, self._outgoing = incoming, outgoing
-        self._next = None  # what `poll` has seen
+        self._next = None  # the message that `poll` has received
 
     def send(self, message):
         """Pass a message on."""
         self._outgoing.put(message)
 
     def poll(self, seconds):
-        """Wait for at most so many seconds, and return whether there is something to receive."""
+        """Wait for at most `seconds`, and return whether there is something to receive."""
         if self._next is None:
             try:
                 self._next = self._incoming.get(timeout=seconds)
@@ -72,7 +72,7 @@ class End:
         return True
 
     def recv(self):
-        """Wait for a message. Raises EOFError when the other end is closed, as a pipe's does."""
+        """Wait for a message. Raise EOFError if the other end is closed, as a pipe does."""
         message, self._next = self._next, None
         if message is None:
             message = self._incoming.get()
@@ -82,5 +82,5 @@ class End:
         return message
 
     def close(self):
-        """Let the other end know that nothing follows."""
+        """Signal the end to the other side."""
         self._outgoing.put(_END)

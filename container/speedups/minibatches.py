@@ -1,4 +1,4 @@
-"""The update's buffer is shuffled and cut as arrays, where ML-Agents moves each experience of each field by itself."""
+"""The update's buffer is shuffled and split as arrays; ML-Agents moves each experience of each field separately."""
 
 import numpy as np
 from mlagents.trainers.buffer import Buffer, BufferException
@@ -7,7 +7,7 @@ from mlagents.trainers.ppo.trainer import PPOTrainer
 
 
 def apply() -> None:
-    """Hand PPO's update its buffer as arrays, and let SAC draw its sample from a whole field at once."""
+    """Pass PPO's update its buffer as arrays, and draw SAC's samples for a whole field at once."""
     update_policy = PPOTrainer.update_policy
 
     def update_from_arrays(self):
@@ -30,7 +30,7 @@ def apply() -> None:
 
 
 class Arrays(dict):
-    """As much of an `AgentBuffer` as PPO's update uses, with an array for each field.
+    """The part of an `AgentBuffer` that PPO's update uses, with an array for each field.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Arrays(dict):
         super().__init__({name: Field(field) for name, field in rows.items()})
 
     def shuffle(self, sequence_length):
-        """Bring whole sequences into a new order, the same for all fields; what is left over at the end goes."""
+        """Shuffle whole sequences, in the same order for all fields; an incomplete last one is dropped."""
         lengths = {len(field) for field in self.values()}
         if len(lengths) != 1:
             raise BufferException("Unable to shuffle if the fields are not of same length")
@@ -57,12 +57,12 @@ class Arrays(dict):
         return {name: field.array[start:end] for name, field in self.items()}
 
     def reset_agent(self):
-        """Forget everything."""
+        """Clear the buffer."""
         self.clear()
 
 
 class Field:
-    """As much of an `AgentBufferField` as PPO's update uses."""
+    """The part of an `AgentBufferField` that PPO's update uses."""
 
     def __init__(self, rows):
         self.array = np.array(rows)
@@ -71,16 +71,16 @@ class Field:
         return len(self.array)
 
     def get_batch(self):
-        """Return all of it."""
+        """Return all values."""
         return np.array(self.array, dtype=np.float32)
 
     def set(self, data):
-        """Put data in its place."""
+        """Replace all values."""
         self.array = np.array(data)
 
 
 def _sample(self, batch_size, sequence_length=1):
-    """Draw sequences at random, with the numbers that `AgentBuffer.sample_mini_batch` draws."""
+    """Draw random sequences, with the same random numbers as `AgentBuffer.sample_mini_batch`."""
     batch = Buffer.AgentBuffer()
     sequences = len(next(iter(self.values()))) // sequence_length
     starts = np.random.randint(sequences, size=batch_size // sequence_length) * sequence_length

@@ -1,4 +1,4 @@
-"""No value is estimated where an episode has ended, and returns are summed as plain numbers."""
+"""No value is estimated where an episode has ended, and returns are summed with plain numbers."""
 
 import numpy as np
 from mlagents.trainers.ppo import trainer
@@ -6,17 +6,17 @@ from mlagents.trainers.ppo.policy import PPOPolicy
 
 
 def apply() -> None:
-    """Leave out PPO's estimate where it would be replaced by 0, and sum rewards without an array's look-ups."""
+    """Skip PPO's estimate where it would be replaced by 0, and sum rewards without array indexing."""
     estimate, discount = PPOPolicy.get_value_estimates, trainer.discount_rewards
 
     def estimate_where_needed(self, brain_info, idx, done):
         ends = done and all(signal.use_terminal_states for signal in self.reward_signals.values())
-        if ends and not self.use_recurrent:  # a network with a memory gets an empty one on the way
+        if ends and not self.use_recurrent:  # for a network with a memory the call has a side effect
             return dict.fromkeys(self.reward_signals, 0.0)
         return estimate(self, brain_info, idx, done)
 
     def discount_numbers(r, gamma=0.99, value_next=0.0):
-        if r.dtype != np.float64 or r.ndim != 1:  # plain numbers have this precision
+        if r.dtype != np.float64 or r.ndim != 1:  # plain numbers have only this precision
             return discount(r, gamma, value_next)
         total, sums = value_next, []
         for reward in reversed(r.tolist()):

@@ -1,4 +1,4 @@
-"""TensorFlow is asked by prepared calls, where a plain `Session.run` works out anew each time what it is asked for."""
+"""TensorFlow is called through prepared callables; a plain `Session.run` analyses its arguments on every call."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,7 +7,7 @@ from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
 
 def apply() -> None:
-    """Let each policy's session prepare what it is asked for a second time."""
+    """Make each policy's session prepare calls that are repeated."""
     make = TFPolicy.__init__
 
     def with_prepared_session(self, *args, **kwargs):
@@ -18,19 +18,19 @@ def apply() -> None:
 
 
 class PreparedRun:
-    """In the place of a session's `run`.
+    """Replaces a session's `run`.
 
-    What is asked for the first time, is fed by name, is fed what has another shape or is both fed and fetched, goes
-    to the session's own `run`.
+    First calls, and calls that feed by name, feed values of another shape, or feed and fetch the same tensor, go to the
+    session's own `run`.
     """
 
     def __init__(self, session):
         self._session = session
         self._run = session.run
-        self._calls = {}  # what is fetched and fed -> prepared call, or None after the first time
+        self._calls = {}  # (fetches, feeds) -> prepared call, or None after the first call
 
     def __call__(self, fetches, feed_dict=None, options=None, run_metadata=None):
-        """Take and return what `Session.run` does."""
+        """Do the same as `Session.run`."""
         feeds = feed_dict or {}
         leaves = []
         _flatten(fetches, leaves)
@@ -50,7 +50,7 @@ class PreparedRun:
 
 class _Call:
     def __init__(self, session, leaves, feeds):
-        self._leaves = leaves  # kept, so that no other object gets their id
+        self._leaves = leaves  # kept alive, so that their ids stay unique
         self._feeds = [(feed, feed.dtype.as_numpy_dtype, feed.shape) for feed in feeds]
         options = CallableOptions(feed=[feed.name for feed in feeds])
         names = {}
@@ -65,7 +65,7 @@ class _Call:
         self._call = session._make_callable_from_options(options)
 
     def arrays(self, values):
-        """Turn what is fed into arrays, as `Session.run` does; None if one has not the shape of its placeholder."""
+        """Convert fed values to arrays, as `Session.run` does; None if one does not match its placeholder's shape."""
         arrays = []
         for (_, dtype, _), shape, value in zip(self._feeds, self._shapes, values):
             array = np.asarray(value, dtype=dtype)
@@ -88,8 +88,8 @@ def _can_be_prepared(leaves, feeds) -> bool:
     )
 
 
-def _fits(shape, wanted) -> bool:
-    return len(shape) == len(wanted) and all(want is None or want == size for size, want in zip(shape, wanted))
+def _fits(shape, expected) -> bool:
+    return len(shape) == len(expected) and all(want is None or want == size for size, want in zip(shape, expected))
 
 
 def _flatten(fetches, leaves) -> None:

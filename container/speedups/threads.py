@@ -1,7 +1,7 @@
-"""A small network is computed by one thread, a large one by as many as cores were given.
+"""A small network is computed by one thread, a large one by as many as there are cores available.
 
-Handing the operations of a small network from thread to thread takes longer than computing them. ML-Agents leaves the
-number to TensorFlow, which takes the machine's cores, however few of them its control group may use.
+Passing the operations of a small network between threads takes longer than computing them. ML-Agents leaves the number
+to TensorFlow, which uses all cores of the machine, even if its control group may use fewer.
 """
 
 import functools
@@ -11,15 +11,15 @@ import tensorflow as tf
 from mlagents.trainers.tf_policy import TFPolicy
 
 SMALL = 1 << 23
-"""Multiplications between two hidden layers for one batch, below which a network counts as small."""
+"""Multiplications between two hidden layers for one batch; a network with fewer is small."""
 
 
 def apply() -> None:
-    """Set the threads of each policy's session; TensorFlow shares them among all, as the first one asked for them."""
+    """Set the number of threads of each policy's session; TensorFlow uses the first session's number for all."""
     make, configure = TFPolicy.__init__, tf.ConfigProto
 
     def make_with_threads(self, seed, brain, trainer_parameters):
-        threads = 1 if is_small(brain, trainer_parameters) else cores.given()
+        threads = 1 if is_small(brain, trainer_parameters) else cores.available()
         tf.ConfigProto = functools.partial(
             configure, intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
         )
@@ -32,6 +32,6 @@ def apply() -> None:
 
 
 def is_small(brain, trainer_parameters) -> bool:
-    """Whether a network has no images to look at and few multiplications in a layer."""
+    """Return whether a network has no visual observations and few multiplications in a layer."""
     work = float(trainer_parameters["batch_size"]) * float(trainer_parameters["hidden_units"]) ** 2
     return brain.number_visual_observations == 0 and work < SMALL

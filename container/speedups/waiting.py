@@ -1,16 +1,16 @@
-"""The trainer sleeps until a player has answered, where ML-Agents polls and so takes a core from the players."""
+"""The trainer sleeps until a player has responded; ML-Agents polls, which takes a core from the players."""
 
 from mlagents.envs import subprocess_env_manager
 
 
 def apply() -> None:
-    """Let the queue that `SubprocessEnvManager.step` polls wait for its first answer."""
+    """Make the queue that `SubprocessEnvManager.step` polls wait for the first response."""
     manager = subprocess_env_manager.SubprocessEnvManager
     step = manager.step
 
     def waiting_step(self):
         queue = self.step_queue
-        self.step_queue = _FirstAnswer(queue)
+        self.step_queue = _WaitForFirst(queue)
         try:
             return step(self)
         finally:
@@ -19,8 +19,8 @@ def apply() -> None:
     manager.step = waiting_step
 
 
-class _FirstAnswer:
-    """A queue whose first answer is waited for; the others are taken if they are there."""
+class _WaitForFirst:
+    """A queue that waits for its first item; further items are returned only if available."""
 
     def __init__(self, queue):
         self._queue = queue

@@ -66,10 +66,10 @@ def job(tmp_path, make_job):
     """Return a job with the test player in its channel; afterwards nothing of it may be running."""
     job = make_job(tmp_path / "opt-ml")
     yield job
-    left = job.processes()
-    for pid in left:
+    remaining = job.processes()
+    for pid in remaining:
         os.kill(pid, signal.SIGKILL)
-    assert left == []
+    assert remaining == []
 
 
 @pytest.fixture
@@ -147,14 +147,14 @@ class Job:
             time.sleep(0.05)
 
     def wait_for_fault(self, seconds=240):
-        """Wait until the test player does what it was told to do wrong."""
+        """Wait until the test player makes its planned fault."""
         give_up = time.monotonic() + seconds
         while self.fault_began() is None:
             assert self.process.poll() is None and time.monotonic() < give_up, self.log
             time.sleep(0.02)
 
     def fault_began(self):
-        """Return when the test player first did what it was told to do wrong; None if it was told nothing."""
+        """Return when the test player first made its planned fault; None if it was told nothing."""
         logs = "".join(path.read_text() for path in self.root.glob("output/data/players/*/Player.log"))
         return min(map(float, re.findall(r"^about to .* at (.*)$", logs, re.M)), default=None)
 

@@ -99,10 +99,10 @@ class Player(Communicator):
         else:
             self.step += 1
         for number, brain in enumerate(self.brains):
-            wanted = inputs.rl_input.agent_actions[brain].value
+            actions = inputs.rl_input.agent_actions[brain].value
             infos = output.rl_output.agentInfos[brain].value
             for place, agent in enumerate(self._present()):
-                self._observe(infos.add(), (number, agent), wanted[place] if place < len(wanted) else None)
+                self._observe(infos.add(), (number, agent), actions[place] if place < len(actions) else None)
         return output
 
     def _present(self):
@@ -151,7 +151,7 @@ def notes_of(training):
         "network": {},
     }
     if training.get("one_core"):
-        cores.given = lambda: 1
+        cores.available = lambda: 1
     speedups.apply(training["speedups"])
     execute, advance, queue_steps = (
         TFPolicy._execute_model,
@@ -160,13 +160,13 @@ def notes_of(training):
     )
     turn = {"sent": 0}
 
-    def noted_execute(self, feeds, wanted):
-        found = execute(self, feeds, wanted)
+    def noted_execute(self, feeds, fetches):
+        found = execute(self, feeds, fetches)
         fed = {feed.name: np.asarray(value, dtype=feed.dtype.as_numpy_dtype) for feed, value in feeds.items()}
         brain = self.brain.brain_name
         notes["asked"].setdefault(brain, []).append(digest(fed))
         notes["answered"].setdefault(brain, []).append(digest(found))
-        notes["updates"] += "update_batch" in wanted
+        notes["updates"] += "update_batch" in fetches
         return found
 
     def noted_queue(self):

@@ -31,7 +31,7 @@ class Machine:
 
     def __init__(self, monkeypatch, rates, cores=8, load=0.1, player=100, free=10_000, total=10_000):
         self.rates, self.load, self.player, self.free = rates, load, player, free
-        self.now, self.told = 0.0, []
+        self.now, self.sent = 0.0, []
         self.workers = [Worker(number) for number in range(cores)]
         self.manager = SimpleNamespace(env_workers=list(self.workers))
         self.run = SimpleNamespace(update_seconds=0.0, dismissed=set())
@@ -42,7 +42,7 @@ class Machine:
         monkeypatch.setattr(auto_players.memory, "used_by", lambda pids: player << 20)
         monkeypatch.setattr(auto_players.memory, "available", self.available)
         monkeypatch.setattr(auto_players.memory, "total", lambda: total << 20)
-        monkeypatch.setattr(auto_players.events, "send", lambda event, **fields: self.told.append((event, fields)))
+        monkeypatch.setattr(auto_players.events, "send", lambda event, **fields: self.sent.append((event, fields)))
         self.trial = auto_players.Trial(self.run, self.manager, lambda infos: ("first", infos))
         self.trial.after_reset({"size": 1.0}, True)
 
@@ -59,18 +59,18 @@ class Machine:
         """Step until the trial is over; give how many players are left."""
         for _ in range(100_000):
             self.step()
-            if self.trial.over:
+            if self.trial.finished:
                 return len(self.manager.env_workers)
-        raise AssertionError(self.told)
+        raise AssertionError(self.sent)
 
     @property
     def settled(self):
-        """What is told at the end."""
-        ((_, fields),) = [one for one in self.told if one[0] == "players" and one[1]["settled"]]
+        """The final event about players."""
+        ((_, fields),) = [one for one in self.sent if one[0] == "players" and one[1]["settled"]]
         return fields
 
 
-def test_more_are_taken_as_long_as_they_are_worth_it(monkeypatch):
+def test_players_are_added_while_they_make_it_faster(monkeypatch):
     machine = Machine(monkeypatch, {1: 100, 2: 180, 4: 250, 8: 260})
     assert machine.play() == 4
     assert machine.settled == {
@@ -79,14 +79,14 @@ def test_more_are_taken_as_long_as_they_are_worth_it(monkeypatch):
         "0.10 busy)",
         "settled": True,
     }
-    assert [fields["count"] for event, fields in machine.told if event == "players"] == [1, 2, 4, 4]
-    assert [fields["player"] for event, fields in machine.told if event == "player_leaves"] == [7, 6, 5, 4]
+    assert [fields["count"] for event, fields in machine.sent if event == "players"] == [1, 2, 4, 4]
+    assert [fields["player"] for event, fields in machine.sent if event == "player_leaves"] == [7, 6, 5, 4]
     assert machine.run.dismissed == {4, 5, 6, 7}
     assert all(worker.closed.wait(5) for worker in machine.workers[4:])
     assert not any(worker.closed.is_set() for worker in machine.workers[:4])
 
 
-def test_one_is_kept_where_a_second_makes_it_slower(monkeypatch):
+def test_one_player_is_kept_if_a_second_makes_it_slower(monkeypatch):
     machine = Machine(monkeypatch, {1: 100, 2: 80})
     assert machine.play() == 1
     assert machine.settled["count"] == 1
@@ -94,12 +94,12 @@ def test_one_is_kept_where_a_second_makes_it_slower(monkeypatch):
     assert machine.run.dismissed == set(range(1, 8))
 
 
-def test_a_gain_below_a_tenth_is_no_reason_for_more(monkeypatch):
+def test_a_gain_below_a_tenth_adds_no_players(monkeypatch):
     assert Machine(monkeypatch, {1: 100, 2: 109}).play() == 1
     assert Machine(monkeypatch, {1: 100, 2: 112, 4: 112}).play() == 2
 
 
-def test_all_cores_are_used_where_that_is_fastest(monkeypatch):
+def test_all_cores_are_used_if_that_is_fastest(monkeypatch):
     machine = Machine(monkeypatch, {1: 100, 2: 200, 4: 400, 6: 600}, cores=6)
     assert machine.play() == 6
     assert machine.run.dismissed == set()
@@ -111,7 +111,7 @@ def test_a_player_that_takes_three_cores_gets_no_more_than_fit(monkeypatch):
     assert "8 cores, of which a player keeps 3.00 busy" in machine.settled["reason"]
 
 
-def test_memory_bounds_it(monkeypatch):
+def test_memory_limits_the_players(monkeypatch):
     rates = {1: 100, 2: 200, 3: 300, 4: 400}
     machine = Machine(monkeypatch, rates, player=1000, free=2400, total=4000)
     assert machine.play() == 2  # 2400 less a tenth of 4000 is room for one of 1000 and a fifth
@@ -120,25 +120,25 @@ def test_memory_bounds_it(monkeypatch):
     assert machine.play() == 1
 
 
-def test_where_memory_cannot_be_told_there_is_one(monkeypatch):
+def test_one_player_if_memory_is_unknown(monkeypatch):
     machine = Machine(monkeypatch, {1: 100, 2: 200}, free=None)
     assert machine.play() == 1
     assert "what memory a player takes cannot be told here" in machine.settled["reason"]
 
 
-def test_policy_updates_are_left_out_of_the_measure(monkeypatch):
+def test_policy_updates_are_not_measured(monkeypatch):
     machine = Machine(monkeypatch, {1: 100, 2: 150, 4: 200, 8: 200})
     for number in range(100_000):
         machine.step()
         if number % 50 == 0:
             machine.now += 3.0
             machine.run.update_seconds += 3.0
-        if machine.trial.over:
+        if machine.trial.finished:
             break
     assert {count: round(rate) for count, rate in machine.trial.rates.items()} == {1: 100, 2: 150, 4: 200, 8: 200}
 
 
-def test_slow_steps_are_counted_longer(monkeypatch):
+def test_slow_steps_are_measured_longer(monkeypatch):
     machine = Machine(monkeypatch, {1: 2, 2: 4, 4: 4})
     assert machine.play() == 2
     assert machine.now > 100 / 2
@@ -157,7 +157,7 @@ def test_a_new_player_is_reset_as_the_others_were(monkeypatch):
     assert machine.manager.env_workers == machine.workers[:2]
 
 
-def test_a_player_that_owes_an_answer_stays_until_it_came(monkeypatch):
+def test_a_player_stays_until_it_has_responded(monkeypatch):
     machine = Machine(monkeypatch, {1: 100, 2: 100})
     machine.workers[1].waiting = True
     assert machine.play() == 2
@@ -174,7 +174,7 @@ def test_the_end_of_the_training_ends_the_trial(monkeypatch):
     machine.trial.end()
     assert machine.run.dismissed == set(range(1, 8))
     machine.step()
-    assert machine.told == []
+    assert machine.sent == []
 
 
 SETTINGS = {"num-envs": "auto", "max_steps": 900, "save-freq": 100, "summary_freq": 100}
@@ -185,7 +185,7 @@ SETTINGS = {"num-envs": "auto", "max_steps": 900, "save-freq": 100, "summary_fre
 class TestRealTraining:
     """With the real learner, and a test player that takes 20 ms a step."""
 
-    def test_two_players_where_they_are_faster(self, job):
+    def test_two_players_if_they_are_faster(self, job):
         assert job.run("--pause 0.02", **SETTINGS) == 0, job.log
         training = job.training
         assert (training["num_envs"], training["restarts"]) == (2, [])
@@ -193,7 +193,7 @@ class TestRealTraining:
         assert f"train: training with 2 players: {training['num_envs_reason']}" in job.log
         assert training["brains"]["Test"]["steps"] == 900
 
-    def test_one_where_a_second_brings_nothing(self, job, tmp_path):
+    def test_one_player_if_a_second_brings_no_gain(self, job, tmp_path):
         assert job.run(f"--pause 0.02 --crowd {tmp_path / 'crowd'}", **SETTINGS) == 0, job.log
         training = job.training
         assert (training["num_envs"], training["restarts"]) == (1, [])
@@ -202,7 +202,7 @@ class TestRealTraining:
         assert training["brains"]["Test"]["mean_reward"] == pytest.approx(0.9)
 
     @pytest.mark.parametrize("fault", ["exit-early", "crash --at 5"])
-    def test_one_where_a_second_cannot_run(self, job, fault):
+    def test_one_player_if_a_second_cannot_run(self, job, fault):
         assert job.run(f"--pause 0.02 --player 1 --fault {fault}", **SETTINGS) == 0, job.log
         training = job.training
         assert (training["num_envs"], len(training["restarts"])) == (1, 1)
@@ -211,7 +211,7 @@ class TestRealTraining:
         assert f"train: training with 1 player: {training['num_envs_reason']}" in job.log
         assert training["brains"]["Test"]["steps"] == 900
 
-    def test_stopped_while_it_tries(self, job):
+    def test_stopping_during_the_trial(self, job):
         job.start("--pause 0.02", **SETTINGS)
         job.wait_for(r"[\s\S]*Mean Reward")
         job.process.terminate()
@@ -222,19 +222,19 @@ class TestRealTraining:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a process that can be given one core")
-def test_on_one_core_there_is_one_player_and_the_log_says_why(job):
-    given = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, [min(given)])  # which the job inherits
+def test_one_core_has_one_player_and_the_log_says_why(job):
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, [min(allowed)])  # which the job inherits
     try:
         job.start(**{"num-envs": "auto"})
     finally:
-        os.sched_setaffinity(0, given)
+        os.sched_setaffinity(0, allowed)
     assert job.finish() == 0, job.log
     assert (job.training["num_envs"], job.training["num_envs_reason"]) == (1, "auto: one core is given")
     assert "train: training with 1 player: auto: one core is given" in job.log
 
 
-def test_a_short_training_says_that_none_was_tried(job):
+def test_a_short_training_reports_that_there_was_no_trial(job):
     assert job.run(**{"num-envs": "auto"}) == 0, job.log
     assert job.training["num_envs"] == 1
     assert job.training["num_envs_reason"].startswith("auto: ")

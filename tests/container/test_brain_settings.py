@@ -23,7 +23,7 @@ def test_a_brains_own_section_comes_before_the_default(brain, batch):
 
 
 @pytest.mark.parametrize(
-    "settings, told",
+    "settings, message",
     [
         (
             {"trainer": "sac", "max_steps": "5.0e4", "buffer_init_steps": 50000},
@@ -31,10 +31,10 @@ def test_a_brains_own_section_comes_before_the_default(brain, batch):
         ),
     ],
 )
-def test_what_learns_nothing_is_refused(settings, told):
+def test_ineffective_settings_are_refused(settings, message):
     with pytest.raises(RefusalError) as refusal:
-        brain_settings.refuse_what_learns_nothing(settings, "Ball")
-    assert str(refusal.value).startswith(f"Brain Ball would learn nothing: {told}")
+        brain_settings.refuse_ineffective_training(settings, "Ball")
+    assert str(refusal.value).startswith(f"Brain Ball would learn nothing: {message}")
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_what_learns_nothing_is_refused(settings, told):
         {"trainer": "sac", "max_steps": 11, "buffer_init_steps": 10},
     ],
 )
-def test_what_learns_something_is_not_refused(settings):
-    brain_settings.refuse_what_learns_nothing(settings, "Ball")
+def test_effective_settings_are_not_refused(settings):
+    brain_settings.refuse_ineffective_training(settings, "Ball")
 
 
-def test_curricula_and_lessons_that_are_not_there_are_refused():
+def test_missing_curricula_and_lessons_are_refused():
     meta = SimpleNamespace(brains_to_curriculums={"Ball": SimpleNamespace(max_lesson_num=2)})
     brain_settings.refuse_curriculum(None, "Ball", 7)  # `train` refuses a lesson without curricula
     brain_settings.refuse_curriculum(meta, "Ball", 2)
@@ -94,7 +94,7 @@ NO_NUMBERS = (
         ("--fault nan-observation --at 31 --episode 1000", {"speedups": "none"}, [NO_NUMBERS, NO_UPDATE, NO_EPISODE]),
     ],
 )
-def test_a_training_that_has_learned_nothing_says_so(job, player, settings, remarks):
+def test_a_training_that_learned_nothing_reports_it(job, player, settings, remarks):
     assert job.run(player, **settings) == 0
     assert job.training["remarks"] == remarks
     assert job.training["reason"] == " ".join(["Every brain reached its max_steps.", *remarks])
@@ -102,14 +102,14 @@ def test_a_training_that_has_learned_nothing_says_so(job, player, settings, rema
 
 
 @pytest.mark.parametrize("speedups", ["all", "none"])
-def test_infinite_numbers_end_a_training_and_are_named(job, speedups):
+def test_infinite_numbers_end_a_training_and_are_reported(job, speedups):
     assert job.run("--fault inf-observation --at 31", speedups=speedups) == 1
     assert job.failure.startswith(("Losses/", "The trainer failed ")) and f" {NO_NUMBERS}" in job.failure
     assert job.run("--fault inf-reward --at 31", speedups=speedups) == 1
     assert re.match("Player 0 sent a reward that is not a number after step [0-9]+ of Test", job.failure)
 
 
-def test_imitation_without_effect_is_said_or_refused(job):
+def test_ineffective_imitation_is_reported_or_refused(job):
     record = [job.trainer.python, PLAYER, "--record", job.channel / "test.demo"]
     subprocess.run(record, check=True)
     base = {"trainer": "ppo", "beta": 0.01, "epsilon": 0.2, "lambd": 0.9, "learning_rate": 0.001, "memory_size": 8}
@@ -130,7 +130,7 @@ def test_imitation_without_effect_is_said_or_refused(job):
     assert job.failure.startswith("Brain Test would not imitate: its pretraining draws no batch from 80 steps of ")
 
 
-def test_a_curriculum_for_a_brain_that_appears_later_is_refused_in_words(job):
+def test_a_curriculum_for_a_brain_that_appears_later_is_refused(job):
     (job.channel / "lessons").mkdir()
     lessons = {"measure": "progress", "thresholds": [0.5], "min_lesson_length": 1, "signal_smoothing": False}
     for brain in ("Small", "Big"):
@@ -145,7 +145,7 @@ def test_a_curriculum_for_a_brain_that_appears_later_is_refused_in_words(job):
 
 
 @pytest.mark.slow
-def test_the_learner_refuses_what_learns_nothing(job):
+def test_the_learner_refuses_ineffective_settings(job):
     assert job.run(batch_size=64, buffer_size=32, max_steps=200) == 1
     assert job.failure.startswith(
         "Brain Test would learn nothing: batch_size is 64 and buffer_size 32, so that no batch"

@@ -27,7 +27,7 @@ def channel(tmp_path, monkeypatch):
     return folder
 
 
-def test_the_editor_plays_where_there_is_no_build(channel, monkeypatch):
+def test_the_editor_plays_if_there_is_no_build(channel, monkeypatch):
     (channel / "trainer_config.yaml").touch()
     (channel / "._Ball.x86_64").touch()
     assert editor.plays({"max_steps": "5"})
@@ -39,19 +39,19 @@ def test_the_editor_plays_where_there_is_no_build(channel, monkeypatch):
 @pytest.mark.parametrize(
     "trace", ["Ball.x86_64", "sub/Ball_Data/boot.config", "Ball.exe", "Ball.app/Contents/Info.plist"]
 )
-def test_a_build_that_is_not_whole_is_no_wish_for_the_editor(channel, trace):
+def test_an_incomplete_build_does_not_select_the_editor(channel, trace):
     (channel / trace).parent.mkdir(parents=True, exist_ok=True)
     (channel / trace).touch()
     assert not editor.plays({})
 
 
-def test_what_is_there_of_a_build_is_named(channel):
+def test_the_parts_of_an_incomplete_build_are_named(channel):
     (channel / "Ball_Data").mkdir()
     with pytest.raises(RefusalError, match=r"found none but Ball_Data\. Build for Linux"):
         player_build.find(str(channel), None)
 
 
-def test_a_missing_channel_is_none_to_forget_and_another_is_a_wrong_name(channel):
+def test_a_misnamed_channel_does_not_select_the_editor(channel):
     channel.rmdir()
     assert editor.plays({})
     channel.with_name("training").mkdir()
@@ -60,15 +60,15 @@ def test_a_missing_channel_is_none_to_forget_and_another_is_a_wrong_name(channel
 
 @pytest.mark.parametrize(("routes", "plays"), [(1, False), (3, True)])
 def test_no_editor_reaches_a_container_without_a_network(channel, monkeypatch, routes, plays):
-    told = channel.parent / "route"
-    told.write_text("Iface\tDestination\n" * routes)
+    route_file = channel.parent / "route"
+    route_file.write_text("Iface\tDestination\n" * routes)
     monkeypatch.setattr(editor.paths, "BASE", "/opt/ml")
-    monkeypatch.setattr(editor, "ROUTES", str(told))
+    monkeypatch.setattr(editor, "ROUTES", str(route_file))
     assert editor.plays({}) is plays
 
 
 @pytest.mark.parametrize("option", [{"num-envs": 2}, {"env-args": ("--agents", "3")}])
-def test_what_an_editor_cannot_do_is_refused(option):
+def test_options_that_do_not_apply_to_an_editor_are_refused(option):
     editor.check({**OPTIONS, "num-envs": None})
     with pytest.raises(RefusalError, match="the Unity Editor plays, which is one player and takes no arguments"):
         editor.check({**OPTIONS, **option})
@@ -97,7 +97,7 @@ def press_play(job, *command):
     return subprocess.Popen([job.trainer.python, *command], env={**os.environ, "PATH": path})
 
 
-def test_the_sample_environment_in_the_place_of_the_editor(bare, tmp_path, free_port):
+def test_the_sample_environment_instead_of_the_editor(bare, tmp_path, free_port):
     bare.start(**{"base-port": free_port})
     player = press_play(bare, make_sample_build(tmp_path / "sample"), "--port", str(free_port))
     assert bare.finish() == 0
@@ -113,7 +113,7 @@ def test_the_sample_environment_in_the_place_of_the_editor(bare, tmp_path, free_
     assert note["environment"] == "Editor"
 
 
-def test_an_editor_that_is_stopped_ends_the_training_in_order(bare, tmp_path, free_port):
+def test_stopping_the_editor_ends_the_training_regularly(bare, tmp_path, free_port):
     bare.start(max_steps=100000, **{"base-port": free_port})
     fault = ["--fault", "say-goodbye", "--at", "45", "--brains", "Test"]
     log = tmp_path / "0/Player.log"
@@ -130,7 +130,7 @@ def test_an_editor_that_is_stopped_ends_the_training_in_order(bare, tmp_path, fr
 
 
 @pytest.mark.slow
-def test_nobody_presses_play(bare, free_port):
+def test_play_is_not_pressed(bare, free_port):
     assert bare.run(stall__timeout=1, **{"base-port": free_port}) == 1
     assert bare.failure.splitlines()[0] == (
         f"The Unity Editor did not connect to port {free_port} within 1 s. Run this once more and press Play when "
@@ -139,7 +139,7 @@ def test_nobody_presses_play(bare, free_port):
 
 
 @pytest.mark.slow
-def test_a_stop_while_nobody_plays(bare, free_port):
+def test_a_stop_before_play_is_pressed(bare, free_port):
     bare.start(**{"base-port": free_port})
     bare.wait_for("Start training by pressing the Play button")
     bare.process.send_signal(signal.SIGTERM)

@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_table():
 
 
 @pytest.mark.parametrize(
-    "name, given, value",
+    "name, values, value",
     [
         ("run-id", '"ball"', "ball"),
         ("run-id", "ball", "ball"),
@@ -71,12 +71,12 @@ def test_defaults_are_those_of_the_table():
         ("speedups", "brains, waiting", ("waiting", "brains")),  # in the order in which they are applied
     ],
 )
-def test_options_are_read_raw_and_json_encoded(name, given, value):
-    assert hyperparameters.parse({name: given}).options[name] == value
+def test_options_are_read_raw_and_json_encoded(name, values, value):
+    assert hyperparameters.parse({name: values}).options[name] == value
 
 
 @pytest.mark.parametrize(
-    "name, given, value",
+    "name, values, value",
     [
         ("max_steps", "5.0e4", 50000),
         ("learning_rate", '"3e-4"', 0.0003),
@@ -86,18 +86,18 @@ def test_options_are_read_raw_and_json_encoded(name, given, value):
         ("pretraining.demo_path", "demos/a.demo", "demos/a.demo"),
     ],
 )
-def test_overrides_are_read_with_their_type(name, given, value):
-    found = hyperparameters.parse({name: given}).overrides
+def test_overrides_are_read_with_their_type(name, values, value):
+    found = hyperparameters.parse({name: values}).overrides
     assert found == {name: value}
     assert type(found[name]) is type(value)
 
 
-def test_what_sagemakers_tools_add_is_ignored():
+def test_hyperparameters_of_sagemakers_tools_are_ignored():
     assert parse(sagemaker_job_name="x", _tuning_objective_metric="y") == parse()
 
 
 @pytest.mark.parametrize("metric", ["mean_reward", '"mean_reward"', '"average test loss"', ""])
-def test_what_a_tuning_job_hands_over(metric):
+def test_hyperparameters_of_a_tuning_job(metric):
     # Numbers as text, in Java's notation, too; categories raw from the service and encoded by some of its tools.
     settings = parse(
         _tuning_objective_metric=metric,
@@ -127,7 +127,7 @@ def test_what_a_tuning_job_hands_over(metric):
 
 
 @pytest.mark.parametrize(
-    "name, given, complaint",
+    "name, values, complaint",
     [
         ("num-envs", "many", "Hyperparameter num-envs should be a whole number or auto"),
         ("num-envs", "0", "Hyperparameter num-envs should be at least 1, but is 0."),
@@ -165,44 +165,44 @@ def test_what_a_tuning_job_hands_over(metric):
             "a\0b",
             "Hyperparameter demo_path should be a name (demonstration in the channel (offline_bc)), b",
         ),
-        ("env-args", "a\0b", "Hyperparameter env-args should be words without the character 0, which no program"),
+        ("env-args", "a\0b", "Hyperparameter env-args should be words without null characters ("),
         ("max_steps", "3e9", "Hyperparameter max_steps should be a whole number of at most 2147483647 (steps in all, "),
         ("hidden_units", "1e300", "Hyperparameter hidden_units should be a whole number of at most 2147483647 ("),
     ],
 )
-def test_wrong_values_are_refused(name, given, complaint):
+def test_wrong_values_are_refused(name, values, complaint):
     with pytest.raises(RefusalError) as refusal:
-        hyperparameters.parse({name: given})
+        hyperparameters.parse({name: values})
     assert str(refusal.value).startswith(complaint)
 
 
 def test_unknown_names_are_refused_with_the_nearest():
     with pytest.raises(RefusalError) as refusal:
         hyperparameters.parse({"max-steps": "10", "turbo": "1"})
-    told = str(refusal.value)
-    assert told.startswith("Hyperparameter max-steps is not known (nor is turbo). The nearest names: max_steps, ")
-    nearest = told.partition("names: ")[2].partition(". ")[0].split(", ")
+    message = str(refusal.value)
+    assert message.startswith("Hyperparameter max-steps is not known (nor is turbo). The nearest names: max_steps, ")
+    nearest = message.partition("names: ")[2].partition(". ")[0].split(", ")
     assert len(nearest) == 5 and set(nearest) <= set(hyperparameters.KNOWN)
-    assert f"There are {len(hyperparameters.KNOWN) - 5} others: `docker run IMAGE` prints" in told
+    assert f"There are {len(hyperparameters.KNOWN) - 5} others: `docker run IMAGE` prints" in message
 
 
-def test_the_message_of_unknown_names_is_never_cut():
+def test_the_message_for_unknown_names_is_never_truncated():
     """SageMaker takes 100 hyperparameters, with names of 256 characters, and 1,024 characters of a failure's reason."""
     names = {f"{number:03d}" + "x" * 253: "1" for number in range(100)}
     with pytest.raises(RefusalError) as refusal:
         hyperparameters.parse(names)
-    told = str(refusal.value)
-    assert len(told) < 1024 and ", 94 more). The nearest names: " in told and told.endswith("lists the rest.")
+    message = str(refusal.value)
+    assert len(message) < 1024 and ", 94 more). The nearest names: " in message and message.endswith("lists the rest.")
 
 
 @pytest.mark.parametrize("name", sorted(hyperparameters.KNOWN))
-def test_what_is_said_of_a_long_value_is_never_cut(name):
+def test_the_message_for_a_long_value_is_never_truncated(name):
     """SageMaker takes values of 2,500 characters."""
     try:
         hyperparameters.parse({name: "x" * 2500})
     except RefusalError as refusal:
-        told = str(refusal)
-        assert len(told) < 1024 and told.endswith("'%s...'." % ("x" * 60))
+        message = str(refusal)
+        assert len(message) < 1024 and message.endswith("'%s...'." % ("x" * 60))
     else:
         assert name == "env-args"  # words, as many as there may be
 
@@ -211,25 +211,25 @@ def test_the_file_is_optional_but_must_be_an_object(tmp_path):
     file = tmp_path / "hyperparameters.json"
     assert hyperparameters.load(str(file)) == {}
     file.write_text("{")
-    with pytest.raises(RefusalError, match="is no JSON"):
+    with pytest.raises(RefusalError, match="is not JSON"):
         hyperparameters.load(str(file))
     for content in (b"\xff\xfe{\0}\0", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"):
         file.write_bytes(content)
-        with pytest.raises(RefusalError, match="is no JSON"):
+        with pytest.raises(RefusalError, match="is not JSON"):
             hyperparameters.load(str(file))
     file.write_text("[]")
     with pytest.raises(RefusalError, match="but holds list"):
         hyperparameters.load(str(file))
 
 
-def test_words_of_the_command_line():
-    assert hyperparameters.read_words(["max_steps=5", "env-args=--name=a"]) == {
+def test_command_line_arguments():
+    assert hyperparameters.read_arguments(["max_steps=5", "env-args=--name=a"]) == {
         "max_steps": "5",
         "env-args": "--name=a",
     }
-    assert hyperparameters.read_words([]) == {}
+    assert hyperparameters.read_arguments([]) == {}
     with pytest.raises(RefusalError, match="Expected NAME=VALUE after train, such as max_steps=50000, found 50000."):
-        hyperparameters.read_words(["seed=1", "50000"])
+        hyperparameters.read_arguments(["seed=1", "50000"])
 
 
 PLAIN = "0 1 -1 5e4 1e999 -1e999 nan inf 1e-400 0x10 1_0 \u0661 true True null auto ppo a/b .. .a 3DBall=80 = a=b"
@@ -257,12 +257,12 @@ def check_both(name, value):
     assert bool(wrong) == refused or (choices and refused), (name, value)  # those are judged with the trainer config
 
 
-def test_what_the_check_refuses_the_container_refuses_in_a_sentence():
+def test_the_container_refuses_values_that_the_check_refuses():
     for name, value in [*itertools.product(NAMES, VALUES), *itertools.product(UNKNOWN, ["1"])]:
         check_both(name, value)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.sampled_from(NAMES), st.text() | st.floats() | st.integers() | st.lists(st.text(max_size=3), max_size=3))
-def test_so_it_is_with_any_value(name, value):
+def test_check_and_container_agree_on_any_value(name, value):
     check_both(name, value)

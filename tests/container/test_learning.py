@@ -11,7 +11,7 @@ from sample_env import make_sample_build
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_warehouse_climbs_its_lessons(job):
+def test_the_warehouse_advances_through_its_lessons(job):
     shutil.rmtree(job.channel)
     make_sample_build(job.channel, "Warehouse")
     job.start_with({"curriculum": "curriculum", "seed": 1, "env-args": "--agents 32"})

@@ -374,7 +374,7 @@ def test_fault(job, case, tmp_path, tell):
     code = job.finish()
     ended = time.time()
     began = began or job.fault_began()
-    left = job.processes()
+    remaining = job.processes()
     training = job.training
 
     assert re.match(case.cause, training["reason"]), training["reason"]
@@ -387,7 +387,7 @@ def test_fault(job, case, tmp_path, tell):
     if case.status == "completed" and case.restarts:
         lost = max(0, step_in(training["restarts"][0]) - training["resumed_from"]["Test"])
     assert lost == 0 or not case.model, lost
-    assert left == []
+    assert remaining == []
     if seen is not None:
         assert seen - began <= case.seconds
     if case.status != "completed":
@@ -401,7 +401,7 @@ def test_fault(job, case, tmp_path, tell):
         reason=training["reason"],
         seconds_until_seen="" if seen is None else f"{max(0, seen - began):.1f}",
         seconds_until_gone="" if case.status == "completed" else f"{ended - began:.1f}",
-        processes_left=len(left),
+        processes_left=len(remaining),
         model_kept="yes" if case.model else "no",
         restarts=case.restarts,
         went_on_from_step=training["resumed_from"].get("Test", ""),
@@ -409,17 +409,17 @@ def test_fault(job, case, tmp_path, tell):
     )
 
 
-def test_the_page_tells_what_the_tests_hold():
+def test_the_page_matches_the_tests():
     """`docs/faults.md` has each row, as it must come out, and no other; `make faults` prints them anew."""
     lines = [line for line in (ROOT / "docs/faults.md").read_text().splitlines() if line.startswith("| ")]
     columns, *rows = [line[2:-2].split(" | ") for line in lines if not line.startswith("| ---")]
-    told = {}
+    by_case = {}
     for cells in rows:
         row = dict(zip(columns, map(str.strip, cells), strict=True))
-        told[row["fault"], row["when"], int(row["players"])] = row
-    assert len(told) == len(rows)
+        by_case[row["fault"], row["when"], int(row["players"])] = row
+    assert len(by_case) == len(rows)
     for case in CASES:
-        row = told.pop((case.fault, case.when, case.players))
+        row = by_case.pop((case.fault, case.when, case.players))
         assert re.match(case.cause, row["reason"]), row
         assert row["status"] == case.status, row
         assert row["exit code"] == ("1" if case.status == "failed" else "0"), row
@@ -428,34 +428,34 @@ def test_the_page_tells_what_the_tests_hold():
         assert row["processes left"] == "0", row
         assert float(row["seconds until seen"] or 0) <= case.seconds, row
     other_tests = "".join((Path(__file__).parent / name).read_text() for name in ("test_matrix.py", "test_memory.py"))
-    assert sorted(fault for fault, _, _ in told) == sorted(re.findall(r'\bfault="([^"]+)"', other_tests))
+    assert sorted(fault for fault, _, _ in by_case) == sorted(re.findall(r'\bfault="([^"]+)"', other_tests))
 
 
 def step_in(reason):
     """Return the step that a reason tells, 0 if none."""
-    told = re.search(r"after step (\d+) of Test", reason)
-    return int(told[1]) if told else 0
+    match = re.search(r"after step (\d+) of Test", reason)
+    return int(match[1]) if match else 0
 
 
 @pytest.mark.slow
-def test_twenty_kills_lose_no_more_than_a_save_interval_each(job, tell):
+def test_twenty_kills_each_lose_at_most_a_save_interval(job, tell):
     """Kill the whole job at random moments and train on, until it ends at max_steps."""
     rng = random.Random(4)
     interval, total = 20, 2000
     run = {"max_steps": total, "save-freq": interval}
     saved, lost = 0, []
     for _ in range(20):
-        said = len(job.log) if job.has_begun else 0
+        logged = len(job.log) if job.has_begun else 0
         job.start("--pause 0.01", **run)
         if rng.random() < 0.8:
-            job.wait_for(r"Test: Step: ", since=said)
+            job.wait_for(r"Test: Step: ", since=logged)
         with contextlib.suppress(subprocess.TimeoutExpired):
             job.process.wait(rng.uniform(0, 3))
         job.process.kill()
         job.process.wait()
         job.wait_until_gone(10)
-        steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log[said:])]
-        resumed = re.search(r"brain Test goes on from step (\d+)", job.log[said:])
+        steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log[logged:])]
+        resumed = re.search(r"brain Test goes on from step (\d+)", job.log[logged:])
         if resumed:
             lost.append(saved - int(resumed.group(1)))
         saved = max([saved, *steps])
@@ -482,20 +482,20 @@ def test_twenty_stops_lose_nothing(job, tell):
     run = {"max_steps": 1000, "save-freq": 100000}
     done, longest = 0, 0.0
     for _ in range(20):
-        said = len(job.log) if job.has_begun else 0
+        logged = len(job.log) if job.has_begun else 0
         job.start("--pause 0.01", **run)
-        job.wait_for("CommandLineOptions", since=said)  # Python has started, and heeds signals
+        job.wait_for("CommandLineOptions", since=logged)  # Python has started, and heeds signals
         with contextlib.suppress(subprocess.TimeoutExpired):
             job.process.wait(rng.uniform(0, 3))
-        asked = time.monotonic()
+        stopped_at = time.monotonic()
         job.process.send_signal(signal.SIGTERM)
-        assert job.finish() == 0, job.log[said:]
-        longest = max(longest, time.monotonic() - asked)
+        assert job.finish() == 0, job.log[logged:]
+        longest = max(longest, time.monotonic() - stopped_at)
         assert job.training["status"] in ("stopped", "completed")
         assert job.processes() == []
         assert job.training["resumed_from"].get("Test", done) == done
         done = max([done, *job.saved_steps()])
-        steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log[said:])]
+        steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log[logged:])]
         assert max(steps, default=0) <= done
     assert job.run(**run) == 0
     assert job.training["brains"]["Test"]["steps"] == 1000
@@ -531,7 +531,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_is_the_failure(small_disk, make_job, tell):
+def test_a_full_disk_is_the_failure(small_disk, make_job, tell):
     """SageMaker has all of /opt/ml on one disk: where a checkpoint finds no room, the failure must find some."""
     job = make_job(small_disk / "opt-ml")
     assert job.run("--pause 0.02", hidden_units=64, num_layers=2, max_steps=1000) == 1
@@ -550,7 +550,7 @@ def test_a_disk_that_is_full_is_the_failure(small_disk, make_job, tell):
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_costs_no_checkpoint(job, tell):
+def test_a_disk_that_fills_up_loses_no_checkpoint(job, tell):
     network = {"hidden_units": 200, "num_layers": 2}
     assert job.run(**network) == 0
     saved = job.saved_steps()
@@ -579,7 +579,7 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(job, tell):
 
 
 @pytest.mark.slow
-def test_checkpoints_that_may_not_be_read_are_not_left_out(job, tell):
+def test_unreadable_checkpoints_are_not_skipped(job, tell):
     assert job.run() == 0
     saved = job.saved_steps()
     newest = job.run_folder / f"Test/model-{saved[-1]}.cptk.index"

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
-import faults
+import failure_causes
 import memory
 import pytest
 import supervisor
@@ -34,7 +34,7 @@ def groups(tmp_path, monkeypatch):
     return write
 
 
-def test_where_nothing_tells(groups):
+def test_without_counters(groups):
     assert (memory.kills(), memory.limit()) == (None, None)
     groups("memory.events", "oom_kill many\n")
     groups("own", "0::/\n")
@@ -64,14 +64,14 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MACHINE", str(tmp_path / "meminfo"))
 
 
-def test_what_there_is_of_memory_without_a_limit(groups, machine):
+def test_memory_without_a_limit(groups, machine):
     assert (memory.total(), memory.available()) == (8_192_000_000, 6_144_000_000)
     groups("memory.max", "max\n")
     groups("memory.current", "1000\n")
     assert (memory.total(), memory.available()) == (8_192_000_000, 6_144_000_000)
 
 
-def test_what_there_is_of_memory_within_a_limit(groups, machine):
+def test_memory_within_a_limit(groups, machine):
     """Files that were read stay in memory, and are dropped for whoever needs it."""
     groups("memory.max", "1000000000\n")
     groups("memory.current", "700000000\n")
@@ -82,20 +82,20 @@ def test_what_there_is_of_memory_within_a_limit(groups, machine):
     assert memory.available() == 0
 
 
-def test_what_there_is_of_memory_within_a_limit_of_version_1(groups, machine):
+def test_memory_within_a_limit_of_version_1(groups, machine):
     groups("memory/memory.limit_in_bytes", "1000000000\n")
     groups("memory/memory.usage_in_bytes", "700000000\n")
     groups("memory/memory.stat", "inactive_file 1\ntotal_inactive_file 100000000\n")
     assert (memory.total(), memory.available()) == (1_000_000_000, 400_000_000)
 
 
-def test_without_proc_nothing_tells_of_memory(tmp_path, groups, monkeypatch):
+def test_memory_is_unknown_without_proc(tmp_path, groups, monkeypatch):
     monkeypatch.setattr(memory, "MACHINE", str(tmp_path / "none"))
     assert (memory.total(), memory.available()) == (None, None)
     assert memory.used_by([1 << 22]) == 0
 
 
-def test_what_a_process_takes_is_counted():
+def test_the_memory_of_a_process_is_counted():
     child = subprocess.Popen(
         [sys.executable, "-c", "held = b'x' * 50_000_000; print(flush=True); input()"],
         stdin=subprocess.PIPE,
@@ -115,7 +115,7 @@ def test_the_own_group_comes_before_the_root(groups):
 
 
 @pytest.mark.parametrize(
-    "event, told",
+    "event, message",
     [
         (
             {"kind": "player_exit", "player": 1, "code": -9},
@@ -135,20 +135,20 @@ def test_the_own_group_comes_before_the_root(groups):
         ({"kind": "player_exit", "player": 1, "code": 9}, "Player 1 exited (code 9) after x."),
     ],
 )
-def test_a_kill_is_told_as_what_the_counter_says(groups, event, told):
+def test_a_kill_is_reported_according_to_the_counter(groups, event, message):
     groups("memory.max", "536870912\n")
     attempt = SimpleNamespace(memory_kills=2)
     groups("memory.events", EVENTS.format(3))
-    assert faults.Fault(supervisor.Attempt._explain(attempt, event)).reason("x") == told
+    assert failure_causes.Fault(supervisor.Attempt._explain(attempt, event)).reason("x") == message
 
 
 @pytest.mark.parametrize("before, now", [(3, 3), (None, 3), (3, None)])
-def test_a_kill_that_no_counter_tells_of_is_no_proof(groups, before, now):
+def test_a_kill_without_a_counter_is_not_attributed_to_memory(groups, before, now):
     if now is not None:
         groups("memory.events", EVENTS.format(now))
     event = {"kind": "player_exit", "player": 0, "code": -signal.SIGKILL}
-    told = faults.Fault(supervisor.Attempt._explain(SimpleNamespace(memory_kills=before), event)).reason("x")
-    assert told == "Player 0 was killed (SIGKILL, as Linux does when memory runs out) after x."
+    message = failure_causes.Fault(supervisor.Attempt._explain(SimpleNamespace(memory_kills=before), event)).reason("x")
+    assert message == "Player 0 was killed (SIGKILL, as Linux does when memory runs out) after x."
 
 
 @pytest.fixture

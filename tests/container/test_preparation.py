@@ -33,7 +33,7 @@ def sums(tmp_path):
     return channel, found.digest
 
 
-def test_both_sides_name_the_list_and_the_hash_alike(sums):
+def test_both_sides_use_the_same_list_and_hash(sums):
     channel, digest = sums
     assert (player_build.SUMS, player_build.HASH) == (LIST_OF_HASHES, VOLUME_HASH)
     assert player_build.check(str(channel), digest) == 4
@@ -47,7 +47,7 @@ def rewrite(channel):
 
 
 @pytest.mark.parametrize(
-    "change, told",
+    "change, message",
     [
         (lambda channel: (channel / "Ball_Data/größe").write_text("x"), "changed: Ball_Data/größe"),
         (lambda channel: (channel / "Ball_Data/evil.so").touch(), "added: Ball_Data/evil.so"),
@@ -57,18 +57,18 @@ def rewrite(channel):
         (lambda channel: (channel / "link").symlink_to(channel / "Ball_Data"), "added: link"),
         (lambda channel: os.mkfifo(str(channel / "pipe")), "added: pipe"),
         (lambda channel: [(channel / str(n)).touch() for n in range(5)], "added: 0, 1, 2 and 2 more"),
-        (rewrite, "and which file differs cannot be told, for the list SHA256SUMS is different as well"),
+        (rewrite, "and which file differs is unknown, because the list SHA256SUMS is different as well"),
     ],
 )
-def test_a_channel_with_other_files_is_refused(sums, change, told):
+def test_a_channel_with_other_files_is_refused(sums, change, message):
     channel, digest = sums
     change(channel)
     with pytest.raises(RefusalError) as refusal:
         player_build.check(str(channel), digest)
-    assert f"(content hash {digest}): {told}. Upload the build again" in str(refusal.value)
+    assert f"(content hash {digest}): {message}. Upload the build again" in str(refusal.value)
 
 
-def test_an_override_reaches_every_brain_and_hides_nothing():
+def test_an_override_applies_to_every_brain_and_hides_nothing():
     config = {
         "default": {"max_steps": 5, "reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.99}}},
         "own": {"reward_signals": {"curiosity": {"strength": 0.1, "gamma": 0.9}}, "max_steps": 7},
@@ -103,7 +103,7 @@ def test_an_override_reaches_every_brain_and_hides_nothing():
         ("default: {}\nx: 3", "section x should hold keys and values, but holds 3"),
     ],
 )
-def test_a_configuration_that_cannot_work_is_refused(tmp_path, content, complaint):
+def test_invalid_configurations_are_refused(tmp_path, content, complaint):
     (tmp_path / "c.yaml").write_text(content)
     with pytest.raises(RefusalError) as refusal:
         trainer_config.load(str(tmp_path / "c.yaml"))
@@ -111,7 +111,7 @@ def test_a_configuration_that_cannot_work_is_refused(tmp_path, content, complain
     assert str(refusal.value).startswith("c.yaml")
 
 
-def test_the_channels_own_configuration_comes_before_the_shipped_one(tmp_path):
+def test_the_channels_own_configuration_has_precedence(tmp_path):
     assert trainer_config.choose(str(tmp_path), None) == trainer_config.paths.SHIPPED_TRAINER_CONFIG
     (tmp_path / "trainer_config.yaml").touch()
     (tmp_path / "other.yaml").touch()
@@ -145,7 +145,7 @@ def test_the_only_build_is_found_and_made_executable(tmp_path):
     assert (tmp_path / "work/Ball_Data").is_dir()
 
 
-def test_no_build_two_builds_and_names_that_mlagents_garbles_are_refused(tmp_path):
+def test_missing_ambiguous_and_badly_named_builds_are_refused(tmp_path):
     with pytest.raises(RefusalError, match=r"Expected one \*.x86_64 in the channel unity-volume, found none."):
         player_build.find(str(tmp_path), None)
     (tmp_path / "A.x86_64").touch()
@@ -158,7 +158,7 @@ def test_no_build_two_builds_and_names_that_mlagents_garbles_are_refused(tmp_pat
         player_build.copy(str(tmp_path / "B.app.x86_64"), str(tmp_path / "work"))
 
 
-def test_a_copy_that_fails_is_told_in_one_sentence(tmp_path, monkeypatch):
+def test_a_failed_copy_is_reported_in_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "Ball.x86_64").touch()
     work = tmp_path / "work"
     full = "[Errno 28] No space left on device"
@@ -176,7 +176,7 @@ def raiser(error):
     return raise_it
 
 
-def test_where_no_program_may_be_started_no_player_is(tmp_path, monkeypatch):
+def test_a_folder_without_execute_permission_is_refused(tmp_path, monkeypatch):
     (tmp_path / "channel").mkdir()
     (tmp_path / "channel/Ball.x86_64").touch()
     monkeypatch.setattr(player_build.os, "access", lambda path, mode: mode != os.X_OK)
@@ -184,7 +184,7 @@ def test_where_no_program_may_be_started_no_player_is(tmp_path, monkeypatch):
         player_build.copy(str(tmp_path / "channel/Ball.x86_64"), str(tmp_path / "work"))
 
 
-def test_no_place_for_temporary_files(job):
+def test_missing_space_for_temporary_files(job):
     """As on a disk that is read-only."""
     code = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc/nowhere']\n"
     program = f"{code}import runpy; runpy.run_path({str(ROOT / 'container/train')!r}, run_name='__main__')"
@@ -205,12 +205,12 @@ def test_a_reason_that_cannot_be_written_is_in_the_log(job):
     assert second.startswith(f"train: this could not be written to {job.root}/output/failure: ")
 
 
-def test_auto_means_the_cores_given(monkeypatch):
+def test_auto_means_the_available_cores(monkeypatch):
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.setattr(cores, "_quota", lambda: 3)
-    assert cores.given() == 3
+    assert cores.available() == 3
     monkeypatch.setattr(cores, "_quota", lambda: 1 << 30)
-    assert cores.given() == 8
+    assert cores.available() == 8
 
 
 @pytest.mark.parametrize(
@@ -236,10 +236,10 @@ def test_the_control_groups_limit(monkeypatch, tmp_path, files, cores_given):
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    assert cores.given() == cores_given
+    assert cores.available() == cores_given
 
 
-def test_checkpoints_that_cannot_be_written_are_seen_before_anything_is_trained(job):
+def test_unwritable_checkpoints_are_detected_before_training(job):
     (job.root / "checkpoints").symlink_to("/proc")  # where nobody can write, root neither
     assert job.run() == 1
     assert re.fullmatch(

@@ -107,7 +107,7 @@ def test_all_speedups_change_nothing(quick, case):
 
 
 @pytest.mark.essential
-def test_players_compute_ahead_but_before_an_update(quick):
+def test_players_compute_ahead_except_before_an_update(quick):
     assert quick["base", "stock"]["ahead"] == 0
     assert 30 < quick["base", "all"]["ahead"] < 60
 
@@ -121,9 +121,9 @@ def test_all_speedups_change_nothing_where(case, train):
 
 
 @pytest.mark.slow
-def test_a_speedup_alone_changes_nothing(train):
-    stocks, *noted = train([{**BASE, "speedups": names} for names in (STOCK, *((*STOCK, name) for name in OTHERS))])
-    for name, notes in zip(OTHERS, noted, strict=True):
+def test_each_speedup_alone_changes_nothing(train):
+    stocks, *results = train([{**BASE, "speedups": names} for names in (STOCK, *((*STOCK, name) for name in OTHERS))])
+    for name, notes in zip(OTHERS, results, strict=True):
         same(notes, stocks)
         assert (notes["ahead"] > 0) is (name == "ahead")
 

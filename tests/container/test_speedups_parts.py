@@ -36,7 +36,7 @@ def test_another_version_is_refused(monkeypatch):
     speedups.apply(())  # asks for no version
 
 
-def test_the_protocols_messages_are_read_by_compiled_code(trainer, run):
+def test_the_protocols_messages_are_parsed_by_compiled_code(trainer, run):
     kind = run("from google.protobuf.internal import api_implementation as a; print(a.Type())").strip()
     assert kind == ("cpp" if trainer.flavour == "exact" else kind)  # protobuf 3.20 has none for later Pythons
 
@@ -61,7 +61,7 @@ for _ in range(2):
 """
 
 
-def test_messages_pass_between_threads_as_through_a_pipe(run):
+def test_the_ends_behave_like_a_pipe(run):
     assert run(MESSAGES) == "end\nend\n"
 
 
@@ -103,7 +103,7 @@ with tf.Graph().as_default():
 """
 
 
-def test_prepared_calls_return_and_refuse_what_a_session_does(run):
+def test_prepared_calls_behave_like_a_session(run):
     assert run(SESSIONS) == "refused\nrefused\n4\n"
 
 
@@ -112,8 +112,8 @@ from types import SimpleNamespace as Some
 from mlagents.envs.env_manager import EnvironmentStep
 from mlagents.envs.subprocess_env_manager import SubprocessEnvManager
 asked = []
-told = {"A": 1}
-SubprocessEnvManager.external_brains = property(lambda self: asked.append(1) or dict(told))
+known = {"A": 1}
+SubprocessEnvManager.external_brains = property(lambda self: asked.append(1) or dict(known))
 SubprocessEnvManager.reset = lambda self, *args: "reset"
 from speedups import brains
 brains.apply()
@@ -121,14 +121,14 @@ manager = SubprocessEnvManager.__new__(SubprocessEnvManager)
 manager.env_workers = [Some(previous_step=EnvironmentStep(None, {"A": 0}, None))]
 found = [manager.external_brains, manager.external_brains]
 assert found == [{"A": 1}] * 2 and len(asked) == 1
-told["B"] = 2
+known["B"] = 2
 manager.env_workers[0].previous_step = EnvironmentStep(None, {"A": 0, "B": 0}, None)
 assert [manager.external_brains, manager.external_brains] == [{"A": 1, "B": 2}] * 2 and len(asked) == 2
 assert manager.reset(None) == "reset" and manager.external_brains and len(asked) == 3
 """
 
 
-def test_brains_are_asked_for_again_after_a_reset_and_when_one_appears(run):
+def test_brains_are_read_again_after_a_reset_and_when_one_appears(run):
     run(BRAINS)
 
 
@@ -181,7 +181,7 @@ compare([agent(0), custom])
 """
 
 
-def test_messages_are_read_as_mlagents_reads_them_with_its_warnings(run):
+def test_messages_are_read_as_by_mlagents_with_its_warnings(run):
     reward, observation = "An agent had a NaN reward for brain Test", "An agent had a NaN observation for brain Test"
     assert run(COLUMNS) == f"{[reward, observation]}\n"
 
@@ -202,7 +202,7 @@ for size in (0, 1, 2, 1000):
 """
 
 
-def test_returns_are_those_of_mlagents_to_the_last_bit(run):
+def test_returns_match_mlagents_bit_for_bit(run):
     run(RETURNS)
 
 

@@ -60,7 +60,7 @@ bc:
 """
 
 
-def test_nobody_but_this_machine_reaches_the_trainer(job):
+def test_only_this_machine_can_reach_the_trainer(job):
     job.start(max_steps=100_000, num__envs=2)
     job.wait_for(r"[\s\S]*Mean Reward")
     sockets = [one for pid in job.processes() for one in psutil.Process(pid).net_connections("inet")]
@@ -72,7 +72,7 @@ def test_nobody_but_this_machine_reaches_the_trainer(job):
 
 
 @pytest.mark.essential
-def test_a_training_leaves_what_sagemaker_takes_up(job):
+def test_a_training_writes_the_results_that_sagemaker_expects(job):
     assert job.run(**{"reward_signals.extrinsic.gamma": "0.9", "run-id": '"first"', "_tuning_objective": "x"}) == 0
     training = job.training
     assert training["status"] == "completed"
@@ -155,7 +155,7 @@ ODD_NAMES = {
 }
 
 
-def test_brains_of_any_name_leave_a_model_and_a_curve_each_and_go_on(job):
+def test_brains_with_any_name_have_a_model_and_a_curve_and_resume(job):
     """Among them names that are part of one another's path, lead out of the folder or differ in case alone."""
     files = {**ODD_NAMES, "red": "%72%65%64"}  # where the names of all are known, as in the archives
     for steps in (20, 40):
@@ -194,14 +194,14 @@ def test_brains_of_any_name_leave_a_model_and_a_curve_each_and_go_on(job):
         ("%", "%25"),
     ],
 )
-def test_a_brain_is_told_from_its_file(brain, file):
+def test_a_brains_name_is_restored_from_its_file(brain, file):
     assert paths.brain_file(brain) == file and brain_names.brain_of(file) == brain
     twins = [paths.brain_file(name, ["RED", "REd", "red", "A"]) for name in ("RED", "REd", "red", "A")]
     assert twins == ["RED", "%52%45%64", "%72%65%64", "A"]
 
 
 @pytest.mark.essential
-def test_a_brain_whose_name_is_no_file_name_is_refused(job):
+def test_a_brain_with_a_too_long_name_is_refused(job):
     assert job.run(["--brains", "ü" * 120 + "/"]) == 1
     assert job.failure.partition("\n")[0] == (
         f"Brain {'ü' * 40}… has too long a name: with the run id in front, its folder's name takes 247 bytes, and file "

@@ -11,10 +11,10 @@ from common import ROOT, trainer_env
 SAME = [
     "tests/container/test_training.py",
     "tests/container/test_preparation.py",
-    "tests/container/test_faults.py",
-    "tests/container/test_going_on.py",
+    "tests/container/test_failure_causes.py",
+    "tests/container/test_resume.py",
     # Looks for sockets in this side's network; a job's container has none but loopback, see test_jobs.py.
-    "--deselect=tests/container/test_training.py::test_nobody_but_this_machine_reaches_the_trainer",
+    "--deselect=tests/container/test_training.py::test_only_this_machine_can_reach_the_trainer",
     "-m=not long and not slow",  # outside the image all of them run
 ]
 STAND_IN = Path(__file__).with_name("python_in_image.py")

@@ -27,7 +27,7 @@ LESSON = {
 
 
 @pytest.mark.essential
-def test_a_killed_job_goes_on_without_loss(job):
+def test_a_killed_job_resumes_without_loss(job):
     """Kill the trainer, tear the newest checkpoint, and train on: step, lesson and curve are kept."""
     (job.channel / "lessons").mkdir()
     (job.channel / "lessons/Test.json").write_text(json.dumps(LESSON))
@@ -73,7 +73,7 @@ def test_sigterm_saves_and_exports(job, tmp_path):
     assert not (job.root / "output/failure").exists()
 
 
-def test_a_stop_in_an_update_leaves_no_point_of_the_curve_out(job):
+def test_a_stop_during_an_update_loses_no_point_of_the_curve(job):
     """The update of a step comes after it was counted, and before its summary would be written."""
     run = {"max_steps": 100, "summary_freq": 1, "save-freq": 100000}
     job.start("--fault nothing --at 40 --idle 0.5", num_epoch=600, buffer_size=64, **run)
@@ -107,14 +107,14 @@ def test_the_goal_ends_a_run_and_other_checkpoints_are_refused(job):
 def stop_while_the_player_starts(job):
     """Go on on another machine, and stop before the player has connected."""
     job.forget()
-    said = len(job.log)
+    logged = len(job.log)
     job.start("--fault never-connect", max_steps=100)
-    job.wait_for("CommandLineOptions", since=said)
+    job.wait_for("CommandLineOptions", since=logged)
     job.process.send_signal(signal.SIGTERM)
     assert job.finish() == 0
 
 
-def test_a_stop_before_training_has_begun_leaves_the_model_of_before(job):
+def test_a_stop_before_training_keeps_the_earlier_model(job):
     assert job.run() == 0
     stop_while_the_player_starts(job)
     training = job.training
@@ -131,7 +131,7 @@ def test_a_stop_before_training_has_begun_leaves_the_model_of_before(job):
 
 
 @pytest.mark.slow
-def test_a_failure_after_a_restart_leaves_the_model_of_before(job, tmp_path):
+def test_a_failure_after_a_restart_keeps_the_earlier_model(job, tmp_path):
     again = {"max_steps": 100000, "max-restarts": 1}
     assert job.run(f"--fault crash --at 30 --then 0 --counter {tmp_path / 'count'}", **again) == 1
     training = job.training
@@ -142,7 +142,7 @@ def test_a_failure_after_a_restart_leaves_the_model_of_before(job, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["missing", "torn"])
-def test_a_checkpoint_without_its_note_is_not_gone_on_from_while_another_has_one(job, damage):
+def test_checkpoints_with_a_note_are_preferred(job, damage):
     (job.channel / "lessons").mkdir()
     (job.channel / "lessons/Test.json").write_text(json.dumps(LESSON))
     run = {"curriculum": "lessons"}
@@ -160,7 +160,7 @@ def test_a_checkpoint_without_its_note_is_not_gone_on_from_while_another_has_one
     assert training["brains"]["Test"]["steps"] == 100
 
 
-def test_weights_without_any_note_are_better_than_none(job):
+def test_checkpoints_without_notes_are_used_if_there_are_no_others(job):
     """Where no note can be read, the newest weights are taken, and what that costs is said."""
     assert job.run() == 0
     *_, newest = job.saved_steps()
@@ -172,7 +172,7 @@ def test_weights_without_any_note_are_better_than_none(job):
 
 
 @pytest.mark.slow
-def test_a_run_that_saved_nothing_begins_its_curve_anew(job):
+def test_a_run_without_checkpoints_restarts_its_curve(job):
     job.start("--pause 0.02", **{"max_steps": 100, "save-freq": 1000})
     job.wait_for(r"Step: 60\.")
     job.process.kill()
@@ -184,7 +184,7 @@ def test_a_run_that_saved_nothing_begins_its_curve_anew(job):
 
 
 @pytest.mark.slow
-def test_a_clock_that_was_put_back_costs_no_point_of_the_curve(job):
+def test_a_clock_set_back_loses_no_point_of_the_curve(job):
     assert job.run() == 0
     assert job.run(max_steps=120) == 0
     folder = job.root / "output/data/summaries"
@@ -194,7 +194,7 @@ def test_a_clock_that_was_put_back_costs_no_point_of_the_curve(job):
     assert list(rewards.read_events(folder, "run")["step"]) == [20, 40, 60, 80, 100, 120]
 
 
-def test_a_run_that_had_reached_its_max_steps_says_so(job):
+def test_a_run_that_has_already_reached_its_max_steps_reports_it(job):
     """And a run that is stopped as soon as it has found its checkpoints leaves them as they are."""
     assert job.run() == 0
     files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
@@ -217,7 +217,7 @@ def test_a_run_that_had_reached_its_max_steps_says_so(job):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_checkpoints_of_plain_mlagents_are_gone_on_from(job, tmp_path):
+def test_checkpoints_of_plain_mlagents_are_resumed(job, tmp_path):
     """Train with `mlagents-learn` itself, and go on from what it left."""
     config = tmp_path / "plain.yaml"
     config.write_text((CONTAINER / "trainer_config.yaml").read_text().replace("max_steps: 50000", "max_steps: 60"))

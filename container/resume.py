@@ -1,4 +1,4 @@
-"""Going on from a run's checkpoints: the newest that is whole, its lesson, its step and its reward curve."""
+"""Resumes from a run's checkpoints: the newest complete one, its lesson, its step and its reward curve."""
 
 import logging
 import os
@@ -10,41 +10,43 @@ import h5py
 import tensorflow as tf
 from mlagents.trainers import learn
 from refusal import RefusalError
-from run import Run
+from run_state import Run
 
-OF_EPISODES = ("Environment/Cumulative Reward", "Environment/Episode Length")
-"""What is averaged over the episodes that ended since the last summary."""
+EPISODE_STATS = ("Environment/Cumulative Reward", "Environment/Episode Length")
+"""Statistics that are averaged over the episodes since the last summary."""
 
 log = logging.getLogger("mlagents.trainers")
 
 
 def find_checkpoints(run: Run) -> None:
-    """Find the newest whole checkpoint of each brain, and set newer ones aside that are torn."""
+    """Find the newest complete checkpoint of each brain, and move newer, incomplete ones away."""
     run.known = checkpoints.brains(run.folder)
     for brain in run.known:
         found = checkpoints.of_brain(checkpoints.brain_folder(run.folder, brain))
-        noted = any(os.path.exists(checkpoint.note) for checkpoint in found)  # else they are plain mlagents-learn's
+        has_notes = any(
+            os.path.exists(checkpoint.note) for checkpoint in found
+        )  # else they are from plain mlagents-learn
         whole = []
         for checkpoint in found:
             problem = _problem(checkpoint)
             if problem is None:
                 whole.append(checkpoint)
-                if not noted or checkpoints.read_note(checkpoint) is not None:
+                if not has_notes or checkpoints.read_note(checkpoint) is not None:
                     break
                 problem = "its note %s is missing or torn" % os.path.basename(checkpoint.note)
             events.send("torn", brain=brain, step=checkpoint.step, message=problem)
             if checkpoint not in whole:
                 checkpoints.set_aside(checkpoint)
         if whole:
-            _take(run, brain, whole, noted)
+            _choose(run, brain, whole, has_notes)
     for brain, checkpoint in run.found.items():
         _check_replay_buffer(brain, checkpoint)
 
 
-def _take(run: Run, brain: str, whole, noted: bool) -> None:
-    """Go on from the last of these checkpoints, or, where none has its note, from the newest without it."""
+def _choose(run: Run, brain: str, whole, has_notes: bool) -> None:
+    """Resume from the last of these checkpoints or, if none has a note, from the newest without one."""
     checkpoint, note = whole[-1], checkpoints.read_note(whole[-1])
-    if noted and note is None:
+    if has_notes and note is None:
         checkpoint = whole[0]
         log.warning("No checkpoint of %s has its note: a curriculum begins anew, what fits is not checked", brain)
     for newer in whole:
@@ -55,7 +57,7 @@ def _take(run: Run, brain: str, whole, noted: bool) -> None:
 
 
 def _check_replay_buffer(brain: str, checkpoint: checkpoints.Checkpoint) -> None:
-    """Remove a torn replay buffer, without which ML-Agents goes on; with it, it fails."""
+    """Remove a damaged replay buffer: ML-Agents fails on it, but continues without one."""
     path = os.path.join(os.path.dirname(checkpoint.prefix), "last_replay_buffer.hdf5")
     if os.path.exists(path):
         try:
@@ -66,9 +68,9 @@ def _check_replay_buffer(brain: str, checkpoint: checkpoints.Checkpoint) -> None
 
 
 def _problem(checkpoint: checkpoints.Checkpoint):
-    """Read a checkpoint through, checksums and all; return what is wrong with it."""
+    """Read a checkpoint completely, with its checksums; return what is wrong with it, or None."""
     for path in checkpoints.files(checkpoint):
-        if not os.access(path, os.R_OK):  # whole or not, it is not for us to go on without it
+        if not os.access(path, os.R_OK):  # it may be valid, so continuing without it would be wrong
             raise RefusalError("The checkpoint %s may not be read. Change its permissions." % path)
     try:
         reader = tf.train.NewCheckpointReader(checkpoint.prefix)
@@ -80,7 +82,7 @@ def _problem(checkpoint: checkpoints.Checkpoint):
 
 
 def _point_to(checkpoint: checkpoints.Checkpoint) -> None:
-    """Make the file `checkpoint` name this one, whatever it named or however torn it was."""
+    """Rewrite the file `checkpoint` so that it names this checkpoint."""
     folder, name = os.path.split(checkpoint.prefix)
     path = os.path.join(folder, "checkpoint")
     with open(path + ".part", "w", encoding="utf-8") as file:
@@ -89,7 +91,7 @@ def _point_to(checkpoint: checkpoints.Checkpoint) -> None:
 
 
 def shape_of(config, brain):
-    """Describe brain and network: all that a checkpoint must fit."""
+    """Describe brain and network: everything that a checkpoint must match."""
     parameters = brain_settings.find(config, brain.brain_name)
     recurrent = bool(parameters.get("use_recurrent"))
     shape = {
@@ -112,7 +114,7 @@ def shape_of(config, brain):
 
 
 def note_of(run: Run, brain: str):
-    """Return what is to be written beside a brain's checkpoint."""
+    """Return the note for a brain's checkpoint."""
     curriculum = run.curricula.get(brain)
     stats = run.trainers[brain].stats
     return {
@@ -121,20 +123,20 @@ def note_of(run: Run, brain: str):
         "shape": run.shapes[brain],
         "lesson": None if curriculum is None else curriculum.lesson_num,
         "smoothing": None if curriculum is None else float(curriculum.smoothing_value),
-        "ended": {name: list(map(float, stats.get(name, ()))) for name in OF_EPISODES},
+        "ended": {name: list(map(float, stats.get(name, ()))) for name in EPISODE_STATS},
     }
 
 
 def has_trained(run: Run) -> bool:
-    """Whether a brain is further than it was when this process took it up."""
+    """Return whether a brain has advanced since this process resumed it."""
     begun = {brain: checkpoint.step for brain, checkpoint in run.found.items()}
     return any(step > begun.get(brain, -1) for brain, (step, _) in run.steps().items())
 
 
 def refuse_other_checkpoints(run: Run, brain: str) -> None:
-    """Refuse to go on from what was trained for another environment, brain or network."""
+    """Refuse checkpoints that were trained for another environment, brain or network."""
     for found, note in run.notes.items():
-        if note is None:  # saved by plain mlagents-learn; `refuse_other_network` looks at the rest
+        if note is None:  # saved by plain mlagents-learn; `refuse_other_network` checks the rest
             note = {"environment": run.environment, "brains": run.known, "shape": run.shapes[brain]}
         if note["environment"] != run.environment:
             raise RefusalError(
@@ -155,15 +157,16 @@ def refuse_other_checkpoints(run: Run, brain: str) -> None:
 
 
 def refuse_other_network(run: Run, policy) -> None:
-    """Refuse to load a checkpoint whose variables are not those of the network: what no note told of."""
+    """Refuse to load a checkpoint whose variables are not those of the network, if its note did not show it."""
     brain = policy.brain.brain_name
     saved = tf.train.NewCheckpointReader(run.found[brain].prefix).get_variable_to_shape_map()
     with policy.graph.as_default():
-        wanted = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
+        current = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
     different = [
-        "%s is %s in the checkpoint, %s now" % (name, _size(saved.get(name)), _size(wanted.get(name)))
-        for name in sorted(set(saved) | set(wanted))
-        if saved.get(name) != wanted.get(name) and "/Adam" not in name  # the optimiser's, which follow the others
+        "%s is %s in the checkpoint, %s now" % (name, _size(saved.get(name)), _size(current.get(name)))
+        for name in sorted(set(saved) | set(current))
+        if saved.get(name) != current.get(name)
+        and "/Adam" not in name  # the optimiser's variables correspond to the others
     ]
     if different:
         more = "; and %d more" % (len(different) - 3) if len(different) > 3 else ""
@@ -179,25 +182,25 @@ def _size(shape) -> str:
     return " x ".join(map(str, shape)) or "a number"
 
 
-def take_up(run: Run, trainer) -> None:
-    """Take up the run's step, its list of checkpoints and its reward curve."""
+def apply_state(run: Run, trainer) -> None:
+    """Apply the run's step, its list of checkpoints and its unfinished statistics to a trainer."""
     name = trainer.brain_name
     trainer.step = int(trainer.policy.get_current_step())
     run.first_step = max(run.first_step, trainer.step)
     for field, values in (run.notes.get(name) or {}).get("ended", {}).items():
         trainer.stats[field] = [*trainer.stats.get(field, ()), *values]
     older = [c.prefix for c in reversed(checkpoints.of_brain(checkpoints.brain_folder(run.folder, name)))]
-    trainer.policy.saver.recover_last_checkpoints(older)  # or they would never be removed
+    trainer.policy.saver.recover_last_checkpoints(older)  # else they would never be removed
     events.send("resumed", brain=name, step=trainer.step)
 
 
 def attempts(folder: str) -> int:
-    """Return how many processes have written to a brain's curve: each has an event file."""
+    """Return how many processes have written to a brain's curve, each to one event file."""
     return len(_event_files(folder))
 
 
 def bytes_of_curve(folder: str) -> int:
-    """Return how large a brain's event files are together."""
+    """Return the total size of a brain's event files in bytes."""
     return sum(map(os.path.getsize, _event_files(folder)))
 
 
@@ -207,9 +210,9 @@ def _event_files(folder: str):
 
 
 def begin_curve(trainer, number: int) -> None:
-    """Mark where a curve goes on, for whoever reads it: what was written of later steps is dropped.
+    """Mark where a curve is resumed; readers then drop what was written for later steps.
 
-    `number` counts the attempts, because the names of the files do not when a clock is put back.
+    `number` counts the attempts, because the files' names are not in order if the clock is set back.
     """
     start = tf.SessionLog(status=tf.SessionLog.START, msg="attempt %d" % number)
     trainer.summary_writer.add_session_log(start, trainer.step + 1)
@@ -217,7 +220,7 @@ def begin_curve(trainer, number: int) -> None:
 
 
 def restore_lessons(run: Run) -> None:
-    """Let a curriculum, once it is made, go on in the lesson it was in."""
+    """Make a curriculum continue with its last lesson, once it is created."""
     create = learn.try_create_meta_curriculum
 
     def restored(*args):

@@ -1,31 +1,31 @@
-"""What the learner's process knows of its run."""
+"""The state of a run in the learner's process."""
 
 
 class Run:
-    """What is known of the run in this process."""
+    """The state of the run in this process."""
 
     def __init__(self, settings):
         self.folder = settings["run_folder"]
         self.environment = settings["environment"]
         self.stall_timeout = settings["stall_timeout"]
         self.trainers = {}
-        self.brains = set()  # those that the environment has told of
-        self.known = []  # brains that had checkpoints, whole or not
-        self.found = {}  # brain -> checkpoint that it goes on from
-        self.notes = {}  # brain -> the note beside it
+        self.brains = set()  # those that the environment has reported
+        self.known = []  # brains with checkpoints, complete or not
+        self.found = {}  # brain -> checkpoint from which it resumes
+        self.notes = {}  # brain -> the note of this checkpoint
         self.shapes = {}  # brain -> shape of brain and network
         self.curricula = {}
         self.updated = set()  # brains whose network was updated in this process
         self.empty_updates = {}  # brain -> updates before its first batch
-        self.episodes = set()  # brains of which an episode ended in this process
+        self.episodes = set()  # brains with an ended episode in this process
         self.first_step = 0
         self.summarised = 0  # step of this process up to which summaries are written
-        self.ending = False  # what ends from now on has not failed
-        self.asked = False  # an interrupt came
-        self.leaving = False  # learning is over
-        self.dismissed = set()  # numbers of players that were let go
+        self.ending = False  # processes that end from now on have not failed
+        self.interrupted = False  # an interrupt has arrived
+        self.leaving = False  # learning has ended
+        self.dismissed = set()  # numbers of players that were dismissed
         self.update_seconds = 0.0  # spent in policy updates
-        self.marks = 0  # grows with everything that the main thread gets done
+        self.marks = 0  # increases with everything that the main thread completes
         self.waiting = False  # for the players
 
     def steps(self):
@@ -33,5 +33,5 @@ class Run:
         return {name: (int(t.get_step), int(t.get_max_steps)) for name, t in self.trainers.items()}
 
     def newest_step(self):
-        """Return the step of the brain that is furthest."""
+        """Return the highest step of all brains."""
         return max((step for step, _ in self.steps().values()), default=0)

@@ -3,13 +3,13 @@
 import re
 import signal
 
-import faults
+import failure_causes
 import job_outcome
 import pytest
 
 
 @pytest.mark.essential
-def test_a_crash_costs_nothing_but_a_restart(job, tmp_path):
+def test_a_crash_causes_only_a_restart(job, tmp_path):
     crash = f"--fault crash --at 25 --times 1 --counter {tmp_path / 'count'}"
     assert job.run(crash) == 0
     training = job.training
@@ -20,7 +20,7 @@ def test_a_crash_costs_nothing_but_a_restart(job, tmp_path):
     assert [step for step, _ in job.curve()] == [20, 40, 60]
 
 
-def test_a_hang_of_one_player_is_seen(job):
+def test_a_hang_of_one_player_is_detected(job):
     hang = "--fault hang --at 10 --player 1"
     assert job.run(hang, num__envs=2, max__restarts=0, stall__timeout=2, max_steps=100000) == 1
     first, *rest = job.failure.splitlines()
@@ -32,14 +32,14 @@ def test_a_hang_of_one_player_is_seen(job):
     assert job.training["reason"] == first
 
 
-def test_what_would_come_again_is_not_tried_again(job):
+def test_recurring_faults_cause_no_restart(job):
     assert job.run("--fault exit-early") == 1
     assert job.failure.splitlines()[0] == "Player 0 exited (code 3) after no step."
     assert job.training["restarts"] == []
 
 
 @pytest.mark.essential
-def test_a_player_that_is_no_program_is_not_taken_for_the_editor(job):
+def test_a_player_that_is_not_a_program_is_not_mistaken_for_the_editor(job):
     player = job.channel / "Test.x86_64"
     player.chmod(0o644)
     player.write_bytes(b"\x7fELF and nothing more")
@@ -57,14 +57,14 @@ def test_an_error_of_the_trainer_is_a_failure(job):
     assert "Traceback (most recent call last)" in job.log
 
 
-def test_a_loss_that_is_no_number_is_not_saved(job):
+def test_a_nan_loss_is_not_saved(job):
     assert job.run("--fault infinite --at 30", max_steps=100000, save__freq=10) == 1
     assert "became " in job.failure and "Loss" in job.failure, job.failure
     assert job.training["restarts"] == []
 
 
 @pytest.mark.parametrize(
-    "code, told",
+    "code, message",
     [
         (
             -signal.SIGILL,
@@ -76,8 +76,8 @@ def test_a_loss_that_is_no_number_is_not_saved(job):
         (1, "The learner exited (code 1) after no step, before it reached max_steps."),
     ],
 )
-def test_a_learner_that_ends_at_once_is_told_with_what_is_known(code, told):
-    assert faults.Fault({"kind": "learner_exit", "code": code}).reason("no step") == told
+def test_a_learner_that_ends_immediately_is_explained(code, message):
+    assert failure_causes.Fault({"kind": "learner_exit", "code": code}).reason("no step") == message
 
 
 @pytest.mark.parametrize(

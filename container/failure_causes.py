@@ -1,19 +1,19 @@
-"""What can go wrong while training, and how it is said."""
+"""The causes of failed trainings, and their messages."""
 
 import signal
 from typing import Any, Dict, Optional
 
-# Anything else would come again.
+# Other faults would recur.
 WORTH_A_RESTART = ("player_exit", "player_quit", "player_hang", "worker_exit", "port_taken")
 
 
 class Fault:
-    """One cause for a training to end.
+    """A cause for a training to end.
 
     Parameters
     ----------
     event
-        What a process reported: `kind` and what belongs to it.
+        The reported event: `kind` and its fields.
     """
 
     def __init__(self, event: Dict[str, Any]):
@@ -23,19 +23,19 @@ class Fault:
 
     @property
     def worth_a_restart(self) -> bool:
-        """Whether the same may go well the next time."""
+        """Whether a restart may succeed."""
         return self.kind in WORTH_A_RESTART
 
     def reason(self, steps: str) -> str:
-        """Return in one sentence what happened, and how far the training was."""
-        return _words(self.event, steps)
+        """Return a message with what happened, and the training's progress."""
+        return _describe(self.event, steps)
 
 
-def _words(event: Dict[str, Any], steps: str) -> str:
+def _describe(event: Dict[str, Any], steps: str) -> str:
     kind, text, after = event["kind"], event.get("message", ""), "after %s" % steps
     player = "The Unity Editor" if event.get("editor") else "Player %s" % event.get("player")
     if kind == "player_exit":
-        return "%s %s %s." % (player, _ending(event), after)
+        return "%s %s %s." % (player, _describe_end(event), after)
     if kind == "player_quit":
         return "%s ended the connection %s." % (player, after)
     if kind == "player_hang":
@@ -72,7 +72,7 @@ def _words(event: Dict[str, Any], steps: str) -> str:
     if kind == "worker_error":
         return "%s could not be driven %s: %s" % (player, after, text)
     if kind == "worker_exit":
-        return "The process that drives player %s %s %s." % (event["player"], _ending(event), after)
+        return "The process that drives player %s %s %s." % (event["player"], _describe_end(event), after)
     if kind == "refused":
         return text
     if kind == "not_finite":
@@ -91,24 +91,24 @@ def _words(event: Dict[str, Any], steps: str) -> str:
         return "No sign of life from %s for %.0f s, %s." % (event["who"], event["seconds"], after)
     # learner_exit
     advice = " TensorFlow needs AVX, which this processor, or its emulation, lacks." if _lacks_avx(event) else ""
-    return "The learner %s %s, before it reached max_steps.%s" % (_ending(event), after, advice)
+    return "The learner %s %s, before it reached max_steps.%s" % (_describe_end(event), after, advice)
 
 
 def _lacks_avx(event: Dict[str, Any]) -> bool:
-    """Whether a learner ended as it does when it loads TensorFlow where AVX is missing."""
+    """Return whether a learner ended because TensorFlow needs AVX, which is missing."""
     return event["code"] == -signal.SIGILL
 
 
-def _ending(event: Dict[str, Any]) -> str:
+def _describe_end(event: Dict[str, Any]) -> str:
     if event.get("out_of_memory"):
         limit = event.get("memory_limit")
-        most = "" if limit is None else ": all processes of this job may have %.0f MB" % (limit / 1e6)
-        return "was killed because memory ran out (SIGKILL%s)" % most
+        limit_text = "" if limit is None else ": all processes of this job may have %.0f MB" % (limit / 1e6)
+        return "was killed because memory ran out (SIGKILL%s)" % limit_text
     return ending(event["code"])
 
 
 def ending(code: Optional[int]) -> str:
-    """Return how a process ended, from its return code (negative: the signal)."""
+    """Describe how a process ended, from its return code (negative: the signal)."""
     if code is None:
         return "ended"
     if code >= 0:
