@@ -1,7 +1,7 @@
 """Draw how the project's packages import each other, from the import graph itself: ``make architecture``.
 
-The rows are the layers of the contract in `pyproject.toml`, which `make lint` enforces; the lines are the imports that
-grimp, import-linter's own reader, finds in the code. A test holds `docs/architecture.svg` to both.
+The rows are the layers of the contract in `pyproject.toml`, which `make lint` enforces. The lines are the imports that
+grimp, on which import-linter is built, finds in the code. A test checks that `docs/architecture.svg` is up to date.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from common import ROOT
 
 PICTURE = ROOT / "docs" / "architecture.svg"
 WIDTH, ROW, HEIGHT, GAP = 940, 96, 40, 26
-"""The picture's width, the distance of rows, a box's height, and the least distance of boxes, in pixels."""
-ASIDE = 130
-"""How far a box that is alone in its row stands to one side, so that lines pass it, in pixels."""
-GROUND, ROOF = "common", "tools"
-"""The packages that everything may import, and that may import everything; their lines would hide the others."""
+"""The width of the picture, the distance of rows, the height of a box, and the gap between boxes, in pixels."""
+OFFSET = 130
+"""The offset of a box that is alone in its row, so that lines can pass it, in pixels."""
+BOTTOM, TOP = "common", "tools"
+"""The package that all others may import, and the one that may import all others; their lines are left out."""
 STYLE = """\
   text { font: 14px system-ui, sans-serif; text-anchor: middle; fill: #1f2933; }
   rect { fill: #eef4fb; stroke: #0072b2; stroke-width: 1.5; }
-  .roof rect { fill: #fdf1e7; stroke: #d55e00; }
-  .ground rect { fill: #eef7f1; stroke: #009e73; }
+  .top rect { fill: #fdf1e7; stroke: #d55e00; }
+  .bottom rect { fill: #eef7f1; stroke: #009e73; }
   path { fill: none; stroke: #52606d; stroke-width: 1.3; opacity: 0.75; }
   .note { font-size: 12px; fill: #52606d; }"""
 
@@ -49,23 +49,23 @@ def read_imports(layers: list[list[str]]) -> set[tuple[str, str]]:
 
 def draw(layers: list[list[str]], imports: set[tuple[str, str]]) -> str:
     """Return the picture as SVG: a row for each layer, a line for each import."""
-    places: dict[str, tuple[float, float, float]] = {}
-    side = ASIDE
+    positions: dict[str, tuple[float, float, float]] = {}
+    offset = OFFSET
     for row, names in enumerate(layers):
         widths = [9.0 * len(name) + 24 for name in names]
         x = (WIDTH - sum(widths) - GAP * (len(names) - 1)) / 2
-        if len(names) == 1 and names[0] not in (ROOF, GROUND):
-            x, side = x + side, -side
+        if len(names) == 1 and names[0] not in (TOP, BOTTOM):
+            x, offset = x + offset, -offset
         for name, width in zip(names, widths, strict=True):
-            places[name] = (x + width / 2, 20 + row * ROW, width)
+            positions[name] = (x + width / 2, 20 + row * ROW, width)
             x += width + GAP
-    drawn = [pair for pair in sorted(imports) if pair[0] != ROOF and pair[1] != GROUND]
-    lines = [line(places[importer], places[imported]) for importer, imported in drawn]
-    boxes = [box(name, *place) for name, place in places.items()]
+    shown = [pair for pair in sorted(imports) if pair[0] != TOP and pair[1] != BOTTOM]
+    lines = [line(positions[importer], positions[imported]) for importer, imported in shown]
+    boxes = [box(name, *position) for name, position in positions.items()]
     height = 20 + len(layers) * ROW
-    idle = sorted(name for name in places if (name, GROUND) not in imports and name != GROUND)
-    note = f"Not drawn: {ROOF} imports what it needs; every package imports {GROUND}"
-    note += f", except {', '.join(idle)}." if idle else "."
+    independent = sorted(name for name in positions if (name, BOTTOM) not in imports and name != BOTTOM)
+    note = f"Not drawn: {TOP} imports what it needs; every package imports {BOTTOM}"
+    note += f", except {', '.join(independent)}." if independent else "."
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
@@ -90,7 +90,7 @@ def line(start: tuple[float, float, float], end: tuple[float, float, float]) -> 
 
 def box(name: str, x: float, y: float, width: float) -> str:
     """Return a package's box with its name."""
-    kind = {ROOF: "roof", GROUND: "ground"}.get(name, "package")
+    kind = {TOP: "top", BOTTOM: "bottom"}.get(name, "package")
     return (
         f'<g class="{kind}"><rect x="{x - width / 2:g}" y="{y:g}" width="{width:g}" height="{HEIGHT}" rx="8"/>'
         f'<text x="{x:g}" y="{y + 25:g}">{escape(name)}</text></g>'

@@ -33,14 +33,14 @@ SHORT: dict[str, dict[str, object]] = {
     "09_tune": {"max_steps": 500},
     "10_learn_from_demonstrations": {"max_steps": 500},
 }
-"""Parameters, by the notebook's name, with which it trains only long enough to show that everything works."""
-ROAD = 7
-"""How many notebooks build on each other: they look at what the one before left. Those after them do not, but for the
-last, which looks at what all left."""
+"""By notebook: parameters with which it trains only long enough to show that everything works."""
+SEQUENTIAL = 7
+"""The number of notebooks that each need what the one before has left. Those after them do not depend on each other,
+except for the last, which deletes what all of them have left."""
 
 
 class TutorialError(RuntimeError):
-    """A notebook failed, or was given a parameter that it does not have."""
+    """A notebook failed, or does not have a parameter."""
 
 
 def list_notebooks() -> list[Path]:
@@ -49,7 +49,7 @@ def list_notebooks() -> list[Path]:
 
 
 def copy_project(folder: Path) -> None:
-    """Lay out a folder in which notebooks can run as after a clone, without touching your own build and results."""
+    """Prepare a folder in which notebooks run as in a fresh clone, without touching your own build and results."""
     (folder / "notebooks" / "solutions").mkdir(parents=True)
     for notebook in [*list_notebooks(), *(NOTEBOOKS / "solutions").glob("*.ipynb")]:
         shutil.copy(notebook, folder / notebook.relative_to(ROOT))
@@ -67,7 +67,7 @@ def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> P
     parameters : mapping
         Values that replace those of the notebook's parameters cell.
     folder : Path
-        For the executed copy. A notebook that fails is written too, up to its error.
+        For the executed copy. A notebook that fails is also written, up to the error.
 
     Returns
     -------
@@ -108,43 +108,43 @@ def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> P
 
 
 def execute_all(notebooks: Sequence[Path], folder: Path, short: bool = False) -> Iterator[tuple[Path, float]]:
-    """Execute notebooks, side by side those that do not depend on each other; yield each with its seconds.
+    """Execute notebooks, in parallel where they are independent, and yield each with its duration in seconds.
 
     Raises
     ------
     TutorialError
-        As `execute` does. No other notebook is started then; those that are running go on to their end.
+        As `execute` does. No other notebook is started then; running ones continue.
     """
     failed = threading.Event()
 
     def run(notebook: Path) -> tuple[Path, float] | None:
         if failed.is_set():
             return None
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             execute(notebook, SHORT.get(notebook.stem, {}) if short else {}, folder)
         except BaseException:
             failed.set()
             raise
-        return notebook, time.monotonic() - begun
+        return notebook, time.monotonic() - started
 
-    yield from filter(None, map(run, notebooks[:ROAD]))
+    yield from filter(None, map(run, notebooks[:SEQUENTIAL]))
     pool = ThreadPoolExecutor(min(cores_here(), 4))
     try:
-        running = [pool.submit(run, notebook) for notebook in notebooks[ROAD:-1]]
+        running = [pool.submit(run, notebook) for notebook in notebooks[SEQUENTIAL:-1]]
         yield from filter(None, (ended.result() for ended in as_completed(running)))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    yield from filter(None, map(run, notebooks[ROAD:][-1:]))
+    yield from filter(None, map(run, notebooks[SEQUENTIAL:][-1:]))
 
 
 def write_site() -> Path:
-    """Write what was executed as HTML, a failed notebook up to its error; return the first page.
+    """Write the executed notebooks as HTML, a failed one up to its error; return the first page.
 
     Raises
     ------
     TutorialError
-        If nothing was executed yet.
+        If nothing has been executed yet.
     """
     from tools import gallery
 
@@ -156,12 +156,12 @@ def write_site() -> Path:
 
 
 def choose_target(sure: bool) -> None:
-    """Say where the notebooks will work, and give lesson 0 a copy of the settings to write to.
+    """Print the target of the notebooks, and copy the settings for notebook 0 to write to.
 
     Raises
     ------
     TutorialError
-        If the target can't be used, or is AWS, which bills, and nobody said `sure`.
+        If the target cannot be used, or if it is AWS, which bills, and `sure` is not set.
     """
     try:
         chosen = settings.read()
@@ -181,11 +181,11 @@ def choose_target(sure: bool) -> None:
     os.environ["TRAINING_SETTINGS"] = str(copy)
 
 
-def tell_what_runs() -> str:
-    """Say which jobs go on after an interruption, and how to stop them."""
+def describe_running() -> str:
+    """Return which jobs are still running after an interruption, and how to stop them."""
     if settings.read().target == "embedded" and sagemaker_local.find() is None:
         return "Interrupted. No job runs."
-    with contextlib.redirect_stdout(io.StringIO()):  # where it works was said at the beginning
+    with contextlib.redirect_stdout(io.StringIO()):  # the target was printed at the start
         connection = aws.connect()
     names = [job.name for job in list_with_status(connection, "InProgress")]
     if not names:
@@ -204,7 +204,7 @@ def tell_what_runs() -> str:
 
 
 def run_all(short: bool) -> None:
-    """Execute every notebook and say where things are. Raises as `execute_all` does."""
+    """Execute every notebook and print where the results are. Raises as `execute_all` does."""
     start = time.monotonic()
     notebooks = list_notebooks()
     shutil.rmtree(BUILD / "notebooks", ignore_errors=True)
@@ -214,7 +214,7 @@ def run_all(short: bool) -> None:
             if notebook.stem.startswith("05"):
                 result = max(RESULTS.glob("*/rewards.png"), key=lambda path: path.stat().st_mtime).parent
     except TutorialError as error:
-        raise TutorialError(f"{error}\nWhat was run until then: {write_site()}") from error
+        raise TutorialError(f"{error}\nThe notebooks executed until then: {write_site()}") from error
     shutil.copy(result / "rewards.png", BUILD)
     shutil.copy(result / "rewards.svg", BUILD)
     models = [shutil.copy(model, BUILD) for model in sorted(result.glob("*.nn"))]
@@ -225,11 +225,11 @@ def run_all(short: bool) -> None:
 
 
 def main() -> None:
-    """Run all notebooks and say where things are. Whatever ends this early is told in a sentence."""
+    """Run all notebooks and print where the results are; whatever ends this early is reported in a sentence."""
     parser = argparse.ArgumentParser(prog="python -m tools.tutorial", description=main.__doc__)
     parser.add_argument("--short", action="store_true", help="train only long enough to see that all works")
     parser.add_argument("--sure", action="store_true", help="yes, train on AWS if that is the target, and be billed")
-    parser.add_argument("--html", action="store_true", help="execute nothing, write what was executed as HTML")
+    parser.add_argument("--html", action="store_true", help="execute nothing; only write executed notebooks as HTML")
     arguments = parser.parse_args()
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger would warn on each start
     try:
@@ -241,16 +241,16 @@ def main() -> None:
     except TutorialError as error:
         sys.exit(str(error))
     except OSError as error:
-        place = error.filename or f"files below {ROOT}"
+        target = error.filename or f"files below {ROOT}"
         sys.exit(
-            f"Expected to write {place}, found: {error.strerror}. Make room or get the right, then run this again."
+            f"Expected to write {target}, found: {error.strerror}. Make room or get the right, then run this again."
         )
     except KeyboardInterrupt:
         try:
-            told = tell_what_runs()
+            text = describe_running()
         except BaseException as error:
-            told = f"Interrupted. Which jobs run is not known ({error}). `make stop` ends those on this machine."
-        print(told, file=sys.stderr, flush=True)
+            text = f"Interrupted. Which jobs run is not known ({error}). `make stop` ends those on this machine."
+        print(text, file=sys.stderr, flush=True)
         os._exit(130)  # without waiting for the notebooks; their kernels end with their parent
 
 

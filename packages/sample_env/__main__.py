@@ -7,11 +7,11 @@ from pathlib import Path
 from sample_env import SampleEnvError, make_sample_build, remove_sample_build
 
 parser = argparse.ArgumentParser(prog="python -m sample_env", description=__doc__)
-parser.add_argument("what", choices=("make", "remove"))
+parser.add_argument("action", choices=("make", "remove"))
 parser.add_argument("folder", type=Path)
 arguments = parser.parse_args()
 try:
-    if arguments.what == "make":
+    if arguments.action == "make":
         print(f"Made {make_sample_build(arguments.folder)}.")
     else:
         removed = ", ".join(map(str, remove_sample_build(arguments.folder)))

@@ -75,10 +75,10 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
 
 
 def remove_sample_build(folder: Path | str) -> list[Path]:
-    """Remove what `make_sample_build` wrote, and return the removed files and folders.
+    """Remove a sample build; return the removed files and folders.
 
-    Files beside the build, such as `trainer_config.yaml`, stay if you changed them. A build of your own stays, even
-    with the sample's name.
+    Files beside it, such as `trainer_config.yaml`, are kept if they were changed. So is your own build, even with the
+    sample's name.
     """
     folder, removed = Path(folder), []
     for scene in SCENES:
@@ -88,13 +88,13 @@ def remove_sample_build(folder: Path | str) -> list[Path]:
         executable.unlink()
         shutil.rmtree(data)
         removed += [executable, data]
-        for source in sorted(path for path in (BESIDE / scene).rglob("*") if path.is_file()):
-            beside = folder / source.relative_to(BESIDE / scene)
-            if beside.is_file() and beside.read_bytes() == source.read_bytes():
-                beside.unlink()
-                removed.append(beside)
-                if beside.parent != folder and not any(beside.parent.iterdir()):
-                    beside.parent.rmdir()
+        for source in sorted(path for path in (EXTRA_FILES / scene).rglob("*") if path.is_file()):
+            extra_file = folder / source.relative_to(EXTRA_FILES / scene)
+            if extra_file.is_file() and extra_file.read_bytes() == source.read_bytes():
+                extra_file.unlink()
+                removed.append(extra_file)
+                if extra_file.parent != folder and not any(extra_file.parent.iterdir()):
+                    extra_file.parent.rmdir()
     return removed
 
 

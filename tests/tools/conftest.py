@@ -1,4 +1,4 @@
-"""Comparisons of made-up sides, which give numbers out of a list in the place of measuring."""
+"""Comparisons of fake sides, which return listed numbers instead of measurements."""
 
 import io
 
@@ -9,7 +9,7 @@ from tools.benchmarks.runner import Progress
 
 
 class Terminal(io.StringIO):
-    """Pretends to be a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self):
         return True
@@ -27,13 +27,13 @@ def terminal():
 
 @pytest.fixture
 def make():
-    """Return a maker of comparisons: lists of numbers by side, or callables that take the number of the run."""
+    """Return a factory of comparisons: lists of numbers by side, or callables that take the number of the run."""
 
     def make_comparison(more=False, rows=None, name="group.name", **sides):
-        def side(given):
-            return given if callable(given) else lambda run: {"time": given[run - 1]}
+        def side(measure):
+            return measure if callable(measure) else lambda run: {"time": measure[run - 1]}
 
         rows = rows or (Row("row", "a thing done", "s", "ours", "other", "time", more),)
-        return Comparison(name, {key: side(given) for key, given in sides.items()}, rows)
+        return Comparison(name, {key: side(measure) for key, measure in sides.items()}, rows)
 
     return make_comparison

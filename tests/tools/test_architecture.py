@@ -1,4 +1,4 @@
-"""The picture of the packages in docs/ is made from today's layers and imports."""
+"""The picture of the packages in docs/ is up to date with layers and imports."""
 
 import xml.etree.ElementTree as ET
 
@@ -26,9 +26,9 @@ def test_it_has_a_box_for_each_package_and_a_line_for_each_import_that_it_does_n
     layers = [["tools"], ["upper"], ["left", "right"], ["common"]]
     imports = {("tools", "left"), ("upper", "left"), ("upper", "right"), ("left", "common")}
     svg = architecture.draw(layers, imports)
-    drawn = ET.fromstring(svg)
+    root = ET.fromstring(svg)
     assert names(svg) == ["tools", "upper", "left", "right", "common"]
-    assert len(drawn.findall(f"{SVG}path")) == 2
-    assert drawn.find(f"{SVG}text").text == (
+    assert len(root.findall(f"{SVG}path")) == 2
+    assert root.find(f"{SVG}text").text == (
         "Not drawn: tools imports what it needs; every package imports common, except right, tools, upper."
     )

@@ -16,12 +16,12 @@ def small(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def nothing_left(monkeypatch, tmp_path):
-    monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path / "the readers own"))
+    monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path / "other"))
     before = variables()
     yield
     assert variables() == before
     assert embedded.find() is None
-    assert not (tmp_path / "the readers own").exists()
+    assert not (tmp_path / "other").exists()
 
 
 def variables():
@@ -29,9 +29,9 @@ def variables():
 
 
 def test_jobs_of_earlier_are_described_and_listed():
-    taken = growth.in_embedded(1)
-    assert set(taken) == {"start 12", "describe 12", "page 12", "all 12"}
-    assert min(taken.values()) > 0
+    measurements = growth.in_embedded(1)
+    assert set(measurements) == {"start 12", "describe 12", "page 12", "all 12"}
+    assert min(measurements.values()) > 0
 
 
 def test_moto_alone_is_asked_the_same():
@@ -39,11 +39,11 @@ def test_moto_alone_is_asked_the_same():
 
 
 def test_objects_of_earlier_are_there_after_a_start():
-    taken = growth.start_embedded(1)
-    assert set(taken) == {"3", "all 3"}
-    assert taken["3"] < taken["all 3"]
+    measurements = growth.start_embedded(1)
+    assert set(measurements) == {"3", "all 3"}
+    assert measurements["3"] < measurements["all 3"]
 
 
 def test_an_upload_is_measured_first_and_repeated():
-    taken = upload.measure(upload.upload, 3, 3000)
-    assert set(taken) == {"first", "again"}
+    measurements = upload.measure(upload.upload, 3, 3000)
+    assert set(measurements) == {"first", "again"}

@@ -1,4 +1,4 @@
-"""The program: what is chosen, printed and kept, what Ctrl-C leaves, and the trainings that it starts."""
+"""The program: chosen rows, output, saved numbers, interruption, and the trainings that it starts."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def test_a_wrong_command_line_is_refused(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_what_is_printed_and_kept(make, machine, tmp_path, capsys):
+def test_what_is_printed_and_saved(make, machine, tmp_path, capsys):
     def chatty(run):
         print("a bar")
         return {"time": 2.0}
@@ -77,9 +77,9 @@ def test_what_is_printed_and_kept(make, machine, tmp_path, capsys):
     assert "| a thing done | 2.00 s | 2.00 s |         1.00 | 0.50 to 1.50 |    2 | too few runs |" in printed
     (raw,) = tmp_path.glob("*.json")
     assert printed.endswith(f"raw numbers: {raw}\n")
-    kept = json.loads(raw.read_text())
-    assert kept["machine"] == MACHINE
-    (result,) = kept["results"]
+    saved = json.loads(raw.read_text())
+    assert saved["machine"] == MACHINE
+    (result,) = saved["results"]
     assert result["runs"] == [
         {"ours": {"time": 1.0}, "other": {"time": 2.0}},
         {"ours": {"time": 3.0}, "other": {"time": 2.0}},
@@ -93,7 +93,7 @@ def test_a_failure_is_told(make, machine, tmp_path, capsys):
         raise RuntimeError("no")
 
     assert program.run([make(ours=fails)], 5, home=tmp_path) == 1
-    assert "broken off: ours, run 1: RuntimeError: no" in capsys.readouterr().out
+    assert "aborted: ours, run 1: RuntimeError: no" in capsys.readouterr().out
 
 
 def test_a_busy_machine_is_told(make, machine, monkeypatch, tmp_path, capsys):
@@ -137,7 +137,7 @@ def test_an_interruption_keeps_what_was_measured_and_leaves_no_process(tmp_path,
         out, err = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "| a thing | 1.00 s |" in out
-    assert "Interrupted: the table holds what was measured until then." in err
+    assert "Interrupted: the table contains what was measured until then." in err
     (raw,) = tmp_path.glob("*.json")
     assert json.loads(raw.read_text())["results"][0]["runs"] == [{"ours": {"time": 1.0}}]
     assert not Path(f"/proc/{child}").exists()
@@ -177,7 +177,7 @@ def test_a_training_that_takes_too_long():
 
 
 def test_a_training_that_hangs_when_told_to_stop(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_process, "STOPPING", 0.2)
+    monkeypatch.setattr(training_process, "STOP_TIMEOUT", 0.2)
     summary = (
         "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: 1.0 s Mean Reward: {}.000. Std of Reward: 0.1."
     )
@@ -190,16 +190,16 @@ signal.pause()
     (tmp_path / "player.log").write_text("5005 2026-01-01 10:00:00,250 INFO First decision\n")
     task, command = training_process.Task(steps=1200), [sys.executable, "-c", code]
 
-    def watch(may_hang):
-        return training_process.watch(command, {}, tmp_path, ["player.log"], task, signal.SIGINT, may_hang)
+    def run(may_hang):
+        return training_process.run(command, {}, tmp_path, ["player.log"], task, signal.SIGINT, may_hang)
 
-    taken = watch(True)
-    assert "stop" not in taken
-    assert (taken["steps"], taken["reward"], taken["players"]) == (1200.0, 70.0, 0.0)
+    measurements = run(True)
+    assert "stop" not in measurements
+    assert (measurements["steps"], measurements["reward"], measurements["players"]) == (1200.0, 70.0, 0.0)
     with pytest.raises(
         training_process.TrainingFailedError, match="did not save its model and end within 10 s of SIGINT"
     ):
-        watch(False)
+        run(False)
 
 
 def test_a_task_is_done_at_its_reward_or_its_steps():
@@ -240,9 +240,9 @@ def test_what_supervision_costs_is_measured_without_speedups():
 def test_a_decision_is_set_against_the_step_that_it_is_part_of(monkeypatch):
     monkeypatch.setattr(training, "ours", lambda task: {"steps_per_second": 250.0, "memory": 1e6})
     monkeypatch.setattr(training, "decision_time", lambda agents: 10.0 * agents)
-    taken = training.sampled(training.Task(agents=12))(1)
+    measurements = training.sampled(training.Task(agents=12))(1)
     # 120 us of the 4,000 that a step takes
-    assert taken == {"steps_per_second": 250.0, "memory": 1.0, "decision": 120.0, "decision_share": 3.0}
+    assert measurements == {"steps_per_second": 250.0, "memory": 1.0, "decision": 120.0, "decision_share": 3.0}
 
 
 def test_the_sample_environment_decides_without_a_trainer():
@@ -273,8 +273,8 @@ def test_rewards_at_equal_steps_are_held_against_the_interval_of_stock():
         "2 players, 70.0 (70.0 to 70.0; 3 seeds)"
     )
     del result.runs[0][training.DEFAULTS]["reward"]
-    told = training.compare_rewards(result)
-    assert told.startswith("mean reward: container/train 80.0 (2 seeds), inside")
+    conclusion = training.compare_rewards(result)
+    assert conclusion.startswith("mean reward: container/train 80.0 (2 seeds), inside")
 
 
 def test_marked_processes_are_found_and_ended():
@@ -305,8 +305,8 @@ def test_both_readers_read_every_point(tmp_path):
 
 
 def test_growth_is_told_in_words(make):
-    taken = {"10": 1.0, "100": 10.0, "1000": 1000.0, "10000": 100_000.0}
-    result = Result(make(ours=[]), [{"ours": taken}])
+    measurements = {"10": 1.0, "100": 10.0, "1000": 1000.0, "10000": 100_000.0}
+    result = Result(make(ours=[]), [{"ours": measurements}])
     assert growth.growth_of(result, "ours", "", "ours") == (
         "ours grows with the size to the power of 2.00, worse than linear"
     )
@@ -322,6 +322,6 @@ def test_cells_and_their_seconds(tmp_path):
     import nbformat.v4 as v4
 
     cell = v4.new_code_cell("first = 1\nsecond = 2", metadata={"papermill": {"duration": 1.5}})
-    book = v4.new_notebook(cells=[v4.new_markdown_cell("# words"), cell, v4.new_code_cell("never run")])
+    book = v4.new_notebook(cells=[v4.new_markdown_cell("# heading"), cell, v4.new_code_cell("never run")])
     (tmp_path / "book.ipynb").write_text(json.dumps(book))
     assert tutorial.cell_seconds(tmp_path / "book.ipynb") == [("first = 1", 1.5)]

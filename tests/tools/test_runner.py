@@ -1,4 +1,4 @@
-"""The runner: whose turn it is, what is kept of a side that is absent, fails or is interrupted, and its time limit."""
+"""The runner: whose turn it is, what is saved of a side that is absent, fails or is interrupted, and its time limit."""
 
 import pytest
 
@@ -32,14 +32,14 @@ def test_every_run_is_handed_out(make, progress):
 
 
 def test_a_side_that_is_absent_leaves_the_other(make, progress):
-    asked = []
+    runs = []
 
     def absent(run):
-        asked.append(run)
+        runs.append(run)
         raise AbsentError("no such program")
 
     result = last(measure(make(ours=[1.0, 2.0, 3.0], other=absent), 3, progress))
-    assert asked == [1]
+    assert runs == [1]
     assert result.absent == {"other": "no such program"}
     assert result.values("ours", "time") == [1.0, 2.0, 3.0]
     assert result.contest(result.rows[0]) is None
@@ -76,16 +76,16 @@ def test_the_others_go_on_after_a_failure(make, progress):
     def fails(run):
         raise RuntimeError("no")
 
-    kept = []
+    saved = []
     results, interrupted = measure_all(
         [make(ours=fails, name="a.a"), make(ours=[1.0], name="b.b")],
         1,
         progress,
-        lambda all_of: kept.append(len(all_of)),
+        lambda all_of: saved.append(len(all_of)),
     )
     assert [result.comparison.name for result in results] == ["a.a", "b.b"]
     assert results[1].runs == [{"ours": {"time": 1.0}}]
-    assert (interrupted, kept) == (False, [1, 2])
+    assert (interrupted, saved) == (False, [1, 2])
 
 
 def test_an_interruption_keeps_complete_runs_alone(make, progress):
@@ -94,12 +94,12 @@ def test_an_interruption_keeps_complete_runs_alone(make, progress):
             raise KeyboardInterrupt
         return {"time": 2.0}
 
-    kept = []
+    saved = []
     comparisons = [make(ours=[1.0] * 5, other=interrupted), make(ours=[1.0] * 5, name="never.measured")]
-    results, was = measure_all(comparisons, 5, progress, lambda all_of: kept.append(len(all_of[0].runs)))
-    assert was is True
+    results, was_interrupted = measure_all(comparisons, 5, progress, lambda all_of: saved.append(len(all_of[0].runs)))
+    assert was_interrupted is True
     assert [len(result.runs) for result in results] == [2]
-    assert kept == [1, 2, 2]
+    assert saved == [1, 2, 2]
 
 
 def test_no_run_begins_that_would_end_too_late(make, progress, monkeypatch):
@@ -121,8 +121,8 @@ def iter_clock(monkeypatch):
 
 def test_progress_is_one_line_on_a_terminal(terminal):
     progress = Progress(terminal)
-    progress.say("a, run 1 of 5: ours")
-    progress.say("b")
+    progress.show("a, run 1 of 5: ours")
+    progress.show("b")
     progress.clear()
     assert terminal.getvalue() == "\r\x1b[K0:00 a, run 1 of 5: ours\r\x1b[K0:00 b\r\x1b[K"
 

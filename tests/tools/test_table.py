@@ -1,4 +1,4 @@
-"""The table: numbers, who is ahead, and what is said where a side has none."""
+"""The table: numbers, who is ahead, and notes about missing numbers."""
 
 from dataclasses import replace
 
@@ -65,13 +65,13 @@ def test_a_row_without_the_other_side(make):
     found.runs = [{"ours": run["ours"]} for run in found.runs]
     found.absent["other"] = "not installed"
     assert table.line(found, found.rows[0]) == ("a thing done", "1.10 s", "-", "-", "1.00 s to 1.20 s", "3", "")
-    assert "- group.name: other isn't there: not installed" in table.render([found])
+    assert "- group.name: other is not available: not installed" in table.render([found])
 
 
 def test_a_row_that_was_not_measured(make):
     found = Result(make(ours=[], other=[]), failed="ours, run 1: RuntimeError: no")
     assert table.line(found, found.rows[0]) == ("a thing done", "-", "-", "-", "", "0", "")
-    assert "- group.name: broken off: ours, run 1: RuntimeError: no" in table.render([found])
+    assert "- group.name: aborted: ours, run 1: RuntimeError: no" in table.render([found])
 
 
 def test_rows_found_by_measuring(make):

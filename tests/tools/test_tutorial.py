@@ -1,4 +1,4 @@
-"""Which notebooks run one after another, which side by side, and what a failure leaves."""
+"""Which notebooks run one after another, which in parallel, and what happens on failure."""
 
 import threading
 from pathlib import Path
@@ -10,12 +10,12 @@ import pytest
 from helpers import settings
 from tools import tutorial
 
-NOTEBOOKS = [Path(f"{number:02}_lesson.ipynb") for number in range(1, tutorial.ROAD + 4)]
+NOTEBOOKS = [Path(f"{number:02}_lesson.ipynb") for number in range(1, tutorial.SEQUENTIAL + 4)]
 
 
 @pytest.fixture
 def program(monkeypatch, tmp_path):
-    """Give a function that runs `make tutorial` in an empty folder, with lessons that are stood in for."""
+    """Return a function that runs `make tutorial` in an empty folder, with fake notebooks."""
     monkeypatch.setenv("TRAINING_SETTINGS", str(tmp_path / "settings.toml"))  # which the program changes
     monkeypatch.setattr(tutorial, "list_notebooks", lambda: NOTEBOOKS)
     monkeypatch.setattr(tutorial, "write_site", lambda: tmp_path / "build/html/index.html")
@@ -42,36 +42,36 @@ def test_the_short_parameters_are_those_of_notebooks():
 
 
 def test_the_road_runs_in_order_the_others_side_by_side_and_the_last_alone(monkeypatch, tmp_path):
-    both, begun = threading.Barrier(2, timeout=30), []
+    both, started = threading.Barrier(2, timeout=30), []
 
     def execute(notebook, parameters, folder):
-        begun.append((notebook, parameters, folder))
-        if notebook in NOTEBOOKS[tutorial.ROAD : -1]:
+        started.append((notebook, parameters, folder))
+        if notebook in NOTEBOOKS[tutorial.SEQUENTIAL : -1]:
             both.wait()  # for the other one, which must be running
 
     monkeypatch.setattr(tutorial, "execute", execute)
     monkeypatch.setattr(tutorial, "cores_here", lambda: 2)
     monkeypatch.setitem(tutorial.SHORT, "04_lesson", {"max_steps": 5})
     ended = [notebook for notebook, _ in tutorial.execute_all(NOTEBOOKS, tmp_path, short=True)]
-    assert ended[: tutorial.ROAD] == NOTEBOOKS[: tutorial.ROAD]
+    assert ended[: tutorial.SEQUENTIAL] == NOTEBOOKS[: tutorial.SEQUENTIAL]
     assert (set(ended), ended[-1]) == (set(NOTEBOOKS), NOTEBOOKS[-1])
-    assert begun[3] == (NOTEBOOKS[3], {"max_steps": 5}, tmp_path)
-    assert all(parameters == {} for notebook, parameters, _ in begun if notebook != NOTEBOOKS[3])
+    assert started[3] == (NOTEBOOKS[3], {"max_steps": 5}, tmp_path)
+    assert all(parameters == {} for notebook, parameters, _ in started if notebook != NOTEBOOKS[3])
 
 
 def test_after_a_failure_no_other_notebook_starts(monkeypatch, tmp_path):
-    begun = []
+    started = []
 
     def execute(notebook, parameters, folder):
-        begun.append(notebook)
-        if notebook == NOTEBOOKS[tutorial.ROAD]:
+        started.append(notebook)
+        if notebook == NOTEBOOKS[tutorial.SEQUENTIAL]:
             raise tutorial.TutorialError("a cell failed")
 
     monkeypatch.setattr(tutorial, "execute", execute)
     monkeypatch.setattr(tutorial, "cores_here", lambda: 1)
     with pytest.raises(tutorial.TutorialError, match="a cell failed"):
         list(tutorial.execute_all(NOTEBOOKS, tmp_path))
-    assert begun == NOTEBOOKS[: tutorial.ROAD + 1]
+    assert started == NOTEBOOKS[: tutorial.SEQUENTIAL + 1]
 
 
 def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are(program, tmp_path, capsys):
@@ -87,19 +87,19 @@ def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are
         ("rewards.png", "rewards.svg", "3DBall.nn"), "job-of-05"
     )
     printed = capsys.readouterr().out
-    assert [line.split()[0] for line in printed.splitlines()[1 : tutorial.ROAD + 1]] == [
-        path.stem for path in NOTEBOOKS[: tutorial.ROAD]
+    assert [line.split()[0] for line in printed.splitlines()[1 : tutorial.SEQUENTIAL + 1]] == [
+        path.stem for path in NOTEBOOKS[: tutorial.SEQUENTIAL]
     ]
     assert f"All {len(NOTEBOOKS)} notebooks in 0 s." in printed
     assert "trained model        build/3DBall.nn" in printed
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "text"),
     [
         (
             tutorial.TutorialError("01_lesson.ipynb, cell 2: it failed"),
-            "01_lesson.ipynb, cell 2: it failed\nWhat was run",
+            "01_lesson.ipynb, cell 2: it failed\nThe notebooks executed until then",
         ),
         (
             OSError(28, "No space left on device"),
@@ -108,21 +108,21 @@ def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are
         (OSError(30, "Read-only file system", "x/y"), "Expected to write x/y, found: Read-only file system. Make room"),
     ],
 )
-def test_a_failure_is_the_programs_last_word(program, tmp_path, error, told):
+def test_a_failure_is_the_programs_last_word(program, tmp_path, error, text):
     with pytest.raises(SystemExit) as ended:
         program(raise_error(error))
-    assert str(ended.value).startswith(told.format(root=tmp_path))
+    assert str(ended.value).startswith(text.format(root=tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("jobs", "told"),
+    ("jobs", "text"),
     [
         ([], "Interrupted. No job runs.\n"),
         (["mlagents-1"], "Interrupted, while mlagents-1 still runs. `make stop` ends that.\n"),
         (["mlagents-1", "b"], "Interrupted, while mlagents-1 and b still run. `make stop` ends that.\n"),
     ],
 )
-def test_ctrl_c_names_what_still_runs_and_how_to_stop_it(program, monkeypatch, capsys, jobs, told):
+def test_ctrl_c_names_what_still_runs_and_how_to_stop_it(program, monkeypatch, capsys, jobs, text):
     ended = []
     monkeypatch.setattr(tutorial.os, "_exit", ended.append)
     monkeypatch.setattr(tutorial.sagemaker_local, "find", lambda: SimpleNamespace() if jobs else None)
@@ -130,7 +130,7 @@ def test_ctrl_c_names_what_still_runs_and_how_to_stop_it(program, monkeypatch, c
     running = [SimpleNamespace(name=name) for name in jobs]
     monkeypatch.setattr(tutorial, "list_with_status", lambda connection, status: running)
     program(raise_error(KeyboardInterrupt()))
-    assert (ended, capsys.readouterr().err) == ([130], told)
+    assert (ended, capsys.readouterr().err) == ([130], text)
 
 
 def test_on_aws_the_program_wants_a_yes_and_ctrl_c_says_what_is_billed(program, monkeypatch, capsys):

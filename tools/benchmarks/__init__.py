@@ -1,9 +1,9 @@
-"""Measures this project against what a user would otherwise run, side by side: ``make bench``.
+"""Benchmarks of this project against what users would otherwise run: ``make bench``.
 
-`docs/benchmarks.md` says how it measures and how to read its table.
+`docs/benchmarks.md` describes the method and how to read the table.
 """
 
 from common import ROOT
 
 HOME = ROOT / "build" / "bench"
-"""Where raw numbers and tools for measuring are kept."""
+"""The folder for raw numbers and for tools that are measured against."""

@@ -1,4 +1,4 @@
-"""``python -m tools.benchmarks``: measure, print the table, keep the raw numbers. ``make bench`` calls it."""
+"""``python -m tools.benchmarks``: measure, print the table, save the raw numbers. ``make bench`` calls it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ QUICK_SECONDS = 270.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line says; return the exit code: 130 after Ctrl-C, 1 if a measurement failed."""
+    """Run the command line; return the exit code: 130 after Ctrl-C, 1 if a measurement failed."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.benchmarks", description="Measure ours against the other, in turn."
+        prog="python -m tools.benchmarks", description="Measure this project against its alternatives, in turn."
     )
     parser.add_argument(
         "rows",
@@ -48,19 +48,19 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list:
         print(*(comparison.name for comparison in chosen), sep="\n")
         return 0
-    # Whoever ends this with `kill` gets the same as with Ctrl-C: the table so far, and nothing left behind.
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would pass over the first
+    # `kill` does the same as Ctrl-C: the table so far is printed, and nothing is left behind.
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT is ignored in a shell's background job otherwise
         signal.signal(number, signal.default_int_handler)
     return run(chosen, options.runs, QUICK_SECONDS if options.quick else None)
 
 
 def choose(rows: Iterable[str], quick: bool = False) -> list[Comparison]:
-    """Return the comparisons whose names begin with one of these; all where there is none.
+    """Return the comparisons whose names begin with one of these, or all if there are none.
 
     Raises
     ------
     ValueError
-        If one of them is no name's beginning.
+        If no name begins with one of them.
     """
     rows = tuple(rows)
     groups = [group for group in GROUPS if not rows or any(row.split(".")[0] == group for row in rows)]
@@ -78,30 +78,31 @@ def choose(rows: Iterable[str], quick: bool = False) -> list[Comparison]:
 
 
 def run(chosen: list[Comparison], runs: int, seconds: float | None = None, home: Path = HOME) -> int:
-    """Measure, print, and keep. Gives `main`'s exit code."""
-    about, load = machine.describe(), machine.load()
+    """Measure, print and save; return the exit code."""
+    description, load = machine.describe(), machine.load()
     stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
     home.mkdir(parents=True, exist_ok=True)
     raw = home / f"{stamp}.json"
-    print(machine.sentence(about), flush=True)
+    print(machine.sentence(description), flush=True)
     if load > 0.5:
         print(f"Something else is running: the load before the start was {load:.1f}. Close it for better numbers.")
 
-    def keep(results: list[Result]) -> None:
-        write(raw, {"machine": about, "load": load, "started": stamp, "results": [plain(one) for one in results]})
+    def save(results: list[Result]) -> None:
+        content = {"machine": description, "load": load, "started": stamp}
+        write(raw, {**content, "results": [plain(result) for result in results]})
 
-    # What the measured code prints is not the table's; its bars would come between the progress lines.
+    # The measured code prints messages and progress bars, which would disturb the progress lines here.
     with contextlib.redirect_stdout(io.StringIO()):
-        results, interrupted = measure_all(chosen, runs, Progress(), keep, seconds)
+        results, interrupted = measure_all(chosen, runs, Progress(), save, seconds)
     print(f"\n{table.render(results)}\n\nraw numbers: {raw}")
     if interrupted:
-        print("Interrupted: the table holds what was measured until then.", file=sys.stderr)
+        print("Interrupted: the table contains what was measured until then.", file=sys.stderr)
         return 130
     return 1 if any(result.failed for result in results) else 0
 
 
 def plain(result: Result) -> dict[str, object]:
-    """Return what is kept of a result: every number as it was measured, and what was made of it."""
+    """Return what is saved of a result: all measured numbers, and what was computed from them."""
     contests = {row.name: result.contest(row) for row in result.rows if row.other}
     return {
         "name": result.comparison.name,
@@ -114,7 +115,7 @@ def plain(result: Result) -> dict[str, object]:
 
 
 def write(file: Path, content: object) -> None:
-    """Write JSON, whole or not at all."""
+    """Write JSON atomically."""
     new = file.with_suffix(".new")
     new.write_text(json.dumps(content, indent=1) + "\n")
     new.replace(file)

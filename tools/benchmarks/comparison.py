@@ -1,4 +1,4 @@
-"""What is compared: sides that take turns, and the rows that their measurements make."""
+"""Comparisons: sides that are measured in turn, and the rows of the table that result."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from dataclasses import dataclass, field
 from tools.benchmarks import spread
 
 Measurements = Mapping[str, float]
-"""What one run of one side gave: a number for each measure."""
+"""The result of one run of one side: a number for each measure."""
 
 
 class AbsentError(Exception):
-    """A side isn't there, such as a program that is not installed; the message says what is missing."""
+    """A side cannot be measured, such as a program that is not installed; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, as it is declared.
+    """The definition of one line of the table.
 
     Attributes
     ----------
     name : str
-        Below its comparison's, such as ``"steps"``.
+        Unique in its comparison, such as ``"steps"``.
     title : str
-        What is measured, in the reader's words.
+        What is measured, for readers of the table.
     unit : str
     ours, other : str
-        The sides that it sets against each other; `other` is empty where nothing else does this.
+        The sides that it compares; `other` is empty if there is no alternative.
     measure : str
-        Which number of theirs.
+        The number of theirs that is compared.
     more_is_better : bool
-        As with steps per second; else less is, as with seconds.
+        As for steps per second; False as for seconds.
     """
 
     name: str
@@ -50,16 +50,16 @@ class Comparison:
     Attributes
     ----------
     name : str
-        Its group and its own name, such as ``"upload.120"``: one word.
+        The group and its own name, such as ``"upload.120"``, without spaces.
     sides : mapping of str to callable
-        Each measures once, and is told the number of the run, from 1. One that isn't there raises `AbsentError`.
+        Each measures once, given the number of the run, from 1. One that cannot be measured raises `AbsentError`.
     rows : tuple of Row
     note : str
-        What the reader should know of all rows.
+        Applies to all rows.
     find_rows : callable, optional
-        Gives further rows, from what the first run measured: for parts that nobody knows before.
+        Returns further rows, from the measurements of the first run: for parts that are not known before.
     conclude : callable, optional
-        Gives a sentence that takes several rows together, such as how a time grows.
+        Returns a sentence about several rows together, such as how a time grows.
     """
 
     name: str
@@ -72,17 +72,17 @@ class Comparison:
 
 @dataclass
 class Result:
-    """What was measured of one comparison so far.
+    """The measurements of one comparison so far.
 
     Attributes
     ----------
     comparison : Comparison
     runs : list of mapping
-        Each complete run: the measurements of every side that was there.
+        Each complete run: the measurements of every side that could be measured.
     absent : dict of str to str
-        Why a side isn't there.
+        By side: why it cannot be measured.
     failed : str
-        Why it was broken off; else empty.
+        Why it was aborted; else empty.
     """
 
     comparison: Comparison
@@ -92,15 +92,15 @@ class Result:
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """All rows, those included that were found by measuring."""
+        """All rows, including those that depend on the measurements."""
         return self.comparison.rows + (self.comparison.find_rows(self.runs[0]) if self.runs else ())
 
     def values(self, side: str, measure: str) -> list[float]:
-        """Return a side's numbers in the order of the runs."""
+        """Return the numbers of a side in the order of the runs."""
         return [run[side][measure] for run in self.runs if measure in run.get(side, {})]
 
     def contest(self, row: Row) -> spread.Contest | None:
-        """Set the two sides of a row against each other; None where one of them has no numbers."""
+        """Compare the two sides of a row; None if one of them has no numbers."""
         pairs = [
             (run[row.ours][row.measure], run[row.other][row.measure])
             for run in self.runs

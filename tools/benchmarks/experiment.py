@@ -1,6 +1,6 @@
-"""Rows about experiments: a table of thousands of recorded runs, their curves, and hundreds that are in progress.
+"""Rows about experiments: the table and curves of thousands of recorded runs, and hundreds of runs in progress.
 
-The records are synthetic: nothing trains. The embedded AWS serves them as it serves its own.
+The records are synthetic: nothing trains. The embedded AWS serves them like its own.
 """
 
 from __future__ import annotations
@@ -69,26 +69,26 @@ def runs() -> Comparison:
 
 
 def measure_recorded() -> Measurements:
-    """Open the table, read and plot the curves of recorded runs, in a process of its own."""
+    """Open the table of recorded runs, then read and plot their curves, in a separate process."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         home = Path(scratch) / "home"
         write_runs(home, RUNS, SUMMARIES)
         with own_embedded(home):
-            found = apart(look_at_recorded)
-            return {**found, "server": peak_of(embedded.find().pid)}
+            measurements = in_subprocess(look_at_recorded)
+            return {**measurements, "server": peak_of(embedded.find().pid)}
 
 
 def measure_running() -> Measurements:
-    """Follow runs in progress, in a process of its own."""
+    """Follow runs in progress, in a separate process."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as scratch,
         served(serve_running, Path(scratch), RUNNING, SUMMARIES) as url,
     ):
-        return apart(look_at_running, url)
+        return in_subprocess(look_at_running, url)
 
 
 def look_at_recorded() -> Measurements:
-    """Do what the notebook does with an experiment that has ended."""
+    """Measure what the notebook does with an experiment that has ended."""
     connection = aws.connect("embedded")
     calls = count_calls(connection)
     start = time.monotonic()
@@ -109,7 +109,7 @@ def look_at_recorded() -> Measurements:
 
 
 def look_at_running(url: str) -> Measurements:
-    """Look at runs in progress again and again, each of which writes a summary in between."""
+    """Look repeatedly at runs in progress; each writes a summary in between."""
     connection = connect(url)
     watch = Watch(connection, NAME)
     streams = list_streams(connection)
@@ -130,7 +130,7 @@ def look_at_running(url: str) -> Measurements:
 
 
 def count_calls(connection: aws_session.Connection, watch: Watch | None = None) -> Counter[str]:
-    """Count the calls from now on: of clients that are made later, or of a watch's own."""
+    """Count the calls from now on, either of clients created later or of a watch's own clients."""
     calls: Counter[str] = Counter()
 
     def count(model: Any, **_: Any) -> None:
@@ -143,20 +143,20 @@ def count_calls(connection: aws_session.Connection, watch: Watch | None = None) 
     return calls
 
 
-def apart(measure: Callable[..., Measurements], *arguments: Any) -> Measurements:
-    """Measure in a process of its own, so that its memory is that of the measurement."""
+def in_subprocess(measure: Callable[..., Measurements], *arguments: Any) -> Measurements:
+    """Measure in a separate process, so that its peak memory is that of the measurement."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, arguments)
 
 
 def own_peak() -> float:
-    """Return the most memory that this process has held, in megabytes."""
+    """Return the peak memory of this process, in megabytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (MEGABYTE if sys.platform == "darwin" else 1024)
 
 
 def peak_of(pid: int) -> float:
-    """Return the most memory that a process has held, in megabytes; where that is not known, what it holds."""
+    """Return the peak memory of a process, in megabytes; its current memory where the peak is not known."""
     with contextlib.suppress(OSError):
         status = Path(f"/proc/{pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
@@ -181,14 +181,14 @@ def write_runs(home: Path, count: int, summaries: int) -> None:
 
 
 def planned(count: int) -> list[plan.Planned]:
-    """Return so many runs of `SETTINGS` settings."""
+    """Return `count` runs of `SETTINGS` settings."""
     settings = {f"batch {2 ** (number % 10)}, {number}": {"batch_size": number} for number in range(SETTINGS)}
     return plan.make(NAME, settings, range(1, count // SETTINGS + 1), {"max_steps": 1000 * SUMMARIES})
 
 
 def make_record(run: plan.Planned, folder: Path, number: int, summaries: int) -> Record:
-    """Return the record of a run in progress, begun so long ago that it has written its summaries."""
-    begun = time.time() - summaries * SPACING - 3600 - number
+    """Return the record of a run in progress, started long enough ago to have written its summaries."""
+    started = time.time() - summaries * SPACING - 3600 - number
     request = {
         "TrainingJobName": run.name,
         "HyperParameters": dict(run.hyperparameters),
@@ -202,16 +202,16 @@ def make_record(run: plan.Planned, folder: Path, number: int, summaries: int) ->
         "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
     }
     phases = [
-        {"Status": phase, "StartTime": begun + order, "EndTime": begun + order + 1, "StatusMessage": ""}
+        {"Status": phase, "StartTime": started + order, "EndTime": started + order + 1, "StatusMessage": ""}
         for order, phase in enumerate(("Starting", "Downloading", "Training"))
     ]
     return Record(
         request,
         f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{run.name}",
         folder,
-        created=begun,
-        modified=begun + 2,
-        started=begun + 1,
+        created=started,
+        modified=started + 2,
+        started=started + 1,
         secondary="Training",
         transitions=phases,
         tags=run.labels,
@@ -219,7 +219,7 @@ def make_record(run: plan.Planned, folder: Path, number: int, summaries: int) ->
 
 
 def make_log(run: plan.Planned, record: Record, summaries: int) -> dict[str, Any]:
-    """Return a run's log as it was sent to CloudWatch Logs."""
+    """Return the log of a run as sent to CloudWatch Logs."""
     events = [
         make_event(record.created + number * SPACING, number, reward(run.seed, number))
         for number in range(1, summaries + 1)
@@ -227,13 +227,13 @@ def make_log(run: plan.Planned, record: Record, summaries: int) -> dict[str, Any
     return {"logStreamName": f"{run.name}/algo-1-{int(record.created)}", "logEvents": events}
 
 
-def make_event(when: float, number: int, mean: float) -> dict[str, Any]:
-    """Return a line of a log: the summary of this number."""
+def make_event(timestamp: float, number: int, mean: float) -> dict[str, Any]:
+    """Return the log event of a summary."""
     line = (
         f"INFO:mlagents.trainers: run-0: 3DBall: Step: {1000 * number}. Time Elapsed: {number * SPACING:.3f} s "
         f"Mean Reward: {mean:.3f}. Std of Reward: 1.250. Training."
     )
-    return {"timestamp": int(1000 * when), "message": line}
+    return {"timestamp": int(1000 * timestamp), "message": line}
 
 
 def list_streams(connection: aws_session.Connection) -> list[str]:
@@ -243,7 +243,7 @@ def list_streams(connection: aws_session.Connection) -> list[str]:
 
 
 def write_summaries(connection: aws_session.Connection, streams: list[str], number: int, ahead: float = 0.0) -> None:
-    """Let each of these runs write the summary of this number, as of now or of so many seconds ahead."""
+    """Write a summary for each of these runs, with the current time plus `ahead` seconds."""
     logs = connection.client("logs")
     for stream in streams:
         event = make_event(time.time() + ahead, number, 50.0)
@@ -255,8 +255,8 @@ def reward(run: int, summary: int) -> float:
     return 100 * summary / (summary + 100 + run % 50)
 
 
-def serve_running(tell: Any, folder: Path, count: int, summaries: int) -> None:
-    """Serve the embedded AWS's own application with runs that are in progress without training."""
+def serve_running(pipe: Any, folder: Path, count: int, summaries: int) -> None:
+    """Serve the embedded AWS's application with runs that are in progress, but do not train; send its URL."""
     import logging
 
     from moto.server import DomainDispatcherApplication, create_backend_app
@@ -273,12 +273,12 @@ def serve_running(tell: Any, folder: Path, count: int, summaries: int) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for number, run in enumerate(planned(count)):
         record = make_record(run, folder / run.name, number, summaries)
-        record.created += 3600  # still at it
+        record.created += 3600  # still in progress
         jobs._remember(record)
         batch = make_log(run, record, summaries)
         cloudwatch_logs.make_stream(logs, batch["logStreamName"])
         logs.put_log_events(logGroupName=cloudwatch_logs.GROUP, **batch)
-    tell.send(url)
+    pipe.send(url)
     threading.Event().wait()
 
 
@@ -289,7 +289,7 @@ def session() -> boto3.Session:
 
 
 def connect(url: str) -> aws_session.Connection:
-    """Connect to a server that was not started as the reader's own."""
+    """Connect to a server that is not the embedded AWS of this folder."""
 
     class Session(boto3.Session):
         def client(self, *arguments: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Rows about growth: more players, more agents, more files, longer curves, more jobs."""
+"""Rows about scaling: more players, more agents, more files, longer curves, more jobs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OBJECTS = (10, 100, 1000, 10_000)
 JOBS = (1, 10, 100, 1000, 2000)
 BUCKET = "benchmark"
 STEEP = 1.15
-"""Cost grows worse than linearly when its exponent is above this; what is below is the measurement's own scatter."""
+"""An exponent above this counts as worse than linear; below it may be measurement noise."""
 READER, ACCUMULATOR = "reward_curves", "TensorBoard's EventAccumulator"
 EMBEDDED, MOTO = "the embedded AWS", "moto alone"
 
@@ -46,11 +46,11 @@ def comparisons(quick: bool = False) -> list[Comparison]:
 
 
 def trainings() -> list[Comparison]:
-    """Compare trainings with more players, and more agents in each, at equal numbers on both sides."""
+    """Compare trainings with more players and agents, equal on both sides."""
     found = []
     for players in PLAYERS:
         for agents in AGENTS:
-            # An update comes after so many steps of every agent, so that every size does as many of them.
+            # The buffer grows with the agents, so that all sizes make the same number of updates.
             task = Task(agents=agents, steps=1000, settings={"buffer_size": 200 * agents, "summary_freq": 100})
             size = f"{players} players of {agents} agents"
             found.append(
@@ -120,7 +120,7 @@ def curves() -> Comparison:
 
 
 def write_events(folder: Path, count: int) -> None:
-    """Write a run's event file with so many summaries."""
+    """Write the event file of a run with `count` summaries."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -150,9 +150,9 @@ def read_accumulated(folder: Path) -> int:
 
 
 def starts() -> Comparison:
-    """Compare starts of the embedded AWS, which keeps what it was given, with those of moto, which does not."""
+    """Compare starts of the embedded AWS, which is persistent, with those of moto, which is not."""
     rows = [
-        Row(f"{n}", f"start with {n:,} objects of earlier, to the first answer", "s", EMBEDDED, MOTO, f"{n}")
+        Row(f"{n}", f"start with {n:,} existing objects, to the first response", "s", EMBEDDED, MOTO, f"{n}")
         for n in OBJECTS
     ]
     rows += [
@@ -168,12 +168,12 @@ def starts() -> Comparison:
 
 
 def start_embedded(run: int) -> Measurements:
-    """Start the embedded AWS on objects of earlier, ask who one is, then for all objects."""
+    """Start the embedded AWS with existing objects, get the caller identity, then list all objects."""
     times = {}
     for count in OBJECTS:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             home = Path(scratch) / "home"
-            shutil.copytree(Path(objects_of_earlier(count).name), home / "s3")
+            shutil.copytree(Path(existing_objects(count).name), home / "s3")
             start = time.monotonic()
             with own_embedded(home):
                 url = embedded.find().url
@@ -188,7 +188,7 @@ def start_embedded(run: int) -> Measurements:
 
 
 def start_moto(run: int) -> Measurements:
-    """Start moto's server and ask who one is; it has nothing of earlier, so once does for all sizes."""
+    """Start moto's server and get the caller identity; it stores nothing, so one start stands for all sizes."""
     start = time.monotonic()
     with served(moto_alone.serve) as url:
         client(url, "sts").get_caller_identity()
@@ -196,8 +196,8 @@ def start_moto(run: int) -> Measurements:
 
 
 @functools.cache
-def objects_of_earlier(count: int) -> tempfile.TemporaryDirectory:
-    """Return a folder that an embedded AWS with so many objects of 1 kB has left as its ``s3/``."""
+def existing_objects(count: int) -> tempfile.TemporaryDirectory:
+    """Return the ``s3/`` folder of an embedded AWS with `count` objects of 1 kB."""
     from moto.server import create_backend_app
     from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -207,33 +207,33 @@ def objects_of_earlier(count: int) -> tempfile.TemporaryDirectory:
     app = Store(Path(folder.name), create_backend_app("s3"))
     objects = {f"/{BUCKET}/{index}": b"x" * 1000 for index in range(count)}
     for path, content in {f"/{BUCKET}": b"", **objects}.items():
-        asked = EnvironBuilder(method="PUT", path=path, headers={"Authorization": SIGNED}, data=content)
-        _, status, _ = run_wsgi_app(app, asked.get_environ(), buffered=True)
+        request = EnvironBuilder(method="PUT", path=path, headers={"Authorization": SIGNED}, data=content)
+        _, status, _ = run_wsgi_app(app, request.get_environ(), buffered=True)
         if not status.startswith("2"):
-            raise RuntimeError(f"{path} could not be made: {status}")
+            raise RuntimeError(f"Creating {path} failed: {status}")
     return folder
 
 
 def jobs() -> Comparison:
     """Compare describing and listing jobs among more and more of them."""
     rows = [
-        Row(f"{what} {n}", f"{title} among {n:,} jobs", "ms", EMBEDDED, MOTO, f"{what} {n}")
-        for what, title in (("describe", "describing one"), ("page", "listing the newest 10"))
+        Row(f"{kind} {n}", f"{title} among {n:,} jobs", "ms", EMBEDDED, MOTO, f"{kind} {n}")
+        for kind, title in (("describe", "describing one"), ("page", "listing the newest 10"))
         for n in JOBS
     ]
     rows += [Row(f"all {n}", f"listing all of {n:,} jobs", "ms", EMBEDDED, MOTO, f"all {n}") for n in JOBS]
-    rows += [Row(f"start {n}", f"start with {n:,} jobs of earlier", "ms", EMBEDDED, "", f"start {n}") for n in JOBS]
+    rows += [Row(f"start {n}", f"start with {n:,} existing jobs", "ms", EMBEDDED, "", f"start {n}") for n in JOBS]
     return Comparison(
         "growth.jobs",
         {EMBEDDED: in_embedded, MOTO: in_moto},
         tuple(rows),
-        "moto keeps a job's request in memory and runs nothing; the embedded AWS runs jobs and keeps them on disk.",
+        "moto keeps a job's request in memory and runs nothing; the embedded AWS runs jobs and stores them on disk.",
         conclude=grows_jobs,
     )
 
 
 def in_embedded(run: int) -> Measurements:
-    """Ask the embedded AWS, started with so many jobs of earlier."""
+    """Measure requests to the embedded AWS, and its start, with more and more existing jobs."""
     times = {}
     for count in JOBS:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
@@ -243,23 +243,23 @@ def in_embedded(run: int) -> Measurements:
             start = time.monotonic()
             with own_embedded(home):
                 times[f"start {count}"] = 1000 * (time.monotonic() - start)
-                times |= ask(embedded.find().url, count)
+                times |= time_requests(embedded.find().url, count)
     return times
 
 
 def in_moto(run: int) -> Measurements:
-    """Ask moto's server, into which so many jobs were put."""
+    """Measure requests to moto's server with more and more jobs."""
     times = {}
     for count in JOBS:
         with served(moto_alone.serve) as url:
             sagemaker = client(url)
             for index in range(count):
                 sagemaker.create_training_job(**request(name(index)))
-            times |= ask(url, count)
+            times |= time_requests(url, count)
     return times
 
 
-def ask(url: str, count: int) -> Measurements:
+def time_requests(url: str, count: int) -> Measurements:
     """Describe and list, each a few times; return the medians in milliseconds."""
     sagemaker = client(url)
     newest = {"SortBy": "CreationTime", "SortOrder": "Descending"}
@@ -281,14 +281,14 @@ def ask(url: str, count: int) -> Measurements:
 
 
 def timed(call: Callable[[], object], times: int) -> float:
-    """Return the median duration of a call in milliseconds; one before, which opens the connection, doesn't count."""
+    """Return the median duration of a call in milliseconds, after one that opens the connection."""
     call()
-    taken = []
+    durations = []
     for _ in range(times):
         start = time.monotonic()
         call()
-        taken.append(1000 * (time.monotonic() - start))
-    return median(taken)
+        durations.append(1000 * (time.monotonic() - start))
+    return median(durations)
 
 
 def name(index: int) -> str:
@@ -297,7 +297,7 @@ def name(index: int) -> str:
 
 
 def request(job: str) -> dict[str, object]:
-    """Return the request of a job as `training_jobs` makes it, in its main parts."""
+    """Return the main parts of a job's request as `training_jobs` makes it."""
     return {
         "TrainingJobName": job,
         "HyperParameters": {"max_steps": "4500", "seed": "1", "env-args": "--agents 48"},
@@ -311,19 +311,24 @@ def request(job: str) -> dict[str, object]:
 
 def write_job(folder: Path, index: int) -> None:
     """Write the record of a job that has ended, as the embedded AWS leaves it."""
-    begun = 1.7e9 + 600 * index
+    started = 1.7e9 + 600 * index
     phases = ("Starting", "Downloading", "Training", "Uploading", "Completed")
     record = {
         "request": request(folder.name),
         "arn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{folder.name}",
-        "created": begun,
-        "modified": begun + 300,
-        "started": begun + 1,
-        "ended": begun + 300,
+        "created": started,
+        "modified": started + 300,
+        "started": started + 1,
+        "ended": started + 300,
         "status": "Completed",
         "secondary": "Completed",
         "transitions": [
-            {"Status": phase, "StartTime": begun + 60 * order, "EndTime": begun + 60 * order + 60, "StatusMessage": ""}
+            {
+                "Status": phase,
+                "StartTime": started + 60 * order,
+                "EndTime": started + 60 * order + 60,
+                "StatusMessage": "",
+            }
             for order, phase in enumerate(phases)
         ],
         "training_seconds": 299.0,
@@ -334,7 +339,7 @@ def write_job(folder: Path, index: int) -> None:
 
 
 def client(url: str, service: str = "sagemaker"):
-    """Return a client of a server on this machine, with the embedded AWS's keys, or made-up ones for moto."""
+    """Return a client of a server on this machine, with the keys of the embedded AWS or dummy keys for moto."""
     server = embedded.find()
     keys = server.keys if server and server.url == url else Keys("BENCH", "bench")
     session = boto3.Session(keys.access, keys.secret, region_name="us-east-1")
@@ -343,18 +348,18 @@ def client(url: str, service: str = "sagemaker"):
 
 
 def grows(*sides: str) -> Callable[[Result], str]:
-    """Return a conclusion about measures that are named by their size."""
+    """Return a conclusion about measures that are named by size."""
     return lambda result: "; ".join(filter(None, (growth_of(result, side, "", side) for side in sides)))
 
 
 def grows_jobs(result: Result) -> str:
-    """Return how the embedded AWS's answers grow with its jobs."""
+    """Return how the response times of the embedded AWS grow with its jobs."""
     kinds = {"describe ": "describing", "page ": "listing ten", "all ": "listing all", "start ": "starting"}
-    return "; ".join(filter(None, (growth_of(result, EMBEDDED, kind, told) for kind, told in kinds.items())))
+    return "; ".join(filter(None, (growth_of(result, EMBEDDED, kind, title) for kind, title in kinds.items())))
 
 
-def growth_of(result: Result, side: str, kind: str, told: str) -> str:
-    """Say with which power of the size a side's times grow; empty where it wasn't measured."""
+def growth_of(result: Result, side: str, kind: str, title: str) -> str:
+    """Say with which power of the size the times of a side grow; empty if it was not measured."""
     found = {
         int(measure.removeprefix(kind)): median(result.values(side, measure))
         for measure in (result.runs[0].get(side) or {})
@@ -363,4 +368,4 @@ def growth_of(result: Result, side: str, kind: str, told: str) -> str:
     if len(found) < 2:
         return ""
     power = spread.exponent(list(found), list(found.values()))
-    return f"{told} grows with the size to the power of {power:.2f}{', worse than linear' * (power > STEEP)}"
+    return f"{title} grows with the size to the power of {power:.2f}{', worse than linear' * (power > STEEP)}"

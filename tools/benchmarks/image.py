@@ -1,4 +1,4 @@
-"""Rows about the image, against one made with a plain `pip install` over the same base."""
+"""Rows about the image, against one tags with a plain `pip install` over the same base."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from common import docker_engine as engine
 from helpers import aws
 from tools.benchmarks.comparison import AbsentError, Comparison, Measurements, Row
 from tools.benchmarks.training_process import (
-    LONGEST,
     PLAYER_LOGS,
+    TIMEOUT,
     Task,
     TrainingFailedError,
     find_trainer,
     first_step_at,
-    lay_out,
     ours,
+    write_job_inputs,
 )
 from tools.benchmarks.upload import own_embedded
 from training_image import building, pushing
@@ -42,7 +42,7 @@ ENV PIP_CONFIG_FILE=/packages/pip.conf
 RUN pip install --requirement /packages/requirements.txt
 COPY train /opt/train
 """
-REQUIREMENTS = "mlagents==0.11.0\nprotobuf<3.21\n"  # without the second it can't be imported
+REQUIREMENTS = "mlagents==0.11.0\nprotobuf<3.21\n"  # without the second, the first cannot be imported
 SHORT = Task(agents=1, steps=100, settings={"max_steps": 100, "summary_freq": 20})
 ROWS = (
     Row("build", "image: build, nothing cached", "s", OURS, OTHER, "build"),
@@ -75,35 +75,35 @@ def start_in_container(run: int) -> Measurements:
     """Start a training in a container of the image; return the seconds until its player takes the first step."""
     client, tag = build_once()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        place = Path(scratch)
-        lay_out(place, SHORT, {"seed": run})
+        folder = Path(scratch)
+        write_job_inputs(folder, SHORT, {"seed": run})
         container = client.containers.create(
             tag,
             "train",
             network_mode="none",
             user=f"{os.getuid()}:{os.getgid()}",
             environment={"HOME": "/opt/ml"},
-            volumes={str(place): {"bind": "/opt/ml", "mode": "rw"}},
+            volumes={str(folder): {"bind": "/opt/ml", "mode": "rw"}},
         )
         try:
-            began = time.time()
+            started = time.time()
             container.start()
-            if code := container.wait(timeout=LONGEST)["StatusCode"]:
+            if code := container.wait(timeout=TIMEOUT)["StatusCode"]:
                 raise TrainingFailedError(f"exit code {code}:\n{container.logs(tail=15).decode()}")
         finally:
             container.remove(force=True)
-        return {"start": first_step_at(place, PLAYER_LOGS) - began}
+        return {"start": first_step_at(folder, PLAYER_LOGS) - started}
 
 
 @functools.cache
 def build_once() -> tuple[docker.DockerClient, str]:
-    """Build the image, and take it away when all is measured; return the engine and the image's name."""
+    """Build the image, which is removed at exit; return the engine and the image's name."""
     client, base = connect()
     files = read_files(CONTAINER)
     tag = f"{images.REPOSITORY}:bench-{content_hash(files)}"
     arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **engine.proxies()}
     building.run_build(client, building.context(files), arguments, tag)
-    atexit.register(client.images.remove, tag)  # the name alone: notebook 3 may have built the very same image
+    atexit.register(client.images.remove, tag)  # only this tag: notebook 3 may have built the same image
     return client, tag
 
 
@@ -116,7 +116,7 @@ def start_as_process(run: int) -> Measurements:
 
 
 def connect() -> tuple[docker.DockerClient, str]:
-    """Return the engine and the base image, which it has then. Raises `AbsentError`."""
+    """Pull the base image; return the engine and the image's name. Raises `AbsentError`."""
     try:
         client = engine.connect()
         base = base_image(read_files(CONTAINER))
@@ -127,20 +127,20 @@ def connect() -> tuple[docker.DockerClient, str]:
 
 
 def measure(prepare: Callable[[Path], str], push: Callable[[aws_session.Connection, str], None]) -> Measurements:
-    """Build, build again after a change, push and push again; take the images away afterwards."""
+    """Build, build again after a change, push and push again; remove the images afterwards."""
     times = {}
     client, base = connect()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, own_embedded(Path(scratch) / "home"):
         connection, folder = aws.connect("embedded"), Path(scratch) / "context"
-        made = []
+        tags = []
         try:
             lock = folder / prepare(folder)
             for name, changed in (("build", lock), ("rebuild", folder / "train")):
-                with changed.open("a") as file:  # what the engine has cached is of no use from here on
+                with changed.open("a") as file:  # from this file on, the engine's cache does not apply
                     file.write(f"# {uuid.uuid4()}\n")
                 files = read_files(folder)
                 tag = f"{images.REPOSITORY}:{content_hash(files)}"
-                made.append(tag)
+                tags.append(tag)
                 start = time.monotonic()
                 arguments = {"BASE_IMAGE": base, "GRAPHICS": "0", **engine.proxies()}
                 building.run_build(client, building.context(files), arguments, tag)
@@ -149,20 +149,20 @@ def measure(prepare: Callable[[Path], str], push: Callable[[aws_session.Connecti
                 start = time.monotonic()
                 push(connection, content_hash(files))
                 times[name] = time.monotonic() - start
-            times["size"] = client.images.get(made[-1]).attrs["Size"] / 1e6
+            times["size"] = client.images.get(tags[-1]).attrs["Size"] / 1e6
         finally:
-            remove(client, made)
+            remove(client, tags)
     return times
 
 
 def copy_container(folder: Path) -> str:
-    """Copy `container/`; name the file that the packages depend on."""
+    """Copy `container/`; return the name of the file that the packages depend on."""
     shutil.copytree(CONTAINER, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return "requirements.lock"
 
 
 def write_plain(folder: Path) -> str:
-    """Write the context of the plain image; name the file that the packages depend on."""
+    """Write the context of the plain image; return the name of the file that the packages depend on."""
     folder.mkdir()
     (folder / "Dockerfile").write_text(PLAIN)
     (folder / "requirements.txt").write_text(REQUIREMENTS)
@@ -180,7 +180,7 @@ def push_ours(connection: aws_session.Connection, tag: str) -> None:
 
 
 def push_plain(connection: aws_session.Connection, tag: str) -> None:
-    """Push as `docker push` does, whatever the registry holds."""
+    """Push as `docker push` does, whatever the registry contains."""
     try:
         registry = pushing.make_repository(connection, images.REPOSITORY)
         pushing.push_once_more(connection, engine.connect(), Image(registry, tag))
@@ -188,8 +188,8 @@ def push_plain(connection: aws_session.Connection, tag: str) -> None:
         raise AbsentError(str(error)) from error
 
 
-def remove(client: docker.DockerClient, made: list[str]) -> None:
-    """Remove images and what they were tagged as for the push."""
+def remove(client: docker.DockerClient, tags: list[str]) -> None:
+    """Remove images and their tags for the push."""
     for image in client.images.list(all=False):
-        if any(tag.rpartition("/")[2] in made for tag in image.tags):
+        if any(tag.rpartition("/")[2] in tags for tag in image.tags):
             client.images.remove(image.id, force=True)

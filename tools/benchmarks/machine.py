@@ -1,4 +1,4 @@
-"""The machine that measures, described: numbers from two machines are never set side by side."""
+"""A description of the machine that measures: numbers of different machines cannot be compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common import trainer_env
 
 
 def describe() -> dict[str, object]:
-    """Return what a reader needs to know of this machine, and what makes it another one."""
+    """Return the properties of this machine that affect measurements."""
     return {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -24,7 +24,7 @@ def describe() -> dict[str, object]:
 
 
 def sentence(machine: dict[str, object]) -> str:
-    """Say it in one line."""
+    """Return the description in one line."""
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB; {machine['system']}; "
         f"Python {machine['python']}; trainer {machine['trainer']}"
@@ -32,12 +32,12 @@ def sentence(machine: dict[str, object]) -> str:
 
 
 def load() -> float:
-    """Return how many processes wanted a core over the last minute: above 0.5 before it starts, others disturb."""
+    """Return the load average of the last minute; above 0.5, other processes disturb the measurements."""
     return os.getloadavg()[0]
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the system tells it."""
+    """Return the processor's name, if the system provides it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -47,7 +47,7 @@ def processor() -> str:
 
 
 def trainer() -> str:
-    """Return the trainer environment, or say that there is none."""
+    """Return a description of the trainer environment, or ``"none"``."""
     try:
         return str(trainer_env.find())
     except trainer_env.TrainerEnvError:

@@ -1,4 +1,4 @@
-"""Processes that a measurement starts: found by a mark in their environment, so that none is left behind."""
+"""Processes of a measurement: identified by a mark in their environment, so that none is left behind."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MARK = "BENCHMARK_PROCESS"
 
 
 def new_mark() -> dict[str, str]:
-    """Return an environment variable that tells the processes of one measurement from all others."""
+    """Return an environment variable that distinguishes the processes of one measurement from all others."""
     return {MARK: uuid.uuid4().hex}
 
 
 def find(mark: dict[str, str]) -> list[psutil.Process]:
-    """Find the processes that bear a mark. Players are in sessions of their own, so no group has them all."""
+    """Find the processes with a mark. Players have their own sessions, so no process group contains them all."""
     return find_marked(MARK, mark[MARK])
 
 
 @contextlib.contextmanager
 def none_left(mark: dict[str, str]) -> Iterator[None]:
-    """End every process that bears the mark, whatever happens in between."""
+    """End every process with the mark on exit."""
     try:
         yield
     finally:
@@ -35,7 +35,7 @@ def none_left(mark: dict[str, str]) -> Iterator[None]:
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:
-    """Return the processor time that these have taken so far; what has ended counts as nothing."""
+    """Return the processor time that these have used so far; ended processes are left out."""
     total = 0.0
     for process in processes:
         with contextlib.suppress(psutil.Error):
@@ -45,17 +45,17 @@ def cpu_seconds(processes: list[psutil.Process]) -> float:
 
 
 def memory(processes: list[psutil.Process]) -> float:
-    """Return the bytes that these hold; what several share counts once, where the system can tell (Linux)."""
+    """Return the memory of these in bytes; on Linux, shared memory counts once."""
     total = 0.0
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            told = process.memory_full_info()
-            total += getattr(told, "pss", told.rss)
+            info = process.memory_full_info()
+            total += getattr(info, "pss", info.rss)
     return total
 
 
 def command(process: psutil.Process) -> list[str]:
-    """Return a process's command line; empty once it has ended."""
+    """Return the command line of a process; empty if it has ended."""
     try:
         return process.cmdline()
     except psutil.Error:
@@ -64,13 +64,13 @@ def command(process: psutil.Process) -> list[str]:
 
 @contextlib.contextmanager
 def served(serve: Callable[..., None], *args: Any) -> Iterator[str]:
-    """Run a server in a process of its own; return the address that `serve` sends through its pipe."""
+    """Run a server in a separate process; return the URL that `serve` sends through its pipe."""
     context = multiprocessing.get_context("spawn")
-    told, tell = context.Pipe(duplex=False)
-    process = context.Process(target=serve, args=(tell, *args), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=serve, args=(sender, *args), daemon=True)
     process.start()
     try:
-        yield told.recv()
+        yield receiver.recv()
     finally:
         process.kill()
         process.join()

@@ -1,4 +1,4 @@
-"""Takes the measurements: every side of a comparison in turn, run after run, so that what drifts hits all alike."""
+"""Runs the measurements: all sides of a comparison in turn, run after run, so that drift affects all equally."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tools.benchmarks.comparison import AbsentError, Comparison, Measurements, R
 
 
 class Progress:
-    """One line that says what is being measured; on a terminal it is written over, elsewhere there is one each."""
+    """A line that says what is being measured; overwritten on a terminal, else a new line for each."""
 
     def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stderr
-        self.begun = time.monotonic()
+        self.started = time.monotonic()
 
-    def say(self, what: str) -> None:
+    def show(self, text: str) -> None:
         """Show what is being measured."""
-        minutes, seconds = divmod(round(time.monotonic() - self.begun), 60)
-        line = f"{minutes}:{seconds:02} {what}"
+        minutes, seconds = divmod(round(time.monotonic() - self.started), 60)
+        line = f"{minutes}:{seconds:02} {text}"
         self.stream.write(f"\r\x1b[K{line}" if self.stream.isatty() else f"{line}\n")
         self.stream.flush()
 
     def clear(self) -> None:
-        """Take the line away, before something else is printed."""
+        """Remove the line, before something else is printed."""
         if self.stream.isatty():
             self.stream.write("\r\x1b[K")
             self.stream.flush()
@@ -38,62 +38,62 @@ def measure(
     progress: Progress,
     seconds: float | None = None,
 ) -> Iterator[Result]:
-    """Measure a comparison; yield its result, the same object, after every run.
+    """Measure a comparison; after every run yield its result, always the same object.
 
-    The order of the sides turns round with every run (ABC, CBA, ABC …): a machine that grows warm or busy favours none.
-    A run counts when each of its sides was measured. A side that raises `AbsentError` is left out from then on, and the
-    others go on without it.
+    The order of the sides is reversed with every run (ABC, CBA, ABC …): a machine that grows warm or busy favours none.
+    A run counts if each of its sides was measured. A side that raises `AbsentError` is left out from then on; the
+    others continue without it.
 
     Parameters
     ----------
     comparison : Comparison
     runs : int
-        How many.
+        Their number.
     progress : Progress
     seconds : float, optional
-        Begin no run that would end later than so many seconds from now, if the longest before is any guide. The first
-        one is always made.
+        Start no run that is expected to end later than this, judging by the longest so far. The first one is always
+        made.
     """
     result = Result(comparison)
-    begun, longest = time.monotonic(), 0.0
+    started, longest = time.monotonic(), 0.0
     for number in range(runs):
-        if seconds is not None and number and time.monotonic() - begun + longest > seconds:
+        if seconds is not None and number and time.monotonic() - started + longest > seconds:
             break
         start = time.monotonic()
-        taken = {}
+        measurements = {}
         sides = list(comparison.sides)
         for side in sides if number % 2 == 0 else reversed(sides):
             if side in result.absent:
                 continue
-            progress.say(f"{comparison.name}, run {number + 1} of {runs}: {side}")
+            progress.show(f"{comparison.name}, run {number + 1} of {runs}: {side}")
             try:
-                taken[side] = finite(comparison.sides[side](number + 1))
+                measurements[side] = check_finite(comparison.sides[side](number + 1))
             except AbsentError as absent:
                 result.absent[side] = str(absent)
             except Exception as error:
                 result.failed = f"{side}, run {number + 1}: {type(error).__name__}: {error}"
                 yield result
                 return
-        if taken:
-            result.runs.append(taken)
+        if measurements:
+            result.runs.append(measurements)
         yield result
         longest = max(longest, time.monotonic() - start)
-        if not taken:
+        if not measurements:
             return
 
 
-def finite(taken: Measurements) -> dict[str, float]:
-    """Return the measurements, or raise ValueError: what is no number can be set against nothing."""
-    if wrong := {name: value for name, value in taken.items() if not math.isfinite(value)}:
+def check_finite(measurements: Measurements) -> dict[str, float]:
+    """Return the measurements; raise ValueError if one is not finite."""
+    if wrong := {name: value for name, value in measurements.items() if not math.isfinite(value)}:
         raise ValueError(f"Expected finite measurements, found {wrong}.")
-    return dict(taken)
+    return dict(measurements)
 
 
 def measure_all(
     comparisons: Iterable[Comparison],
     runs: int,
     progress: Progress,
-    keep: Callable[[list[Result]], None],
+    save: Callable[[list[Result]], None],
     seconds: float | None = None,
 ) -> tuple[list[Result], bool]:
     """Measure comparisons one after another, each as `measure` does.
@@ -103,13 +103,13 @@ def measure_all(
     comparisons : iterable of Comparison
     runs, progress, seconds
         See `measure`.
-    keep : callable
-        Is handed all results after every run, so that nothing measured is lost.
+    save : callable
+        Called with all results after every run, so that no measurement is lost.
 
     Returns
     -------
     results : list of Result
-        Whatever was measured, of the one that was broken off its complete runs.
+        All that was measured: of an interrupted comparison, its complete runs.
     interrupted : bool
         Whether Ctrl-C ended it.
     """
@@ -119,9 +119,9 @@ def measure_all(
             for count, result in enumerate(measure(comparison, runs, progress, seconds)):
                 if not count:
                     results.append(result)
-                keep(results)
+                save(results)
     except KeyboardInterrupt:
-        keep(results)
+        save(results)
         return results, True
     finally:
         progress.clear()

@@ -1,4 +1,4 @@
-"""Medians, ratios and how far they scatter."""
+"""Medians, ratios and their spread."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from statistics import median
 
 DECIDING = 3
-"""So many pairs at least say who is ahead: two alike are too often chance."""
+"""The minimum number of pairs to decide who is ahead: two that agree are too often chance."""
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Two sides measured in pairs.
+    """The comparison of two sides that were measured in pairs.
 
     Attributes
     ----------
     ours, other : float
         The median of each.
     ratio, low, high : float or None
-        ``ours / other``, of the medians, and the least and the greatest of a single pair; None where a number is not
-        above zero, as a reward may be: there is no ratio then.
+        ``ours / other`` of the medians, and the lowest and highest of a single pair; None if a number is not above
+        zero, as a reward may be.
     runs : int
-        How many pairs.
+        The number of pairs.
     winner : str
-        ``"ours"`` or ``"other"`` if that side was ahead in every pair, else ``"neither"``; ``"too few"`` of less than
+        ``"ours"`` or ``"other"`` if that side was ahead in every pair, else ``"neither"``; ``"too few"`` for less than
         `DECIDING` pairs.
     """
 
@@ -39,7 +39,7 @@ class Contest:
 
 
 def contest(pairs: Sequence[tuple[float, float]], more_is_better: bool) -> Contest:
-    """Compare pairs (ours, other), each measured one right after the other.
+    """Compare pairs (ours, other), each measured directly after one another.
 
     Raises
     ------
@@ -66,15 +66,15 @@ def contest(pairs: Sequence[tuple[float, float]], more_is_better: bool) -> Conte
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """Return the power of the size that a cost grows with, over the larger half of the sizes: 1 is linear.
+    """Return the power of the size with which a cost grows, over the larger half of the sizes: 1 is linear.
 
-    At small sizes what is there once for all hides the growth, so those are left out. It is the slope of a straight
-    line through the logarithms.
+    Small sizes are left out, because fixed costs hide the growth there. It is the slope of a straight line through the
+    logarithms.
 
     Raises
     ------
     ValueError
-        If there are fewer than two different sizes to draw a line through.
+        If there are fewer than two different sizes.
     """
     points = sorted(zip(sizes, costs, strict=True))
     points = points[-max(2, math.ceil(len(points) / 2)) :]

@@ -1,4 +1,4 @@
-"""The table that a reader sees."""
+"""The table of results, in Markdown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEADER = ("", "ours", "other", "ours / other", "spread", "runs", "ahead")
 
 
 def number(value: float, unit: str) -> str:
-    """Write a number with three digits that count, and its unit."""
+    """Format a number with three significant digits and its unit."""
     if value and abs(value) < 100:
         digits = max(0, 2 - math.floor(math.log10(abs(value))))
         return f"{value:.{digits}f} {unit}".rstrip()
@@ -37,30 +37,30 @@ def line(result: Result, row: Row) -> tuple[str, ...]:
 
 
 def notes(result: Result) -> list[str]:
-    """Return what the numbers alone don't: what isn't there, what failed, what to know."""
-    told = [result.comparison.note] if result.comparison.note else []
-    told += [f"{side} isn't there: {why}" for side, why in result.absent.items()]
+    """Return notes for the reader: absent sides, failures, missing numbers and conclusions."""
+    lines = [result.comparison.note] if result.comparison.note else []
+    lines += [f"{side} is not available: {why}" for side, why in result.absent.items()]
     if result.failed:
-        told.append(f"broken off: {result.failed}")
+        lines.append(f"aborted: {result.failed}")
     for row in result.rows:
         for side in filter(None, (row.ours, row.other)):
             missing = sum(row.measure not in run[side] for run in result.runs if side in run)
             if missing:
-                told.append(f"{row.title}: {side} has no number in {missing} of {len(result.runs)} runs")
+                lines.append(f"{row.title}: {side} has no number in {missing} of {len(result.runs)} runs")
     if result.runs and (conclusion := result.comparison.conclude(result)):
-        told.append(conclusion)
-    return told
+        lines.append(conclusion)
+    return lines
 
 
 def render(results: Sequence[Result]) -> str:
-    """Write all results as one table in Markdown, what is to be known of each below it."""
+    """Return all results as one table in Markdown, with notes below."""
     if not results:
         return "Nothing was measured."
     rows = [HEADER]
-    below = []
+    footnotes = []
     for result in results:
         rows += [line(result, row) for row in result.rows]
-        below += [f"- {result.comparison.name}: {note}" for note in notes(result)]
+        footnotes += [f"- {result.comparison.name}: {note}" for note in notes(result)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = [
         "| "
@@ -76,9 +76,9 @@ def render(results: Sequence[Result]) -> str:
         + "|"
     )
     text = "\n".join([lines[0], rule, *lines[1:]])
-    return f"{text}\n\n" + "\n".join(below) if below else text
+    return f"{text}\n\n" + "\n".join(footnotes) if footnotes else text
 
 
 def pad(cell: str, width: int, column: int) -> str:
-    """Set words to the left and numbers to the right."""
+    """Align text to the left and numbers to the right."""
     return cell.ljust(width) if column in (0, 6) else cell.rjust(width)

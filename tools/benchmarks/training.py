@@ -1,4 +1,4 @@
-"""Rows about training: speed, seconds to a reward, what supervision costs, start and stop."""
+"""Rows about training: speed, seconds to a reward, the cost of supervision, start and stop."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REWARD = 80.0
 FULL = Task(reward=REWARD)
 LEARNING = Task(steps=4000)
 QUICK = replace(FULL, settings={"batch_size": 512, "buffer_size": 6000, "learning_rate": 2.0e-3, "summary_freq": 25})
-"""Reaches the reward in a fraction of the time; larger batches make the update a smaller part of it."""
+"""Reaches the reward in a fraction of the time, in which updates have a smaller share."""
 
 SPEED = "steps_per_second"
 ROWS = (
@@ -52,7 +52,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
             "training.3DBall",
             sides,
             ROWS,
-            f"{task.agents} agents in each player, run n with seed n. Both were told to stop when a summary had the "
+            f"{task.agents} agents in each player, run n with seed n. Both were stopped when a summary had the "
             "reward: container/train by SIGTERM, mlagents-learn by SIGINT, the only signal at which it saves."
             + (" Quick: with settings that learn faster." if quick else ""),
         )
@@ -61,7 +61,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
 
 
 def learning() -> Comparison:
-    """Return the comparison of what is learned in equal steps, and of the number of players that `auto` finds."""
+    """Return the comparison of rewards after equal steps, and of the number of players that `auto` finds."""
     title = f"mean reward of steps {LEARNING.steps - LATE + 1:,} to {LEARNING.steps:,}"
     return Comparison(
         "training.learning",
@@ -84,7 +84,7 @@ def learning() -> Comparison:
 
 
 def sample() -> Comparison:
-    """Return the comparison of what the sample environment itself takes, with few agents and with many."""
+    """Return the comparison of the sample environment's own time, with few agents and with many."""
     few, many = 12, 64
     sides = {f"{agents} agents": sampled(Task(agents=agents, steps=2000)) for agents in (many, few)}
     one = f"{few} agents"
@@ -102,39 +102,40 @@ def sample() -> Comparison:
 
 
 def sampled(task: Task) -> Callable[[int], Measurements]:
-    """Return a training's measurement, and the time of a decision without a trainer (``decision``, in us)."""
+    """Return a measurement of a training and of a decision without a trainer (``decision``, in us)."""
     measure = train(ours, task)
 
     def measure_both(run: int) -> Measurements:
-        taken, decision = measure(run), decision_time(task.agents)
+        measurements, decision = measure(run), decision_time(task.agents)
         # A step of training is one decision of every agent.
-        return {**taken, "decision": decision, "decision_share": decision * taken["steps_per_second"] / 1e4}
+        share = decision * measurements["steps_per_second"] / 1e4
+        return {**measurements, "decision": decision, "decision_share": share}
 
     return measure_both
 
 
 def compare_rewards(result: Result) -> str:
-    """Return whether each side's mean reward over the runs lies within the interval of stock's with as many players."""
-    told = []
+    """Say whether each side's mean reward lies in the confidence interval of stock with as many players."""
+    parts = []
     for other, side in ((STOCK, DEFAULTS), (STOCK_TWO, AUTO)):
-        known, values = result.values(other, "reward"), result.values(side, "reward")
-        if len(known) < 2 or not values:
+        expected, values = result.values(other, "reward"), result.values(side, "reward")
+        if len(expected) < 2 or not values:
             continue
-        mean, error, ours = float(np.mean(known)), float(stats.sem(known)), float(np.mean(values))
-        low, high = stats.t.interval(0.95, len(known) - 1, mean, error) if error else (mean, mean)
-        place = "inside" if low <= ours <= high else "above" if ours > high else "below"
-        told.append(
-            f"{side} {ours:.1f} ({len(values)} seeds), {place} the 95 % interval of the mean of {other}, "
-            f"{mean:.1f} ({low:.1f} to {high:.1f}; {len(known)} seeds)"
+        mean, error, ours = float(np.mean(expected)), float(stats.sem(expected)), float(np.mean(values))
+        low, high = stats.t.interval(0.95, len(expected) - 1, mean, error) if error else (mean, mean)
+        position = "inside" if low <= ours <= high else "above" if ours > high else "below"
+        parts.append(
+            f"{side} {ours:.1f} ({len(values)} seeds), {position} the 95 % interval of the mean of {other}, "
+            f"{mean:.1f} ({low:.1f} to {high:.1f}; {len(expected)} seeds)"
         )
-    return f"mean reward: {'; '.join(told)}" if told else ""
+    return f"mean reward: {'; '.join(parts)}" if parts else ""
 
 
 def train(side: Callable[..., dict[str, float]], task: Task, *arguments: Any, **hyperparameters: Any):
-    """Return a side's measurement: this task, with the number of the run as its seed."""
+    """Return the measurement of a side: this task, with the number of the run as its seed."""
 
     def measure(run: int) -> Measurements:
-        taken = side(replace(task, seed=run), *arguments, **hyperparameters)
-        return {**taken, "memory": taken["memory"] / 1e6}
+        measurements = side(replace(task, seed=run), *arguments, **hyperparameters)
+        return {**measurements, "memory": measurements["memory"] / 1e6}
 
     return measure

@@ -1,4 +1,4 @@
-"""Rows about `make tutorial`: each notebook's time, and the cells in which it goes."""
+"""Rows about `make tutorial`: the time of each notebook and of its longest cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.benchmarks.upload import own_embedded
 
 OURS = "make tutorial"
 LONG = 2.0
-"""A cell that takes so many seconds in the first run has a row of its own."""
+"""A cell that takes this many seconds in the first run has its own row."""
 
 
 def comparisons(quick: bool = False) -> list[Comparison]:
@@ -25,7 +25,7 @@ def comparisons(quick: bool = False) -> list[Comparison]:
             "tutorial.notebooks",
             {OURS: run},
             (Row("all", "make tutorial", "s", OURS, "", "all"),),
-            "Nothing else does this: there is no ratio. Run in a copy of the project, on an embedded AWS of its own.",
+            "There is no alternative, so no ratio. Run in a copy of the project, on its own embedded AWS.",
             find_rows,
         )
     ]
@@ -50,14 +50,14 @@ def run(number: int) -> Measurements:
 
 
 def cell_seconds(executed: Path) -> list[tuple[str, float]]:
-    """Return the first line and the seconds of each code cell, as papermill noted them."""
+    """Return the first line and the seconds of each code cell, as recorded by papermill."""
     cells = nbformat.read(executed, as_version=4).cells
     timed = [cell for cell in cells if cell.cell_type == "code" and cell.metadata.get("papermill", {}).get("duration")]
     return [(cell.source.splitlines()[0], cell.metadata.papermill.duration) for cell in timed]
 
 
 def find_rows(run: Mapping[str, Measurements]) -> tuple[Row, ...]:
-    """Return a row for each notebook, and one for each of its parts that takes long."""
+    """Return a row for each notebook, and one for each of its long cells."""
     times = run[OURS]
     names = [name for name in times if name != "all" and (":" not in name or times[name] >= LONG)]
     return tuple(Row(name, name[:70], "s", OURS, "", name) for name in sorted(names))

@@ -1,4 +1,4 @@
-"""Rows about the upload, against `aws s3 sync` to the same endpoint."""
+"""Rows about the upload, compared with `aws s3 sync` to the same endpoint."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def comparisons(quick: bool = False) -> list[Comparison]:
                 OTHER: lambda run, shape=shape: measure(sync, *shape),
             },
             tuple(Row(row.name, row.title.format(size=size), row.unit, OURS, OTHER, row.measure) for row in ROWS),
-            f"To an embedded AWS of its own, on this machine. The AWS CLI is {CLI_VERSION}. "
-            "Ours hashes every file and has S3 check the hashes; sync "
-            "goes by sizes and times, and has S3 check CRCs. The start of the CLI's process is in its time; ours runs "
-            "in a notebook's kernel, which is there already.",
+            f"To a separate embedded AWS on this machine. The AWS CLI is {CLI_VERSION}. "
+            "Ours hashes every file and has S3 verify the hashes; sync compares sizes and times, and has S3 verify "
+            "CRCs. The time of the CLI includes the start of its process; ours runs "
+            "in a notebook's kernel, which is already running.",
         )
         for size, shape in SIZES.items()
     ]
 
 
 def measure(send, files: int, size: int) -> Measurements:
-    """Time a first and a repeated upload of made-up files to an empty S3."""
+    """Time a first and a repeated upload of random files to an empty S3."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, own_embedded(Path(scratch) / "home"):
         folder = Path(scratch) / "unity-volume"
         fill(folder, files, size)
@@ -62,18 +62,18 @@ def measure(send, files: int, size: int) -> Measurements:
 
 
 def fill(folder: Path, files: int, size: int) -> None:
-    """Write files of random bytes, sizes as in a build: most are small, a few make up the most of it."""
+    """Write files of random bytes with sizes as in a build: most are small, a few make up most of the total."""
     numbers = random.Random(1)  # noqa: S311  the same files each time
     weights = [numbers.paretovariate(1.2) for _ in range(files)]
     for index, weight in enumerate(weights):
-        place = folder / f"Data_{index % 20}"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{index}.assets").write_bytes(numbers.randbytes(max(1, round(size * weight / sum(weights)))))
+        subfolder = folder / f"Data_{index % 20}"
+        subfolder.mkdir(parents=True, exist_ok=True)
+        (subfolder / f"{index}.assets").write_bytes(numbers.randbytes(max(1, round(size * weight / sum(weights)))))
 
 
 @contextlib.contextmanager
 def own_embedded(home: Path) -> Iterator[None]:
-    """Start an embedded AWS whose files lie in `home`; end it, and leave the environment as it was."""
+    """Run an embedded AWS with its files in `home`; stop it on exit and restore the environment."""
     before = os.environ.get("EMBEDDED_HOME")
     os.environ["EMBEDDED_HOME"] = str(home)
     try:
@@ -94,37 +94,37 @@ def upload(connection: aws_session.Connection, folder: Path) -> float:
 
 
 def sync(connection: aws_session.Connection, folder: Path) -> float:
-    """Upload with the AWS CLI at its defaults; return the seconds, the start of its process included."""
+    """Upload with the AWS CLI at its defaults; return the seconds, including the start of its process."""
     program = find_cli()
     mark = processes.new_mark()
     start = time.monotonic()
     with processes.none_left(mark):
-        done = subprocess.run(
+        process = subprocess.run(
             [program, "s3", "sync", "--only-show-errors", folder, f"s3://{connection.bucket}/synced/"],
             env={**embedded.find(connection.home).environment, **mark},
             capture_output=True,
             text=True,
         )
-    if done.returncode:
-        raise RuntimeError(f"aws s3 sync failed: {done.stderr.strip()}")
+    if process.returncode:
+        raise RuntimeError(f"aws s3 sync failed: {process.stderr.strip()}")
     return time.monotonic() - start
 
 
 def find_cli() -> Path:
-    """Return the AWS CLI: one of the benchmarks' own, installed on first use so that its version is known.
+    """Return the AWS CLI, which is installed for the benchmarks on first use so that its version is known.
 
     Raises
     ------
     AbsentError
-        If it can't be installed.
+        If it cannot be installed.
     """
     program = CLI / "bin" / "aws"
     if not (CLI / "made").is_file():
         shutil.rmtree(CLI, ignore_errors=True)
         package = f"awscli=={CLI_VERSION}"
         for command in (["venv", "--quiet", str(CLI)], ["pip", "install", "--quiet", "--python", str(CLI), package]):
-            done = subprocess.run([uv.find_uv_bin(), *command], capture_output=True, text=True)
-            if done.returncode:
-                raise AbsentError(f"the AWS CLI could not be installed: {done.stderr.strip().splitlines()[-1]}")
+            process = subprocess.run([uv.find_uv_bin(), *command], capture_output=True, text=True)
+            if process.returncode:
+                raise AbsentError(f"the AWS CLI could not be installed: {process.stderr.strip().splitlines()[-1]}")
         (CLI / "made").touch()
     return program

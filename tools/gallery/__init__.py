@@ -1,6 +1,6 @@
-"""Executed notebooks as a small linked site: a page each, and one that lists them.
+"""Executed notebooks as a small site: a page for each, and an overview.
 
-``make tutorial`` writes it as it goes, ``make html`` anew from what was executed.
+``make tutorial`` writes it at the end, ``make html`` again from the executed notebooks.
 """
 
 import base64
@@ -22,7 +22,7 @@ DOCS = ("troubleshooting", "glossary", "costs", "windows", "apple-silicon", "stu
 """The pages under docs/ that lessons link."""
 GIF = re.compile(r'src="data:image/gif;base64,([^"]+)"')
 CARD = "card"
-"""Tag of the cell whose picture, table or text stands for its notebook; without it the last picture does."""
+"""Tag of the cell whose picture, table or text is shown on the notebook's card; else the last picture is."""
 LINK = re.compile(r"(?<!!)\[([^]]+)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]+)?\)")
 PICTURE = re.compile(r"(!\[[^]]*\]\()\.\./")  # of the project: nbconvert embeds no file outside of its path
 HEADING = re.compile(r'<h2 id="([^"]+)">(.+?)<a class="anchor-link"')
@@ -60,14 +60,14 @@ class Page:
     title : str
         Without the number.
     goal : str
-        What its card says that one will do there.
+        What readers will do there, for its card.
     file : str
         Name of its HTML file.
     picture : str
-        A PNG, base64-encoded, of the cell that is tagged for it, else the last one; empty if there is none. Of a moving
-        picture it is the first frame.
+        A PNG, base64-encoded, of the tagged cell, else the last one; empty if there is none. The first frame of an
+        animation.
     excerpt : str
-        HTML: what a tagged cell shows that has no picture.
+        HTML of the output of a tagged cell without a picture.
     """
 
     number: int
@@ -168,7 +168,7 @@ def _write(notebook: nbformat.NotebookNode, page: Path, pages: Sequence[Page]) -
 
 
 def _link(label: str, target: str, anchor: str | None, names: set[str]) -> str:
-    """Return a link as the site has it: to one of its pages, or the name of a file that it lacks."""
+    """Return a link for the site: to one of its pages, or just the name of a file that is not part of it."""
     path = Path(target)
     if path.parts[0] == "solutions":
         return f"{label} is `notebooks/{target}`"
