@@ -1,6 +1,6 @@
-"""Choose an instance: what a million steps cost where a job has measured the speed, and what is known of the others.
+"""Choose an instance: the cost of a million steps where a job has measured the speed, and notes about the others.
 
-Nothing here tells how fast an instance is on which no job has run.
+The speed of an instance is only known if a job has run on it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ CORES = {
 }
 """Types with a dated price, and their vCPUs (https://aws.amazon.com/ec2/instance-types/)."""
 PLAYERS = "1"
-"""What ``num-envs`` is in the container where a job does not set it."""
+"""The container's default of ``num-envs``."""
 KEPT = re.compile(r"^train: training with (\d{1,6}) players?: auto")
-"""What the container says in the log when it has found out how many are fastest."""
+"""The log line of the container with the number of players that is fastest."""
 HERE = "this machine"
 HEADER = ("measured by", "on", "players", "steps a second", "hours", "USD")
 MILLION = 1_000_000
@@ -35,7 +35,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Speed:
-    """What a job measured.
+    """The measured speed of a job.
 
     Attributes
     ----------
@@ -45,9 +45,9 @@ class Speed:
         An instance type, or `HERE`.
     players : int
     steps_per_second : float
-        The job's last step over the seconds that it was Training, the trainer's start included.
+        The job's last step divided by its seconds in Training, including the start of the trainer.
     price : cost.Price or None
-        None where it costs nothing, or no price is known.
+        None if it costs nothing or the price is not known.
     """
 
     job: str
@@ -75,7 +75,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Advice(Tabular):
-    """What was measured, from cheap to dear, and what to know of instances that were not."""
+    """Measured speeds, cheapest first, and notes about other instances."""
 
     speeds: tuple[Speed, ...]
     notes: tuple[str, ...]
@@ -88,7 +88,7 @@ class Advice(Tabular):
 
 
 def compare(connection: Connection, *jobs: Job) -> Advice:
-    """Compare what a million steps cost by the jobs that measured it.
+    """Compare the cost of a million steps by the jobs that measured it.
 
     A job on the embedded target measures this machine, one on AWS its instance.
 
@@ -101,7 +101,7 @@ def compare(connection: Connection, *jobs: Job) -> Advice:
     Raises
     ------
     cost.CostError
-        If a job's ``num-envs`` is no number of players.
+        If a job's ``num-envs`` is not a valid number of players.
     """
     speeds, notes = [], []
     for job in jobs:
@@ -118,25 +118,25 @@ def compare(connection: Connection, *jobs: Job) -> Advice:
             machine = HERE if here else job.instance_type
             speeds.append(Speed(job.name, machine, count_players(connection, job), steps / seconds, price))
     speeds.sort(key=lambda speed: (speed.usd is None, speed.usd, speed.hours))
-    return Advice(tuple(speeds), (*notes, *tell_of_others(connection, speeds)))
+    return Advice(tuple(speeds), (*notes, *describe_others(connection, speeds)))
 
 
 def count_players(connection: Connection, job: Job) -> int:
-    """Return how many players a job trained with; where ``auto`` chose, what it kept, or 1 before it had settled.
+    """Return the number of players of a job; for ``auto``, the chosen number, or 1 if none was chosen yet.
 
     Raises
     ------
     cost.CostError
-        If its ``num-envs`` is no number of players.
+        If its ``num-envs`` is not a valid number of players.
     """
-    told = job.hyperparameters.get("num-envs", PLAYERS)
-    if told != "auto":
+    setting = job.hyperparameters.get("num-envs", PLAYERS)
+    if setting != "auto":
         try:
-            players = int(float(told))  # as the container reads it
+            players = int(float(setting))  # as the container reads it
         except (ValueError, OverflowError):
             players = 0
         if players < 1:
-            raise cost.CostError(f"Expected num-envs to be auto, or 1 or more, found {told} in {job.name}.")
+            raise cost.CostError(f"Expected num-envs to be auto, or 1 or more, found {setting} in {job.name}.")
         return players
     log = Log(connection, job.name)
     log.read()
@@ -149,8 +149,8 @@ def training_seconds(job: Job) -> float:
     return sum((phase.end - phase.start).total_seconds() for phase in phases)
 
 
-def tell_of_others(connection: Connection, speeds: Sequence[Speed]) -> Iterable[str]:
-    """Yield what is known of instances that no job has measured: cores, and the price of an hour."""
+def describe_others(connection: Connection, speeds: Sequence[Speed]) -> Iterable[str]:
+    """Yield notes about instances that no job has measured: cores, and the price of an hour."""
     if not speeds:
         return
     yield "Hours and USD are for a million steps, on demand."
@@ -163,10 +163,10 @@ def tell_of_others(connection: Connection, speeds: Sequence[Speed]) -> Iterable[
     prices = [price for name in CORES if (price := cost.find_price(connection, name)[0])]
     prices = sorted((price for price in prices if CORES[price.instance_type] >= busy), key=lambda one: one.usd_per_hour)
     if prices:
-        told = ", ".join(
+        per_hour = ", ".join(
             f"{one.usd_per_hour:.3f} USD on {one.instance_type} ({CORES[one.instance_type]} cores)" for one in prices
         )
         dates = " to ".join(sorted({min(price.date for price in prices), max(price.date for price in prices)}))
         regions = sorted({price.region for price in prices})
         other = "" if regions == [connection.region] else f" Prices in {connection.region} differ."
-        yield f"An hour costs {told}, as of {dates} in {', '.join(regions)}.{other}"
+        yield f"An hour costs {per_hour}, as of {dates} in {', '.join(regions)}.{other}"

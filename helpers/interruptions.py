@@ -1,4 +1,4 @@
-"""A job that was interrupted: the steps it went on from, with its curve and its phases in one picture."""
+"""An interrupted job: the steps from which it resumed, and a figure of its curve and phases."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,26 +13,26 @@ from common.contract import RESUMED
 from reward_curves.drawing import DPI
 from training_jobs import Job
 
-# Okabe and Ito's, as in reward_curves. What is not named here is waiting.
+# Okabe and Ito's, as in reward_curves. All other phases are waiting.
 COLOURS = {"Training": "#0072B2", "Downloading": "#56B4E9", "Uploading": "#56B4E9", "Interrupted": "#D55E00"}
 WAITING = "#BBBBBB"
 MARK = "#D55E00"
 
 
 def find_steps(lines: Iterable[str]) -> list[int]:
-    """Return the steps that training went on from, in order; one each time, that of the brain furthest on.
+    """Return the steps from which training resumed, in order: each time that of the most advanced brain.
 
     Parameters
     ----------
     lines : iterable of str
-        A job's log. Brains of one start are logged one after another.
+        A job's log. The brains of one start are logged one after another.
     """
     found: list[dict[str, int]] = []
     for line in lines:
-        if told := RESUMED.match(line):
-            if not found or told["brain"] in found[-1]:
+        if match := RESUMED.match(line):
+            if not found or match["brain"] in found[-1]:
                 found.append({})
-            found[-1][told["brain"]] = int(told["step"])
+            found[-1][match["brain"]] = int(match["step"])
     return [max(steps.values()) for steps in found]
 
 
@@ -42,14 +42,14 @@ def read_steps(folder: str | Path) -> list[int]:
 
 
 def plot(job: Job, folder: str | Path) -> Figure:
-    """Draw the reward curve with the steps that it goes on from, and below it how the job spent its time.
+    """Draw the reward curve with the steps from which it resumed, and the job's phases below.
 
     Parameters
     ----------
     job : Job
-        One that has ended.
+        It must have ended.
     folder : str or Path
-        Where `training_jobs.fetch` brought it.
+        The folder into which `training_jobs.fetch` wrote it.
     """
     figure, (above, below) = plt.subplots(
         2, 1, figsize=(6.4, 4.8), dpi=DPI, layout="constrained", gridspec_kw={"height_ratios": [5, 1]}
@@ -67,7 +67,7 @@ def plot(job: Job, folder: str | Path) -> Figure:
 
 
 def _draw_phases(ax: Axes, job: Job) -> None:
-    """Draw the phases as one bar, in seconds."""
+    """Draw the phases as a bar, in seconds."""
     spans = [(phase.name, _seconds(job, phase.start), _seconds(job, phase.end)) for phase in job.phases if phase.end]
     seen: set[str] = set()
     for name, start, end in spans:

@@ -1,4 +1,4 @@
-"""Look at everything that a training job needs, before anyone pays."""
+"""Check everything that a training job needs, before it costs anything."""
 
 from account_check import preflight
 from account_check.preflight import PreflightError, PreflightReport
@@ -11,14 +11,14 @@ __all__ = ["PreflightError", "PreflightReport", "check"]
 def check(
     target: str | Connection = "", *, role: str = "", bucket: str = "", region: str = "", **options: object
 ) -> PreflightReport:
-    """Look at a target, or at the place that a connection leads to, and print which one it is.
+    """Check a target, or that of a connection, and print which one it is.
 
     Parameters
     ----------
     target : str or Connection
-        ``"embedded"``, which is started if need be, or ``"aws"``.
+        ``"embedded"``, which is started if it is not running, or ``"aws"``.
     role, bucket, region : str
-        As for `helpers.aws.connect`, which says what an empty target and empty names stand for.
+        As for `helpers.aws.connect`, which describes the defaults.
     **options
         As for `account_check.preflight`.
     """

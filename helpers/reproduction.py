@@ -1,4 +1,4 @@
-"""What it takes to train a job again, written beside what it left: `README.md` and `curve.csv`."""
+"""Write how to train a job again into its results folder: `README.md` and `curve.csv`."""
 
 import html
 import json
@@ -55,13 +55,13 @@ CHECKPOINTS = """
 
 
 def write_readme(job: Job, folder: str | Path, curve: pd.DataFrame) -> Path:
-    """Write `README.md` and `curve.csv` beside what a job left.
+    """Write `README.md` and `curve.csv` into the results folder of a job.
 
     Parameters
     ----------
     job : Job
     folder : str or Path
-        Where `training_jobs.fetch` brought it.
+        The folder into which `training_jobs.fetch` wrote it.
     curve : pandas.DataFrame
         See `reward_curves.table`.
 
@@ -73,7 +73,7 @@ def write_readme(job: Job, folder: str | Path, curve: pd.DataFrame) -> Path:
     Raises
     ------
     RewardsError
-        If `training.json` is spoilt.
+        If `training.json` is missing or invalid.
     """
     folder = Path(folder)
     curve.to_csv(folder / "curve.csv", index=False)
@@ -137,7 +137,7 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
 
 
 def _earlier(job: Job) -> list[str]:
-    """Return what must be trained before this job."""
+    """Return the jobs that must be trained before this one."""
     kind, _, name = job.goes_on_from.partition(" ")
     name = printable(" ".join(name.split())).replace("`", "'")
     if kind == "job":
@@ -148,12 +148,12 @@ def _earlier(job: Job) -> list[str]:
 
 
 def _code(job: Job) -> str:
-    """Write the call that launches the job."""
+    """Return the code that launches the job."""
     kind, _, name = job.goes_on_from.partition(" ")
     limits = {"max_runtime_in_seconds": job.max_seconds} if job.max_seconds else {}
     limits |= {"max_wait_time_in_seconds": job.max_wait_seconds} if job.spot else {}
     return REPRODUCE.format(
-        # A job with graphics runs in the image that has a screen, as in notebook 4.
+        # A job with graphics uses the image with a screen, as in notebook 4.
         variant=", graphics=True" if job.hyperparameters.get("no-graphics") == "false" else "",
         hyperparameters=dict(sorted(job.hyperparameters.items())),
         instance_type=job.instance_type,
@@ -165,11 +165,11 @@ def _code(job: Job) -> str:
 
 
 def _brains(brains: dict, curve: pd.DataFrame) -> Iterable[tuple[str, ...]]:
-    for name, told in sorted(brains.items()):
-        reward = told["mean_reward"]
+    for name, brain in sorted(brains.items()):
+        reward = brain["mean_reward"]
         trained = (curve["brain"] == name).any()
         last = "no episode ended" if reward is None else f"{reward:.3f}"
-        yield name, f"{told['steps']:,}", last if trained else "never trained"
+        yield name, f"{brain['steps']:,}", last if trained else "never trained"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -178,7 +178,7 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str
 
 
 def _as_markdown(text: str) -> str:
-    """Return text from elsewhere as Markdown that shows it, in one line."""
+    """Return untrusted text as one line of Markdown that shows it verbatim."""
     text = html.escape(printable(" ".join(text.split())), quote=False)
-    # An underscore within a word is none of Markdown's.
+    # Markdown does not interpret an underscore within a word.
     return re.sub(r"[\\`*|~$\[\]]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)

@@ -1,4 +1,4 @@
-"""TensorBoard on a job that runs: the command that opens it."""
+"""The command that opens TensorBoard on a running job."""
 
 import sys
 from pathlib import Path
@@ -18,10 +18,10 @@ def command_while_running(connection: Connection, job: Job) -> str:
         return (
             f"# {job.name} copies no summaries to S3 while it runs: it was launched without a TensorBoardOutputConfig."
         )
-    words = [_program(), "--logdir", job.tensorboard]
+    command = [_program(), "--logdir", job.tensorboard]
     if connection.endpoint:
-        words = [_relative(Path(sys.executable)), "-m", "sagemaker_local", "run", *words]
-    return " ".join(words)
+        command = [_relative(Path(sys.executable)), "-m", "sagemaker_local", "run", *command]
+    return " ".join(command)
 
 
 def _program() -> str:
@@ -30,5 +30,5 @@ def _program() -> str:
 
 def _relative(path: Path) -> str:
     """Return a path relative to the project's folder if it is in there."""
-    path = path.parent.resolve() / path.name  # a link to a program elsewhere stays a link
+    path = path.parent.resolve() / path.name  # a link to a program is not resolved
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

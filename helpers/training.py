@@ -1,4 +1,4 @@
-"""A training job on SageMaker: launch it, find it, follow it, stop it, fetch what it left; and many of them at once."""
+"""Training jobs on SageMaker: launch, find, follow and stop one or many of them, and fetch their results."""
 
 from common.contract import METRICS
 from many_runs.experiment import follow_many, launch_many, stop_many

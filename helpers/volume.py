@@ -1,10 +1,10 @@
-"""`unity-volume/` on its way to S3: what belongs to it, its content hash, and the upload.
+"""Upload `unity-volume/` to S3: its files, its content hash, and the transfer.
 
-The hash names the place: ``s3://<bucket>/unity-volume/<content hash>/``. The same files always lie at the same
-place, a changed file makes a new one, and nothing is ever overwritten under a job that reads it.
+The hash is part of the URI: ``s3://<bucket>/unity-volume/<content hash>/``. The same files always have the same URI, a
+changed file makes a new one, and nothing is overwritten while a job reads it.
 
-The place also holds the text that the hash is of, as `SHA256SUMS`: one line for each file, as `sha256sum` writes it. A
-job is launched with the hash, and compares what it was given with that list before it trains.
+The hashed text is stored there as `SHA256SUMS`: one line for each file, as `sha256sum` writes it. A job is launched
+with the hash, and compares its files with that list before it trains.
 """
 
 import base64
@@ -39,7 +39,7 @@ class VolumeError(RuntimeError):
 class VolumeFile:
     """One file: its path, name below the folder, size in bytes, time of change in ns, and SHA-256.
 
-    `content` is set for `SHA256SUMS`, which exists in memory alone.
+    `content` is set for `SHA256SUMS`, which exists only in memory.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class VolumeFile:
 
 @dataclass(frozen=True)
 class Volume:
-    """What a folder holds, named by its content.
+    """The content of a folder, identified by its hash.
 
     Attributes
     ----------
@@ -87,29 +87,29 @@ class Volume:
 
     @property
     def prefix(self) -> str:
-        """What the S3 keys of this content begin with."""
+        """The prefix of the S3 keys of this content."""
         return f"{CHANNEL}/{self.digest}/"
 
     def uri(self, bucket: str) -> str:
-        """Return the place of this content in a bucket."""
+        """Return the URI of this content in a bucket."""
         return f"s3://{bucket}/{self.prefix}"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What an upload did.
+    """The result of an upload.
 
     Attributes
     ----------
     uri : str
-        The place, such as ``"s3://bucket/unity-volume/0123456789abcdef/"``.
+        Such as ``"s3://bucket/unity-volume/0123456789abcdef/"``.
     files, size : int
-        The folder's files, and their bytes.
+        The number of files in the folder, and their bytes.
     sent_files, sent_size : int
         Those that were not in S3 before.
     seconds : float
     removed : tuple of str
-        Names of objects that were there and are not in the folder.
+        Names of deleted objects, which are not in the folder.
     """
 
     uri: str
@@ -122,7 +122,7 @@ class Upload:
 
     @property
     def prefix(self) -> str:
-        """What the keys of all its objects begin with."""
+        """The prefix of the keys of all its objects."""
         return self.uri.split("/", 3)[3]
 
     def __str__(self) -> str:
@@ -135,7 +135,7 @@ class Upload:
 
 
 def read(folder: str | Path) -> Volume:
-    """Read the folder and hash its files; a file that has not changed since is not read again.
+    """List the folder and hash its files; hashes of unchanged files are cached.
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ def read(folder: str | Path) -> Volume:
     Raises
     ------
     VolumeError
-        If there is no such folder, it is empty, or it holds a link, a file that can't be read, or a name that S3 or a
-        job could not take.
+        If the folder does not exist, is empty, or contains a link, an unreadable file, or a name that S3 or a job
+        cannot take.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -182,11 +182,11 @@ def read(folder: str | Path) -> Volume:
 
 
 def upload(s3: Any, bucket: str, folder: str | Path, *, progress: bool = True) -> Upload:
-    """Upload the folder to the place that its content names.
+    """Upload the folder to the URI of its content.
 
-    S3 checks each file, or each 16 MiB part of a larger one, against its SHA-256. A file that is there already
-    with the same content is not sent again, so an upload that was cut off continues where it was. Finding out takes one
-    listing (of 1,000 files a page). Objects that do not belong there are deleted.
+    S3 verifies the SHA-256 of each file, or of each 16 MiB part of a larger one. A file that is already there with the
+    same content is not sent again, so an interrupted upload continues where it was. Comparing takes one listing (of
+    1,000 files a page). Objects that do not belong there are deleted.
 
     Parameters
     ----------
@@ -229,12 +229,12 @@ def upload(s3: Any, bucket: str, folder: str | Path, *, progress: bool = True) -
 
 
 def locate(connection: Connection, folder: str | Path) -> str:
-    """Return the S3 URI of the folder's content, after checking that its objects are there, and no others.
+    """Return the S3 URI of the folder's content, after checking that exactly its objects are there.
 
     Raises
     ------
     VolumeError
-        If something is missing, differs or does not belong there: the folder was changed, was never uploaded, or
+        If an object is missing, differs or does not belong there: the folder was changed, was never uploaded, or
         somebody else has written there.
     """
     volume = read(folder)
@@ -252,19 +252,19 @@ def locate(connection: Connection, folder: str | Path) -> str:
 
 
 def compare(s3: Any, bucket: str, volume: Volume) -> tuple[list[VolumeFile], list[str]]:
-    """Compare what S3 holds with the volume.
+    """Compare the objects in S3 with the volume.
 
-    One listing gives size and ETag of all objects. Where S3 encrypts with its own keys, as it does by default, an ETag
-    is made of the content's MD5. Where the ETag differs (as under a KMS key), S3 is asked for the object's SHA-256.
+    One listing returns size and ETag of all objects. If S3 encrypts with its own keys, as it does by default, an ETag
+    is derived from the content's MD5. If the ETag differs (as with a KMS key), the object's SHA-256 is requested.
 
     Returns
     -------
     missing : list of VolumeFile
-        Those that are not there with their content; `SHA256SUMS` comes last.
+        Files whose content is not in S3; `SHA256SUMS` comes last.
     foreign : list of str
         Names of all other objects with the volume's prefix.
     """
-    there = {
+    objects = {
         found["Key"].removeprefix(volume.prefix): found
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=volume.prefix)
         for found in page.get("Contents", [])
@@ -272,23 +272,23 @@ def compare(s3: Any, bucket: str, volume: Volume) -> tuple[list[VolumeFile], lis
     }
 
     def is_there(file: VolumeFile) -> bool:
-        found = there.get(file.name)
+        found = objects.get(file.name)
         if not found or found["Size"] != file.size or "SHA256" not in found.get("ChecksumAlgorithm", []):
             return False
         if found["ETag"].strip('"') == etag(file):
             return True
         head = s3.head_object(Bucket=bucket, Key=found["Key"], ChecksumMode="ENABLED")
-        held, _, _ = head.get("ChecksumSHA256", "").partition("-")  # what follows is the number of parts
-        return base64.b64decode(held) == hash_parts(file, "sha256")[0]
+        checksum, _, _ = head.get("ChecksumSHA256", "").partition("-")  # the number of parts follows
+        return base64.b64decode(checksum) == hash_parts(file, "sha256")[0]
 
-    wanted = [*volume.files, volume.sums]
+    expected = [*volume.files, volume.sums]
     with ThreadPoolExecutor() as pool:
-        missing = [file for file, held in zip(wanted, pool.map(is_there, wanted), strict=True) if not held]
-    return missing, sorted(there.keys() - {file.name for file in wanted})
+        missing = [file for file, present in zip(expected, pool.map(is_there, expected), strict=True) if not present]
+    return missing, sorted(objects.keys() - {file.name for file in expected})
 
 
 def etag(file: VolumeFile) -> str:
-    """Return a file's ETag as S3 makes it where it encrypts with its own keys; remembered by content."""
+    """Return a file's ETag as S3 computes it with its own encryption keys; cached by content."""
     key = f"etag {file.sha256.hex()} {TRANSFER.multipart_threshold} {TRANSFER.multipart_chunksize}"
     if not (known := file_hashes.recall([key])):
         digest, parts = hash_parts(file, "md5")
@@ -298,7 +298,7 @@ def etag(file: VolumeFile) -> str:
 
 
 def hash_parts(file: VolumeFile, kind: str) -> tuple[bytes, str]:
-    """Hash a file as S3 hashes one that `send` sent: the hash, and ``-<number of parts>`` where it went in parts."""
+    """Hash a file as S3 does after `send`; return the hash, and ``-<number of parts>`` of a multipart upload."""
     with file.open() as stream:
         if file.size < TRANSFER.multipart_threshold:
             return hash_stream(stream, kind), ""
@@ -317,13 +317,13 @@ def hash_stream(stream: BinaryIO, kind: str, size: float = math.inf) -> bytes:
 
 
 class ShowProgress(BaseSubscriber):
-    """Passes the bytes that s3transfer sends on to a progress bar."""
+    """Reports the bytes that s3transfer sends to a progress bar."""
 
     def __init__(self, shown: tqdm):
         self.shown = shown
 
     def on_progress(self, future, bytes_transferred, **kwargs):
-        """Count the bytes of one block; negative where a block is sent again."""
+        """Count the bytes of one block; negative if a block is sent again."""
         self.shown.update(bytes_transferred)
 
 
@@ -345,13 +345,13 @@ def send(s3: Any, bucket: str, volume: Volume, files: list[VolumeFile], shown: t
     for file in files:
         now = file.path.stat() if file.content is None else None
         if now and (now.st_size, now.st_mtime_ns) != (file.size, file.changed):
-            # What lies in S3 now may not be what the hash names.
+            # The object in S3 may not match the hash.
             s3.delete_object(Bucket=bucket, Key=volume.prefix + file.name)
             raise VolumeError(f"{file.name} changed while it was uploaded. Run the cell again.")
 
 
 def checksum(file: VolumeFile) -> dict[str, str]:
-    """Return the arguments that make S3 check a file: its known hash, or one for each part of a large file."""
+    """Return the arguments that make S3 verify a file: its known hash, or one for each part of a large file."""
     arguments = {"ChecksumAlgorithm": "SHA256"}
     if file.size < TRANSFER.multipart_threshold:
         arguments["ChecksumSHA256"] = base64.b64encode(file.sha256).decode()

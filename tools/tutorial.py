@@ -21,7 +21,7 @@ from common import ROOT
 from common.aws_session import ConnectError
 from common.cores import cores_here
 from helpers import account, aws, settings
-from training_jobs.job import OURS, list_with_status
+from training_jobs.job import NAME_PREFIX, list_with_status
 
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
@@ -194,7 +194,7 @@ def describe_running() -> str:
     if connection.endpoint:
         return f"{still} `make stop` ends that."
     listed = connection.client("sagemaker").list_hyper_parameter_tuning_jobs(
-        StatusEquals="InProgress", NameContains=OURS
+        StatusEquals="InProgress", NameContains=NAME_PREFIX
     )
     tunings = [each["HyperParameterTuningJobName"] for each in listed["HyperParameterTuningJobSummaries"]]
     stops = [f"stop-hyper-parameter-tuning-job --hyper-parameter-tuning-job-name {name}" for name in tunings]

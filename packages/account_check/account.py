@@ -1,4 +1,4 @@
-"""Whose credentials these are, which region is chosen, and whether this machine's clock agrees with AWS's."""
+"""Checks of the credentials, the region, and this machine's clock."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from common.findings import Finding
 
 # Signatures are refused when the request is older than this
 # (https://docs.aws.amazon.com/IAM/latest/UserGuide/signing-elements.html); S3 grants 15 minutes.
-MOST_SKEW = 300.0
+MAX_SKEW = 300.0
 MUCH_SKEW = 60.0
 
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 
 
 def find_identity(session: Any, region: str) -> tuple[dict[str, str], list[Finding]]:
-    """Ask AWS whose credentials these are.
+    """Return the identity of the credentials.
 
     Returns
     -------
     identity : dict
-        With ``Account`` and ``Arn``; empty if there is no answer.
+        With ``Account`` and ``Arn``; empty if it is unknown.
     findings : list of Finding
         About the credentials and the clock.
     """
@@ -35,8 +35,8 @@ def find_identity(session: Any, region: str) -> tuple[dict[str, str], list[Findi
     try:
         if session.get_credentials() is None:
             return {}, [Finding("error", "There are none.", how, name)]
-        # Any region answers; this one always exists.
-        answer = session.client("sts", region_name=region or "us-east-1", config=QUICK).get_caller_identity()
+        # Any region will do; this one always exists.
+        response = session.client("sts", region_name=region or "us-east-1", config=QUICK).get_caller_identity()
     except ClientError as error:
         if code(error) in _EXPIRED:
             finding = Finding(
@@ -47,29 +47,27 @@ def find_identity(session: Any, region: str) -> tuple[dict[str, str], list[Findi
         return {}, [finding, *compare_clocks(error.response)]
     except BotoCoreError as error:
         todo = f"Check the network and a proxy. {how}"
-        return {}, [Finding("error", f"AWS could not be asked who they are: {error}.", todo, name)]
-    arn = answer["Arn"]
+        return {}, [Finding("error", f"AWS could not be reached to identify them: {error}.", todo, name)]
+    arn = response["Arn"]
     if arn.endswith(":root"):
         todo = "Make a user or role of your own with packages/account_check/user.json; never work as root."
-        finding = Finding("warning", f"They are the root user's of account {answer['Account']}.", todo, name)
+        finding = Finding("warning", f"They are the root user's of account {response['Account']}.", todo, name)
     else:
         finding = Finding("ok", arn, "", name)
-    return {"Account": answer["Account"], "Arn": arn}, [finding, *compare_clocks(answer)]
+    return {"Account": response["Account"], "Arn": arn}, [finding, *compare_clocks(response)]
 
 
-def compare_clocks(answer: dict[str, Any]) -> Iterator[Finding]:
+def compare_clocks(response: dict[str, Any]) -> Iterator[Finding]:
     """Compare this machine's clock with the time in a response of AWS."""
-    if not (date := header(answer, "date")):
+    if not (date := header(response, "date")):
         return
     skew = (datetime.now(timezone.utc) - parsedate_to_datetime(date)).total_seconds()
     if abs(skew) < MUCH_SKEW:
         yield Finding("ok", "Agrees with AWS's.", "", "clock")
         return
-    what = f"This machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} AWS's."
-    todo = (
-        f"Set it (switch time synchronisation on): AWS refuses requests that are off by {MOST_SKEW / 60:.0f} minutes."
-    )
-    yield Finding("error" if abs(skew) >= MOST_SKEW else "warning", what, todo, "clock")
+    text = f"This machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} AWS's."
+    todo = f"Set it (switch time synchronisation on): AWS refuses requests that are off by {MAX_SKEW / 60:.0f} minutes."
+    yield Finding("error" if abs(skew) >= MAX_SKEW else "warning", text, todo, "clock")
 
 
 def check_region(session: Any, region: str) -> Iterator[Finding]:

@@ -19,20 +19,20 @@ def check_bucket(place: Place) -> Iterator[Finding]:
     s3 = place.client("s3")
     bucket = {"Bucket": place.bucket, "ExpectedBucketOwner": place.account}
     try:
-        answer = s3.head_bucket(**bucket)
+        response = s3.head_bucket(**bucket)
     except ClientError as error:
         yield _not_usable(place, error)
         return
-    region = answer.get("BucketRegion") or header(answer, "x-amz-bucket-region") or place.region
+    region = response.get("BucketRegion") or header(response, "x-amz-bucket-region") or place.region
     if region != place.region:
         yield _elsewhere(place, region)
         return
     yield Finding("ok", f"{place.bucket} is there, in {region}.", "", NAME)
-    for look in (_privacy, _encryption):
+    for check in (_privacy, _encryption):
         try:
-            yield look(s3, bucket, place.kms_key)
+            yield check(s3, bucket, place.kms_key)
         except ClientError as error:
-            yield unanswered(place, f"{NAME}, {look.__name__.strip('_')}", error)
+            yield unanswered(place, f"{NAME}, {check.__name__.strip('_')}", error)
 
 
 def _not_usable(place: Place, error: ClientError) -> Finding:
@@ -66,7 +66,7 @@ def _privacy(s3: Any, bucket: dict[str, str], _: str) -> Finding:
     return Finding("warning", "Public access is not wholly blocked.", todo, name)
 
 
-def _encryption(s3: Any, bucket: dict[str, str], wanted: str) -> Finding:
+def _encryption(s3: Any, bucket: dict[str, str], kms_key: str) -> Finding:
     name = f"{NAME}, encryption"
     try:
         rules = s3.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"]
@@ -75,13 +75,13 @@ def _encryption(s3: Any, bucket: dict[str, str], wanted: str) -> Finding:
             raise
         rules = []
     default = next((rule["ApplyServerSideEncryptionByDefault"] for rule in rules), {})
-    algorithm = default.get("SSEAlgorithm", "AES256")  # what S3 does since January 2023 where nothing is said
+    algorithm = default.get("SSEAlgorithm", "AES256")  # S3's default since January 2023
     key = default.get("KMSMasterKeyID", "aws/s3")
-    if wanted and wanted != key:
+    if kms_key and kms_key != key:
         todo = "Notebook 2 makes that key the bucket's default."
-        return Finding("note", f"Not yet encrypted with {wanted}.", todo, name)
-    if wanted or algorithm == "AES256":
-        return Finding("ok", f"Encrypted with {wanted or 'a key of S3'}.", "", name)
+        return Finding("note", f"Not yet encrypted with {kms_key}.", todo, name)
+    if kms_key or algorithm == "AES256":
+        return Finding("ok", f"Encrypted with {kms_key or 'a key of S3'}.", "", name)
     todo = (
         "You and the role need kms:GenerateDataKey and kms:Decrypt on it. Set kms_key to its ARN; `python -m "
         "account_check.policies … --kms-key ARN` prints the rights."

@@ -1,4 +1,4 @@
-"""The reader's machine: a Docker engine, which is needed until the registry holds the image, and room on the disk."""
+"""Checks of this machine: a Docker engine, which is needed until the image is in the registry, and disk space."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from common.aws_session import Connection
 from common.findings import Finding
 
 # The image takes some 1.5 GB uncompressed, and Docker needs as much again while it builds.
-ENOUGH = 5e9
-LEAST = 1e9
+RECOMMENDED = 5e9
+MINIMUM = 1e9
 
 
 def check_image(place: Place | None, container: Path) -> Iterator[Finding]:
-    """Check that the registry holds the image, or that an engine can build it."""
-    held = None
+    """Check that the image is in the registry, or that an engine can build it."""
+    found = None
     if place is not None:
         connection = Connection(place.target, place.session, place.account, place.region, place.bucket, place.role)
         try:
-            held = image.read(connection, container)
+            found = image.read(connection, container)
         except (image.ImageError, BotoCoreError, ClientError) as error:
             yield Finding("warning", "Not known whether it holds the image.", str(error), "registry")
         else:
-            if held.digest:
-                yield Finding("ok", f"Holds {held.repository}:{held.tag}.", "", "registry")
+            if found.digest:
+                yield Finding("ok", f"Holds {found.repository}:{found.tag}.", "", "registry")
             else:
                 todo = "Notebook 3 builds and pushes it."
-                yield Finding("note", f"Does not hold {held.repository}:{held.tag} yet.", todo, "registry")
-    yield _engine(held is not None and bool(held.digest), place)
+                yield Finding("note", f"Does not hold {found.repository}:{found.tag} yet.", todo, "registry")
+    yield _engine(found is not None and bool(found.digest), place)
 
 
-def _engine(needless: bool, place: Place | None) -> Finding:
+def _engine(pushed: bool, place: Place | None) -> Finding:
     try:
         version = engine.connect().version().get("Version", "")
     except image.UnavailableError as error:
-        if needless:
+        if pushed:
             return Finding("ok", f"{error.what}. None is needed: the image is pushed.", "", "Docker")
         if place is not None and place.target == "embedded":
             todo = "Jobs run here without an image, too. On AWS an engine is needed to push one."
@@ -52,11 +52,13 @@ def _engine(needless: bool, place: Place | None) -> Finding:
 
 
 def check_disk(folder: Path = ROOT) -> Iterator[Finding]:
-    """Check that there is room for the image and the results."""
+    """Check the disk space for the image and the results."""
     free = shutil.disk_usage(folder).free
-    what = f"{free / 1e9:.1f} GB free."
-    if free >= ENOUGH:
-        yield Finding("ok", what, "", "disk")
+    text = f"{free / 1e9:.1f} GB free."
+    if free >= RECOMMENDED:
+        yield Finding("ok", text, "", "disk")
     else:
-        todo = f"Building the image takes up to {ENOUGH / 1e9:.0f} GB. `docker system prune` frees what Docker left."
-        yield Finding("error" if free < LEAST else "warning", what, todo, "disk")
+        todo = (
+            f"Building the image takes up to {RECOMMENDED / 1e9:.0f} GB. `docker system prune` frees what Docker left."
+        )
+        yield Finding("error" if free < MINIMUM else "warning", text, todo, "disk")

@@ -1,4 +1,4 @@
-"""The account that is checked, and what it means when AWS refuses to answer."""
+"""The account that is checked, and findings about calls that AWS refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.aws_session import code
 from common.findings import Finding
 
-# One retry and no long wait, so that the table comes soon.
+# One retry and short timeouts, so that the report does not take long.
 QUICK = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
 
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403")
@@ -20,7 +20,7 @@ POLICY = "packages/account_check/user.json"
 
 @dataclass(frozen=True)
 class Place:
-    """What is known of an account.
+    """The account, region and names to check.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Place:
     region : str
     bucket : str
     role : str
-        Name or ARN; empty where none was given.
+        Name or ARN; may be empty.
     kms_key : str
         ARN of the key to encrypt with; empty for none.
     vpc : bool
@@ -61,19 +61,19 @@ class Place:
         return self.role.rpartition("/")[2]
 
 
-def header(answer: dict[str, Any], name: str) -> str:
-    """Return a header of a response, also of an error; empty if it has none of that name."""
-    return answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, "")
+def header(response: dict[str, Any], name: str) -> str:
+    """Return a header of a response or of an error's response; empty if it is missing."""
+    return response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, "")
 
 
 def unanswered(place: Place, name: str, error: BotoCoreError | ClientError) -> Finding:
-    """Return a finding for a call that AWS did not answer."""
+    """Return a finding for a call that failed."""
     if not isinstance(error, ClientError):
         todo = "Check the network, a proxy and the region's name, then run this again."
-        return Finding("error", f"AWS could not be asked: {error}.", todo, name)
+        return Finding("error", f"AWS could not be reached: {error}.", todo, name)
     call = error.operation_name
     if place.target == "embedded":
-        return Finding("note", f"The embedded AWS has no answer to {call}.", "On AWS this is looked at.", name)
+        return Finding("note", f"The embedded AWS does not have {call}.", "On AWS this is checked.", name)
     if code(error) in DENIED:
         todo = f"Ask for the right to look ({POLICY} has it), or look in the console."
         return Finding("warning", f"Not known: your credentials may not call {call}.", todo, name)

@@ -1,9 +1,9 @@
-"""The permissions that the notebooks need, and no more: for the reader, two roles, and the set-up.
+"""Least-privilege policies: for the reader of the notebooks, for two roles, and for the set-up.
 
-`user.json`, `execution-role.json`, `build-role.json` and `setup.json` hold placeholders. A job runs as the execution
-role, and CodeBuild builds the image as the build role. `setup` is for whoever makes and deletes the
-stack of `account_setup`: a right to make roles and policies can in the end be used for anything, so the reader's policy
-has none of it. `fill` replaces the placeholders by names, and so does the command::
+`user.json`, `execution-role.json`, `build-role.json` and `setup.json` contain placeholders. A job runs as the execution
+role, and CodeBuild builds the image as the build role. `setup` is for whoever makes and deletes the stack of
+`account_setup`: the right to make roles and policies is equivalent to full access, so the reader's policy does not
+include it. `fill` replaces the placeholders, and so does the command::
 
     python -m account_check.policies user --account 123456789012 --region us-east-1 --role mlagents-training
 
@@ -44,12 +44,12 @@ SSO = "AWSReservedSSO_"  # how the names of roles of IAM Identity Center begin
 
 
 class PolicyError(ValueError):
-    """A name that cannot stand in a policy."""
+    """A name that is not valid in a policy."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What replaces the placeholders.
+    """The values of the placeholders.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Names:
             ),
             (not self.key or KEY_ARN.fullmatch(self.key), "the ARN of a KMS key (of the key, not its alias)", self.key),
         )
-        if problems := [f"Expected {wanted}, found {found!r}." for good, wanted, found in checks if not good]:
+        if problems := [f"Expected {expected}, found {found!r}." for valid, expected, found in checks if not valid]:
             raise PolicyError("\n".join(problems))
 
     @property
@@ -127,7 +127,7 @@ def fill(name: Literal["user", "execution-role", "build-role", "setup"], names: 
     Raises
     ------
     KeyError
-        If the file holds an unknown placeholder.
+        If the file contains an unknown placeholder.
     """
     values = {
         "PARTITION": partition(names.region),
@@ -139,23 +139,23 @@ def fill(name: Literal["user", "execution-role", "build-role", "setup"], names: 
         "KEY": names.key,
     }
     policy = json.loads(Template((FOLDER / f"{name}.json").read_text()).substitute(values))
-    wanted = {
+    optional = {
         "Key": names.key,
         "KeyOfBucket": names.key,
         "Network": names.vpc,
         "LookAtOwnRole": ":role/" in names.principal,
     }
-    policy["Statement"] = [each for each in policy["Statement"] if wanted.get(each["Sid"], True)]
+    policy["Statement"] = [each for each in policy["Statement"] if optional.get(each["Sid"], True)]
     return policy
 
 
 def listed(value: str | list[str]) -> list[str]:
-    """Return as a list what a policy has as one string or as a list."""
+    """Return a policy's value as a list; it may be a single string."""
     return [value] if isinstance(value, str) else value
 
 
 def listed_statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a policy's statements as a list; IAM also takes a single one without one."""
+    """Return a policy's statements as a list; IAM also accepts a single statement."""
     statements = policy.get("Statement", [])
     return [statements] if isinstance(statements, dict) else statements
 
@@ -171,20 +171,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--user", default="", help="ARN of who uses the notebooks; default: user/mlagents")
     parser.add_argument("--kms-key", default="", help="ARN of the KMS key that is encrypted with")
     parser.add_argument("--vpc", action="store_true", help="jobs run in a VPC")
-    given = parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
     try:
         names = Names(
-            account=given.account,
-            region=given.region,
-            bucket=given.bucket or f"mlagents-{given.region}-{given.account}",
-            role=given.role,
-            user=given.user or f"arn:{partition(given.region) or 'aws'}:iam::{given.account}:user/mlagents",
-            key=given.kms_key,
-            vpc=given.vpc,
+            account=arguments.account,
+            region=arguments.region,
+            bucket=arguments.bucket or f"mlagents-{arguments.region}-{arguments.account}",
+            role=arguments.role,
+            user=arguments.user or f"arn:{partition(arguments.region) or 'aws'}:iam::{arguments.account}:user/mlagents",
+            key=arguments.kms_key,
+            vpc=arguments.vpc,
         )
     except PolicyError as error:
         parser.error(str(error))
-    print(json.dumps(fill(given.policy, names), indent=2))
+    print(json.dumps(fill(arguments.policy, names), indent=2))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Check an AWS account before anything is sent there: what a training job needs, what is missing, how to get it.
+"""Check an AWS account for everything that a training job needs, and say what is missing and how to get it.
 
-One table covers credentials, region, clock, bucket, role, permissions, registry, quotas, Docker and disk. Every check
-is made, whatever the others found. It changes nothing, and needs no permission that `user.json` does not hold.
+One table covers credentials, region, clock, bucket, role, permissions, registry, quotas, Docker and disk. All checks
+run, whatever the others find. Nothing is changed, and no permission is needed beyond those in `user.json`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class PreflightError(CheckError):
 
 @dataclass(frozen=True)
 class PreflightReport(Report):
-    """What a check of an account found: a row for each thing, what is missing first.
+    """The result of a check of an account: a row for each item, missing ones first.
 
     Parameters
     ----------
     account
-        Its 12 digits; empty if the credentials say nothing.
+        Its 12 digits; empty if they are unknown.
     region
         Empty if none is chosen.
     """
@@ -75,19 +75,19 @@ def check(
     instance_type
         The job's instance type, whose quota is checked.
     spot
-        Whether the job runs on spot instances, which have a quota of their own.
+        Whether the job runs on spot instances, which have their own quota.
     keep_alive
-        Whether its machine is to be kept in a warm pool, which has another.
+        Whether its machine stays in a warm pool, which has another quota.
     container
         Folder of the image.
     session
-        Makes the clients for ``"aws"``; default: one with the reader's own credentials.
+        For ``"aws"``; default: one with the reader's own credentials.
 
     Raises
     ------
     ConnectError
         If the target is neither of the two, the settings for AWS can't be used, or a name of a VPC or key is invalid.
-        Nothing else is raised: what is missing is in the report.
+        Nothing else is raised: the report says what is missing.
     """
     subnets, security_groups, kms_key = aws_session.choose_place(subnets, security_groups, kms_key)
     if isinstance(target, aws_session.Connection):
@@ -106,24 +106,24 @@ def check(
     if account and region:
         bucket = bucket or f"mlagents-{region}-{account}"
         place = Place(target, session, account, identity["Arn"], region, bucket, role, kms_key, bool(subnets))
-        findings += _look(place, "bucket", check_bucket)
+        findings += _run(place, "bucket", check_bucket)
         arn, found = find_role(place)
         place, findings = replace(place, role=arn), findings + found
-        findings += _look(place, "your rights", check_user)
-        findings += _look(place, "quota", lambda place: check_quota(place, instance_type, spot, keep_alive))
+        findings += _run(place, "your rights", check_user)
+        findings += _run(place, "quota", lambda place: check_quota(place, instance_type, spot, keep_alive))
     else:
         todo = "They can be once there are credentials and a region."
-        findings.append(Finding("note", "Bucket, role, rights, registry and quotas were not looked at.", todo, "AWS"))
+        findings.append(Finding("note", "Bucket, role, rights, registry and quotas were not checked.", todo, "AWS"))
     findings += check_image(place, Path(container))
     findings += check_disk()
     where = "the embedded AWS" if target == "embedded" else f"AWS account {account or '?'}, {region or 'no region'}"
     return PreflightReport(f"Preflight of {where}", ordered(findings), account, region)
 
 
-def _look(place: Place, name: str, look: Callable[[Place], Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield what a check finds, and a finding if AWS refuses it."""
+def _run(place: Place, name: str, check: Callable[[Place], Iterable[Finding]]) -> Iterator[Finding]:
+    """Yield the findings of a check, or one that says that it failed."""
     try:
-        yield from look(place)
+        yield from check(place)
     except (BotoCoreError, ClientError) as error:
         yield unanswered(place, name, error)
     except PolicyError as error:

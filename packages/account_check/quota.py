@@ -1,4 +1,4 @@
-"""How many instances of a type the account may use at once for training."""
+"""Checks of the quotas: how many instances of a type the account may use at once for training."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ KINDS = {
 
 
 def check_quota(place: Place, instance_type: str, spot: bool, keep_alive: bool = False) -> Iterator[Finding]:
-    """Check the quotas on demand, on spot and, where machines are to be kept, of warm pools.
+    """Check the quotas for on-demand and spot instances and, with `keep_alive`, for warm pools.
 
-    A zero quota that the job does not use is only a note. So is one of warm pools: SageMaker trains, and keeps
-    nothing. New accounts have zero of most types, and an increase takes
-    hours to days.
+    A zero quota that the job does not use is only a note. So is one for warm pools: SageMaker trains without one. New
+    accounts have zero for most types, and an increase takes hours to days.
     """
-    wanted = {kind: name.format(instance_type) for kind, name in KINDS.items() if keep_alive or "pool" not in kind}
-    found = find_quotas(place.client("service-quotas"), set(wanted.values()))
-    for kind, name in wanted.items():
+    names = {kind: name.format(instance_type) for kind, name in KINDS.items() if keep_alive or "pool" not in kind}
+    found = find_quotas(place.client("service-quotas"), set(names.values()))
+    for kind, name in names.items():
         used = kind == ("quota, spot" if spot else "quota")
         quota = found.get(name)
         if quota is None:
@@ -48,12 +47,12 @@ def check_quota(place: Place, instance_type: str, spot: bool, keep_alive: bool =
 
 
 def find_quotas(client: Any, names: set[str]) -> dict[str, dict[str, Any]]:
-    """Return quotas by name: the account's own value, or else AWS's default, which another call lists.
+    """Return quotas by name: the account's value, or else AWS's default, which another call lists.
 
     Raises
     ------
     botocore.exceptions.ClientError
-        If they can't be listed.
+        If they cannot be listed.
     """
     found: dict[str, dict[str, Any]] = {}
     for listing in ("list_service_quotas", "list_aws_default_service_quotas"):

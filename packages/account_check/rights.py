@@ -1,4 +1,4 @@
-"""The execution role, and whether it and the reader have their permissions, by IAM's policy simulator."""
+"""Checks of the execution role, and of its and the reader's permissions with IAM's policy simulator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AREAS = {
     ),
     "your rights, looking": ("LookAtRole", "LookAtOwnRole", "LookAtOwnRights", "LookAtQuotasAndPrices"),
 }
-# What training does not need, and what does.
+# Rights that training does not need, and why they are checked.
 NOT_FOR_TRAINING = {
     "your rights, deleting": "The last lesson needs them, training does not.",
     "your rights, CodeBuild": "Building the image without Docker needs them, training does not.",
@@ -37,7 +37,7 @@ NOT_FOR_TRAINING = {
     "your rights, looking": "This table and the prices need them, training does not.",
 }
 
-# Needed once, to make what may exist already.
+# Needed only to create resources, which may already exist.
 ONCE = {
     "ecr:BatchDeleteImage",
     "s3:CreateBucket",
@@ -57,7 +57,7 @@ def find_role(place: Place) -> tuple[str, list[Finding]]:
     Returns
     -------
     arn : str
-        The role's; the given name if IAM does not answer.
+        The role's; its configured name if IAM does not respond.
     findings : list of Finding
     """
     name = "role"
@@ -115,8 +115,8 @@ def check_user(place: Place) -> Iterator[Finding]:
     try:
         principal = _principal(place, iam)
     except ClientError as error:
-        what = f"Not simulated: the path of your session's role is not known, for IAM refuses GetRole ({code(error)})."
-        yield Finding("note", what, todo, "your rights")
+        text = f"Not simulated: the path of your session's role is not known, for IAM refuses GetRole ({code(error)})."
+        yield Finding("note", text, todo, "your rights")
         return
     if not principal:
         yield Finding("note", f"IAM can't simulate the rights of {place.user}.", todo, "your rights")
@@ -135,7 +135,7 @@ def _names(place: Place, role: str, user: str = "") -> policies.Names:
 
 
 def _principal(place: Place, iam: Any) -> str:
-    """Return the ARN that IAM can simulate: a user's own, or the role's of a session."""
+    """Return the ARN that IAM can simulate: that of a user, or of a session's role."""
     if place.target == "embedded" or ":user/" in place.user:
         return place.user
     if ":assumed-role/" in place.user:
@@ -155,25 +155,25 @@ def _rights(
         allowed = "The embedded AWS allows everything." if place.target == "embedded" else "All that is needed."
         return Finding("ok", allowed, "", name)
     listing = ", ".join(sorted(denied))
-    what = f"Missing: {listing}."
+    text = f"Missing: {listing}."
     todo = (
         f"Attach what {file} holds (`python -m account_check.policies` fills your names in), or ask an administrator."
     )
     if name in NOT_FOR_TRAINING:
-        return Finding("warning", what, f"{NOT_FOR_TRAINING[name]} {todo}", name)
+        return Finding("warning", text, f"{NOT_FOR_TRAINING[name]} {todo}", name)
     if set(denied) <= ONCE:
         todo = f"Needed only while bucket or repository is not there yet, or has no rules. {todo}"
-        return Finding("warning", what, todo, name)
-    return Finding("error", what, todo, name)
+        return Finding("warning", text, todo, name)
+    return Finding("error", text, todo, name)
 
 
 def find_denied(iam: Any, principal: str, statement: dict[str, Any]) -> list[str]:
-    """Return the actions of a statement that the simulator denies a principal on all of its resources.
+    """Return the actions of a statement that the simulator denies a principal on every resource.
 
     Raises
     ------
     botocore.exceptions.ClientError
-        If the simulator does not answer.
+        If the simulator refuses.
     """
     actions = policies.listed(statement["Action"])
     allowed: set[str] = set()

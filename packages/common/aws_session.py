@@ -1,4 +1,4 @@
-"""A connection to AWS or to the embedded one, and what an answer that did not come means."""
+"""A connection to AWS or to the embedded AWS, and explanations of missing responses."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def open_session(region: str = "") -> boto3.Session:
 def choose_place(
     subnets: Sequence[str], security_groups: Sequence[str], kms_key: str
 ) -> tuple[Sequence[str], Sequence[str], str]:
-    """Return VPC and key as given, else as the environment says. Raises `ConnectError` where they are none."""
+    """Return VPC and key from the arguments, else from the environment. Raises `ConnectError` if they are invalid."""
     subnets = subnets or os.environ.get("TRAINING_SUBNETS", "").split()
     security_groups = security_groups or os.environ.get("TRAINING_SECURITY_GROUPS", "").split()
     kms_key = kms_key or os.environ.get("TRAINING_KMS_KEY", "")
@@ -312,14 +312,14 @@ def choose_place(
 
 
 def find_problems(subnets: Sequence[str], security_groups: Sequence[str], kms_key: str) -> list[str]:
-    """Return what is wrong with the names of a VPC's parts and of a key, a sentence for each."""
+    """Return the problems of the IDs in a VPC and of a key's ARN, a sentence for each."""
     problems = []
     lists = {"subnets": (subnets, "subnet-", 16), "security_groups": (security_groups, "sg-", 5)}
-    for name, (given, prefix, most) in lists.items():
-        ids = not isinstance(given, str) and all(re.fullmatch(f"{prefix}[0-9a-f]+", one) for one in given)
-        if not ids or len(given) > most:
-            wanted = f'a list of up to {most} IDs such as "{prefix}0123abcd"'
-            problems.append(f"Expected {name} to be {wanted}, found {given!r}.")
+    for name, (value, prefix, limit) in lists.items():
+        ids = not isinstance(value, str) and all(re.fullmatch(f"{prefix}[0-9a-f]+", one) for one in value)
+        if not ids or len(value) > limit:
+            expected = f'a list of up to {limit} IDs such as "{prefix}0123abcd"'
+            problems.append(f"Expected {name} to be {expected}, found {value!r}.")
     if bool(subnets) != bool(security_groups):
         problems.append("Expected subnets and security_groups together, or neither: a job in a VPC needs both.")
     if kms_key and not KEY_ARN.fullmatch(kms_key):
@@ -331,32 +331,32 @@ def find_problems(subnets: Sequence[str], security_groups: Sequence[str], kms_ke
 
 
 def code(error: ClientError) -> str:
-    """Return AWS's short word for an error, such as ``"AccessDenied"``."""
+    """Return AWS's error code, such as ``"AccessDenied"``."""
     return error.response["Error"]["Code"]
 
 
 def has_expired(error: Exception) -> bool:
-    """Return whether AWS no longer accepts the credentials, or none can be had for want of a new login."""
+    """Return whether AWS no longer accepts the credentials, or a new login is needed to get any."""
     if not isinstance(error, ClientError):
         return isinstance(error, NO_CREDENTIALS)
-    # An answer to a HEAD request has no body, and so no word.
+    # The response to a HEAD request has no body, and so no error code.
     return code(error) in EXPIRED or (code(error) == "400" and error.operation_name.startswith("Head"))
 
 
 def is_throttled(error: Exception) -> bool:
-    """Return whether AWS asks for fewer requests."""
+    """Return whether AWS limits the rate of requests."""
     return isinstance(error, ClientError) and code(error) in THROTTLED
 
 
 def find_embedded(place: Any) -> str:
-    """Return the embedded AWS's address where a connection or a boto3 client leads there; empty for AWS."""
+    """Return the URL of the embedded AWS for a connection or boto3 client; empty for AWS."""
     if isinstance(place, BaseClient):
         return place.meta.endpoint_url if is_this_machine(place.meta.endpoint_url) else ""
     return place.endpoint or ""
 
 
 def explain_silence(place: Any, error: Exception) -> str:
-    """Say why a request failed for a reason that has nothing to do with what was asked, and what to do.
+    """Explain a failure that does not depend on the request, and say what to do.
 
     Parameters
     ----------
@@ -367,13 +367,13 @@ def explain_silence(place: Any, error: Exception) -> str:
     Returns
     -------
     str
-        Empty where the service did respond, be it with a refusal.
+        Empty if the service responded, even if it refused the request.
     """
     endpoint = find_embedded(place)
-    words = f"{str(error).rstrip('.')}."
+    text = f"{str(error).rstrip('.')}."
     if has_expired(error) and not endpoint:
         return (
-            f"Your AWS credentials have expired, or are no longer valid: {words} Get new ones (`aws sso login`, or "
+            f"Your AWS credentials have expired, or are no longer valid: {text} Get new ones (`aws sso login`, or "
             "new access keys where you set them), then run the notebook again from its first cell."
         )
     if isinstance(error, (ConnectionError, HTTPClientError)):
@@ -382,12 +382,12 @@ def explain_silence(place: Any, error: Exception) -> str:
                 f"The embedded AWS at {endpoint} no longer answers: it was stopped, and what ran there with it. "
                 "Run the notebook again from its first cell: that starts a new one, which knows what had ended."
             )
-        return f"AWS cannot be reached: {words} Run this again later."
+        return f"AWS cannot be reached: {text} Run this again later."
     if is_throttled(error):
-        return f"AWS limits the rate of requests, yours and others': {words} Wait a minute and run this again."
+        return f"AWS limits the rate of requests, yours and others': {text} Wait a minute and run this again."
     response = error.response.get("ResponseMetadata", {}) if isinstance(error, ClientError) else {}
     if response.get("HTTPStatusCode", 0) >= 500 and not endpoint:
-        return f"AWS has an internal error: {words} Run this again later."
+        return f"AWS has an internal error: {text} Run this again later."
     return ""
 
 

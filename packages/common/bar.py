@@ -28,8 +28,8 @@ class NotebookBar(tqdm):
 
     def render(self) -> str:
         """Return the bar and its text as HTML."""
-        wanted = DRAWN.sub(" ", self.bar_format or PLAIN)
-        text = self.format_meter(**{**self.format_dict, "bar_format": wanted})
+        bar_format = DRAWN.sub(" ", self.bar_format or PLAIN)
+        text = self.format_meter(**{**self.format_dict, "bar_format": bar_format})
         drawn = f'<progress value="{min(self.n, self.total)}" max="{self.total}"></progress> ' if self.total else ""
         return f'{drawn}<span style="font-family:monospace;font-size:85%">{as_html(text.strip())}</span>'
 

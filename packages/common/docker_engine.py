@@ -114,9 +114,9 @@ def events(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def explain(error: Exception, doing: str) -> ImageError:
     """Return an `ImageError` for an error of the engine while `doing`."""
-    said = getattr(error, "explanation", None) or str(error)
-    if "no space left" in said:
-        return ImageError(f"{doing} failed: {said.strip()}. {FULL}")
+    text = getattr(error, "explanation", None) or str(error)
+    if "no space left" in text:
+        return ImageError(f"{doing} failed: {text.strip()}. {FULL}")
     if not isinstance(error, DockerException):
-        return ImageError(f"{doing} failed: {said.strip()}. {LOST}")
-    return ImageError(f"{doing} failed: {said.strip()}")
+        return ImageError(f"{doing} failed: {text.strip()}. {LOST}")
+    return ImageError(f"{doing} failed: {text.strip()}")

@@ -18,7 +18,7 @@ from pathlib import Path
 STILL = 2 * 10**9
 """Nanoseconds for which a file must not have changed before its hash is remembered."""
 KEPT_DAYS = 90
-"""Hashes that nobody asked for in so many days are forgotten."""
+"""Hashes that were not used for this many days are deleted."""
 TABLE = "CREATE TABLE IF NOT EXISTS hashes (key TEXT PRIMARY KEY, value BLOB NOT NULL, day INTEGER NOT NULL)"
 
 _known: dict[str, bytes] = {}

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-MOST_OF_NAME, MOST_OF_PART = 900, 255  # bytes: limits of S3 below a prefix, and of file systems for a name
+MAX_NAME_BYTES, MAX_PART_BYTES = 900, 255  # limits of S3 below a prefix, and of file systems for a file name
 
 
 def local_path(name: str) -> PurePosixPath:
@@ -24,6 +24,6 @@ def local_path(name: str) -> PurePosixPath:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise ValueError("a name that leads out of its folder")
-    if len(name.encode()) > MOST_OF_NAME or any(len(part.encode()) > MOST_OF_PART for part in parts):
+    if len(name.encode()) > MAX_NAME_BYTES or any(len(part.encode()) > MAX_PART_BYTES for part in parts):
         raise ValueError("a name that is too long")
     return PurePosixPath(*parts)

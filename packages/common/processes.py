@@ -1,4 +1,4 @@
-"""Processes that are known by a mark, an environment variable that they inherit, whoever their parent is now."""
+"""Processes identified by a mark: an environment variable that they inherit, whatever their parent is now."""
 
 from __future__ import annotations
 

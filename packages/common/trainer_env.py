@@ -112,15 +112,15 @@ def python_version(python: Path) -> str | None:
 
     Its name proves nothing: a pyenv shim called python3.7 may start nothing.
     """
-    question = (
+    code = (
         "import platform,struct;"
         "print(platform.python_implementation(), struct.calcsize('P')*8, platform.python_version())"
     )
     try:
-        answer = subprocess.run([python, "-c", question], capture_output=True, text=True, timeout=30, check=True)
+        result = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    name, bits, version = answer.stdout.split()
+    name, bits, version = result.stdout.split()
     return version if (name, bits) == ("CPython", "64") else None
 
 
@@ -151,15 +151,15 @@ def choose() -> tuple[str, str]:
     TrainerEnvError
         If there is no interpreter as the two variables request.
     """
-    wanted = os.environ.get("TRAINER_FLAVOUR") or None
-    if wanted not in (None, "exact", "compat"):
-        raise TrainerEnvError(f"Expected TRAINER_FLAVOUR to be exact or compat, found {wanted!r}.")
-    if given := os.environ.get("TRAINER_PYTHON"):
-        return given_python(Path(given), wanted)
-    found = None if wanted == "compat" else exact_python()
+    requested = os.environ.get("TRAINER_FLAVOUR") or None
+    if requested not in (None, "exact", "compat"):
+        raise TrainerEnvError(f"Expected TRAINER_FLAVOUR to be exact or compat, found {requested!r}.")
+    if named := os.environ.get("TRAINER_PYTHON"):
+        return check_python(Path(named), requested)
+    found = None if requested == "compat" else exact_python()
     if found:
         return "exact", str(found)
-    if wanted == "exact":
+    if requested == "exact":
         raise TrainerEnvError(
             "TRAINER_FLAVOUR=exact wants a 64-bit CPython 3.7 on Linux x86-64; found none on PATH, in pyenv "
             "or in conda. Install one (`pyenv install 3.7` or `conda create -n py37 python=3.7`), name it "
@@ -168,15 +168,15 @@ def choose() -> tuple[str, str]:
     return "compat", PYTHONS["compat"]
 
 
-def given_python(python: Path, wanted: str | None) -> tuple[str, str]:
+def check_python(python: Path, requested: str | None) -> tuple[str, str]:
     """Check the interpreter that ``TRAINER_PYTHON`` names. Returns and raises as `choose` does."""
     version = python_version(python)
     minor = ".".join(version.split(".")[:2]) if version else None
     flavour = {"3.7": "exact", "3.9": "compat", "3.10": "compat", "3.11": "compat"}.get(minor or "")
-    if flavour is None or wanted not in (None, flavour):
+    if flavour is None or requested not in (None, flavour):
         raise TrainerEnvError(
             f"TRAINER_PYTHON={python} should be a 64-bit CPython 3.7 (exact) or 3.9 to 3.11 (compat)"
-            f"{f', and TRAINER_FLAVOUR={wanted} asks for {wanted}' if wanted else ''}; "
+            f"{f', and TRAINER_FLAVOUR={requested} asks for {requested}' if requested else ''}; "
             f"it is {version or 'nothing that runs'}. Name another, or unset it."
         )
     return flavour, str(python)

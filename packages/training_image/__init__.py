@@ -1,6 +1,6 @@
-"""The training image: `container/` on its way to a registry, named by the content of that folder.
+"""The training image: build `container/` and push it to a registry, with a tag that is the hash of its content.
 
-`read` and `locate` only name it. What needs a Docker engine is loaded on first use.
+`read` and `locate` only compute its name. Modules that need a Docker engine are imported on first use.
 """
 
 from importlib import import_module
@@ -8,7 +8,7 @@ from importlib import import_module
 from common.errors import ImageError, UnavailableError
 from training_image.name import REPOSITORY, Image, locate, read
 
-PLACES = {
+MODULES = {
     "find_engine": "building",
     "build": "building",
     "push": "pushing",
@@ -16,10 +16,10 @@ PLACES = {
     "plot": "picture",
 }
 
-__all__ = ["REPOSITORY", "Image", "ImageError", "UnavailableError", "locate", "read", *PLACES]
+__all__ = ["REPOSITORY", "Image", "ImageError", "UnavailableError", "locate", "read", *MODULES]
 
 
 def __getattr__(name: str) -> object:
-    if name in PLACES:
-        return getattr(import_module(f"{__name__}.{PLACES[name]}"), name)
+    if name in MODULES:
+        return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
     raise AttributeError(f"module {__name__} has no attribute {name}")

@@ -1,4 +1,4 @@
-"""Image manifests: what newer Docker engines push, written as what SageMaker is known to take.
+"""Image manifests: convert those of newer Docker engines into the kind that SageMaker is known to accept.
 
 An engine that keeps images in containerd pushes OCI manifests. They name the same layers and the same configuration as
 Docker's (Image Manifest Version 2, Schema 2) and differ in media types alone:
@@ -20,40 +20,42 @@ LAYERS = (LAYER, "application/vnd.oci.image.layer.v1.tar+gzip")
 
 
 def convert(text: str) -> str:
-    """Return an image's manifest as Docker's.
+    """Return an image's manifest in Docker's format.
 
     Raises
     ------
     ImageError
-        If it is no image's, or a layer is of a kind that Docker's manifest has no name for.
+        If it is not that of an image, or if Docker's format has no media type for a layer.
     """
-    told = _read(text)
+    manifest = _read(text)
     try:
-        config, layers = told["config"], told["layers"]
+        config, layers = manifest["config"], manifest["layers"]
         parts = [(config, CONFIGS, CONFIG, "configuration"), *((layer, LAYERS, LAYER, "layer") for layer in layers)]
-        for part, known, _, what in parts:
+        for part, known, _, name in parts:
             if part["mediaType"] not in known:
                 raise ImageError(
-                    f"Expected an image whose layers are packed with gzip, found the {what} {part['digest']} of the "
+                    f"Expected an image whose layers are packed with gzip, found the {name} {part['digest']} of the "
                     f"kind {part['mediaType']}. Build it anew with `docker build --output "
                     "type=image,compression=gzip,force-compression=true`, or with another builder."
                 )
-        written = [{"mediaType": kind, "size": part["size"], "digest": part["digest"]} for part, _, kind, _ in parts]
+        descriptors = [
+            {"mediaType": kind, "size": part["size"], "digest": part["digest"]} for part, _, kind, _ in parts
+        ]
     except (KeyError, TypeError) as error:
         raise ImageError(
             f"Expected the manifest of an image, found one without {error}. Build and push again."
         ) from error
-    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": written[0], "layers": written[1:]}
+    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptors[0], "layers": descriptors[1:]}
     return json.dumps(document, indent=3)
 
 
 def choose(text: str, platform: str) -> str:
-    """Return the digest of the only image in an index, beside attestations of how it was built.
+    """Return the digest of the only image in an index; build attestations are ignored.
 
     Raises
     ------
     ImageError
-        If there is not one image alone, of the platform.
+        If the index does not have exactly one image, for this platform.
     """
     try:
         images = [
@@ -74,9 +76,9 @@ def choose(text: str, platform: str) -> str:
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        told = json.loads(text)
+        document = json.loads(text)
     except ValueError as error:
         raise ImageError(f"Expected a manifest in JSON, found {text[:40]!r}. Build and push again.") from error
-    if not isinstance(told, dict):
+    if not isinstance(document, dict):
         raise ImageError(f"Expected a manifest, found {text[:40]!r}. Build and push again.")
-    return told
+    return document

@@ -1,4 +1,4 @@
-"""What the image is called: registry, repository, and a tag that is the content hash of `container/`."""
+"""The image's name: registry, repository, and a tag that is the content hash of `container/`."""
 
 import fnmatch
 import hashlib
@@ -21,7 +21,7 @@ PROJECT = "mlagents-image"
 SOURCES = "image-source/"
 """Where the folders that it builds lie zipped in the bucket."""
 BASE_VARIABLE = "TRAINING_BASE_IMAGE"
-"""Environment variable that names another base image than the Dockerfile."""
+"""Environment variable that replaces the Dockerfile's base image."""
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 """The kind of manifest that SageMaker is known to accept."""
 KEPT = "Layers that were pushed stay in the registry."
@@ -37,16 +37,16 @@ class Image:
     registry : str
         The registry's address, such as ECR's in this account and region.
     tag : str
-        First 16 hexadecimal digits of the SHA-256 over what the image is made of.
+        First 16 hexadecimal digits of the SHA-256 over everything that the image is built from.
     repository : str
     digest : str
-        ``"sha256:…"`` of its manifest, once the registry holds it; else empty.
+        ``"sha256:…"`` of its manifest if it is in the registry; else empty.
     size : int
-        Bytes that the registry stores (layers are compressed there); 0 until it holds them.
+        Its bytes in the registry, where layers are compressed; 0 if it is not there.
     kind : str
-        Media type of its manifest, once the registry holds it.
+        Media type of its manifest if it is in the registry.
     optional : bool
-        Whether jobs also run without it, as on the embedded target.
+        Whether jobs run without it, as on the embedded target.
     """
 
     registry: str
@@ -70,7 +70,7 @@ class Image:
 
 
 def read(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Image:
-    """Name the image that belongs to a folder's content, and see whether the registry holds it.
+    """Return the image of a folder's content, with its digest if it is in the registry.
 
     Parameters
     ----------
@@ -83,20 +83,20 @@ def read(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bo
     Raises
     ------
     ImageError
-        If there is no such folder, or ECR does not answer.
+        If the folder does not exist, or ECR does not respond.
     """
     tag = content_hash(read_files(Path(folder)), graphics)
     return look_up(connection, Image(registry_address(connection), tag, optional=connection.target == "embedded"))
 
 
 def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Image:
-    """Name the image for a training job. Takes and raises what `read` does.
+    """Return the image for a training job. Takes and raises what `read` does.
 
     Raises
     ------
     ImageError
-        Also if AWS's registry does not hold it (the embedded AWS trains without one, as a process), or holds it with a
-        manifest that SageMaker may refuse.
+        Also if it is not in AWS's registry (the embedded AWS trains without one, as a process), or has a manifest that
+        SageMaker may refuse.
     """
     image = read(connection, folder, graphics=graphics)
     if image.kind != MANIFEST:
@@ -114,7 +114,7 @@ def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: 
 
 
 def content_hash(files: Mapping[str, bytes], graphics: bool = False) -> str:
-    """Hash what the image is made of: names and contents of the files, the variant, another base image."""
+    """Hash what the image is built from: names and contents of the files, the variant, another base image."""
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
@@ -126,14 +126,14 @@ def content_hash(files: Mapping[str, bytes], graphics: bool = False) -> str:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Read the files that the image is made of, by their names in the folder. Raises as `list_files` does."""
+    """Read the files that the image is built from, by name in the folder. Raises as `list_files` does."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder)}
 
 
 def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that the image is made of.
+    """Yield the files that the image is built from.
 
-    These are all at the top of the folder that `.dockerignore` leaves, by name, and the modules of its packages.
+    These are the files at the top of the folder that `.dockerignore` does not exclude, and the modules of its packages.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def list_files(folder: Path) -> Iterator[Path]:
 
 
 def base_image(files: Mapping[str, bytes]) -> str:
-    """Return the base image that `TRAINING_BASE_IMAGE` names, or else the Dockerfile."""
+    """Return the base image from `TRAINING_BASE_IMAGE`, else from the Dockerfile."""
     named = re.search(r"^ARG BASE_IMAGE=(\S+)", files["Dockerfile"].decode(), re.MULTILINE)
     if not named:
         raise ImageError("Expected a line ARG BASE_IMAGE=… in the Dockerfile, found none. Restore it.")
@@ -165,7 +165,7 @@ def base_image(files: Mapping[str, bytes]) -> str:
 
 
 def registry_address(connection: Connection) -> str:
-    """Return the address of the account's registry, or of the embedded AWS's where it has one."""
+    """Return the address of the account's registry, or of the embedded AWS's registry if it has one."""
     if connection.target == "embedded":
         try:
             found = connection.client("ecr").describe_repositories(repositoryNames=[REPOSITORY])
@@ -178,7 +178,7 @@ def registry_address(connection: Connection) -> str:
 
 
 def look_up(connection: Connection, image: Image) -> Image:
-    """Return the image with digest and size if the registry holds its tag, else as it is. Raises as `read` does."""
+    """Return the image with digest and size if its tag is in the registry, else unchanged. Raises as `read` does."""
     ecr = connection.client("ecr")
     try:
         with explained(connection, ImageError, KEPT):

@@ -1,4 +1,4 @@
-"""The sizes of an image's layers as a picture, of a recorded image where there is none."""
+"""A figure of the sizes of an image's layers, or of a recorded image if there is none."""
 
 import json
 import re
@@ -21,7 +21,7 @@ MEANINGS = (
 
 
 def list_layers(image: docker.models.images.Image) -> list[tuple[str, int]]:
-    """Return what each layer holds and its bytes, uncompressed, lowest first; the base image is one layer."""
+    """Return content and uncompressed bytes of each layer, lowest first; the base image counts as one layer."""
     history = image.history()[::-1]
     first = next((i for i, step in enumerate(history) if FIRST_OF_OURS in step["CreatedBy"]), 0)
     layers = [("base: Debian, Python 3.7", sum(step["Size"] for step in history[:first]))]
@@ -29,8 +29,8 @@ def list_layers(image: docker.models.images.Image) -> list[tuple[str, int]]:
 
 
 def name_layer(instruction: str) -> str:
-    """Return what the layer of an instruction holds."""
-    known = (holds for pattern, holds in MEANINGS if re.search(pattern, instruction))
+    """Return a short description of the layer of an instruction."""
+    known = (content for pattern, content in MEANINGS if re.search(pattern, instruction))
     return next(known, instruction.removeprefix("/bin/sh -c #(nop) ").strip()[:40])
 
 
@@ -47,7 +47,7 @@ def plot(image: docker.models.images.Image | None) -> Figure:
     figure, ax = plt.subplots(figsize=(8, 0.6 + 0.5 * len(layers)), dpi=120, layout="constrained")
     plt.close(figure)  # a notebook would show an open figure a second time
     megabytes = [size / 1e6 for _, size in layers]
-    bars = ax.barh([as_label(holds) for holds, _ in layers], megabytes, color="#4477aa")
+    bars = ax.barh([as_label(content) for content, _ in layers], megabytes, color="#4477aa")
     ax.bar_label(bars, [f"{size:,.0f} MB" if size >= 1 else f"{size * 1000:,.0f} kB" for size in megabytes], padding=4)
     ax.set_xlabel(f"size by layer, MB (together {sum(megabytes):,.0f} MB uncompressed)")
     if recorded:

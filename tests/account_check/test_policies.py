@@ -255,7 +255,7 @@ def test_every_call_is_allowed(recorded):
     assert recorded - FREE - EMBEDDED_ONLY <= actions("user")
 
 
-def test_nothing_is_allowed_that_is_not_called(recorded):
+def test_all_allowed_actions_are_called(recorded):
     assert actions("user") - recorded - BY_DOCKER == set()
 
 
@@ -264,7 +264,7 @@ def test_the_exceptions_are_needed(recorded):
     assert recorded >= EMBEDDED_ONLY | FREE
 
 
-def test_launching_does_not_ask_for_rights_that_no_job_needs(road):
+def test_launching_needs_no_other_rights(road):
     # The SDK's own check of the role simulates nine rights for VPCs, and refuses the role without them.
     assert "sagemaker:CreateTrainingJob" in road.launching
     assert "iam:SimulatePrincipalPolicy" not in road.launching
@@ -282,7 +282,7 @@ def test_every_request_to_s3_names_the_owner_of_the_bucket(road):
     assert sources == {NAMES.account}
 
 
-def test_the_set_up_may_do_what_the_stack_does_and_what_cloudformation_asks_for(connection, tmp_path, monkeypatch):
+def test_the_set_up_policy_covers_the_stack_and_cloudformation(connection, tmp_path, monkeypatch):
     """Run the embedded AWS's CloudFormation here, so that the calls that it makes are seen."""
     calls, call = set(), BaseClient._make_api_call
     session = connection.session
@@ -298,8 +298,8 @@ def test_the_set_up_may_do_what_the_stack_does_and_what_cloudformation_asks_for(
         try:
             text = here.answer({key: str(value) for key, value in form["body"].items()}, "us-east-1")
         except AwsError as error:
-            told = {"Error": {"Code": error.code, "Message": error.message}}
-            raise ClientError(told, operation) from error
+            response = {"Error": {"Code": error.code, "Message": error.message}}
+            raise ClientError(response, operation) from error
         shape = self.meta.service_model.operation_model(operation).output_shape
         response = {"headers": {}, "status_code": 200, "body": text.encode()}
         return self._response_parser.parse(response, shape)
@@ -312,14 +312,14 @@ def test_the_set_up_may_do_what_the_stack_does_and_what_cloudformation_asks_for(
     named = {IAM_NAMES.get(name, name) for name in calls}
     recorded = named | {right for name in named for right in IMPLIED.get(name, ())}
     assert recorded - FREE <= actions("setup")
-    asked = {"servicequotas:ListServiceQuotas", "servicequotas:RequestServiceQuotaIncrease"}  # by the lesson
+    other = {"servicequotas:ListServiceQuotas", "servicequotas:RequestServiceQuotaIncrease"}  # by the lesson
     # Where there is nothing to change, and where something failed.
-    asked |= {"cloudformation:DeleteChangeSet", "cloudformation:DescribeStackEvents"}
-    asked |= {"codebuild:BatchGetProjects", "codebuild:UpdateProject"}  # CodeBuild's schema says nothing of rights
+    other |= {"cloudformation:DeleteChangeSet", "cloudformation:DescribeStackEvents"}
+    other |= {"codebuild:BatchGetProjects", "codebuild:UpdateProject"}  # CodeBuild's schema says nothing of rights
     for kind in KINDS:
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
-        asked |= {right for each in schema.get("handlers", {}).values() for right in each["permissions"]}
-    assert actions("setup") - recorded - asked == set()
+        other |= {right for each in schema.get("handlers", {}).values() for right in each["permissions"]}
+    assert actions("setup") - recorded - other == set()
 
 
 def allows(name, action, resource, names=NAMES):
@@ -371,7 +371,7 @@ STREAM = f"arn:aws:logs:us-east-1:123456789012:log-group:{training.LOG_GROUP}:lo
         ("setup", "iam:PassRole", BUILD_ROLE),
     ],
 )
-def test_resources_are_those_of_the_helpers(name, action, resource):
+def test_resources_match_the_helpers(name, action, resource):
     assert allows(name, action, resource)
 
 
@@ -397,7 +397,7 @@ def test_resources_are_those_of_the_helpers(name, action, resource):
         ("execution-role", "iam:PassRole", "arn:aws:iam::123456789012:role/mlagents-training"),
     ],
 )
-def test_what_is_not_needed_is_not_allowed(name, action, resource):
+def test_unneeded_actions_are_denied(name, action, resource):
     assert not allows(name, action, resource)
 
 
@@ -406,7 +406,7 @@ def test_no_action_has_a_wildcard(name):
     assert not [action for action in actions(name) if "*" in action]
 
 
-def test_what_a_job_takes_of_its_role():
+def test_actions_that_a_job_needs_of_its_role():
     # AWS's list, without its parts for VPCs and KMS keys.
     assert actions("execution-role") == {
         "cloudwatch:PutMetricData",
@@ -431,11 +431,11 @@ WHOLE = replace(NAMES, key=KEY, vpc=True, user="arn:aws:iam::123456789012:role/a
 
 
 @pytest.mark.parametrize("name", policies.NAMES)
-def test_they_fit_into_a_managed_policy(name):
+def test_policies_fit_into_a_managed_policy(name):
     assert len("".join(json.dumps(policies.fill(name, WHOLE)).split())) < 6144
 
 
-def test_what_a_key_and_a_vpc_take_beside_that():
+def test_additional_actions_for_a_key_and_a_vpc():
     def more(name):
         before, after = ({s["Sid"]: s for s in policies.fill(name, names)["Statement"]} for names in (NAMES, WHOLE))
         new = [after[sid] for sid in after.keys() - before.keys()]
@@ -457,7 +457,7 @@ def test_what_a_key_and_a_vpc_take_beside_that():
 
 
 @pytest.mark.parametrize("name", policies.NAMES)
-def test_buckets_are_of_the_account(name):
+def test_buckets_are_limited_to_the_account(name):
     conditions = {
         action: statement.get("Condition")
         for statement in policies.fill(name, WHOLE)["Statement"]
@@ -491,9 +491,9 @@ SSO = "AWSReservedSSO_Trainer_0123456789abcdef"
 def test_a_session_may_look_at_its_role(user, resource, allowed, partition, region):
     service = "sts" if user.startswith("assumed") else "iam"
     names = replace(NAMES, region=region, user=f"arn:{partition}:{service}::123456789012:{user}")
-    wanted = f"arn:{partition}:iam::123456789012:{resource}"
+    arn = f"arn:{partition}:iam::123456789012:{resource}"
     for action in ("iam:GetRole", "iam:SimulatePrincipalPolicy"):
-        assert allows("user", action, wanted, names) == allowed
+        assert allows("user", action, arn, names) == allowed
 
 
 @pytest.mark.parametrize(
@@ -524,7 +524,7 @@ def test_a_session_may_look_at_its_role(user, resource, allowed, partition, regi
         {"key": "arn:aws:kms:us-east-1:123456789012:key/*"},
     ],
 )
-def test_what_is_no_name_is_refused(change):
+def test_invalid_names_are_refused(change):
     ((_, value),) = change.items()
     with pytest.raises(policies.PolicyError) as error:
         replace(NAMES, **change)
@@ -540,21 +540,21 @@ def test_partitions(region, partition):
 
 def test_the_command_prints_them(capsys):
     main(["user", "--account", "123456789012", "--region", "eu-west-1", "--role", "my/role"])
-    told = json.loads(capsys.readouterr().out)
-    text = json.dumps(told)
+    policy = json.loads(capsys.readouterr().out)
+    text = json.dumps(policy)
     assert "$" not in text
     assert "arn:aws:s3:::mlagents-eu-west-1-123456789012/unity-volume/*" in text
     assert "arn:aws:iam::123456789012:role/my/role" in text
 
 
-def test_the_command_wants_its_names():
+def test_the_command_requires_names():
     with pytest.raises(SystemExit):
         main(["user"])
 
 
-def test_the_command_says_what_is_no_name(capsys):
+def test_the_command_reports_invalid_names(capsys):
     with pytest.raises(SystemExit):
         main(["user", "--account", "1", "--region", "us-east-1", "--role", "*"])
-    told = capsys.readouterr().err
-    assert "Expected the account to be 12 digits, found '1'." in told
-    assert "Expected a role's name, without what its ARN has before it, found '*'." in told
+    errors = capsys.readouterr().err
+    assert "Expected the account to be 12 digits, found '1'." in errors
+    assert "Expected a role's name, without what its ARN has before it, found '*'." in errors

@@ -28,7 +28,7 @@ def levels(report):
     return {finding.path: finding.level for finding in report.findings if finding.level != "ok"}
 
 
-def test_a_whole_account(account):
+def test_a_complete_account(account):
     report = check(account.whole())
     assert report.verdict == "The account is ready to train."
     assert [(f.path, f.level, f.todo) for f in report.findings] == [
@@ -65,14 +65,14 @@ def test_a_whole_account(account):
         stub.assert_no_pending_responses()
 
 
-def test_it_shows_everything_as_one_table(account):
+def test_the_report_is_one_table(account):
     report = check(account.whole())
     assert report._repr_html_().count("✔ ok") == 22  # each row, and the verdict
     assert "  ok       quota, spot: 1 x ml.c5.xlarge for spot training job usage.\n" in str(report)
     assert "more like these" not in str(report)
 
 
-def test_nothing_is_raised_before_all_was_looked_at(account, monkeypatch):
+def test_all_checks_run_before_an_error_is_raised(account, monkeypatch):
     account.identity()
     account.refuse("s3", "head_bucket", "404", 404)
     account.refuse("iam", "get_role", "NoSuchEntity", 404)
@@ -99,7 +99,7 @@ def test_on_the_embedded_aws(connection):
     assert report.ok
     assert report.subject == "Preflight of the embedded AWS"
     assert row(report, "quota").level == "note"
-    assert row(report, "quota").what == "The embedded AWS has no answer to ListServiceQuotas."
+    assert row(report, "quota").what == "The embedded AWS does not have ListServiceQuotas."
     assert row(report, "role").what == f"{ROLE} trusts SageMaker."
     assert row(report, "your rights, S3").what == "The embedded AWS allows everything."
     assert row(report, "bucket, privacy").level == "ok"
@@ -144,7 +144,7 @@ def test_no_network(account):
     client.meta.events.register("before-call.sts", fail)
     report = check(account)
     client.meta.events.unregister("before-call.sts", fail)
-    assert row(report, "credentials").what.startswith("AWS could not be asked who they are: Could not connect")
+    assert row(report, "credentials").what.startswith("AWS could not be reached to identify them: Could not connect")
     assert levels(report) == {"credentials": "error", "AWS": "note"}
 
 
@@ -234,7 +234,7 @@ def test_a_bucket_with_a_kms_key(account):
     assert "kms:GenerateDataKey" in row(report, "bucket, encryption").todo
 
 
-def test_a_bucket_that_one_may_not_look_at(account):
+def test_a_bucket_without_the_right_to_look_at_it(account):
     def look(account):
         account.answer("s3", "head_bucket", {"BucketRegion": "us-east-1"})
         account.refuse("s3", "get_public_access_block", "AccessDenied", 403)
@@ -263,7 +263,7 @@ OTHERS = [
 ]
 
 
-def test_what_a_role_trusts_has_wildcards_and_no_case(account):
+def test_a_trust_policy_may_have_wildcards_and_any_case(account):
     account.identity()
     account.bucket()
     principal = {"Service": "sagemaker.amazonaws.com"}
@@ -290,7 +290,7 @@ def test_a_role_without_rights(account):
     assert "packages/account_check/execution-role.json" in row(report, "role's rights").todo
 
 
-def test_a_role_that_one_may_not_look_at(account):
+def test_a_role_without_the_right_to_look_at_it(account):
     account.identity()
     account.bucket()
     account.refuse("iam", "get_role", "AccessDenied", 403)
@@ -306,21 +306,21 @@ def test_a_role_with_a_path(account):
     account.role(arn="arn:aws:iam::123456789012:role/service-role/mlagents-training")
     account.quotas(training=1.0, spot=1.0)
     assert check(account).ok
-    passed = [asked["ResourceArns"] for asked in account.simulated if asked["ActionNames"] == ["iam:PassRole"]]
+    passed = [request["ResourceArns"] for request in account.simulated if request["ActionNames"] == ["iam:PassRole"]]
     assert passed == [["arn:aws:iam::123456789012:role/service-role/mlagents-training"]]
 
 
-def test_what_is_asked_of_the_simulator(account):
+def test_requests_to_the_simulator(account):
     check(account.whole())
-    asked = {
+    requests = {
         (q["PolicySourceArn"], action, *q["ResourceArns"]): q for q in account.simulated for action in q["ActionNames"]
     }
     bucket = "arn:aws:s3:::mlagents-us-east-1-123456789012"
     user = "arn:aws:iam::123456789012:user/reader"
-    assert (ROLE, "s3:GetObject", f"{bucket}/unity-volume/*") in asked
-    assert (user, "s3:PutObject", f"{bucket}/unity-volume/*") in asked
-    assert (user, "iam:SimulatePrincipalPolicy", user) in asked
-    (context,) = asked[user, "iam:PassRole", ROLE]["ContextEntries"]
+    assert (ROLE, "s3:GetObject", f"{bucket}/unity-volume/*") in requests
+    assert (user, "s3:PutObject", f"{bucket}/unity-volume/*") in requests
+    assert (user, "iam:SimulatePrincipalPolicy", user) in requests
+    (context,) = requests[user, "iam:PassRole", ROLE]["ContextEntries"]
     assert context == {
         "ContextKeyName": "iam:PassedToService",
         "ContextKeyType": "string",
@@ -328,7 +328,7 @@ def test_what_is_asked_of_the_simulator(account):
     }
 
 
-def test_the_rights_of_a_session_are_its_roles(account):
+def test_a_session_has_the_rights_of_its_role(account):
     account.identity("arn:aws:sts::123456789012:assumed-role/Reader/me")
     account.bucket()
     account.role()
@@ -336,12 +336,12 @@ def test_the_rights_of_a_session_are_its_roles(account):
     account.quotas(training=1.0, spot=1.0)
     assert check(account).ok
     assert "arn:aws:iam::123456789012:role/aws-reserved/Reader" in {
-        asked["PolicySourceArn"] for asked in account.simulated
+        request["PolicySourceArn"] for request in account.simulated
     }
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NoSuchEntity"])
-def test_a_session_whose_role_one_may_not_look_at(account, code):
+def test_a_session_without_the_right_to_look_at_its_role(account, code):
     account.identity("arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Trainer_01/me")
     account.bucket()
     account.role()
@@ -357,16 +357,18 @@ def test_a_session_whose_role_one_may_not_look_at(account, code):
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
-def test_vpc_and_key_take_more_rights(account):
+def test_vpc_and_key_need_more_rights(account):
     account.identity()
     account.bucket(algorithm="aws:kms", KMSMasterKeyID=KEY)
     account.role()
     account.quotas(training=1.0, spot=1.0)
     report = check(account, subnets=["subnet-1"], security_groups=["sg-1"], kms_key=KEY)
     assert report.ok and row(report, "bucket, encryption").what == f"Encrypted with {KEY}."
-    asked = {(q["PolicySourceArn"] == ROLE, a, *q["ResourceArns"]) for q in account.simulated for a in q["ActionNames"]}
-    assert {(True, "ec2:CreateNetworkInterface", "*"), (True, "kms:CreateGrant", KEY)} <= asked
-    assert (False, "kms:GenerateDataKey", KEY) in asked
+    requests = {
+        (q["PolicySourceArn"] == ROLE, a, *q["ResourceArns"]) for q in account.simulated for a in q["ActionNames"]
+    }
+    assert {(True, "ec2:CreateNetworkInterface", "*"), (True, "kms:CreateGrant", KEY)} <= requests
+    assert (False, "kms:GenerateDataKey", KEY) in requests
     assert row(report, "your rights, key").level == "ok"
 
 
@@ -378,12 +380,12 @@ def test_a_bucket_that_has_another_key(account):
     assert levels(check(account, kms_key=KEY)) == {"bucket, encryption": "note"}
 
 
-@pytest.mark.parametrize("given, areas", [({"bucket": "my*"}, {"role's rights", "your rights"})])
-def test_names_that_no_policy_takes(account, given, areas):
+@pytest.mark.parametrize("options, areas", [({"bucket": "my*"}, {"role's rights", "your rights"})])
+def test_names_that_are_invalid_in_a_policy(account, options, areas):
     account.identity()
     account.role()
     account.quotas(training=1.0, spot=1.0)
-    report = check(account, **given)
+    report = check(account, **options)
     assert {area for area, level in levels(report).items() if level == "error"} >= areas
 
 
@@ -455,7 +457,7 @@ def test_no_console_of_another_partition_is_named(region):
     )
 
 
-def test_a_quota_that_stands_only_among_the_defaults(account):
+def test_a_quota_that_only_has_a_default(account):
     account.identity()
     account.bucket()
     account.role()
@@ -477,7 +479,7 @@ def test_a_type_that_does_not_exist(account):
     assert row(report, "quota").what == "SageMaker has no quota 'ml.c5.xlrage for training job usage'."
 
 
-def test_quotas_that_one_may_not_look_at(account):
+def test_quotas_without_the_right_to_look_at_them(account):
     account.identity()
     account.bucket()
     account.role()
@@ -492,8 +494,8 @@ def test_no_engine(account, monkeypatch):
         raise image.UnavailableError("Expected a Docker engine, none answers. Install Docker.")
 
     monkeypatch.setattr(machine.engine, "connect", fail)
-    told = row(check(account.whole()), "Docker")
-    assert (told.level, told.what) == (
+    finding = row(check(account.whole()), "Docker")
+    assert (finding.level, finding.what) == (
         "ok",
         "Expected a Docker engine, none answers. None is needed: the image is pushed.",
     )
@@ -514,8 +516,8 @@ def test_no_engine_on_the_embedded_aws(connection, monkeypatch, first):
     monkeypatch.setattr(machine.engine, "connect", fail)
     absent = image.Image("registry.example", "0123456789abcdef")
     monkeypatch.setattr(machine.image, "read", lambda connection, folder: absent)
-    told = row(of_a_target.check("embedded"), "Docker")
-    assert (told.level, told.what) == ("note", first)
+    finding = row(of_a_target.check("embedded"), "Docker")
+    assert (finding.level, finding.what) == ("note", first)
 
 
 def test_a_registry_that_refuses(account, monkeypatch):
@@ -529,6 +531,6 @@ def test_a_registry_that_refuses(account, monkeypatch):
 
 
 @pytest.mark.parametrize("free, level", [(5e9, "ok"), (4.9e9, "warning"), (0.9e9, "error")])
-def test_room_on_the_disk(account, monkeypatch, free, level):
+def test_disk_space(account, monkeypatch, free, level):
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": free}))
     assert row(check(account.whole()), "disk").level == level

@@ -35,7 +35,7 @@ def test_a_notebook_has_one_output_for_each_bar():
     assert re.fullmatch(r"build 00:0\d , &lt;pip&gt;", said_c)
 
 
-def test_a_terminal_has_tqdms_own(capsys):
+def test_a_terminal_has_tqdms_bar(capsys):
     assert not bar.in_notebook()
     with bar.make(desc="layer a", total=2) as made:
         made.update(2)

@@ -46,13 +46,13 @@ def forget_process(monkeypatch):
     monkeypatch.setattr(file_hashes, "_known", {})
 
 
-def test_a_file_that_has_just_changed_is_read_again(files, read):
+def test_a_recently_changed_file_is_hashed_again(files, read):
     """A second change within the clock's resolution would not show."""
     assert digests(files) == digests(files) == sha256("a", "b", "c")
     assert sorted(read) == ["a", "a", "b", "b", "c", "c"]
 
 
-def test_a_file_that_did_not_change_is_read_once_also_by_another_process(files, read, monkeypatch, cache):
+def test_an_unchanged_file_is_hashed_once_for_all_processes(files, read, monkeypatch, cache):
     monkeypatch.setattr(file_hashes, "STILL", -(10**12))
     assert digests(files) == digests(files) == sha256("a", "b", "c")
     assert sorted(read) == ["a", "b", "c"]
@@ -66,7 +66,7 @@ def test_a_file_that_did_not_change_is_read_once_also_by_another_process(files, 
 
 
 @pytest.mark.parametrize("process", ["this", "next"])
-def test_a_change_that_hides_behind_the_old_time_and_size_is_seen(files, read, monkeypatch, process):
+def test_a_change_with_the_old_time_and_size_is_detected(files, read, monkeypatch, process):
     monkeypatch.setattr(file_hashes, "STILL", -(10**12))
     digests(files)
     before = files[1].stat()
@@ -79,7 +79,7 @@ def test_a_change_that_hides_behind_the_old_time_and_size_is_seen(files, read, m
     assert read == ["b"]
 
 
-def test_a_change_while_the_file_is_read_is_not_remembered(files, monkeypatch):
+def test_the_hash_of_a_file_that_changes_while_it_is_read_is_not_cached(files, monkeypatch):
     """The state from before is then older than the reading, however long that takes."""
     really = file_hashes._hash
     monkeypatch.setattr(file_hashes, "STILL", 0)
@@ -96,7 +96,7 @@ def test_a_change_while_the_file_is_read_is_not_remembered(files, monkeypatch):
 
 
 @pytest.mark.parametrize("trouble", ["damaged", "no folder", "locked"])
-def test_trouble_with_the_cache_only_means_reading_again(files, read, monkeypatch, cache, trouble):
+def test_without_a_usable_cache_files_are_hashed_again(files, read, monkeypatch, cache, trouble):
     monkeypatch.setattr(file_hashes, "STILL", -(10**12))
     cache.parent.parent.mkdir()
     if trouble == "no folder":
@@ -119,7 +119,7 @@ def test_trouble_with_the_cache_only_means_reading_again(files, read, monkeypatc
         holder.close()
 
 
-def test_what_nobody_asks_for_is_forgotten(monkeypatch):
+def test_unused_hashes_are_deleted(monkeypatch):
     file_hashes.remember({"old": b"1", "used": b"2"})
     now = file_hashes.time.time()
     for days, key in ((60, "used"), (91, "new")):

@@ -7,7 +7,7 @@ from common import processes
 
 
 @pytest.mark.parametrize("refusal", [None, psutil.AccessDenied(4711), PermissionError()])
-def test_a_process_that_cannot_be_killed_is_named_and_left(monkeypatch, caplog, refusal):
+def test_a_process_that_cannot_be_killed_is_reported(monkeypatch, caplog, refusal):
     class Deathless:
         pid = 4711
 

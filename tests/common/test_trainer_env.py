@@ -1,4 +1,4 @@
-"""The trainer environment: which Python is chosen, and what is said when there is none."""
+"""The trainer environment: which Python is chosen, and what happens if there is none."""
 
 import os
 import platform
@@ -16,9 +16,9 @@ def no_settings(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def write_python(path: Path, answer: str) -> Path:
+def write_python(path: Path, command: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{answer}\n")
+    path.write_text(f"#!/bin/sh\n{command}\n")
     path.chmod(0o755)
     return path
 
@@ -30,7 +30,7 @@ def test_the_environment_of_this_checkout_runs_the_unmodified_wheel():
     assert str(env).startswith(f"{env.flavour}: CPython {env.version}")
 
 
-def test_a_shim_that_starts_nothing_is_passed_over(monkeypatch, tmp_path):
+def test_a_shim_that_does_not_work_is_skipped(monkeypatch, tmp_path):
     write_python(tmp_path / "bin" / "python3.7", "echo 'pyenv: python3.7: command not found' >&2; exit 127")
     good = write_python(tmp_path / "pyenv/versions/3.7.9/bin/python3.7", "echo CPython 64 3.7.9")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
@@ -41,9 +41,9 @@ def test_a_shim_that_starts_nothing_is_passed_over(monkeypatch, tmp_path):
     assert trainer_env.choose() == ("exact", str(good))
 
 
-@pytest.mark.parametrize("answer", ["echo PyPy 64 3.7.9", "echo CPython 32 3.7.9", "exit 1"])
-def test_only_a_64_bit_cpython_counts(tmp_path, answer):
-    assert trainer_env.python_version(write_python(tmp_path / "python3.7", answer)) is None
+@pytest.mark.parametrize("command", ["echo PyPy 64 3.7.9", "echo CPython 32 3.7.9", "exit 1"])
+def test_only_a_64_bit_cpython_counts(tmp_path, command):
+    assert trainer_env.python_version(write_python(tmp_path / "python3.7", command)) is None
 
 
 def test_a_conda_environment_is_found(monkeypatch, tmp_path):
@@ -55,18 +55,18 @@ def test_a_conda_environment_is_found(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("machine", [("Darwin", "arm64"), ("Linux", "aarch64")])
-def test_where_tensorflow_1_has_no_wheel_compat_is_chosen(monkeypatch, machine):
+def test_compat_is_chosen_where_tensorflow_1_has_no_wheel(monkeypatch, machine):
     monkeypatch.setattr(platform, "system", lambda: machine[0])
     monkeypatch.setattr(platform, "machine", lambda: machine[1])
     assert trainer_env.choose() == ("compat", ">=3.9,<3.12")
 
 
-def test_compat_can_be_insisted_on(monkeypatch):
+def test_compat_can_be_required(monkeypatch):
     monkeypatch.setenv("TRAINER_FLAVOUR", "compat")
     assert trainer_env.choose() == ("compat", ">=3.9,<3.12")
 
 
-def test_exact_insisted_on_where_there_is_none(monkeypatch):
+def test_exact_required_but_not_available(monkeypatch):
     monkeypatch.setenv("TRAINER_FLAVOUR", "exact")
     monkeypatch.setattr(trainer_env, "candidates", lambda: iter(()))
     with pytest.raises(trainer_env.TrainerEnvError, match="found none on PATH, in pyenv or in conda"):
@@ -89,7 +89,7 @@ def test_trainer_python_decides_the_flavour(monkeypatch, tmp_path, version, flav
 
 
 @pytest.mark.parametrize("version", ["3.8.1", "3.12.0", "2.7.18"])
-def test_trainer_python_of_no_flavour(monkeypatch, tmp_path, version):
+def test_trainer_python_without_a_flavour(monkeypatch, tmp_path, version):
     python = write_python(tmp_path / "python", f"echo CPython 64 {version}")
     monkeypatch.setenv("TRAINER_PYTHON", str(python))
     with pytest.raises(trainer_env.TrainerEnvError, match=f"it is {version}. Name another"):
@@ -104,7 +104,7 @@ def test_trainer_python_that_contradicts_the_flavour(monkeypatch, tmp_path):
         trainer_env.choose()
 
 
-def test_trainer_python_that_is_not_there(monkeypatch):
+def test_a_missing_trainer_python(monkeypatch):
     monkeypatch.setenv("TRAINER_PYTHON", "/nowhere/python")
     with pytest.raises(trainer_env.TrainerEnvError, match="it is nothing that runs"):
         trainer_env.choose()
@@ -115,20 +115,20 @@ def test_no_environment(tmp_path):
         trainer_env.find(tmp_path)
 
 
-def test_an_environment_without_its_stamp_is_not_complete(tmp_path):
+def test_an_environment_without_a_stamp_is_incomplete(tmp_path):
     (tmp_path / "pyvenv.cfg").write_text("version_info = 3.7.16\n")
     with pytest.raises(trainer_env.TrainerEnvError, match="found none that is complete"):
         trainer_env.find(tmp_path)
 
 
-def test_a_folder_of_something_else_is_not_replaced(tmp_path):
+def test_another_folder_is_not_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(trainer_env.TrainerEnvError, match="exists and is not a Python environment"):
         trainer_env.make(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_a_failed_installation_leaves_no_environment_that_counts(monkeypatch, tmp_path):
+def test_a_failed_installation_leaves_no_complete_environment(monkeypatch, tmp_path):
     lock = tmp_path / "requirements.lock"
     lock.write_text("mlagents==0.11.0 --hash=sha256:" + "0" * 64 + "\n")
     monkeypatch.setitem(trainer_env.LOCKS, "compat", lock)

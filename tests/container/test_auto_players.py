@@ -36,7 +36,7 @@ class Machine:
         self.manager = SimpleNamespace(env_workers=list(self.workers))
         self.run = SimpleNamespace(update_seconds=0.0, dismissed=set())
         monkeypatch.setattr(auto_players.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(auto_players.cores, "given", lambda: cores)
+        monkeypatch.setattr(auto_players.cores, "available", lambda: cores)
         monkeypatch.setattr(auto_players.process_tree, "descendants", lambda above: [])
         monkeypatch.setattr(auto_players.process_tree, "seconds_of", lambda pids: self.now * self.load)
         monkeypatch.setattr(auto_players.memory, "used_by", lambda pids: player << 20)

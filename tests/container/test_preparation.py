@@ -57,7 +57,7 @@ def rewrite(channel):
         (lambda channel: (channel / "link").symlink_to(channel / "Ball_Data"), "added: link"),
         (lambda channel: os.mkfifo(str(channel / "pipe")), "added: pipe"),
         (lambda channel: [(channel / str(n)).touch() for n in range(5)], "added: 0, 1, 2 and 2 more"),
-        (rewrite, "and which file differs is unknown, because the list SHA256SUMS is different as well"),
+        (rewrite, "which file differs is unknown, because the list SHA256SUMS is different as well"),
     ],
 )
 def test_a_channel_with_other_files_is_refused(sums, change, message):

@@ -1,4 +1,4 @@
-"""What a million steps cost: the rows that were measured, and what is said of instances that were not."""
+"""The cost of a million steps: measured rows, and notes about other instances."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def test_this_machine_was_measured():
     assert speed.cells == ("job", "this machine", "1", "30.0", "9.3", "")
 
 
-def test_instances_on_aws_were_measured_and_stand_from_cheap_to_dear(on_aws):
+def test_measured_instances_are_sorted_by_cost(on_aws):
     jobs = [replace(job(steps), name=f"job-{steps:.0f}") for steps in (3000.0, 4500.0)]
     found = advice.compare(on_aws, *jobs)
     assert [speed.job for speed in found.speeds] == ["job-4500", "job-3000"]
@@ -55,7 +55,7 @@ def test_instances_on_aws_were_measured_and_stand_from_cheap_to_dear(on_aws):
     assert found.speeds[0].usd == pytest.approx(1e6 / 30 / 3600 * 0.5)
 
 
-def test_of_other_instances_only_cores_and_prices_are_told():
+def test_other_instances_have_only_cores_and_prices():
     notes = advice.compare(connection(), job(num_envs="3")).notes
     assert notes == (
         "Hours and USD are for a million steps, on demand.",
@@ -68,7 +68,7 @@ def test_of_other_instances_only_cores_and_prices_are_told():
     assert advice.compare(connection(region="eu-west-1"), job()).notes[-1].endswith(" Prices in eu-west-1 differ.")
 
 
-def test_each_type_that_is_told_has_a_dated_price():
+def test_each_listed_type_has_a_dated_price():
     assert set(advice.CORES) <= {price.instance_type for price in cost.TABLE}
 
 
@@ -78,11 +78,11 @@ class Logs:
     def __init__(self, *lines):
         self.lines = lines
 
-    def describe_log_streams(self, **asked):
-        return {"logStreams": [{"logStreamName": f"{asked['logStreamNamePrefix']}algo-1-1"}]}
+    def describe_log_streams(self, **request):
+        return {"logStreams": [{"logStreamName": f"{request['logStreamNamePrefix']}algo-1-1"}]}
 
-    def get_log_events(self, **asked):
-        events = [] if "nextToken" in asked else [{"message": line} for line in self.lines]
+    def get_log_events(self, **request):
+        events = [] if "nextToken" in request else [{"message": line} for line in self.lines]
         return {"events": events, "nextForwardToken": "end"}
 
 
@@ -94,19 +94,19 @@ class Logs:
         (["a player says: train: training with 9 players: auto"], 1),
     ],
 )
-def test_what_auto_kept_is_read_from_the_jobs_log(monkeypatch, lines, players):
+def test_the_players_of_auto_are_read_from_the_log(monkeypatch, lines, players):
     monkeypatch.setattr(Connection, "client", lambda connection, service: Logs(*lines))
     assert advice.count_players(connection(), job(num_envs="auto")) == players
     assert advice.count_players(connection(), job(num_envs="2.0")) == 2
 
 
-@pytest.mark.parametrize("given", ["-1", "0", "abc", "inf", "nan"])
-def test_a_number_of_players_that_is_none(given):
-    with pytest.raises(cost.CostError, match=f"Expected num-envs to be auto, or 1 or more, found {given} in job."):
-        advice.compare(connection(), job(num_envs=given))
+@pytest.mark.parametrize("setting", ["-1", "0", "abc", "inf", "nan"])
+def test_an_invalid_number_of_players(setting):
+    with pytest.raises(cost.CostError, match=f"Expected num-envs to be auto, or 1 or more, found {setting} in job."):
+        advice.compare(connection(), job(num_envs=setting))
 
 
-def test_only_training_counts_and_an_interruption_between_does_not():
+def test_only_phases_of_training_count():
     phases = (
         *(phase("Training", 0, 100), phase("Interrupted", 100, 400), phase("Training", 400, 450)),
         phase("Uploading", 450, 460),
@@ -115,15 +115,15 @@ def test_only_training_counts_and_an_interruption_between_does_not():
     assert advice.training_seconds(job(phases=(phase("Training", 0, None),))) == 0
 
 
-@pytest.mark.parametrize("given", [job(None), job(0.0), job(phases=(phase("Training", 0, None),))])
-def test_without_a_speed_nothing_is_advised(given):
-    found = advice.compare(connection(), given)
+@pytest.mark.parametrize("ended", [job(None), job(0.0), job(phases=(phase("Training", 0, None),))])
+def test_a_job_without_a_speed_is_left_out(ended):
+    found = advice.compare(connection(), ended)
     assert found.speeds == ()
     assert str(found) == "job was Completed without a summary, so no speed was measured."
     assert found._repr_html_() == f"<div {PLAIN}><p>{found}</p></div>"
 
 
-def test_a_job_that_goes_on_from_another_measured_nothing():
+def test_a_job_that_continues_another_has_no_speed():
     found = advice.compare(connection(), replace(job(), goes_on_from="job first"))
     assert found.speeds == ()
     assert str(found) == "job goes on from job first: its own steps are not known, so its speed is not either."
@@ -131,13 +131,13 @@ def test_a_job_that_goes_on_from_another_measured_nothing():
 
 def test_the_default_number_of_players_is_the_containers():
     code = "import hyperparameters as h; print(next(o.default for o in h.OPTIONS if o.name == 'num-envs') or 'auto')"
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "container", capture_output=True, text=True, check=True
     )
-    assert told.stdout.strip() == advice.PLAYERS
+    assert process.stdout.strip() == advice.PLAYERS
 
 
-def test_both_forms_say_the_same():
+def test_text_and_html_have_the_same_content():
     found = advice.compare(connection(), job())
     assert str(found).splitlines()[0].split("  ")[0] == "measured by"
     for cell in found.rows[0]:

@@ -105,7 +105,7 @@ def both(request, connection, readers_environment, sent):
     return made["embedded"], made["aws"]
 
 
-def test_embedded_gives_account_bucket_and_role(connection):
+def test_embedded_has_account_bucket_and_role(connection):
     assert connection.target == "embedded"
     assert connection.account == "123456789012"
     assert connection.bucket == "mlagents-us-east-1-123456789012"
@@ -122,7 +122,7 @@ def test_connecting_again_changes_nothing(connection):
     assert str(aws.connect("embedded")) == str(connection)
 
 
-def test_a_role_that_is_not_there_is_not_replaced_by_another(connection):
+def test_a_missing_role_is_not_replaced(connection):
     connection.client("iam").create_role(RoleName="mine", AssumeRolePolicyDocument=json.dumps(aws.TRUST_SAGEMAKER))
     assert aws.connect("embedded", role="mine").role == "arn:aws:iam::123456789012:role/mine"
     with pytest.raises(
@@ -131,7 +131,7 @@ def test_a_role_that_is_not_there_is_not_replaced_by_another(connection):
         aws.connect("embedded", role="nobodys")
 
 
-def test_another_bucket_is_made_and_private(connection):
+def test_another_bucket_is_made_private(connection):
     assert aws.connect("embedded", bucket="my-own-bucket").bucket == "my-own-bucket"
     block = connection.client("s3").get_public_access_block(Bucket="my-own-bucket")
     assert set(block["PublicAccessBlockConfiguration"].values()) == {True}
@@ -195,7 +195,7 @@ def test_two_connections_in_one_process(both, sent, readers_environment, later):
         lambda: preflight.check("aws", role="a-role", container=ROOT / "container"),
     ],
 )
-def test_an_attempt_at_aws_leaves_the_connection_before_it_alone(connection, readers_environment, sent, fail):
+def test_an_attempt_at_aws_does_not_change_an_earlier_connection(connection, readers_environment, sent, fail):
     with contextlib.suppress(aws_session.ConnectError):
         fail()
     assert connection.endpoint.removeprefix("http://") not in {host for host, _ in sent}
@@ -205,7 +205,7 @@ def test_an_attempt_at_aws_leaves_the_connection_before_it_alone(connection, rea
 
 
 @pytest.mark.long
-def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment, make_trainer):
+def test_the_sdk_uses_its_connections_target(both, sent, readers_environment, make_trainer):
     from sagemaker.core.parameter import CategoricalParameter
     from sagemaker.train.tuner import HyperparameterTuner
 
@@ -233,7 +233,7 @@ def test_the_sdk_goes_where_its_connection_goes(both, sent, readers_environment,
     assert (dict(os.environ), boto3.DEFAULT_SESSION) == before
 
 
-def test_a_target_that_can_not_be_honoured_is_an_error(connection, readers_environment, both, sent):
+def test_an_unavailable_target_is_an_error(connection, readers_environment, both, sent):
     with pytest.raises(aws_session.ConnectError, match="Expected no access key for a client of the embedded AWS"):
         connection.session.client("s3", aws_access_key_id=REAL, aws_secret_access_key="real")
     with pytest.raises(aws_session.ConnectError, match=r"found the address http://localhost:1 of this machine"):
@@ -276,7 +276,7 @@ REGION = ("AWS_DEFAULT_REGION", "AWS_REGION")
         ({"kms_key": KEY.replace("key/", "alias/")}, (), {}, "Expected kms_key to be the ARN of a KMS key"),
     ],
 )
-def test_what_is_missing_is_said_before_aws_is_used(readers_environment, given, unset, settings, problem):
+def test_missing_settings_are_reported_before_aws_is_used(readers_environment, given, unset, settings, problem):
     for name in unset:
         readers_environment.delenv(name, raising=False)
     for name, value in settings.items():
@@ -347,7 +347,7 @@ BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguratio
         ([MISSING, ("create_bucket", "BucketAlreadyOwnedByYou", {"Bucket": "mine"}), OPEN, BLOCK], ""),
     ],
 )
-def test_a_bucket_is_ones_own_and_private_before_it_is_used(monkeypatch, answers, problem):
+def test_a_bucket_is_owned_and_private_before_it_is_used(monkeypatch, answers, problem):
     key = KEY if "encryption" in str(answers) else ""
     session = boto3.Session("TESTING", "testing", region_name="us-east-1")
     aws.complete_requests(session, "123456789012", key)
@@ -392,7 +392,7 @@ def test_a_session_makes_one_client_at_a_time(connection, readers_environment, m
 
 
 @pytest.mark.parametrize("how", ["arguments", "environment"])
-def test_vpc_and_key_are_the_connections(connection, monkeypatch, how):
+def test_a_connection_has_vpc_and_key(connection, monkeypatch, how):
     given = {"kms_key": KEY, **VPC} if how == "arguments" else {}
     if not given:
         monkeypatch.setenv("TRAINING_SUBNETS", "subnet-0a1b")
@@ -440,17 +440,17 @@ def refusal(code, call="ListObjectsV2", status=400):
         (ParamValidationError(report="wrong"), ""),
     ],
 )
-def test_why_there_is_no_answer(connection, error, why):
-    told = aws_session.explain_silence(replace(connection, endpoint=None), error)
-    assert why in told and bool(why) == bool(told)
+def test_missing_responses_are_explained(connection, error, why):
+    text = aws_session.explain_silence(replace(connection, endpoint=None), error)
+    assert why in text and bool(why) == bool(text)
     assert aws_session.has_expired(error) == (why == "have expired")
-    assert "`aws sso login`" in told or why != "have expired"
+    assert "`aws sso login`" in text or why != "have expired"
     # The embedded AWS knows no such keys, and its own faults are errors of this project.
-    kept = isinstance(error, EndpointConnectionError) or "limits" in why
-    assert bool(aws_session.explain_silence(connection, error)) == kept
+    also_embedded = isinstance(error, EndpointConnectionError) or "limits" in why
+    assert bool(aws_session.explain_silence(connection, error)) == also_embedded
 
 
-def test_an_embedded_aws_that_has_gone_is_named(connection):
+def test_a_stopped_embedded_aws_is_reported(connection):
     gone = replace(connection, endpoint="http://127.0.0.1:9")
     with pytest.raises(
         aws_session.ConnectError, match=r"at http://127\.0\.0\.1:9 no longer answers.*from its first cell"

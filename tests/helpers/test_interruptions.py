@@ -40,12 +40,12 @@ def job():
     )
 
 
-def test_what_spot_saved(job):
+def test_savings_of_spot(job):
     assert (job.interruptions, job.saved_seconds, job.saved_percent) == (1, 14, 70.0)
     assert str(job) == "job: Completed after 20 s of training, 6 s billed (spot saved 70 %), interrupted once"
 
 
-def test_the_picture_shows_where_and_when(job, tmp_path, monkeypatch):
+def test_the_figure_shows_steps_and_phases(job, tmp_path, monkeypatch):
     (tmp_path / "log.txt").write_text("train: brain 3DBall goes on from step 120\nlast line\n")
     rows = [("3DBall", attempt, 100 * attempt, 1.0, 0.5, 0.1) for attempt in (1, 2)]
     monkeypatch.setattr(rewards, "read", lambda folder: pd.DataFrame(rows, columns=rewards.COLUMNS))

@@ -1,4 +1,4 @@
-"""What is written beside a model, so that it can be trained again."""
+"""The README and the curve that are written next to a model."""
 
 import contextlib
 import json
@@ -59,8 +59,8 @@ def write(folder, **changes):
     return reproduction.write_readme(replace(JOB, **changes), folder, curve)
 
 
-def test_it_names_what_made_the_model(written):
-    told = written.read_text()
+def test_the_readme_describes_the_training(written):
+    text = written.read_text()
     for row in (
         "| build | content hash 0123abcd |",
         "| image | registry/mlagents-0.11.0@sha256:77 |",
@@ -75,7 +75,7 @@ def test_it_names_what_made_the_model(written):
         "| 3DBall.nn | the model, for Unity's Model field |",
         "| watch.gif | the model at work |",
     ):
-        assert row in told.splitlines()
+        assert row in text.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -88,35 +88,37 @@ def test_it_names_what_made_the_model(written):
         ("\\`\x1b[2J", r"\\\`\\x1b\[2J"),
     ],
 )
-def test_text_from_elsewhere_is_no_markdown(tmp_path, name, cell):
+def test_untrusted_text_is_escaped(tmp_path, name, cell):
     record = {**RECORD, "reason": name, "brains": {name: {"steps": 1, "mean_reward": None}}}
     (tmp_path / "training.json").write_text(json.dumps(record))
-    told = write(tmp_path, hyperparameters={"env-args": name}, goes_on_from=f"job {name}").read_text().splitlines()
+    lines = write(tmp_path, hyperparameters={"env-args": name}, goes_on_from=f"job {name}").read_text().splitlines()
     for row in (
         f"| status | Completed. {cell} |",
         f"| {cell} | 1 | never trained |",
         f"| env-args | {cell} |",
         f"| went on from | job {cell} |",
     ):
-        assert row in told
+        assert row in lines
     code = " ".join(name.split()).replace("`", "'").replace("\x1b", r"\x1b")
-    assert f"Train `{code}` first, as its own README says, and put the name that it gets into `start_from`." in told
+    assert f"Train `{code}` first, as its own README says, and put the name that it gets into `start_from`." in lines
 
 
 @pytest.fixture
 def run_code(monkeypatch):
-    """Run a README's code as a stranger would, and give what it launches."""
+    """Return a function that runs a README's code, and returns what it launches."""
 
     def run(readme):
         launched = {}
         connection = SimpleNamespace(session="session", bucket="mine", role="role", sdk=contextlib.nullcontext)
-        monkeypatch.setattr("sagemaker.core.helper.session_helper.Session", lambda **given: given)
-        monkeypatch.setattr("sagemaker.train.ModelTrainer", lambda **given: launched.update(given))
+        monkeypatch.setattr("sagemaker.core.helper.session_helper.Session", lambda **arguments: arguments)
+        monkeypatch.setattr("sagemaker.train.ModelTrainer", lambda **arguments: launched.update(arguments))
         monkeypatch.setattr(aws, "connect", lambda target: connection)
         monkeypatch.setattr(volume, "locate", lambda connection, folder: f"s3://{folder}/")
         monkeypatch.setattr(image, "locate", lambda _, **variant: SimpleNamespace(uri=f"image {variant}"))
         new = SimpleNamespace(name="new")
-        monkeypatch.setattr(training, "launch", lambda *given, **more: launched.update(more, channels=given[2]) or new)
+        monkeypatch.setattr(
+            training, "launch", lambda *args, **options: launched.update(options, channels=args[2]) or new
+        )
         monkeypatch.setattr(training, "follow", lambda connection, name: launched.update(followed=name))
         exec(readme.read_text().partition("```python\n")[2].partition("```")[0], {})
         return launched
@@ -124,7 +126,7 @@ def run_code(monkeypatch):
     return run
 
 
-def test_its_code_launches_the_same_job(written, run_code):
+def test_the_readmes_code_launches_the_same_job(written, run_code):
     launched = run_code(written)
     assert (launched["hyperparameters"], launched["training_image"]) == (JOB.hyperparameters, "image {}")
     compute, (channel,) = launched["compute"], launched["channels"]
@@ -136,7 +138,7 @@ def test_its_code_launches_the_same_job(written, run_code):
     assert JOB.volume not in written.read_text()  # nobody else has that bucket
 
 
-def test_its_code_has_all_that_the_launch_had(written, run_code):
+def test_the_readmes_code_has_all_options_of_the_launch(written, run_code):
     hyperparameters = {**JOB.hyperparameters, "no-graphics": "false"}
     readme = write(
         written.parent, spot=True, max_wait_seconds=7200, goes_on_from="job first", hyperparameters=hyperparameters
@@ -152,13 +154,13 @@ def test_its_code_has_all_that_the_launch_had(written, run_code):
     assert "Where jobs of the run `walker` came before this one" in readme.read_text()
 
 
-def test_an_image_without_a_digest_is_told_as_such(written):
+def test_an_image_without_a_digest(written):
     readme = write(written.parent, image="registry/mlagents-0.11.0:77")
     row = "| image | registry/mlagents-0.11.0:77 (no registry held it: the tag is its content hash) |"
     assert row in readme.read_text().splitlines()
 
 
-def test_the_curve_is_kept_to_the_last_digit(written):
+def test_the_curve_is_saved_with_full_precision(written):
     read = pd.read_csv(written.with_name("curve.csv"))
     assert list(read.columns) == rewards.COLUMNS
     assert read["mean_reward"][0] == 88.25
@@ -168,7 +170,7 @@ def test_the_curve_is_kept_to_the_last_digit(written):
 @pytest.mark.parametrize(
     "record", ["", "[]", "null", "{}", "[" * 100_000, '{"reason": "", "brains": 3}', "9" * 5000, "\xff"], ids=range(8)
 )
-def test_a_spoilt_record_is_named(tmp_path, record):
+def test_an_invalid_record(tmp_path, record):
     (tmp_path / "training.json").write_bytes(record.encode("latin-1"))
     with pytest.raises(
         rewards.RewardsError, match=r"Expected the record of a training in .*training\.json, but it can't"

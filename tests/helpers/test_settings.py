@@ -84,14 +84,14 @@ def test_parameters_come_before_the_environment_and_that_before_the_file(
         (None, "found a file that can't be read: [Errno 21] Is a directory"),
     ],
 )
-def test_settings_that_can_not_be_used_are_no_reason_to_work_elsewhere(file, text, complaint):
+def test_invalid_settings_are_an_error(file, text, complaint):
     file.mkdir() if text is None else file.write_text(text)
     with pytest.raises(ConnectError) as refused:
         settings.read()
     assert complaint in str(refused.value)
 
 
-def test_what_is_written_is_read(file, monkeypatch):
+def test_written_settings_are_read(file, monkeypatch):
     values = ("aws", 'arn:aws:iam::1:role/a"\\ü', "bucket", "eu-west-1")
     assert settings.write(*values) == file
     assert astuple(settings.read()) == (*values, "as settings.toml says")

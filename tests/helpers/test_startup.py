@@ -54,5 +54,5 @@ def test_notebooks_import_what_they_use(numbers, heavy):
     lines = [imports(notebook) for notebook in tutorial.list_notebooks() if notebook.stem[:2] in numbers.split()]
     assert all(lines)
     code = "; ".join([*chain(*lines), f"import sys; print(*sorted(set({HEAVY}) & set(sys.modules)))"])
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == heavy
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(process.stdout.split()) == heavy

@@ -1,4 +1,4 @@
-"""The command that opens TensorBoard on a job that runs, and the curve of such a job."""
+"""The command that opens TensorBoard on a running job, and the curve of such a job."""
 
 import os
 import shlex
@@ -15,20 +15,20 @@ from helpers import tensorboard
 PROGRAM = ".venv/bin/tensorboard"
 
 
-def test_on_aws_it_uses_the_readers_own_keys():
-    told = tensorboard.command_while_running(SimpleNamespace(endpoint=None), SimpleNamespace(tensorboard="s3://b/t"))
-    assert told == f"{PROGRAM} --logdir s3://b/t"
+def test_the_command_on_aws_uses_the_readers_keys():
+    command = tensorboard.command_while_running(SimpleNamespace(endpoint=None), SimpleNamespace(tensorboard="s3://b/t"))
+    assert command == f"{PROGRAM} --logdir s3://b/t"
 
 
-def test_a_job_without_a_place_for_summaries_is_told_as_such():
+def test_a_job_without_tensorboard_output():
     job = SimpleNamespace(name="mlagents-1", tensorboard="")
-    told = tensorboard.command_while_running(SimpleNamespace(endpoint=None), job)
-    assert told.startswith("# mlagents-1 copies no summaries to S3 while it runs")  # a shell does nothing with it
+    command = tensorboard.command_while_running(SimpleNamespace(endpoint=None), job)
+    assert command.startswith("# mlagents-1 copies no summaries to S3 while it runs")  # a shell does nothing with it
 
 
 def running(**places):
-    given = {"name": "mlagents-1", "checkpoints": "", "tensorboard": "", "hyperparameters": {}, **places}
-    return SimpleNamespace(**given)
+    attributes = {"name": "mlagents-1", "checkpoints": "", "tensorboard": "", "hyperparameters": {}, **places}
+    return SimpleNamespace(**attributes)
 
 
 def put_events(connection, tmp_path, prefix, **scalars):
@@ -56,7 +56,7 @@ def test_the_curve_of_a_running_job_comes_from_its_checkpoints(connection, tmp_p
     assert list(curve["lesson"]) == [1.0]
 
 
-def test_the_run_may_have_a_name(connection, tmp_path):
+def test_a_run_id_is_respected(connection, tmp_path):
     board = put_events(connection, tmp_path, "training/b/tensorboard-output/mine_3DBall", Lesson=3.0)
     curve = training.read_running(connection, running(tensorboard=board, hyperparameters={"run-id": "mine"}))
     assert list(curve["lesson"]) == [3.0]
@@ -71,14 +71,14 @@ def test_a_running_job_without_events(connection):
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "problem"),
     [
         ("run_x/../../../a.tfevents.1", "a name that leads out of its folder"),
         ("run_x/a\\b.tfevents.1", "a name with a backslash"),
         ("run_x/a.tfevents.1/b.tfevents.2", "File exists|Not a directory"),
     ],
 )
-def test_a_key_that_is_no_path_is_refused(connection, tmp_path, monkeypatch, key, told):
+def test_an_unsafe_key_is_refused(connection, tmp_path, monkeypatch, key, problem):
     board = put_events(connection, tmp_path, f"training/{len(key)}/board/run_x", Lesson=1.0)
     s3 = connection.client("s3")
     for each in (key.replace("..", "up"), "run_x/a.tfevents.1"):
@@ -90,11 +90,11 @@ def test_a_key_that_is_no_path_is_refused(connection, tmp_path, monkeypatch, key
 
     s3.meta.events.register("after-call.s3.ListObjectsV2", list_up)
     monkeypatch.setattr(type(connection), "client", lambda *_: s3)
-    with pytest.raises(rewards.RewardsError, match=f"Expected event files at {board}, found .*{told}.*Remove it"):
+    with pytest.raises(rewards.RewardsError, match=f"Expected event files at {board}, found .*{problem}.*Remove it"):
         training.read_running(connection, running(tensorboard=board))
 
 
-def test_event_files_are_bounded(connection, tmp_path, monkeypatch):
+def test_event_files_are_limited(connection, tmp_path, monkeypatch):
     board = put_events(connection, tmp_path, "training/bounded/board/run_x", Lesson=1.0)
     monkeypatch.setattr(training.running_rewards, "MAX_BYTES", 10)
     with pytest.raises(
@@ -103,7 +103,7 @@ def test_event_files_are_bounded(connection, tmp_path, monkeypatch):
         training.read_running(connection, running(tensorboard=board))
 
 
-def test_it_finds_the_summaries_of_a_job_in_the_embedded_s3(connection, tmp_path):
+def test_tensorboard_finds_summaries_in_the_embedded_s3(connection, tmp_path):
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -115,12 +115,12 @@ def test_it_finds_the_summaries_of_a_job_in_the_embedded_s3(connection, tmp_path
     key = f"training/job/tensorboard-output/run_3DBall/{file.name}"
     connection.client("s3").upload_file(str(file), connection.bucket, key)
     job = SimpleNamespace(tensorboard=f"s3://{connection.bucket}/training/job/tensorboard-output")
-    *way, program, option, place = shlex.split(tensorboard.command_while_running(connection, job))
-    assert way == [".venv/bin/python", "-m", "sagemaker_local", "run"]
+    *prefix, program, option, place = shlex.split(tensorboard.command_while_running(connection, job))
+    assert prefix == [".venv/bin/python", "-m", "sagemaker_local", "run"]
     assert (program, option, place) == (PROGRAM, "--logdir", job.tensorboard)
     # The same reader without the web page: what `tensorboard --inspect` finds is what it would show.
     environment = {name: os.environ[name] for name in ("PATH", "EMBEDDED_HOME")} | {"AWS_ACCESS_KEY_ID": "of-a-reader"}
-    command = [*way, program, "--inspect", option, place]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert "run_3DBall" in done.stdout, done.stderr
-    assert "Losses/Value Loss" in done.stdout
+    command = [*prefix, program, "--inspect", option, place]
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert "run_3DBall" in process.stdout, process.stderr
+    assert "Losses/Value Loss" in process.stdout

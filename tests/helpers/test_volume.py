@@ -61,7 +61,7 @@ def put(s3, done, name, body):
     s3.put_object(Bucket=bucket, Key=done.prefix + name, Body=body, ChecksumAlgorithm="SHA256")
 
 
-def test_read_names_the_volume_by_names_and_contents(folder):
+def test_the_volumes_hash_covers_names_and_contents(folder):
     (folder / "3DBall_Data/README.txt").write_text("part of the build")
     read = volume.read(folder)
     names = sorted([*FILES, "3DBall_Data/README.txt", "of test"])
@@ -83,7 +83,7 @@ def test_read_names_the_volume_by_names_and_contents(folder):
     ],
     ids=["content", "name", "new file", "mode", "time"],
 )
-def test_the_digest_changes_with_the_content_alone(folder, change, same):
+def test_the_digest_depends_only_on_the_content(folder, change, same):
     before = volume.read(folder).digest
     change(folder)
     assert (volume.read(folder).digest == before) == same
@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_uploaded(folder, spoil, problem):
         volume.read(folder)
 
 
-def test_upload_puts_each_file_below_the_digest_once(connection, folder, s3, upload):
+def test_each_file_is_uploaded_once(connection, folder, s3, upload):
     done = upload(folder)
     digest = volume.read(folder).digest
     assert (done.uri, done.prefix) == (f"s3://{connection.bucket}/unity-volume/{digest}/", f"unity-volume/{digest}/")
@@ -131,7 +131,7 @@ def test_upload_puts_each_file_below_the_digest_once(connection, folder, s3, upl
     assert s3.calls == ["ListObjectsV2"]
 
 
-def test_an_upload_that_was_cut_off_continues(connection, folder, s3, upload):
+def test_an_interrupted_upload_continues(connection, folder, s3, upload):
     done = upload(folder)
     s3.delete_object(Bucket=connection.bucket, Key=done.prefix + "3DBall_Data/level0")
     with pytest.raises(volume.VolumeError, match=r"1 of them missing or different \(3DBall_Data/level0\)"):
@@ -154,7 +154,7 @@ def test_an_upload_that_was_cut_off_continues(connection, folder, s3, upload):
         ("big", bytes(volume.TRANSFER.multipart_threshold), r"1 of them missing or different \(big\)"),
     ],
 )
-def test_what_somebody_else_wrote_there_is_refused_and_put_right(connection, folder, s3, upload, name, body, problem):
+def test_foreign_objects_are_refused_and_repaired(connection, folder, s3, upload, name, body, problem):
     if name == "big":
         (folder / name).write_bytes(b"x" * len(body))
     done = upload(folder)
@@ -170,14 +170,14 @@ def test_what_somebody_else_wrote_there_is_refused_and_put_right(connection, fol
     assert volume.locate(connection, folder) == done.uri
 
 
-def test_the_consoles_mark_of_a_folder_is_ignored(connection, folder, s3, upload):
+def test_folder_markers_of_the_console_are_ignored(connection, folder, s3, upload):
     done = upload(folder)
     put(s3, done, "", b"")
     put(s3, done, "3DBall_Data/", b"")
     assert volume.locate(connection, folder) == done.uri
 
 
-def test_where_etags_are_not_of_the_content_the_sha256_is_asked_for(connection, tmp_path, s3, upload):
+def test_the_sha256_is_requested_if_etags_do_not_match(connection, tmp_path, s3, upload):
     """As under a KMS key. The other content is as long as the right one."""
     big = os.urandom(volume.TRANSFER.multipart_threshold + 12345)
     (tmp_path / "small").write_bytes(b"content")
@@ -208,11 +208,11 @@ def test_where_etags_are_not_of_the_content_the_sha256_is_asked_for(connection, 
         ("s3://bucket/0123456789abcdef/", {}),
     ],
 )
-def test_a_job_gets_the_hash_where_its_place_has_one(uri, environment):
+def test_a_job_gets_the_hash_of_its_volume(uri, environment):
     assert volume_hash.job_environment(uri) == environment
 
 
-def test_a_file_that_changes_during_the_upload_is_taken_back(connection, folder, s3, upload, monkeypatch):
+def test_a_file_that_changes_during_the_upload_is_deleted(connection, folder, s3, upload, monkeypatch):
     prefix, compare = volume.read(folder).prefix, volume.compare
 
     def change(*arguments):

@@ -368,7 +368,7 @@ def test_no_log_line_takes_long_or_raises(line):
     start, view = time.process_time(), live.View()
     curve = rewards.read_log([line])
     assert len(curve) == 0 and interruptions.find_steps([line]) == []
-    view._note(line)
+    view._scan(line)
     assert view._totals == {} and not advice.KEPT.search(line)
     assert time.process_time() - start < 2
 

@@ -93,7 +93,7 @@ def test_only_a_training_spot_job_can_be_interrupted(aws):
         embedded.interrupt(ended)
     with pytest.raises(embedded.EmbeddedError, match="Requested resource not found"):
         embedded.interrupt("no-such-job")
-    with pytest.raises(embedded.EmbeddedError, match="seconds must be a number from 0 to 86400, it is -1"):
+    with pytest.raises(embedded.EmbeddedError, match="seconds must be a number from 0 to 86400, not -1"):
         embedded.interrupt(name, seconds=-1)
 
 

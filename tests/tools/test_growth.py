@@ -28,17 +28,17 @@ def variables():
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
-def test_jobs_of_earlier_are_described_and_listed():
+def test_existing_jobs_are_described_and_listed():
     measurements = growth.in_embedded(1)
     assert set(measurements) == {"start 12", "describe 12", "page 12", "all 12"}
     assert min(measurements.values()) > 0
 
 
-def test_moto_alone_is_asked_the_same():
+def test_moto_gets_the_same_requests():
     assert set(growth.in_moto(1)) == {"describe 12", "page 12", "all 12"}
 
 
-def test_objects_of_earlier_are_there_after_a_start():
+def test_existing_objects_are_listed_after_a_start():
     measurements = growth.start_embedded(1)
     assert set(measurements) == {"3", "all 3"}
     assert measurements["3"] < measurements["all 3"]

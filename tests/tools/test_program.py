@@ -65,7 +65,7 @@ def test_a_wrong_command_line_is_refused(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-def test_what_is_printed_and_saved(make, machine, tmp_path, capsys):
+def test_the_table_is_printed_and_numbers_are_saved(make, machine, tmp_path, capsys):
     def chatty(run):
         print("a bar")
         return {"time": 2.0}
@@ -88,7 +88,7 @@ def test_what_is_printed_and_saved(make, machine, tmp_path, capsys):
     assert (result["absent"], result["failed"]) == ({}, "")
 
 
-def test_a_failure_is_told(make, machine, tmp_path, capsys):
+def test_a_failure_is_reported(make, machine, tmp_path, capsys):
     def fails(run):
         raise RuntimeError("no")
 
@@ -96,7 +96,7 @@ def test_a_failure_is_told(make, machine, tmp_path, capsys):
     assert "aborted: ours, run 1: RuntimeError: no" in capsys.readouterr().out
 
 
-def test_a_busy_machine_is_told(make, machine, monkeypatch, tmp_path, capsys):
+def test_a_busy_machine_is_reported(make, machine, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(program.machine, "load", lambda: 1.7)
     program.run([make(ours=[1.0])], 1, home=tmp_path)
     assert "Something else is running: the load before the start was 1.7." in capsys.readouterr().out
@@ -127,7 +127,7 @@ sys.exit(program.run([comparison], 3, home=Path(sys.argv[1])))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_keeps_what_was_measured_and_leaves_no_process(tmp_path, number):
+def test_an_interruption_keeps_measurements_and_leaves_no_process(tmp_path, number):
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         while "waiting" not in running.stderr.readline():
@@ -176,7 +176,7 @@ def test_a_training_that_takes_too_long():
         next(training_process.follow(queue.SimpleQueue(), time.monotonic()))
 
 
-def test_a_training_that_hangs_when_told_to_stop(tmp_path, monkeypatch):
+def test_a_training_that_hangs_on_stopping(tmp_path, monkeypatch):
     monkeypatch.setattr(training_process, "STOP_TIMEOUT", 0.2)
     summary = (
         "INFO:mlagents.trainers: run: 3DBall: Step: {}. Time Elapsed: 1.0 s Mean Reward: {}.000. Std of Reward: 0.1."
@@ -231,13 +231,13 @@ def test_the_first_step_is_the_first_of_all_players(tmp_path):
         training_process.first_step_at(tmp_path, ["nothing"])
 
 
-def test_what_supervision_costs_is_measured_without_speedups():
+def test_the_cost_of_supervision_is_measured_without_speedups():
     found, *_ = training.comparisons()
     assert [row.ours for row in found.rows if row.name.startswith("bare")] == [training.BARE] * 2
     assert [one.name for one in training.comparisons(quick=True)] == ["training.3DBall"]
 
 
-def test_a_decision_is_set_against_the_step_that_it_is_part_of(monkeypatch):
+def test_a_decision_is_compared_with_its_training_step(monkeypatch):
     monkeypatch.setattr(training, "ours", lambda task: {"steps_per_second": 250.0, "memory": 1e6})
     monkeypatch.setattr(training, "decision_time", lambda agents: 10.0 * agents)
     measurements = training.sampled(training.Task(agents=12))(1)
@@ -249,13 +249,13 @@ def test_the_sample_environment_decides_without_a_trainer():
     assert training_process.decision_time(1) > 0
 
 
-def test_a_mean_reward_is_that_of_the_last_steps():
+def test_a_mean_reward_covers_the_last_steps():
     rewards = [(3000, 10.0), (3100, 60.0), (3500, 80.0), (4000, 100.0)]
     assert training_process.late_mean(rewards, 4000) == {"reward": 80.0}
     assert training_process.late_mean(rewards, 9000) == {}
 
 
-def test_rewards_at_equal_steps_are_held_against_the_interval_of_stock():
+def test_rewards_are_compared_with_the_confidence_interval_of_stock():
     known = {
         training.STOCK: [78.0, 80.0, 82.0],
         training.DEFAULTS: [79.0, 79.5, 80.5],
@@ -304,7 +304,7 @@ def test_both_readers_read_every_point(tmp_path):
     assert growth.read_ours(tmp_path) == growth.read_accumulated(tmp_path) == 321
 
 
-def test_growth_is_told_in_words(make):
+def test_growth_is_described(make):
     measurements = {"10": 1.0, "100": 10.0, "1000": 1000.0, "10000": 100_000.0}
     result = Result(make(ours=[]), [{"ours": measurements}])
     assert growth.growth_of(result, "ours", "", "ours") == (
@@ -313,7 +313,7 @@ def test_growth_is_told_in_words(make):
     assert growth.growth_of(result, "other", "", "other") == ""
 
 
-def test_parts_of_a_notebook_that_take_long_have_rows():
+def test_long_cells_of_a_notebook_have_rows():
     run = {"make tutorial": {"all": 9.0, "notebook 01": 5.0, "notebook 01: x = 1": 0.1, "notebook 01: train()": 4.0}}
     assert [row.measure for row in tutorial.find_rows(run)] == ["notebook 01", "notebook 01: train()"]
 

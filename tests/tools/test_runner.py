@@ -11,7 +11,7 @@ def last(results):
     return result
 
 
-def test_sides_take_turns_and_turn_round(make, progress):
+def test_sides_alternate_in_order(make, progress):
     turns = []
 
     def side(name):
@@ -22,7 +22,7 @@ def test_sides_take_turns_and_turn_round(make, progress):
     assert len(result.runs) == 3
 
 
-def test_every_run_is_handed_out(make, progress):
+def test_a_result_is_yielded_after_every_run(make, progress):
     comparison = make(ours=[1.0, 2.0], other=[3.0, 4.0])
     assert [len(result.runs) for result in measure(comparison, 2, progress)] == [1, 2]
     result = last(measure(comparison, 2, progress))
@@ -46,7 +46,7 @@ def test_a_side_that_is_absent_leaves_the_other(make, progress):
     assert result.failed == ""
 
 
-def test_nobody_there(make, progress):
+def test_no_side_is_available(make, progress):
     def absent(run):
         raise AbsentError("nothing here")
 
@@ -55,7 +55,7 @@ def test_nobody_there(make, progress):
     assert results[0].runs == []
 
 
-def test_a_side_that_fails_ends_its_comparison_and_keeps_what_was_measured(make, progress):
+def test_a_failing_side_ends_its_comparison_and_keeps_measurements(make, progress):
     def fails(run):
         if run == 2:
             raise RuntimeError("out of luck")
@@ -66,13 +66,13 @@ def test_a_side_that_fails_ends_its_comparison_and_keeps_what_was_measured(make,
     assert result.runs == [{"ours": {"time": 1.0}, "other": {"time": 5.0}}]
 
 
-def test_what_is_no_number_is_a_failure(make, progress):
+def test_a_number_that_is_not_finite_is_a_failure(make, progress):
     result = last(measure(make(ours=[1.0, float("nan")]), 2, progress))
     assert result.failed == "ours, run 2: ValueError: Expected finite measurements, found {'time': nan}."
     assert result.runs == [{"ours": {"time": 1.0}}]
 
 
-def test_the_others_go_on_after_a_failure(make, progress):
+def test_other_comparisons_continue_after_a_failure(make, progress):
     def fails(run):
         raise RuntimeError("no")
 
@@ -88,7 +88,7 @@ def test_the_others_go_on_after_a_failure(make, progress):
     assert (interrupted, saved) == (False, [1, 2])
 
 
-def test_an_interruption_keeps_complete_runs_alone(make, progress):
+def test_an_interruption_keeps_only_complete_runs(make, progress):
     def interrupted(run):
         if run == 3:
             raise KeyboardInterrupt
@@ -102,7 +102,7 @@ def test_an_interruption_keeps_complete_runs_alone(make, progress):
     assert saved == [1, 2, 2]
 
 
-def test_no_run_begins_that_would_end_too_late(make, progress, monkeypatch):
+def test_no_run_starts_that_would_end_too_late(make, progress, monkeypatch):
     clock = iter_clock(monkeypatch)
 
     def slow(run):
@@ -127,6 +127,6 @@ def test_progress_is_one_line_on_a_terminal(terminal):
     assert terminal.getvalue() == "\r\x1b[K0:00 a, run 1 of 5: ours\r\x1b[K0:00 b\r\x1b[K"
 
 
-def test_progress_is_a_line_each_elsewhere(make, progress):
+def test_progress_is_one_line_per_run_elsewhere(make, progress):
     last(measure(make(ours=[1.0, 2.0]), 2, progress))
     assert progress.stream.getvalue() == "0:00 group.name, run 1 of 2: ours\n0:00 group.name, run 2 of 2: ours\n"

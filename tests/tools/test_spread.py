@@ -28,7 +28,7 @@ def test_an_even_number_of_runs_has_its_median_between_two():
         ([(1.0, 2.0), (2.0, 2.0), (1.5, 2.0)], False, "neither"),
     ],
 )
-def test_only_who_is_ahead_in_every_pair_has_won(pairs, more_is_better, winner):
+def test_the_winner_is_ahead_in_every_pair(pairs, more_is_better, winner):
     assert spread.contest(pairs, more_is_better).winner == winner
 
 
@@ -38,7 +38,7 @@ def test_nothing_to_compare():
 
 
 @pytest.mark.parametrize("pair", [(float("nan"), 1.0), (1.0, float("inf"))])
-def test_measurements_that_cannot_be(pair):
+def test_measurements_that_are_not_finite(pair):
     with pytest.raises(ValueError, match="Expected finite measurements, found"):
         spread.contest([(1.0, 1.0), pair], True)
 
@@ -63,7 +63,7 @@ def test_the_power_of_the_size(power):
     assert spread.exponent(sizes, [3.0 * size**power for size in sizes]) == pytest.approx(power)
 
 
-def test_what_is_there_once_for_all_does_not_hide_the_growth():
+def test_fixed_costs_do_not_hide_the_growth():
     sizes = [1, 10, 100, 1000, 2000]
     costs = [1000 + size**2 for size in sizes]
     slope, _ = np.polyfit(np.log(sizes[2:]), np.log(costs[2:]), 1)
@@ -76,6 +76,6 @@ def test_sizes_may_come_in_any_order():
 
 
 @pytest.mark.parametrize("sizes", [[1], [5, 5]])
-def test_one_size_makes_no_line(sizes):
+def test_one_size_has_no_exponent(sizes):
     with pytest.raises(ValueError, match="two different sizes"):
         spread.exponent(sizes, [1.0] * len(sizes))

@@ -26,7 +26,7 @@ def result(make, ours=(1.0, 1.2, 1.1), other=(2.0, 2.0, 2.2), **more):
         (0.0, "0 s"),
     ],
 )
-def test_three_digits_that_count(value, written):
+def test_three_significant_digits(value, written):
     assert table.number(value, "s") == written
 
 
@@ -52,7 +52,7 @@ def test_a_row_of_rewards_below_zero_has_no_ratio(make):
     assert table.line(found, found.rows[0])[1:] == ("-1.00 s", "-2.00 s", "-", "", "3", "ours")
 
 
-def test_a_number_that_one_run_lacks_counts_on_neither_side_and_is_told(make):
+def test_a_number_missing_in_one_run_is_left_out_and_reported(make):
     found = result(make, ours=(1.0, 1.0, 9.0, 9.0), other=(2.0, 2.0, 2.0, 2.0))
     del found.runs[3]["other"]["time"]
     assert table.line(found, found.rows[0])[1:6] == ("1.00 s", "2.00 s", "0.50", "0.50 to 4.50", "3")
@@ -96,7 +96,7 @@ def test_the_table_is_markdown_with_notes_below(make):
     ]
 
 
-def test_nothing_is_concluded_from_nothing(make):
+def test_no_conclusion_without_runs(make):
     comparison = replace(make(ours=[1.0]), conclude=lambda result: result.runs[0]["ours"])
     assert table.notes(Result(comparison)) == []
 

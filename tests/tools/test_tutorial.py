@@ -41,7 +41,7 @@ def test_the_short_parameters_are_those_of_notebooks():
     assert set(tutorial.SHORT) <= {path.stem for path in tutorial.list_notebooks()}
 
 
-def test_the_road_runs_in_order_the_others_side_by_side_and_the_last_alone(monkeypatch, tmp_path):
+def test_dependent_notebooks_run_in_order_and_others_in_parallel(monkeypatch, tmp_path):
     both, started = threading.Barrier(2, timeout=30), []
 
     def execute(notebook, parameters, folder):
@@ -74,7 +74,7 @@ def test_after_a_failure_no_other_notebook_starts(monkeypatch, tmp_path):
     assert started == NOTEBOOKS[: tutorial.SEQUENTIAL + 1]
 
 
-def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are(program, tmp_path, capsys):
+def test_the_program_copies_curve_and_model_of_notebook_5(program, tmp_path, capsys):
     def execute(notebook, parameters, folder):
         if notebook.stem.startswith(("05", "07")):
             folder = tmp_path / "results" / f"job-of-{notebook.stem[:2]}"
@@ -108,7 +108,7 @@ def test_the_program_keeps_curve_and_model_of_notebook_5_and_says_where_they_are
         (OSError(30, "Read-only file system", "x/y"), "Expected to write x/y, found: Read-only file system. Make room"),
     ],
 )
-def test_a_failure_is_the_programs_last_word(program, tmp_path, error, text):
+def test_a_failure_is_printed_last(program, tmp_path, error, text):
     with pytest.raises(SystemExit) as ended:
         program(raise_error(error))
     assert str(ended.value).startswith(text.format(root=tmp_path))

@@ -57,7 +57,7 @@ def test_the_engine_gets_platform_base_and_files(docker, named, build, capsys):
     assert len(docker.builds) == 1
 
 
-def test_it_takes_the_arguments_of_the_sdk(docker, folder):
+def test_the_engine_accepts_the_arguments_of_the_sdk(docker, folder):
     graphics = name.Image("registry", name.content_hash(name.read_files(folder), graphics=True))
     docker.pulled = docker.built = docker.held[BASE]
     docker.built.attrs["Architecture"] = "arm64"
@@ -68,14 +68,14 @@ def test_it_takes_the_arguments_of_the_sdk(docker, folder):
     assert options["buildargs"] == {"BASE_IMAGE": BASE, "GRAPHICS": "1"}
 
 
-def test_what_the_registry_holds_or_nobody_can_build_is_not_built(docker, named, folder, capsys):
+def test_an_image_in_the_registry_or_without_an_engine_is_not_built(docker, named, folder, capsys):
     held = name.replace(named, digest="sha256:" + "ab" * 32)
     assert image.build(docker, held, path=folder) is image.build(None, named, path=folder) is None
     assert capsys.readouterr().out == f"{named.local}: the registry holds it already, nothing to build.\n"
     assert docker.builds == []
 
 
-def test_a_folder_that_changed_since_it_was_named_is_refused(docker, folder, build):
+def test_a_folder_that_changed_since_read_is_refused(docker, folder, build):
     (folder / "train").write_text("edited")
     with pytest.raises(
         image.ImageError, match=r"Expected .*container to be as it was when mlagents-0.11.0:\w+ was named"
@@ -84,7 +84,7 @@ def test_a_folder_that_changed_since_it_was_named_is_refused(docker, folder, bui
     assert docker.builds == []
 
 
-def test_a_file_that_is_edited_during_the_build_is_built_as_it_was(docker, folder, build):
+def test_edits_during_the_build_have_no_effect(docker, folder, build):
     del docker.held[BASE]
     pull = docker.pull
 
@@ -107,7 +107,7 @@ def test_the_base_is_pulled_for_the_platform(docker, build, there):
     assert docker.pulls == [(BASE, "linux/amd64")]
 
 
-def test_a_base_of_the_wrong_platform_only_is_refused(docker, build):
+def test_a_base_image_of_the_wrong_platform_is_refused(docker, build):
     del docker.held[BASE]
     docker.pulled.attrs["Architecture"] = "arm64"
     with pytest.raises(image.ImageError, match=r"python:3.7-test for linux/amd64, found one of another platform"):
@@ -197,7 +197,7 @@ def test_no_engine_or_no_right_to_use_it(connection, monkeypatch, capsys, said, 
         engine.connect()
 
 
-def test_an_engine_at_a_place_of_its_own_is_found(tmp_path, monkeypatch):
+def test_an_engine_at_another_address_is_found(tmp_path, monkeypatch):
     socket = tmp_path / ".docker/run/docker.sock"
     socket.parent.mkdir(parents=True)
     socket.touch()
@@ -213,7 +213,7 @@ def test_an_engine_at_a_place_of_its_own_is_found(tmp_path, monkeypatch):
     assert engine.environment()["DOCKER_HOST"] == f"unix://{socket}"
 
 
-def test_a_home_that_may_not_be_seen_holds_no_engine(monkeypatch):
+def test_an_unreadable_home_has_no_engine(monkeypatch):
     stat = os.stat
 
     def refuse(path, **options):
@@ -239,7 +239,7 @@ def test_events_stop_at_an_error():
     assert seen == [{"stream": "a"}]
 
 
-def test_pip_settings_go_along_and_folders_of_this_machine_do_not(tmp_path):
+def test_pip_settings_are_passed_without_local_folders(tmp_path):
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("certificate")
     settings = {
@@ -263,7 +263,7 @@ def test_pip_settings_go_along_and_folders_of_this_machine_do_not(tmp_path):
     assert building.pip_files({}, {}) == {}
 
 
-def test_proxies_go_along_unless_they_are_on_loopback(monkeypatch):
+def test_proxies_are_passed_unless_on_loopback(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:3128")
     assert engine.proxies() == {"HTTPS_PROXY": "http://proxy.example:3128"}
@@ -276,7 +276,7 @@ def test_pip_is_asked_for_its_settings(monkeypatch):
     assert building.pip_settings()["index-url"] == "https://index.example/simple"
 
 
-def test_settings_reach_the_packages_stage_alone():
+def test_settings_reach_only_the_packages_stage():
     """The last stage copies nothing that could bring them along."""
     dockerfile = (building.CONTAINER / "Dockerfile").read_text()
     last = dockerfile[dockerfile.rindex("\nFROM ") :]

@@ -29,11 +29,11 @@ def lines_of(folder, *names):
     return [f"{hashlib.sha256((folder / part).read_bytes()).hexdigest()}  {part}" for part in names]
 
 
-def test_the_tag_is_the_hash_of_what_the_image_is_made_of(folder):
+def test_the_tag_is_the_hash_of_all_inputs(folder):
     assert hash_folder(folder) == hash_of(*lines_of(folder, "Dockerfile", "paths.py", "train"))
 
 
-def test_variant_and_base_have_tags_of_their_own(folder, monkeypatch):
+def test_variants_and_base_images_have_their_own_tags(folder, monkeypatch):
     lines = lines_of(folder, "Dockerfile", "paths.py", "train")
     assert hash_folder(folder, graphics=True) == hash_of(*lines, "graphics")
     monkeypatch.setenv("TRAINING_BASE_IMAGE", "mine:1")
@@ -42,13 +42,13 @@ def test_variant_and_base_have_tags_of_their_own(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("part", ["compat.lock", "__pycache__/paths.pyc", ".DS_Store"])
-def test_what_stays_out_of_the_image_does_not_change_its_name(folder, part):
+def test_excluded_files_do_not_change_the_tag(folder, part):
     before = hash_folder(folder)
     (folder / part).write_text("changed")
     assert hash_folder(folder) == before
 
 
-def test_modes_and_times_do_not_change_the_name(folder):
+def test_modes_and_times_do_not_change_the_tag(folder):
     before = hash_folder(folder)
     (folder / "train").chmod(0o755)
     (folder / "train").touch()
@@ -65,7 +65,7 @@ def test_dockerignore_is_read_as_docker_reads_it():
     assert {"Dockerfile", "train", "requirements.lock", "trainer_config.yaml", "speedups/__init__.py"} <= sent
 
 
-def test_a_module_of_a_package_is_named_with_its_folder(folder):
+def test_modules_of_packages_have_relative_names(folder):
     before = hash_folder(folder)
     (folder / "speedups").mkdir()
     (folder / "speedups/notes.py").write_text("")
@@ -85,19 +85,19 @@ def test_naming_needs_no_docker():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-def test_an_image_that_was_never_pushed_is_named_by_its_tag(connection, answers, folder):
+def test_an_image_that_is_not_pushed_has_a_tag(connection, answers, folder):
     answers.absent()
     read = image.read(connection, folder)
     assert read.uri == f"{REGISTRY}/mlagents-0.11.0:{hash_folder(folder)}"
     assert (read.digest, read.size) == ("", 0)
 
 
-def test_an_image_in_the_registry_is_named_by_its_digest(connection, answers, folder):
+def test_an_image_in_the_registry_has_a_digest(connection, answers, folder):
     answers.present(DIGEST)
     assert image.locate(connection, folder).uri == f"{REGISTRY}/mlagents-0.11.0@{DIGEST}"
 
 
-def test_china_has_addresses_of_its_own(answers, folder):
+def test_registries_in_china_have_their_own_domain(answers, folder):
     answers.refuse("describe_images", "RepositoryNotFoundException")
     connection = Connection("aws", answers, "123456789012", "cn-north-1", "bucket", "role")
     assert image.read(connection, folder).registry == "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
@@ -114,20 +114,20 @@ def test_a_job_on_aws_needs_the_image_there(connection, answers, folder):
     )
 
 
-def test_a_right_that_is_missing_is_named(connection, answers, folder):
+def test_a_missing_right_is_reported(connection, answers, folder):
     answers.refuse("describe_images", "AccessDeniedException", "not authorized")
     with pytest.raises(image.ImageError, match=r"not authorized.* ecr:DescribeImages"):
         image.read(connection, folder)
 
 
 @pytest.mark.parametrize("part", ["Dockerfile", "train"])
-def test_a_folder_without_what_it_takes_is_refused(connection, folder, part):
+def test_an_incomplete_folder_is_refused(connection, folder, part):
     (folder / part).unlink()
     with pytest.raises(image.ImageError, match=f"Expected .*{part}, found none"):
         image.read(connection, folder)
 
 
-def test_a_folder_that_is_not_there_is_refused(connection):
+def test_a_missing_folder_is_refused(connection):
     with pytest.raises(image.ImageError, match="found none"):
         image.read(connection, Path("/nowhere"))
 

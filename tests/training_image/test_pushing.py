@@ -53,7 +53,7 @@ def push(connection, built):
     return lambda: image.push(connection, built, MADE)
 
 
-def test_a_push_says_what_was_sent_and_by_which_digest(answers, built, push, capsys):
+def test_a_push_reports_layers_and_digest(answers, built, push, capsys):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
@@ -67,20 +67,20 @@ def test_a_push_says_what_was_sent_and_by_which_digest(answers, built, push, cap
     assert built.pushes == [(f"{REGISTRY}/mlagents-0.11.0", MADE.tag, {"username": "AWS", "password": "first-secret"})]
     shown = capsys.readouterr().out
     assert "layer b: 100%" in shown
-    wanted = rf"^{MADE.local}: 1 layers sent, 2 there already, in \d+\.\d s; the registry keeps 200 MB\.$"
-    assert re.search(wanted, shown, re.MULTILINE)
+    pattern = rf"^{MADE.local}: 1 layers sent, 2 there already, in \d+\.\d s; the registry keeps 200 MB\.$"
+    assert re.search(pattern, shown, re.MULTILINE)
 
 
-def test_what_the_registry_holds_is_not_pushed(answers, docker, push, capsys):
+def test_an_image_in_the_registry_is_not_pushed(answers, docker, push, capsys):
     answers.present(DIGEST)
     answers.manifest(TEXT)
     assert (push().digest, docker.pushes) == (DIGEST, [])
-    told = f"{MADE.local}: the registry holds this very content already, nothing pushed.\n"
-    assert capsys.readouterr().out == told
+    message = f"{MADE.local}: the registry holds this very content already, nothing pushed.\n"
+    assert capsys.readouterr().out == message
 
 
 @pytest.mark.parametrize("engine", [False, True])
-def test_where_nothing_could_be_built_nothing_is_pushed(connection, answers, docker, capsys, engine):
+def test_nothing_is_pushed_without_an_engine(connection, answers, docker, capsys, engine):
     answers.absent()
     optional = replace(MADE, optional=True)
     assert image.push(connection, docker if engine else None, optional) == optional
@@ -88,20 +88,20 @@ def test_where_nothing_could_be_built_nothing_is_pushed(connection, answers, doc
 
 
 def test_the_repository_is_made_with_its_rules(answers, connection):
-    asked = {}
+    requests = {}
     answers.repository()
     answers.ecr.meta.events.register(
-        "provide-client-params.ecr", lambda params, model, **_: asked.update({model.name: dict(params)})
+        "provide-client-params.ecr", lambda params, model, **_: requests.update({model.name: dict(params)})
     )
     assert pushing.make_repository(connection, "mlagents-0.11.0") == REGISTRY
-    assert asked["CreateRepository"]["imageTagMutability"] == "IMMUTABLE"
-    assert asked["CreateRepository"]["imageScanningConfiguration"] == {"scanOnPush": True}
-    [rule] = json.loads(asked["PutLifecyclePolicy"]["lifecyclePolicyText"])["rules"]
+    assert requests["CreateRepository"]["imageTagMutability"] == "IMMUTABLE"
+    assert requests["CreateRepository"]["imageScanningConfiguration"] == {"scanOnPush": True}
+    [rule] = json.loads(requests["PutLifecyclePolicy"]["lifecyclePolicyText"])["rules"]
     assert rule["selection"] == {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 10}
     assert rule["action"] == {"type": "expire"}
 
 
-def test_a_repository_that_is_there_keeps_the_readers_own_rules(answers, connection):
+def test_an_existing_repository_keeps_its_rules(answers, connection):
     uri = f"{REGISTRY}/mlagents-0.11.0"
     answers.refuse("create_repository", "RepositoryAlreadyExistsException")
     answers.stubber.add_response("describe_repositories", {"repositories": [{"repositoryUri": uri}]})
@@ -140,7 +140,7 @@ def test_an_expired_token_is_renewed(answers, built, said, push):
     assert [login["password"] for *_, login in built.pushes] == ["first-secret", "second-secret"]
 
 
-def test_a_token_is_renewed_once_only(answers, built, push):
+def test_a_token_is_renewed_only_once(answers, built, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
@@ -158,7 +158,7 @@ def test_a_token_is_renewed_once_only(answers, built, push):
         APIError("500 Server Error: dial tcp 127.0.0.1:1: connection refused"),
     ],
 )
-def test_a_registry_that_refuses_or_breaks_off(answers, built, events, push):
+def test_a_registry_that_refuses_or_disconnects(answers, built, events, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
@@ -195,7 +195,7 @@ def test_a_tag_that_somebody_else_was_quicker_to_push(answers, built, push):
 
 
 @pytest.mark.parametrize("held", [None, "sha256:" + "cd" * 32])
-def test_a_push_is_done_only_if_the_registry_says_so(answers, built, held, push):
+def test_a_push_is_complete_only_if_the_registry_confirms_it(answers, built, held, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
@@ -213,7 +213,7 @@ def test_a_push_is_done_only_if_the_registry_says_so(answers, built, held, push)
         [{"error": "tag invalid: The image tag 't' cannot be overwritten because it is immutable."}],
     ],
 )
-def test_a_push_that_tells_no_digest_is_done_only_if_the_registry_holds_it(answers, built, events, push):
+def test_a_push_without_a_digest_is_complete_only_if_the_registry_has_it(answers, built, events, push):
     answers.absent()
     answers.repository()
     answers.token(TOKEN)
@@ -245,14 +245,14 @@ def digest_of(text):
 
 def oci(*layers, config="application/vnd.oci.image.config.v1+json"):
     layers = layers or (OCI_LAYER, DOCKER_LAYER)  # as of a base that was pulled with Docker's manifest
-    told = {
+    manifest = {
         "schemaVersion": 2,
         "mediaType": OCI,
         "config": part(config, "c", 7),
         "layers": [part(kind, "ab"[number], 10 + number) for number, kind in enumerate(layers)],
         "annotations": {"org.opencontainers.image.created": "2026-01-01T00:00:00Z"},
     }
-    return json.dumps(told)
+    return json.dumps(manifest)
 
 
 CONVERTED = {
@@ -275,7 +275,7 @@ def index(*platforms):
 
 @pytest.mark.parametrize("kind", [OCI, INDEX])
 @pytest.mark.parametrize("when", ["pushed now", "held from before"])
-def test_an_oci_image_is_given_the_manifest_that_sagemaker_takes(answers, built, kind, when, push):
+def test_an_oci_image_gets_a_docker_manifest(answers, built, kind, when, push):
     image_digest = digest_of(oci())
     text = oci() if kind == OCI else index((image_digest, "linux/amd64"))
     digest = digest_of(text)
@@ -302,7 +302,7 @@ def test_an_oci_image_is_given_the_manifest_that_sagemaker_takes(answers, built,
     answers.stubber.assert_no_pending_responses()
 
 
-def test_a_conversion_that_was_cut_off_goes_on(answers, push):
+def test_an_interrupted_conversion_continues(answers, push):
     digest = digest_of(oci())
     answers.present(digest, OCI)
     answers.manifest(oci())
@@ -315,7 +315,7 @@ def test_a_conversion_that_was_cut_off_goes_on(answers, push):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         (oci("application/vnd.oci.image.layer.v1.tar+zstd"), "packed with gzip, found the layer sha256:aaaa.*zstd"),
         (oci("application/vnd.oci.image.layer.v1.tar"), "packed with gzip, found the layer sha256:aaaa.*v1.tar\\."),
@@ -328,14 +328,16 @@ def test_a_conversion_that_was_cut_off_goes_on(answers, push):
         (json.dumps({"mediaType": INDEX, "manifests": [3]}), "Expected an index of images, found one without"),
     ],
 )
-def test_what_cannot_be_written_so_is_refused(answers, text, told, push):
+def test_an_image_that_cannot_be_converted_is_refused(answers, text, problem, push):
     answers.present(digest_of(text), json.loads(text)["mediaType"])
     answers.manifest(text)
-    with pytest.raises(image.ImageError, match=f"{told}.*aws ecr batch-delete-image --repository-name mlagents-0.11.0"):
+    with pytest.raises(
+        image.ImageError, match=f"{problem}.*aws ecr batch-delete-image --repository-name mlagents-0.11.0"
+    ):
         push()
 
 
-def test_another_manifest_than_the_digests_is_refused(answers, push):
+def test_a_manifest_of_another_digest_is_refused(answers, push):
     answers.present(DIGEST, OCI)
     answers.manifest(oci(), DIGEST)
     with pytest.raises(image.ImageError, match=f"Expected the manifest {DIGEST} of .* in ECR, found another one"):
@@ -343,7 +345,7 @@ def test_another_manifest_than_the_digests_is_refused(answers, push):
 
 
 @pytest.mark.parametrize("kind", [OCI, INDEX])
-def test_no_job_is_given_another_manifest(connection, answers, folder, kind):
+def test_a_job_requires_a_docker_manifest(connection, answers, folder, kind):
     answers.present(DIGEST, kind)
     with pytest.raises(image.ImageError, match=f"single Docker image, found {re.escape(kind)}, which.*Run notebook 3"):
         image.locate(connection, folder)
@@ -387,7 +389,7 @@ def test_an_embedded_aws_without_a_registry_says_how_to_get_one(connection, answ
     assert capsys.readouterr().out == f"{MADE.local}: nothing pushed. install docker-registry\n"
 
 
-def test_credentials_reach_no_log(answers, built, caplog, capsys, push):
+def test_credentials_are_not_logged(answers, built, caplog, capsys, push):
     caplog.set_level(logging.DEBUG)
     answers.absent()
     answers.repository()

@@ -47,7 +47,7 @@ def test_an_engine_that_does_not_start_is_an_error(with_engine):
     assert called == []
 
 
-def test_where_none_may_be_started_it_says_so(with_engine):
+def test_an_engine_that_may_not_be_started_is_reported(with_engine):
     done, called = with_engine(id="echo 1000")
     assert done.returncode == 0
     assert done.stderr == (
@@ -56,7 +56,7 @@ def test_where_none_may_be_started_it_says_so(with_engine):
     assert called == []
 
 
-def test_where_one_can_be_installed_no_more_it_says_so(with_engine):
+def test_an_engine_that_cannot_be_installed_is_reported(with_engine):
     done, called = with_engine(dpkg_query="exit 1", **{"apt-get": "exit 100"})
     assert done.returncode == 0
     assert "!! apt-get could not install docker-registry skopeo. Nothing of it was tested." in done.stderr
@@ -70,7 +70,7 @@ def test_nothing_is_made_where_a_base_image_is_there(with_engine, found):
     assert called == ["ran"]
 
 
-def test_what_makes_a_base_image_is_installed_where_it_is_needed(with_engine):
+def test_tools_for_the_base_image_are_installed_on_demand(with_engine):
     done, called = with_engine(docker=f"{ANSWERS}exit 1", dpkg_query=NO_DEBOOTSTRAP)
     assert (done.returncode, done.stderr) == (0, "")
     assert called == [

@@ -86,8 +86,8 @@ def test_only_plain_files_and_folders_with_plain_names_are_fetched(connection, m
         (member("3DBall.nn/below", b"x"), "'3DBall.nn/below' (a file or folder of the same name is there)"),
         (member("3DBall.nn", kind=tarfile.DIRTYPE), "'3DBall.nn' (a file or folder of the same name is there)"),
         (member("link", b"x"), "'link' (a file or folder of the same name is there)"),
-        (member("log.txt", b"x"), "'log.txt' (fetching writes a file of this name itself)"),
-        (member("Not-Fetched.txt/x", b"x"), "'Not-Fetched.txt/x' (fetching writes a file of this name itself)"),
+        (member("log.txt", b"x"), "'log.txt' (fetching writes a file with this name itself)"),
+        (member("Not-Fetched.txt/x", b"x"), "'Not-Fetched.txt/x' (fetching writes a file with this name itself)"),
         (pax(b"30 GNU.sparse.size=99999999999\n22 GNU.sparse.map=0,1\n") + member("holes", b"x"), "'holes' (a sparse"),
         (pax(b"13 size=1e99\n11 uid=x\n14 mtime=1e999\n") + member("odd values", b""), ""),
         (member("empty", kind=tarfile.DIRTYPE, mode=0), ""),
@@ -115,7 +115,7 @@ def test_only_plain_files_and_folders_with_plain_names_are_fetched(connection, m
         == f"Not fetched of {job.name}: {'; '.join(notes[:3])} and {len(notes) - 3} more (NOT-FETCHED.txt lists them)\n"
     )
     training.fetch(connection, job, tmp_path)
-    assert capsys.readouterr().out == f"{place} is not all that {job.name} left: see NOT-FETCHED.txt there.\n"
+    assert capsys.readouterr().out == f"{place} does not have all files of {job.name}: see NOT-FETCHED.txt there.\n"
 
 
 def cut(content):

@@ -591,7 +591,7 @@ def test_credentials_that_expire_while_a_job_runs(connection, volume, failing, e
     "call, message",
     [
         ("ListTrainingJobs", "Nothing was launched"),
-        ("CreateTrainingJob", r"It is not known whether (mlagents-\S+) was launched.*job_name = \"\1\""),
+        ("CreateTrainingJob", r"It is unknown whether (mlagents-\S+) was launched.*job_name = \"\1\""),
     ],
 )
 def test_credentials_that_expire_before_a_launch(connection, volume, failing, call, message, launch):

@@ -36,7 +36,7 @@ class _Bounded:
         content = self.stream.read(count if 0 <= count <= self.left else self.left + 1)
         self.left -= max(len(content), 16)
         if self.left < 0:
-            raise BrokenElfError("damaged (its headers describe more than a program can have)")
+            raise BrokenElfError("damaged (its headers name more than a program has)")
         return content
 
     def __getattr__(self, name: str) -> Any:

@@ -352,7 +352,7 @@ def test_invalid_arguments_are_reported_and_nothing_is_launched(launch, many, ca
     with pytest.raises(training.TrainingError) as caught:
         launch("bad", {"A": {5: 1, "x": {1, 2}}})
     one, two = str(caught.value).splitlines()
-    assert one.startswith("Expected hyperparameters with names of 1 to 256 letters, found 5.")
+    assert one.startswith("Expected hyperparameters with names of 1 to 256 characters, found 5.")
     assert two == "Expected the hyperparameter x to be text, a number, True or False, found {1, 2}."
     assert calls["CreateTrainingJob"] == 0
 

@@ -282,7 +282,7 @@ def test_a_key_of_another_release_is_explained(write, parts, key):
     how = "set by mlagents-learn here" if key == "keep_checkpoints" else "ignored"
     found = {finding.what: finding.todo for finding in report.warnings}
     assert found.pop(f"{key} is from ML-Agents {row.releases}, and {how}.") == f"{row.todo}."
-    assert [message.startswith(f"{key} is from ML-Agents {row.releases}: max_steps") for message in found] == (
+    assert [message.startswith(f"{key} is from ML-Agents {row.releases}: there max_steps") for message in found] == (
         [True] if row.counts_each_agent else []
     )
     assert row.key in {"", *(name.rpartition(".")[2] for name in keys.RULES)} and key not in keys.KNOWN
@@ -314,7 +314,7 @@ def test_the_signals_of_0_8_are_converted(write, parts):
     assert yaml.safe_load(finding.text) == {"reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.99}}}
     assert check(write, {"default": old, "Ball": yaml.safe_load(finding.text)}).ok
     (finding,) = check(write, {"default": parts.changed("ppo", ("reward_signals", parts.GONE)), "Ball": {}}).errors
-    assert finding.todo.endswith("can't start without it. The reward that the environment gives is:")
+    assert finding.todo.endswith("can't start without it. For the environment's own reward, write:")
     assert yaml.safe_load(finding.text) == {"reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.99}}}
 
 

@@ -83,7 +83,7 @@ def test_curricula_and_brains(write, found, tmp_path):
     ]
     (tmp_path / "curricula/Bal.json").unlink()
     write("{", "curricula/Ball.json")
-    assert "It is no JSON" in found(curriculum="curricula")[0][0]
+    assert "It is not JSON" in found(curriculum="curricula")[0][0]
     write(b"\xff", "curricula/Ball.json")
     assert found(curriculum="curricula")[0][0] == "It can't be read: it is not UTF-8 text."
     write("[]", "curricula/Ball.json")

@@ -152,8 +152,8 @@ def test_behaviors_are_merged_into_default_settings_by_group(write):
 )
 def test_a_conversion_with_errors_is_not_offered(write, behavior, why):
     text, todo = offered(write, {"behaviors": {"Ball": behavior}})
-    start = "0.11.0 reads default: and a section for each brain. It is not converted, because of this, which it would"
-    assert text is None and todo.startswith(f"{start} still hold: {why}")
+    start = "0.11.0 reads default: and a section for each brain. It can't be converted because of this error"
+    assert text is None and todo.startswith(f"{start}: {why}")
 
 
 def test_default_settings_alone_are_recognised(write):

@@ -49,7 +49,10 @@ MACH_O = b"\xcf\xfa\xed\xfe\x07\0\0\x01\x03" + b"\0" * 200
             "Game_Data/Plugins/lib_burst_generated.so",
             "The player starts without it. Its code runs as plain C#, slower.",
         ),
-        ("Game_Data/Plugins/x86_64/ScreenSelector.so", "The player starts without it. It draws the dialog"),
+        (
+            "Game_Data/Plugins/x86_64/ScreenSelector.so",
+            "The player starts without it. It draws the screen selection dialog",
+        ),
         ("Game_Data/Plugins/x86_64/libsteam_api.so", "The player starts without it. What your game does with"),
         ("Game_Data/MonoBleedingEdge/x86_64/libMonoPosixHelper.so", "The player starts without it. Some of Mono's own"),
         ("UnityPlayer.so", None),
@@ -184,7 +187,7 @@ def test_something_else_in_place_of_a_build(build, rename, message):
         (
             ["3DBall_Data/sample_env.json"],
             "found 3DBall_Data/ alone.",
-            "It is of the sample environment. Make it whole",
+            "It belongs to the sample environment. Complete it",
         ),
     ],
 )
@@ -240,7 +243,7 @@ def test_a_script_without_a_data_folder(tmp_path):
     (tmp_path / "Game.x86_64").write_text("#!/bin/sh\n")
     (finding,) = unity_build.check(tmp_path).errors
     assert finding.what == "Game.x86_64 is a script, and no Game_Data/ lies beside it."
-    assert "put it there in place of the script" in finding.todo and "make_sample_build" in finding.todo
+    assert "put that here instead of the script" in finding.todo and "make_sample_build" in finding.todo
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def test_grpc_library(formats, build):
     assert "libgrpc_csharp_ext.x64.so is truncated" in errors(build)[0]
     whole = formats.library(padding=10_000)
     path.write_bytes(whole[:5000] + bytes(len(whole) - 5000))  # what some tools leave where a copy was broken off
-    assert errors(build) == ["libgrpc_csharp_ext.x64.so is damaged (its table of sections is not there)."]
+    assert errors(build) == ["libgrpc_csharp_ext.x64.so is damaged (its section table is missing)."]
     path.write_bytes(formats.elf())
     assert errors(build) == ["libgrpc_csharp_ext.x64.so is not a library."]
     path.rename(build / "Game_Data/libgrpc_csharp_ext.x64.so")
@@ -531,7 +534,7 @@ def test_a_build_that_is_replaced_between_two_notebooks(formats, build, tmp_path
 
 def test_a_lost_listing_is_no_error(build, tmp_path, monkeypatch):
     monkeypatch.setattr(last_check, "LISTINGS", tmp_path / "kept")
-    monkeypatch.setattr(last_check, "_MOST", 2)
+    monkeypatch.setattr(last_check, "_MAX_LISTINGS", 2)
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()
         unity_build.check_since_last(tmp_path / name)
