@@ -26,7 +26,7 @@ from policy_files import model
 from mlagents_check import unity_build
 from many_runs.tuning.job import make_table
 from many_runs.tuning.ranges import Range
-sys.path[:0] = ["tests/helpers", "tests/many_runs/tuning"]
+sys.path[:0] = ["{ROOT}/tests/helpers", "{ROOT}/tests/many_runs/tuning"]  # helpers move to the lessons' folder
 from test_reproduction import JOB, RECORD, json
 from test_tuning import made, trained
 
