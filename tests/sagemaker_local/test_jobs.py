@@ -204,7 +204,7 @@ def test_missing_data_or_bucket_fails_the_job(aws):
     assert description["FailureReason"] == (
         'ClientError: Results should be written to "s3://no-such-bucket/out/'
         f'{description["TrainingJobName"]}/output", but there is no bucket "no-such-bucket". '
-        "Create it, or give another output path."
+        "Create it, or set another output path."
     )
     assert aws.log(description["TrainingJobName"]) == ""
     description = aws.run("say trained", CheckpointConfig={"S3Uri": "s3://no-such-bucket/checkpoints"})

@@ -93,8 +93,8 @@ def launch(
     with launch_lock():
         same = call(lambda: _find_same(connection, suffix))
         if same and (same.status == "InProgress" or not again):
-            told = "is running" if same.status == "InProgress" else "has completed"
-            print(f"{same.name} {told} with the same ranges and settings. No second one is launched.")
+            state = "is running" if same.status == "InProgress" else "has completed"
+            print(f"{same.name} {state} with the same ranges and settings. No second one is launched.")
             return same
         now = datetime.now(timezone.utc)  # with tenths, because two may be launched within a second
         name = f"{PREFIX}-{now:%m%d%H%M%S}{now.microsecond // 100_000}-{suffix}"  # SageMaker's limit of 32 characters
@@ -103,8 +103,8 @@ def launch(
             call(lambda: _create(connection, request))
         except ClientError as error:
             instance_type = request["TrainingJobDefinition"]["ResourceConfig"]["InstanceType"]
-            told = job_request.explain_refusal(connection, instance_type, error)
-            raise TrainingError(f"SageMaker refused the tuning job, nothing was started: {told}") from error
+            text = job_request.explain_refusal(connection, instance_type, error)
+            raise TrainingError(f"SageMaker refused the tuning job, nothing was started: {text}") from error
     return call(lambda: describe(connection, name))
 
 

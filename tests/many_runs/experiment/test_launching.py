@@ -152,7 +152,7 @@ def test_runs_that_differ_from_earlier_ones_are_refused(connection, launch, many
     with pytest.raises(training.TrainingError) as caught:
         launch("mixed", {"A": many.say(1.0)}, [1, 2], **change)
     assert message in str(caught.value)
-    assert "take another name" in str(caught.value)
+    assert "use another name" in str(caught.value)
 
 
 def test_failed_runs_may_be_relaunched_with_changes(connection, launch, many):
@@ -167,7 +167,7 @@ def test_failed_runs_may_be_relaunched_with_changes(connection, launch, many):
     found = many.follow(connection, "repaired")
     assert [run.job.metrics["mean_reward"] for run in found.runs] == [2.0, 1.0]
     assert [len(found.launches[run.label]) for run in found.runs] == [2, 1]
-    with pytest.raises(training.TrainingError, match="take another name"):  # what completed is in a mean
+    with pytest.raises(training.TrainingError, match="use another name"):  # what completed is in a mean
         launch("repaired", {**right, "B": many.say(3.0)}, again=True)
 
 
