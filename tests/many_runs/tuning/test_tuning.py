@@ -496,7 +496,7 @@ def test_an_unknown_tuning_job(connection):
         training.TrainingError, match="Expected a tuning job named nobody, found none on embedded. The newest"
     ):
         tuning.find(connection, "nobody")
-    with pytest.raises(training.TrainingError, match="Name it, so that no other is stopped"):
+    with pytest.raises(training.TrainingError, match="Name it, so that no other job is stopped"):
         tuning.stop(connection, "")
 
 
