@@ -273,7 +273,7 @@ def find_lazy_classes(source):
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Attribute)
         and node.value.attr == "exceptions"
-        and not (isinstance(node.value.value, ast.Name) and node.value.value.id in ("botocore", "optuna"))
+        and not (isinstance(node.value.value, ast.Name) and node.value.value.id in ("botocore", "jsonschema", "optuna"))
     ]
 
 
