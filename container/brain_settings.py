@@ -151,6 +151,32 @@ def refuse_ineffective_pretraining(module, brain: str) -> None:
         )
 
 
+def refuse_gail_with_few_steps(trainer) -> None:
+    """Refuse GAIL in PPO with demonstrations of fewer steps than a batch.
+
+    Parameters
+    ----------
+    trainer
+        ML-Agents' own, of one brain.
+
+    Raises
+    ------
+    RefusalError
+        GAIL would shorten a batch of which PPO has fed a part to TensorFlow already.
+    """
+    gail = getattr(trainer.policy, "reward_signals", {}).get("gail")
+    if gail is None or trainer.trainer_parameters["trainer"] != "ppo":
+        return
+    sequence, batch = trainer.policy.sequence_length, trainer.trainer_parameters["batch_size"]
+    steps, batch = len(gail.demonstration_buffer.update_buffer["actions"]), max(batch // sequence, 1) * sequence
+    if steps < batch:
+        raise RefusalError(
+            "Brain %s would fail at its first update: gail compares batches of %d steps with only %d steps of "
+            "demonstrations. Lower batch_size to %d or less, or record more."
+            % (trainer.brain_name, batch, steps, steps)
+        )
+
+
 def _number(settings: Dict[str, Any], key: str) -> float:
     """Return a setting as a number; 0 where it is none, of which ML-Agents complains itself."""
     try:

@@ -174,6 +174,7 @@ def _watch_trainers(run: Run) -> None:
         self.trainer_config = {**self.trainer_config, brain.brain_name: {**settings, **places}}
         trainer = generate(self, brain)
         brain_settings.refuse_ineffective_pretraining(getattr(trainer.policy, "bc_module", None), brain.brain_name)
+        brain_settings.refuse_gail_with_few_steps(trainer)
         trainer.policy.update = functools.partial(_update_network, run, brain.brain_name, trainer.policy.update)
         trainer.update_policy = functools.partial(_update_policy, run, trainer, trainer.update_policy)
         if self.load_model:

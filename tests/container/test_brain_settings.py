@@ -128,6 +128,14 @@ def test_ineffective_imitation_is_reported_or_refused(job):
     (job.channel / "trainer_config.yaml").write_text(json.dumps({"default": base | idle | few}))
     assert job.run() == 1
     assert job.failure.startswith("Brain Test would not imitate: its pretraining draws no batch from 80 steps of ")
+    (job.channel / "trainer_config.yaml").write_text(
+        json.dumps({"default": base | {"reward_signals": {"gail": signal}}})
+    )
+    assert job.run(batch_size=128, buffer_size=256) == 1
+    assert job.failure == (
+        "Brain Test would fail at its first update: gail compares batches of 128 steps with only 49 steps of "
+        "demonstrations. Lower batch_size to 49 or less, or record more."
+    )
 
 
 def test_a_curriculum_for_a_brain_that_appears_later_is_refused(job):

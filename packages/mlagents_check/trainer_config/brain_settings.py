@@ -251,7 +251,8 @@ def _together(
 
 
 def _sequences(settings: Mapping[str, Any]) -> int:
-    return max(1, settings.get("sequence_length") or 1) if settings.get("use_recurrent") else 1
+    length = settings.get("sequence_length") if settings.get("use_recurrent") else 1
+    return max(1, length) if isinstance(length, int) else 1
 
 
 def _drawn_from(ends: list[bool], sequence: int) -> int:
@@ -338,7 +339,19 @@ def _signals(settings: Mapping[str, Any], trainer: str, finding: Callable, check
         elif not isinstance(values, dict):
             yield finding("error", f"{name} holds no settings.", "It needs strength and gamma.", *path)
         else:
-            yield from _group(path, values, *keys.REWARD_SIGNALS[name], finding, check_demo)
+            ends = yield from _group(path, values, *keys.REWARD_SIGNALS[name], finding, check_demo)
+            if trainer == "ppo" and ends and isinstance(settings.get("batch_size"), int):
+                yield from _compared_batches(settings, ends, finding)
+
+
+def _compared_batches(settings: Mapping[str, Any], ends: list[bool], finding: Callable) -> Iterator[Finding]:
+    """Check that GAIL can compare whole batches: it shortens one that PPO has fed in part, which TensorFlow refuses."""
+    sequence = _sequences(settings)
+    drawn, batch = _drawn_from(ends, sequence), max(settings["batch_size"] // sequence, 1) * sequence
+    if drawn < batch:
+        what = f"gail compares batches of {batch} steps with only {drawn} steps of demonstrations."
+        todo = f"PPO fails at its first update. Lower batch_size to {drawn} or less, or record more."
+        yield finding("error", what, todo, "reward_signals", "gail", "demo_path")
 
 
 def _pretraining(

@@ -112,7 +112,7 @@ def test_unsupported_settings_are_named_in_a_comment(write):
     ],
 )
 def test_one_setting(write, parts, change, expected):
-    write(parts.demo(), "Ball.demo")
+    write(parts.demo(steps=1025), "Ball.demo")  # as many as a batch of gail
     got, _ = section(write, change)
     flat = {**got, **got["reward_signals"]}
     for group in ("curiosity", "gail", "pretraining"):

@@ -137,7 +137,8 @@ DEMO = {"demo_path": "Ball.demo"}
 RECURRENT = {"use_recurrent": True}
 PRETRAINING = {"pretraining": {**DEMO, "strength": 1.0, "steps": 40}}
 CURIOSITY = {"reward_signals": {"extrinsic": SIGNAL, "curiosity": {**SIGNAL, "encoding_size": 8}}}
-GAIL = {"reward_signals": {"extrinsic": SIGNAL, "gail": {**SIGNAL, **DEMO, "encoding_size": 8}}}
+GAIL_SIGNAL = {**SIGNAL, **DEMO, "encoding_size": 8}
+GAIL = {"reward_signals": {"extrinsic": SIGNAL, "gail": GAIL_SIGNAL}}
 
 # Where check and trainer need not agree: what nobody can know before, of which the check warns, and what learns by
 # chance, or in the wrong direction, and is refused all the same.
@@ -153,6 +154,23 @@ REFUSED = {
     "sac learning_rate": ([0], "the target network alone follows the others; " + UNLEARNS),
     "offline_bc max_steps": ([0], "one step is done all the same"),
 }
+
+# Settings that no single key shows: as `edges` yields them.
+COMBINED = [
+    (
+        f"{name} gail demonstration, batch",
+        size,
+        name,
+        {"batch_size": size, "reward_signals": {"gail": GAIL_SIGNAL}, **more},
+    )
+    for name, size, more in (
+        ("ppo", 29, {}),
+        ("ppo", 30, {}),
+        ("ppo", 39, RECURRENT),
+        ("ppo", 40, RECURRENT),
+        ("sac", 30, {}),
+    )
+]
 
 
 def edges():
@@ -183,6 +201,7 @@ def edges():
                     inner = inner[step]
                 inner[key] = value = LARGE.get(key, value) if value == 1000 else value
                 yield f"{label} {'.'.join((*path, key))}", value, label.split()[0], changes
+    yield from COMBINED
 
 
 def is_listed(listed, label, value):
