@@ -99,7 +99,7 @@ def test_one_run_allows_no_conclusion():
     found = compare([1.0], [2.0, 3.0])
     assert (found.bootstrap, found.welch, found.probability_interval) == (None, None, None)
     assert found.difference == 1.5
-    assert found.verdict.startswith("With 1 run of a setting nothing can be said")
+    assert found.verdict.startswith("With 1 run of a setting there is no conclusion")
     assert "needs 2 runs of each" in str(found)
 
 

@@ -88,7 +88,7 @@ def test_names_are_valid_in_sagemaker(experiment, settings, seed):
             {"settings": {"a": {"seed": 1}}},
             "Expected the seed only in seeds, found one in the hyperparameters of 'a', too.",
         ),
-        ({"hyperparameters": {"seed": 1}}, "Expected the seed in seeds alone"),
+        ({"hyperparameters": {"seed": 1}}, "Expected the seed only in seeds"),
         ({"hyperparameters": 5}, "Expected hyperparameters to be names and values, found 5."),
         (
             {"settings": {"a": {"x": 1}, "b": {"x": "1"}}},
