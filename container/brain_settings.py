@@ -1,5 +1,6 @@
 """The effective settings of a brain, and checks for settings with which it would silently learn nothing."""
 
+import math
 from typing import Any, Dict
 
 import paths
@@ -22,10 +23,14 @@ def refuse_ineffective_training(settings: Dict[str, Any], brain: str) -> None:
     Raises
     ------
     RefusalError
-        SAC ends before its first update.
+        The training would have no end, or SAC ends before its first update.
     """
     trainer = settings.get("trainer")
     end, start = _number(settings, "max_steps"), _number(settings, "buffer_init_steps")
+    if not math.isfinite(end):
+        raise RefusalError(
+            "Brain %s would train without an end: max_steps is %g. Write a number that is finite." % (brain, end)
+        )
     if trainer == "sac" and 0 < end <= start:
         raise RefusalError(
             "Brain %s would learn nothing: max_steps is %g, and its first update comes at buffer_init_steps, which is "

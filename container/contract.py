@@ -2,8 +2,8 @@
 
 Both sides read `contract.json` and, for the keys of the trainer configuration, `trainer_keys.json`. A row there has the
 key's meaning, its type and bounds as a hyperparameter, the trainers that require it or read it optionally, and under
-`in_config` how ML-Agents reads it from the file: below `low` nothing is learned, and a value outside `usual` is allowed
-but rarely intended.
+`in_config` how ML-Agents reads it from the file: below `low` nothing is learned, above `high` losses become infinite or
+NaN, an infinite value works only where it is `endless`, and a value outside `usual` is allowed but rarely intended.
 """
 
 import json

@@ -11,7 +11,11 @@ NEVER_UPDATED = {
     "max_steps, or lower them.",
     "offline_bc": "no batch was drawn from its demonstrations. Record more, or lower batch_size.",
 }
-IDLE = "{} did not imitate: %s had no effect. Look at its strength and how often it is updated."
+IDLE = (
+    "{} did not imitate: %s had no effect. Look at its strength, how often it is updated and, in "
+    "pretraining, its steps."
+)
+UNREWARDED = "{} learned from no reward: every strength in reward_signals is 0."
 SPOILT = (
     "Observations of {} were not numbers (NaN or infinite), first from %s. ML-Agents trained on others in their place: "
     "fix CollectObservations in the scene."
@@ -33,6 +37,7 @@ class Brain:
     updated: bool = False  # its network was, at least once in this job
     episodes: bool = False  # one ended in this job
     idle: List[str] = field(default_factory=list)  # imitation settings that had no effect
+    unrewarded: bool = False  # no reward signal has a strength
     spoilt: Optional[str] = None  # which player first sent observations that are not finite, and when
     recent: deque = field(default_factory=lambda: deque(maxlen=HELD_SUMMARIES))  # of the last summaries
 
@@ -82,6 +87,8 @@ class Outcome:
                 )
             elif brain.idle:
                 brains_of.setdefault(IDLE % " and ".join(brain.idle), []).append(name)
+            if brain.unrewarded:
+                brains_of.setdefault(UNREWARDED, []).append(name)
             if not brain.episodes:
                 brains_of.setdefault(ENDLESS, []).append(name)
         return [remark.replace("{}", ", ".join(names)) for remark, names in brains_of.items()]

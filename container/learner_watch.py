@@ -239,6 +239,10 @@ def _update_policy(run: Run, trainer, update) -> None:
     begun = time.monotonic()
     update()
     run.update_seconds += time.monotonic() - begun
+    module = getattr(trainer.policy, "bc_module", None)
+    # The rate of this update: 0 once its steps are over. Where they were over in an earlier job, it imitated there.
+    if module is not None and module.has_updated and (module.current_lr > 0 or trainer.brain_name in run.found):
+        run.imitated.add(trainer.brain_name)
     if (
         trainer.brain_name not in run.updated and trainer.trainer_parameters["trainer"] != "sac"
     ):  # which also waits here
@@ -266,11 +270,14 @@ def _note_episodes(run: Run, trainer) -> None:
         events.send("episode", brain=trainer.brain_name)
 
 
-def _note_idle(trainer) -> None:
-    """Report imitation settings of a brain that had no effect."""
+def _note_idle(run: Run, trainer) -> None:
+    """Report imitation settings and rewards of a brain that had no effect."""
     policy, idle = trainer.policy, []
-    module, signal = getattr(policy, "bc_module", None), getattr(policy, "reward_signals", {}).get("gail")
-    if module is not None and (not module.has_updated):
+    signals = getattr(policy, "reward_signals", {})
+    module, signal = getattr(policy, "bc_module", None), signals.get("gail")
+    if signals and not any(one.strength for one in signals.values()):
+        events.send("unrewarded", brain=trainer.brain_name)
+    if module is not None and trainer.brain_name not in run.imitated:
         idle.append("pretraining")
     if signal is not None and (not signal.has_updated or not signal.strength):
         idle.append("the reward signal gail")
@@ -313,7 +320,7 @@ def _watch_controller(run: Run) -> None:
         export(self)
         for trainer in self.trainers.values():
             _note_episodes(run, trainer)
-            _note_idle(trainer)
+            _note_idle(run, trainer)
         if steps:
             checkpoints.note_export(run.folder, steps)
         events.send("exported", steps=run.steps())

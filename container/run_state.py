@@ -15,6 +15,7 @@ class Run:
         self.notes = {}  # brain -> the note of this checkpoint
         self.shapes = {}  # brain -> shape of brain and network
         self.curricula = {}
+        self.imitated = set()  # brains that pretraining changed, or did so in an earlier job
         self.updated = set()  # brains whose network was updated in this process
         self.empty_updates = {}  # brain -> updates before its first batch
         self.episodes = set()  # brains with an ended episode in this process

@@ -242,6 +242,8 @@ class Attempt:
             brains.setdefault(event["brain"], Brain()).episodes = True
         elif kind == "idle":
             brains.setdefault(event["brain"], Brain()).idle = event["settings"]
+        elif kind == "unrewarded":
+            brains.setdefault(event["brain"], Brain()).unrewarded = True
         elif kind == "spoilt":
             brain = brains.setdefault(event["brain"], Brain())
             brain.spoilt = brain.spoilt or "player %(player)d at its step %(step)d" % event

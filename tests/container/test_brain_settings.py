@@ -27,14 +27,16 @@ def test_a_brains_own_section_comes_before_the_default(brain, batch):
     [
         (
             {"trainer": "sac", "max_steps": "5.0e4", "buffer_init_steps": 50000},
-            "max_steps is 50000, and its first update comes at buffer_init_steps, which is 50000. Raise the one",
+            "learn nothing: max_steps is 50000, and its first update comes at buffer_init_steps, which is 50000. Raise",
         ),
+        ({"trainer": "ppo", "max_steps": float("inf")}, "train without an end: max_steps is inf. Write a number that"),
+        ({"trainer": "sac", "max_steps": "1e999"}, "train without an end: max_steps is inf. Write a number that"),
     ],
 )
 def test_ineffective_settings_are_refused(settings, message):
     with pytest.raises(RefusalError) as refusal:
         brain_settings.refuse_ineffective_training(settings, "Ball")
-    assert str(refusal.value).startswith(f"Brain Ball would learn nothing: {message}")
+    assert str(refusal.value).startswith(f"Brain Ball would {message}")
 
 
 @pytest.mark.parametrize(
@@ -120,8 +122,17 @@ def test_ineffective_imitation_is_reported_or_refused(job):
     (job.channel / "trainer_config.yaml").write_text(json.dumps({"default": base | idle}))
     assert job.run() == 0
     assert job.training["remarks"] == [
-        "Test did not imitate: pretraining and the reward signal gail had no effect. Look at its strength and how often "
-        "it is updated."
+        "Test did not imitate: pretraining and the reward signal gail had no effect. Look at its strength, how often it "
+        "is updated and, in pretraining, its steps.",
+        "Test learned from no reward: every strength in reward_signals is 0.",
+    ]
+    shutil.rmtree(job.root / "checkpoints")
+    early = {"pretraining": {**pretraining, "strength": 1.0, "steps": 5}}  # over before the first update
+    (job.channel / "trainer_config.yaml").write_text(json.dumps({"default": base | early}))
+    assert job.run(**{"reward_signals.extrinsic.strength": 1, "reward_signals.extrinsic.gamma": 0.9}) == 0
+    assert job.training["remarks"] == [
+        "Test did not imitate: pretraining had no effect. Look at its strength, how often it is updated and, in "
+        "pretraining, its steps."
     ]
     few = {"use_recurrent": True, "pretraining": {**pretraining, "strength": 1.0, "samples_per_update": 4}}
     shutil.rmtree(job.root / "checkpoints")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from common.findings import Finding, Level
@@ -210,7 +210,7 @@ def _together(
         yield finding("warning", what, "The training would have no reward curve. Lower summary_freq.", "summary_freq")
     if good("batch_size", "buffer_size") and trainer != "offline_bc":
         batch, buffer = settings["batch_size"], settings["buffer_size"]
-        if math.isinf(buffer):
+        if math.isinf(buffer) and trainer == "ppo":
             yield finding(
                 "error", f"buffer_size is {buffer}.", "It is never full, so nothing is learned.", "buffer_size"
             )
@@ -237,6 +237,13 @@ def _together(
             needed = buffer if trainer == "ppo" else batch
             todo = f"Before the first update, its agents must collect more than {needed} steps."
             yield finding("warning", what, todo, "max_steps")
+        pretraining = settings.get("pretraining")
+        steps = pretraining.get("steps") if isinstance(pretraining, dict) else None
+        first = max(filled, settings["buffer_init_steps"] if trainer == "sac" and good("buffer_init_steps") else 0)
+        if isinstance(steps, (int, float)) and 1 <= steps <= first:
+            what = f"pretraining may end before the first update: its steps are {steps}."
+            todo = f"Its learning rate falls to 0 over them, and the first update may come at step {math.ceil(first)}."
+            yield finding("warning", what, f"{todo} Raise them.", "pretraining", "steps")
     if trainer == "sac" and good("max_steps", "buffer_init_steps"):
         most, start = settings["max_steps"], settings["buffer_init_steps"]
         if float(most) <= start:
@@ -319,8 +326,14 @@ def _signals(settings: Mapping[str, Any], trainer: str, finding: Callable, check
         todo = "Add extrinsic with strength 1.0 and gamma 0.99, the reward that the environment gives."
         yield finding("error", "reward_signals names no signal.", todo, "reward_signals")
         return
+    strengths = {name: values.get("strength") for name, values in signals.items() if isinstance(values, dict)}
+    if strengths and all(strength == 0 for strength in strengths.values()):
+        todo = "Rewards have no effect on what is learned. Usual is extrinsic with strength 1.0."
+        yield finding("warning", "Every reward signal has strength 0.", todo, "reward_signals")
     for name, values in signals.items():
         path = ("reward_signals", str(name))
+        if name != "extrinsic" and strengths.get(name) == 0:
+            yield finding("warning", f"{name} has strength 0.", "It has no effect.", *path, "strength")
         if trainer == "sac" and not isinstance(values, dict):
             if name == keys.SAC_SIGNAL_SETTING:
                 if judged := keys.judge(name, values, keys.RULES[f"reward_signals.{name}"]):
@@ -364,6 +377,8 @@ def _pretraining(
     if trainer == "sac" and "samples_per_update" in values:
         todo = "SAC sets it itself and fails if it is given. Delete it."
         yield finding("error", "samples_per_update is set for SAC.", todo, "pretraining", "samples_per_update")
+    if values.get("strength") == 0:
+        yield finding("warning", "pretraining has strength 0.", "It has no effect.", "pretraining", "strength")
     if isinstance(settings.get("learning_rate"), str):
         todo = "Pretraining needs a number, but YAML reads one like 1e-4 as text: write 1.0e-4."
         yield finding("error", f"learning_rate is {settings['learning_rate']!r}, a text.", todo, "learning_rate")
@@ -405,8 +420,6 @@ def _group(
         if key not in required | optional or (path == ("pretraining",) and key in _MAY_BE_EMPTY and not value):
             continue
         rule = keys.RULES[".".join((*path, key))]
-        if key == "encoding_size" and values.get("use_vail"):  # without VAIL, GAIL has no encoding
-            rule = replace(rule, low=1)
         if judged := keys.judge(key, value, rule):
             yield finding(*judged, *path, key)
         elif key == "demo_path":

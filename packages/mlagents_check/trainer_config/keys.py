@@ -212,16 +212,22 @@ class Rule:
         The least value with which training works; a lower one is an error.
     usual
         The usual least and greatest value; a value outside is a warning.
+    high
+        The greatest value, in size, with which losses stay finite; a greater one is an error.
+    endless
+        Whether training works with an infinite value; else that is an error.
     """
 
     kind: Kind
     low: float | None = None
     usual: tuple[float, float] = (-math.inf, math.inf)
+    high: float = math.inf
+    endless: bool = False
 
 
-def _rule(read_as: Kind, low: float | None = None, usual: tuple[float | None, float | None] = (None, None)) -> Rule:
+def _rule(read_as: Kind, usual: tuple[float | None, float | None] = (None, None), **more: Any) -> Rule:
     least, most = usual
-    return Rule(read_as, low, (-math.inf if least is None else least, math.inf if most is None else most))
+    return Rule(read_as, usual=(-math.inf if least is None else least, math.inf if most is None else most), **more)
 
 
 RULES: Mapping[str, Rule] = {name: _rule(**row["in_config"]) for name, row in TRAINER_KEYS.items()}
@@ -273,6 +279,10 @@ def _judge_number(found: str, value: Any, rule: Rule) -> tuple[Literal["error", 
         return "error", f"{found}.", f"It must be {expected}."
     if rule.low is not None and number < rule.low:
         return "error", f"{found}.", f"It must be {rule.low} or more, else nothing is learned."
+    if math.isinf(number) and not (rule.endless and number > 0):
+        return "error", f"{found}.", f"It must be {expected} that is finite."
+    if abs(number) > rule.high:
+        return "error", f"{found}.", f"It must be {rule.high:g} or less, else losses become infinite or NaN."
     low, high = rule.usual
     if not low <= number <= high:
         bounds = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} or more"

@@ -1,5 +1,6 @@
 """What is wrong with a trainer config is named, with its line and what to do."""
 
+import math
 import time
 
 import pytest
@@ -181,6 +182,19 @@ def test_merge_keys_are_followed(write, parts):
         (("reward_signals.curiousity", {}), "error", "curiousity is no reward signal."),
         (("reward_signals.curiosity", {"strength": 1, "gamma": 0.9}), "error", "curiosity lacks encoding_size."),
         (("pretraining", {"strength": 1}), "error", "pretraining lacks demo_path."),
+        (("max_steps", "1e999"), "error", "max_steps is '1e999'."),
+        (("max_steps", 1e30), "warning", "max_steps is 1e+30."),
+        *(((key, math.inf), "error", f"{key} is inf.") for key in ("max_steps", "learning_rate", "beta", "lambd")),
+        (("beta", 1e30), "error", "beta is 1e+30."),
+        (("lambd", 1e30), "error", "lambd is 1e+30."),
+        (("epsilon", -math.inf), "error", "epsilon is -inf."),
+        (("time_horizon", math.inf), None, ""),
+        (("reward_signals.extrinsic.strength", 1e30), "error", "strength is 1e+30."),
+        (("reward_signals.extrinsic.strength", 0), "warning", "Every reward signal has strength 0."),
+        (
+            ("reward_signals.curiosity", {"strength": 0, "gamma": 0.9, "encoding_size": 8}),
+            *("warning", "curiosity has strength 0."),
+        ),
     ],
 )
 def test_one_setting(write, parts, change, level, message):
@@ -255,6 +269,34 @@ def test_infinite_buffer_size(write, parts):
     report = check(write, {"default": parts.PPO, "Ball": {"buffer_size": float("inf")}})
     assert found(report) == ["buffer_size is inf."]
     assert report.errors[0].todo == "It is never full, so nothing is learned."
+
+
+def test_infinite_and_huge_values_of_sac(write, parts):
+    huge = {"tau": 1e9, "init_entcoef": math.inf, "train_interval": math.inf}
+    assert found(check(write, {"default": parts.SAC, "Ball": huge})) == [
+        "init_entcoef is inf.",
+        "tau is 1000000000.0.",
+        "train_interval is inf.",
+    ]
+    assert found(check(write, {"default": parts.SAC, "Ball": {"buffer_size": math.inf}})) == []  # it is never emptied
+
+
+def test_pretraining_over_before_the_first_update(write, parts):
+    write(parts.demo(), "Ball.demo")
+    pretraining = {"strength": 0, "demo_path": "Ball.demo", "steps": 133}
+    ball = Brain("Ball", 4, 1, (), "continuous", (2,), 1)
+    settings = {"default": {**parts.PPO, "pretraining": pretraining}, "Ball": {}}
+    report = check(write, settings, brains=[ball])
+    assert found(report, "warning") == [
+        "pretraining may end before the first update: its steps are 133.",
+        "pretraining has strength 0.",
+    ]
+    pretraining |= {"strength": 1, "steps": 134}
+    assert found(check(write, settings, brains=[ball]), "warning") == []
+    settings["default"] = {**parts.SAC, "buffer_init_steps": 500, "pretraining": pretraining}
+    assert found(check(write, settings, brains=[ball]), "warning") == [
+        "pretraining may end before the first update: its steps are 134."
+    ]
 
 
 def test_pretraining_needs_a_learning_rate_that_is_a_number(write, parts):

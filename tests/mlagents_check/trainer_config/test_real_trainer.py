@@ -132,6 +132,8 @@ EDGES = {
     "mapping": [{}, None, [], "many"],
     "path": ["absent.demo", "", 0, None, "."],
 }
+INFINITE = float("inf")
+NO_CODE = {"use_vail": True, "encoding_size": 0}
 LARGE = {"num_epoch": 5, "num_update": 5, "num_layers": 3, "reward_signal_num_update": 5, "sequence_length": 100}
 DEMO = {"demo_path": "Ball.demo"}
 RECURRENT = {"use_recurrent": True}
@@ -170,6 +172,34 @@ COMBINED = [
         ("ppo", 40, RECURRENT),
         ("sac", 30, {}),
     )
+]
+COMBINED += [
+    (f"{name} {key}", value, name, {key: value})
+    for name, key, values in (
+        ("ppo", "beta", [INFINITE, 1e30]),
+        ("ppo", "lambd", [INFINITE, 1e30]),
+        ("ppo", "epsilon", [INFINITE, -INFINITE]),
+        ("ppo", "learning_rate", [INFINITE]),
+        ("ppo", "buffer_size", [INFINITE]),
+        ("ppo", "time_horizon", [INFINITE]),
+        ("ppo", "summary_freq", [INFINITE]),
+        ("sac", "buffer_size", [INFINITE]),
+        ("sac", "init_entcoef", [INFINITE]),
+        ("sac", "tau", [INFINITE, 1e9]),
+        ("sac", "train_interval", [INFINITE]),
+    )
+    for value in values
+]
+COMBINED += [
+    (f"{name} extrinsic strength", value, name, {"reward_signals": {"extrinsic": {**SIGNAL, "strength": value}}})
+    for name in ("ppo", "sac")
+    for value in (0, 1e30)
+]
+COMBINED += [
+    ("ppo gail with use_vail, encoding_size", 0, "ppo", {"reward_signals": {"gail": {**GAIL_SIGNAL, **NO_CODE}}}),
+    ("ppo pretraining.steps", INFINITE, "ppo", {"pretraining": {**DEMO, "strength": 1.0, "steps": INFINITE}}),
+    ("ppo pretraining.steps", 1, "ppo", {"pretraining": {**DEMO, "strength": 1.0, "steps": 1}}),
+    ("ppo pretraining.strength", 1e9, "ppo", {"pretraining": {**DEMO, "strength": 1e9, "steps": 40}}),
 ]
 
 
