@@ -86,13 +86,12 @@ NO_NUMBERS = (
 )
 
 
-@pytest.mark.essential
 @pytest.mark.parametrize(
     "player, settings, remarks",
     [
         ("", {"max_steps": 20, "buffer_size": 1000}, [NO_UPDATE]),
         ("--episode 1000", {"time_horizon": 10}, [NO_EPISODE]),
-        ("--fault nan-observation --at 31", {"speedups": "all"}, [NO_NUMBERS]),
+        pytest.param("--fault nan-observation --at 31", {"speedups": "all"}, [NO_NUMBERS], marks=pytest.mark.essential),
         ("--fault nan-observation --at 31 --episode 1000", {"speedups": "none"}, [NO_NUMBERS, NO_UPDATE, NO_EPISODE]),
     ],
 )

@@ -8,7 +8,6 @@ import job_outcome
 import pytest
 
 
-@pytest.mark.essential
 def test_a_crash_causes_only_a_restart(job, tmp_path):
     crash = f"--fault crash --at 25 --times 1 --counter {tmp_path / 'count'}"
     assert job.run(crash) == 0

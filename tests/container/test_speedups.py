@@ -91,7 +91,6 @@ def same(notes, stocks):
     assert notes == {**stocks, "ahead": notes["ahead"]}
 
 
-@pytest.mark.essential
 def test_a_training_without_speedups_can_be_repeated(quick):
     first = quick["base", "stock"]
     same(first, quick["again"])
@@ -99,14 +98,12 @@ def test_a_training_without_speedups_can_be_repeated(quick):
     assert first["updates"] > 20
 
 
-@pytest.mark.essential
 @pytest.mark.parametrize("case", ["base", *QUICK])
 def test_all_speedups_change_nothing(quick, case):
     same(quick[case, "all"], quick[case, "stock"])
     assert quick[case, "stock"]["updates"] > 20
 
 
-@pytest.mark.essential
 def test_players_compute_ahead_except_before_an_update(quick):
     assert quick["base", "stock"]["ahead"] == 0
     assert 30 < quick["base", "all"]["ahead"] < 60

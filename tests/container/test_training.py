@@ -128,7 +128,6 @@ def test_a_training_of_a_tuning_job(job):
     assert float(objectives[-1]) == round(job.training["brains"]["Test"]["mean_reward"], 3)
 
 
-@pytest.mark.essential
 def test_every_algorithm_trains(job):
     (job.channel / "demos").mkdir()
     brains = ["ppo", "gail", "sac", "bc"]

@@ -174,7 +174,7 @@ def test_the_sites_cards_have_the_pictures_that_matter(road, project, result):
     assert overview.count('<img alt="" src="data:image/png;base64,') == 2
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 5, 6])  # that of 4 trains: test_resume.py
+@pytest.mark.parametrize("number", [1, 2, 3, 5, pytest.param(6, marks=pytest.mark.long)])
 def test_its_solution_runs(road, solve, number):
     solve(number)
 

@@ -11,6 +11,8 @@ from tools.benchmarks import experiment as recorded
 from tools.benchmarks import processes
 from training_jobs import LOG_GROUP, following
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def in_progress(tmp_path_factory):
