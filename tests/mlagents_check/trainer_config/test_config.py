@@ -271,6 +271,14 @@ def test_infinite_buffer_size(write, parts):
     assert report.errors[0].todo == "It is never full, so nothing is learned."
 
 
+@pytest.mark.parametrize(("size", "level"), [(0, "warning"), (-1, "error")])
+def test_the_encoding_of_vail(write, parts, size, level):
+    write(parts.demo(), "Ball.demo")
+    gail = {"strength": 1, "gamma": 0.9, "demo_path": "Ball.demo", "use_vail": True, "encoding_size": size}
+    report = check(write, {"default": parts.changed("ppo", ("reward_signals.gail", gail)), "Ball": {}})
+    assert found(report, level) == [f"encoding_size is {size}."]
+
+
 def test_infinite_and_huge_values_of_sac(write, parts):
     huge = {"tau": 1e9, "init_entcoef": math.inf, "train_interval": math.inf}
     assert found(check(write, {"default": parts.SAC, "Ball": huge})) == [

@@ -133,7 +133,6 @@ EDGES = {
     "path": ["absent.demo", "", 0, None, "."],
 }
 INFINITE = float("inf")
-NO_CODE = {"use_vail": True, "encoding_size": 0}
 LARGE = {"num_epoch": 5, "num_update": 5, "num_layers": 3, "reward_signal_num_update": 5, "sequence_length": 100}
 DEMO = {"demo_path": "Ball.demo"}
 RECURRENT = {"use_recurrent": True}
@@ -196,7 +195,13 @@ COMBINED += [
     for value in (0, 1e30)
 ]
 COMBINED += [
-    ("ppo gail with use_vail, encoding_size", 0, "ppo", {"reward_signals": {"gail": {**GAIL_SIGNAL, **NO_CODE}}}),
+    *(
+        (
+            *("ppo gail with use_vail, encoding_size", size, "ppo"),
+            {"reward_signals": {"gail": {**GAIL_SIGNAL, "use_vail": True, "encoding_size": size}}},
+        )
+        for size in (0, -1)
+    ),
     ("ppo pretraining.steps", INFINITE, "ppo", {"pretraining": {**DEMO, "strength": 1.0, "steps": INFINITE}}),
     ("ppo pretraining.steps", 1, "ppo", {"pretraining": {**DEMO, "strength": 1.0, "steps": 1}}),
     ("ppo pretraining.strength", 1e9, "ppo", {"pretraining": {**DEMO, "strength": 1e9, "steps": 40}}),
