@@ -37,7 +37,7 @@ class Trial:
         self.run, self.manager, self.first_step = run, manager, first_step
         self.spare = manager.env_workers[1:]
         del manager.env_workers[1:]
-        self.starting = []  # workers whose players were told to start
+        self.starting = []  # workers whose players are starting
         self.leaving = 0  # number of players to dismiss once they have responded
         self.rates = {}  # players -> steps per second
         self.max_players = 1 + len(self.spare)
@@ -123,7 +123,7 @@ class Trial:
         """Return how many more players fit into memory, with a tenth of it left free."""
         free = memory.available()
         if free is None or not self.player_bytes:
-            self.bounds.append("what memory a player takes cannot be told here")
+            self.bounds.append("the memory that a player takes is not known here")
             return 0
         room = int(max(0.0, free - memory.total() / 10) / (1.2 * self.player_bytes))
         if room < more:

@@ -146,7 +146,7 @@ class Attempt:
         self.dismissed: Set[str] = set()  # drivers whose players were dismissed
         self.silence: Dict[str, float] = {"the learner": -START_SECONDS}  # process -> seconds since its last event
         self.grace: Optional[float] = None  # seconds until the learner is killed; None while it may continue
-        self.interrupt_sent = False  # the learner was told to save and end
+        self.interrupt_sent = False  # the learner was signalled to save and end
         self.first_steps: Dict[str, int] = {}  # brain -> step from which it resumed
         self.trained = False  # whether a brain has advanced since
         self.interrupted = False  # the learner reported that it was interrupted

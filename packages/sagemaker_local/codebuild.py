@@ -252,8 +252,8 @@ class BuildThread(threading.Thread):
         self._enter("FINALIZING")
 
     def _log_in(self) -> dict[str, str]:
-        told = self.codebuild.clients("ecr", self.region).get_authorization_token()
-        return buildspec.decode_login(told["authorizationData"][0])
+        response = self.codebuild.clients("ecr", self.region).get_authorization_token()
+        return buildspec.decode_login(response["authorizationData"][0])
 
     def _enter(self, phase: str) -> None:
         close_phase(self.build, "SUCCEEDED")

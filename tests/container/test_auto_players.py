@@ -1,4 +1,4 @@
-"""`num-envs` `auto`: how many players are kept, of what is measured, and what is told of it."""
+"""`num-envs` `auto`: the measurements, the chosen number of players, and the events about it."""
 
 import os
 import threading
@@ -123,7 +123,7 @@ def test_memory_limits_the_players(monkeypatch):
 def test_one_player_if_memory_is_unknown(monkeypatch):
     machine = Machine(monkeypatch, {1: 100, 2: 200}, free=None)
     assert machine.play() == 1
-    assert "what memory a player takes cannot be told here" in machine.settled["reason"]
+    assert "the memory that a player takes is not known here" in machine.settled["reason"]
 
 
 def test_policy_updates_are_not_measured(monkeypatch):

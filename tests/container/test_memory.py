@@ -1,4 +1,4 @@
-"""Memory that ran out, told from the counters of the control group."""
+"""Detection of exhausted memory from the counters of the control group."""
 
 import os
 import re

@@ -193,18 +193,18 @@ class Launcher:
                 return self._wait(code(error))
             # In use: it was launched meanwhile, or earlier, and Search does not find it yet.
             if code(error) != "ResourceInUse":
-                told = job_request.explain_refusal(
+                text = job_request.explain_refusal(
                     self.connection, self.template["ResourceConfig"]["InstanceType"], error
                 )
                 raise TrainingError(
-                    f"SageMaker refused {run.name}: {told}\n{len(watch.running)} runs of {watch.name} are in progress, "
+                    f"SageMaker refused {run.name}: {text}\n{len(watch.running)} runs of {watch.name} are in progress, "
                     f'and {len(remaining)} are not launched. training.stop_many(connection, "{watch.name}") stops them.'
                 ) from error
         remaining.pop(0)
         self._pause = 0.0
         now = datetime.now(timezone.utc)
-        told = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Starting", "CreationTime": now}
-        watch.add(Run(run.settings, run.seed, from_description({**request, **told}), now))
+        status = {"TrainingJobStatus": "InProgress", "SecondaryStatus": "Starting", "CreationTime": now}
+        watch.add(Run(run.settings, run.seed, from_description({**request, **status}), now))
         return ""
 
     def _wait(self, code: str) -> str:

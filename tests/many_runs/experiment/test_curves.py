@@ -46,9 +46,9 @@ def test_partly_failed(connection, launch, many):
     figure = curves.plot()
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["A, mean of 2 runs", "B, mean of 2 runs"]
-    told = figure.get_supxlabel()
-    assert told.startswith("Left out: ")
-    assert told.endswith("and 4 more")
+    label = figure.get_supxlabel()
+    assert label.startswith("Left out: ")
+    assert label.endswith("and 4 more")
     table = experiment.tabulate(connection, found)
     assert dict(table["status"].value_counts()) == {"Completed": 8, "Failed": 2, "Stopped": 2}
 
