@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from common.findings import Finding, Level
@@ -420,8 +420,6 @@ def _group(
         if key not in required | optional or (path == ("pretraining",) and key in _MAY_BE_EMPTY and not value):
             continue
         rule = keys.RULES[".".join((*path, key))]
-        if key == "encoding_size" and values.get("use_vail"):  # without VAIL, GAIL has no encoding
-            rule = replace(rule, low=0)
         if judged := keys.judge(key, value, rule):
             yield finding(*judged, *path, key)
         elif key == "demo_path":
