@@ -110,8 +110,9 @@ def run_code(monkeypatch):
     def run(readme):
         launched = {}
         connection = SimpleNamespace(session="session", bucket="mine", role="role", sdk=contextlib.nullcontext)
-        monkeypatch.setattr("sagemaker.core.helper.session_helper.Session", lambda **arguments: arguments)
+        # First, because it imports the class, whose fields would else be of the Session that replaces the real one.
         monkeypatch.setattr("sagemaker.train.ModelTrainer", lambda **arguments: launched.update(arguments))
+        monkeypatch.setattr("sagemaker.core.helper.session_helper.Session", lambda **arguments: arguments)
         monkeypatch.setattr(aws, "connect", lambda target: connection)
         monkeypatch.setattr(volume, "locate", lambda connection, folder: f"s3://{folder}/")
         monkeypatch.setattr(image, "locate", lambda _, **variant: SimpleNamespace(uri=f"image {variant}"))
