@@ -408,12 +408,13 @@ def _group(
     check_demo: Callable,
 ) -> Generator[Finding, None, list[bool]]:
     name, ends = path[-1], []
+    others = keys.OTHER_GROUP_KEYS[name]
     for key in sorted(required - values.keys()):
-        close = keys.elsewhere(key, values, [keys.OTHER_GROUP_KEYS])
+        close = keys.elsewhere(key, values, [others])
         yield finding("error", f"{name} lacks {key}.", f"mlagents-learn can't start without it.{close}", *path, key)
     for key, value in values.items():
-        if key in keys.OTHER_GROUP_KEYS:
-            yield finding("error", *keys.of_release(key, keys.OTHER_GROUP_KEYS, "an error here"), *path, key)
+        if key in others:
+            yield finding("error", *keys.of_release(key, others, "an error here"), *path, key)
         elif key not in required | optional:
             todo = f"mlagents-learn fails on it.{keys.nearest(key, required | optional)}"
             yield finding("error", f"{name} has no setting {key}.", todo, *path, str(key))

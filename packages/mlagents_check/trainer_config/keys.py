@@ -155,17 +155,25 @@ OTHER_CHOICES: Mapping[str, Mapping[str, Elsewhere]] = {
     },
     "vis_encode_type": {"match3": replace(_SIMPLE, releases="0.20 and later"), "fully_connected": _SIMPLE},
 }
-# Keys among the reward signals, and within one of them.
+# Keys among the reward signals, and within each group.
 OTHER_SIGNALS: Mapping[str, Elsewhere] = {
     "rnd": Elsewhere("0.21 and later", "Write curiosity, which rewards what is new, too"),
     "reward_signal_steps_per_update": ELSEWHERE["reward_signal_steps_per_update"],
 }
-OTHER_GROUP_KEYS: Mapping[str, Elsewhere] = {
+_NETWORK = {
     "network_settings": Elsewhere(
         "0.25 and later",
         "Write its hidden_units as encoding_size in curiosity and gail; delete it in extrinsic",
         "encoding_size",
-    ),
+    )
+}
+_EPOCHS = Elsewhere("0.9.0", _DELETE + "trains the signal with the policy, as often as num_epoch of the section says")
+_SAMPLES = Elsewhere("0.9.0", _DELETE + "trains gail on every batch of the policy")
+OTHER_GROUP_KEYS: Mapping[str, Mapping[str, Elsewhere]] = {
+    "extrinsic": _NETWORK,
+    "curiosity": {**_NETWORK, "num_epoch": _EPOCHS},
+    "gail": {**_NETWORK, "num_epoch": _EPOCHS, "samples_per_update": _SAMPLES},
+    "pretraining": _NETWORK,
 }
 
 

@@ -427,6 +427,24 @@ def test_values_and_missing_keys_of_other_releases(write, parts, trainer, gone, 
     assert (finding.what[: len(message)], finding.todo[: len(todo)]) == (message, todo)
 
 
+def test_keys_of_0_9_0_in_reward_signals(write, parts):
+    epochs = {**SIGNAL, "num_epoch": 3}
+    signals = {"extrinsic": epochs, "curiosity": {**epochs, "encoding_size": 8}}
+    signals["gail"] = {**epochs, "samples_per_update": 0, "demo_path": "Ball.demo"}
+    write(parts.demo(), "Ball.demo")
+    errors = check(write, {"default": parts.PPO | {"batch_size": 8}, "Ball": {"reward_signals": signals}}).errors
+    epochs_here = "Delete it: 0.11.0 trains the signal with the policy, as often as num_epoch of the section says."
+    assert [(error.what, error.todo) for error in errors] == [
+        ("extrinsic has no setting num_epoch.", "mlagents-learn fails on it."),
+        ("num_epoch is from ML-Agents 0.9.0, and an error here.", epochs_here),
+        ("num_epoch is from ML-Agents 0.9.0, and an error here.", epochs_here),
+        (
+            "samples_per_update is from ML-Agents 0.9.0, and an error here.",
+            "Delete it: 0.11.0 trains gail on every batch of the policy.",
+        ),
+    ]
+
+
 def test_top_level_keys_of_other_releases_are_not_sections(write, parts):
     config = {"default": parts.PPO, "Ball": {}} | {key: {"x": 1} for key in keys.FILE_KEYS}
     report = trainer_config.check(write(config))
