@@ -18,7 +18,7 @@ IDLE = (
 UNREWARDED = "{} learned from no reward: every strength in reward_signals is 0."
 SPOILT = (
     "Observations of {} were not numbers (NaN or infinite), first from %s. ML-Agents trained on others in their place: "
-    "fix CollectObservations in the scene."
+    "fix CollectObservations in the scene%s."
 )
 ENDLESS = (
     "No episode of {} ended, so that there is no mean reward: let its agents call Done(), give them a Max Step, or "
@@ -39,6 +39,7 @@ class Brain:
     idle: List[str] = field(default_factory=list)  # imitation settings that had no effect
     unrewarded: bool = False  # no reward signal has a strength
     spoilt: Optional[str] = None  # which player first sent observations that are not finite, and when
+    spoilt_demonstration: Optional[str] = None  # the first with such observations, and the step
     recent: deque = field(default_factory=lambda: deque(maxlen=HELD_SUMMARIES))  # of the last summaries
 
 
@@ -77,8 +78,9 @@ class Outcome:
         """Return remarks on what kept a training from learning; some apply only if it ran to its end."""
         brains_of: Dict[str, List[str]] = {}
         for name, brain in [] if self.trained_nothing() else sorted(self.brains.items()):
-            if brain.spoilt:
-                brains_of.setdefault(SPOILT % brain.spoilt, []).append(name)
+            for where, todo in ((brain.spoilt, ""), (brain.spoilt_demonstration, ", and record it again")):
+                if where:
+                    brains_of.setdefault(SPOILT % (where, todo), []).append(name)
             if self.status != "completed":
                 continue
             if name in self.untrained():

@@ -6,6 +6,7 @@ the process's start, and interrupts that can't damage a save.
 """
 
 import functools
+import itertools
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import signal
 import threading
 import time
 from multiprocessing import connection
+from types import SimpleNamespace
 
 import brain_settings
 import checkpoints
@@ -24,8 +26,9 @@ import speedups
 import tensorflow as tf
 from auto_players import Trial
 from mlagents.envs import subprocess_env_manager
+from mlagents.envs.brain import BrainInfo
 from mlagents.envs.env_manager import EnvironmentStep
-from mlagents.trainers import learn
+from mlagents.trainers import demo_loader, learn
 from mlagents.trainers.tf_policy import TFPolicy
 from mlagents.trainers.trainer import Trainer
 from mlagents.trainers.trainer_controller import TrainerController
@@ -157,6 +160,7 @@ def _try_players(run: Run) -> None:
 
 def _watch_trainers(run: Run) -> None:
     generate, write_summary = TrainerFactory.generate, Trainer.write_summary
+    load_demonstration = demo_loader.load_demonstration
     execute, save, load = TFPolicy._execute_model, TFPolicy.save_model, TFPolicy._load_graph
 
     def watched_generate(self, brain):
@@ -172,6 +176,7 @@ def _watch_trainers(run: Run) -> None:
         # A brain's own section overrides the folders that ML-Agents derives from its unencoded name.
         places = {"summary_path": summaries, "model_path": checkpoints.brain_folder(self.model_path, brain.brain_name)}
         self.trainer_config = {**self.trainer_config, brain.brain_name: {**settings, **places}}
+        demo_loader.load_demonstration = functools.partial(_load_demonstration, load_demonstration, brain.brain_name)
         trainer = generate(self, brain)
         brain_settings.refuse_ineffective_pretraining(getattr(trainer.policy, "bc_module", None), brain.brain_name)
         brain_settings.refuse_gail_with_few_steps(trainer)
@@ -226,6 +231,24 @@ def _watch_trainers(run: Run) -> None:
     TrainerFactory.generate, Trainer.write_summary = watched_generate, watched_summary
     TFPolicy._execute_model, TFPolicy.save_model = watched_execute, noted_save
     TFPolicy._load_graph = checked_load
+
+
+def _load_demonstration(load, brain: str, path: str):
+    """Load a brain's demonstration, and report its first observations that are not finite; ML-Agents replaces them."""
+    read, steps, spoilt = BrainInfo.from_agent_proto, itertools.count(), []
+
+    def watched_read(worker_id, agent_infos, brain_params):
+        step = next(steps)
+        if not math.isfinite(sum(agent_infos[0].stacked_vector_observation)):
+            spoilt.append(step)
+        return read(worker_id, agent_infos, brain_params)
+
+    demo_loader.BrainInfo = SimpleNamespace(from_agent_proto=watched_read)
+    demonstration = load(path)
+    if spoilt:
+        name = os.path.relpath(path, paths.CHANNEL)
+        events.send("spoilt_demonstration", brain=brain, demonstration=name, step=spoilt[0])
+    return demonstration
 
 
 def _why_not_saved(checkpoint: checkpoints.Checkpoint, error: BaseException) -> str:

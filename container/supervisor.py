@@ -247,6 +247,10 @@ class Attempt:
         elif kind == "spoilt":
             brain = brains.setdefault(event["brain"], Brain())
             brain.spoilt = brain.spoilt or "player %(player)d at its step %(step)d" % event
+        elif kind == "spoilt_demonstration":
+            brain = brains.setdefault(event["brain"], Brain())
+            where = "the demonstration %(demonstration)s at its step %(step)d" % event
+            brain.spoilt_demonstration = brain.spoilt_demonstration or where
         elif kind == "resumed":
             self.outcome.resumed_from.setdefault(event["brain"], event["step"])
             self.first_steps[event["brain"]] = event["step"]

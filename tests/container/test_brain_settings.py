@@ -102,6 +102,18 @@ def test_a_training_that_learned_nothing_reports_it(job, player, settings, remar
     assert job.log.splitlines()[-1] == f"train: completed. {job.training['reason']}"
 
 
+def test_a_demonstration_with_nan_is_reported(job):
+    demonstration = job.channel / "demos/test.demo"
+    demonstration.parent.mkdir()
+    command = [job.trainer.python, PLAYER, "--record", demonstration, "--fault", "nan-observation", "--at", "31"]
+    subprocess.run(command, check=True)
+    imitation = {"trainer": "offline_bc", "demo_path": "demos/test.demo", "batches_per_epoch": 2}
+    assert job.run(**imitation, batch_size=8) == 0
+    where = "the demonstration demos/test.demo at its step 31"
+    remark = NO_NUMBERS.replace("player 0 at its step 31", where).replace("scene.", "scene, and record it again.")
+    assert job.training["remarks"] == [remark]
+
+
 @pytest.mark.parametrize("speedups", ["all", "none"])
 def test_infinite_numbers_end_a_training_and_are_reported(job, speedups):
     assert job.run("--fault inf-observation --at 31", speedups=speedups) == 1

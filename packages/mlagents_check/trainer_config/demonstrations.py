@@ -71,6 +71,8 @@ class Demonstration(BrainSpaces):
         Number of complete steps in the file.
     ends
         For each of them, whether an episode ends with it.
+    nan
+        For each of them, how many of its observations are NaN. The trainer replaces these with 0.
     problem
         What is wrong after them, as the end of the sentence "it is …"; empty if the file ends there. After the promised
         steps, Unity's recorder appends the header again.
@@ -79,6 +81,7 @@ class Demonstration(BrainSpaces):
     promised: int
     present: int
     ends: tuple[bool, ...]
+    nan: tuple[int, ...]
     problem: str
 
     @property
@@ -112,7 +115,7 @@ def read_demonstration(path: Path) -> Demonstration:
     if _is_pair(data, position):
         raise ValueError("recorded with ML-Agents 0.12 or later")
     width = sum(sizes[:1]) if actions == "continuous" else len(sizes)
-    ends, problem, cameras = [], "", None
+    ends, nan, problem, cameras = [], [], "", None
     while position < len(data) and not problem:
         problem = "truncated"
         try:
@@ -124,10 +127,12 @@ def read_demonstration(path: Path) -> Demonstration:
         except (IndexError, DecodeError):
             break
         problem = _problem(info, brain.observations * brain.stacked, width, cameras)
-        ends += [] if problem else [info.done]
+        if not problem:
+            ends.append(info.done)
+            nan.append(sum(map(math.isnan, info.observations)))
     demonstration = Demonstration(
         *(brain.name, brain.observations, brain.stacked, cameras or (), actions, sizes),
-        *(header.steps, len(ends), tuple(ends), problem),
+        *(header.steps, len(ends), tuple(ends), tuple(nan), problem),
     )
     if demonstration.steps < 2 and header.steps < 2:
         raise ValueError("without any steps")
@@ -273,6 +278,7 @@ def check_demonstration(
         if demonstration.steps != demonstration.promised:
             what = f"{shown} holds {demonstration.steps} steps, its header names {demonstration.promised}."
             yield Finding("warning", what, "It may be truncated; copy or record it again.", path, line)
+        yield from _nan_observations(demonstration, shown, path, line)
         differences = list(_differences(demonstration, brain, exact)) if brain else []
         for level, holds, has in differences:
             what = f"{shown} holds {holds}, but {'brain ' if first is None else ''}{first or brain.name} has {has}."
@@ -294,6 +300,17 @@ def check_demonstration(
             )
             yield Finding("error", what, todo, path, line)
     return [end for file in read for end in file.ends[: file.steps]]
+
+
+def _nan_observations(demonstration: Demonstration, shown: str, path: str, line: int | None) -> Iterator[Finding]:
+    """Report steps with observations that are NaN; it is an error if there is nothing else to learn from."""
+    width, nan = demonstration.observations * demonstration.stacked, demonstration.nan[: demonstration.steps]
+    if width and (count := sum(map(bool, nan))):
+        nothing = all(number == width for number in nan) and not demonstration.cameras
+        which = f"All observations are NaN in {count}" if nothing else f"Observations are NaN in {count}"
+        what = f"{which} of the {len(nan)} steps of {shown}."
+        todo = "mlagents-learn replaces them with 0. Fix CollectObservations in the scene, and record it again."
+        yield Finding("error" if nothing else "warning", what, todo, path, line)
 
 
 def _differences(

@@ -89,7 +89,7 @@ def demo(
     """Bytes of a demonstration as Unity's recorder writes it; cameras are height, width and channels.
 
     More: `closed` (False: the recording was never ended), `trailer`, `later` (as 0.12 and later do), `header_bytes` (20
-    until 0.6).
+    until 0.6), `nan` (step -> how many of its observations are NaN).
     """
 
     def message(data):
@@ -109,7 +109,9 @@ def demo(
         Image.new("RGB", (camera[1], camera[0]), (9, 5, 200)).save(pixels, "PNG")
         images += b"\x6a" + message(b"\x0a" + message(bytes(camera)) + b"\x10\x01\x1a" + message(pixels.getvalue()))
     for step in range(steps):
-        floats = struct.pack(f"<{observations * stacked}f", *[0.1 * step] * observations * stacked)
+        spoilt = more.get("nan", {}).get(step, 0)
+        seen = [float("nan")] * spoilt + [0.1 * step] * (observations * stacked - spoilt)
+        floats = struct.pack(f"<{observations * stacked}f", *seen)
         taken = struct.pack(f"<{width}f", *[0.5 if continuous else 1] * width)
         info = b"\x0a" + message(floats) + b"\x22" + message(taken)
         info += b"\x3d" + struct.pack("<f", 0.1) + b"\x40" + (b"\x01" if step % 10 == 9 else b"\x00") + images

@@ -312,6 +312,26 @@ def test_wrong_demonstrations(write, parts, found):
     assert found("warning", settings=parts.BC)[0][0] == "Ball.demo holds 30 steps, its header names 99."
 
 
+@pytest.mark.parametrize(
+    ("recorded", "level", "message"),
+    [
+        ({"nan": {3: 1, 7: 4}}, "warning", "Observations are NaN in 2 of the 30 steps of Ball.demo."),
+        ({"nan": dict.fromkeys(range(30), 3)}, "warning", "Observations are NaN in 30 of the 30 steps of Ball.demo."),
+        ({"nan": dict.fromkeys(range(30), 4)}, "error", "All observations are NaN in 30 of the 30 steps of Ball.demo."),
+        (
+            {"nan": dict.fromkeys(range(30), 4), "cameras": [(20, 20, 3)]},
+            *("warning", "Observations are NaN in 30 of the 30 steps of Ball.demo."),
+        ),
+        ({"nan": {29: 4}, "promised": 29}, None, None),
+    ],
+)
+def test_demonstrations_with_nan_observations(tmp_path, write, parts, recorded, level, message):
+    write(parts.demo(**recorded), "Ball.demo")
+    todo = "mlagents-learn replaces them with 0. Fix CollectObservations in the scene, and record it again."
+    found = [one for one in check_demonstration(tmp_path, "Ball.demo", "config", 1) if one.level != "note"]
+    assert [(one.level, one.what, one.todo) for one in found] == ([(level, message, todo)] if level else [])
+
+
 def test_demonstrations_elsewhere(write, parts, found):
     write(parts.demo(), "other/Found.demo")
     write("x", "text.txt")
@@ -355,6 +375,7 @@ SHAPES = [
     {"later": True, "observations": 5},  # of a length that could be one of packed floats
     {"later": True, "closed": False},
     {"header_bytes": 20},
+    {"nan": {3: 1, 7: 4}},
 ]
 
 
