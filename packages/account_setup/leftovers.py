@@ -252,12 +252,12 @@ def _has_bucket(session: boto3.Session, bucket: str, account: str) -> bool:
 
 def _bucket_tags(session: boto3.Session, bucket: str, account: str) -> dict[str, str]:
     try:
-        told = session.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=account)
+        response = session.client("s3").get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=account)
     except ClientError as error:
         if code(error) != "NoSuchTagSet":
             raise
         return {}
-    return {tag["Key"]: tag["Value"] for tag in told["TagSet"]}
+    return {tag["Key"]: tag["Value"] for tag in response["TagSet"]}
 
 
 def _list_bucket(session: boto3.Session, bucket: str, account: str) -> tuple[list[Item], list[str]]:
@@ -351,10 +351,10 @@ def delete(
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise LeftoversError(f"Expected kinds of {', '.join(KINDS)}, found {', '.join(map(repr, unknown))}.")
     picked = {kind: found[kind] for kind in KINDS if kind in kinds and (found[kind] or found["running"])}
-    told = ", ".join(f"{len(items)} {kind}" for kind, items in picked.items() if items) or "nothing"
+    counts = ", ".join(f"{len(items)} {kind}" for kind, items in picked.items() if items) or "nothing"
     _require_possible(found, picked)
     if not sure:
-        return f"Would delete {told}. Nothing was deleted: set sure = True."
+        return f"Would delete {counts}. Nothing was deleted: set sure = True."
     done: list[str] = []
     stopped: Leftovers | None = None
     with explained(session, done):
@@ -435,10 +435,10 @@ def _delete_objects(session: boto3.Session, items: tuple[Item, ...], _: float) -
     for chunk in _chunks(items, AT_ONCE["objects"]):
         objects = [{"Key": item.name, "VersionId": item.version} for item in chunk]
         with _gone("NoSuchBucket"):
-            told = s3.delete_objects(
+            response = s3.delete_objects(
                 Bucket=chunk[0].place, ExpectedBucketOwner=account, Delete={"Objects": objects, "Quiet": True}
             )
-            if errors := told.get("Errors"):
+            if errors := response.get("Errors"):
                 first = errors[0]
                 why = first.get("Message") or first["Code"]
                 raise LeftoversError(
@@ -461,8 +461,8 @@ def _delete_images(session: boto3.Session, items: tuple[Item, ...], _: float) ->
     for chunk in _chunks(items, AT_ONCE["images"]):
         digests = [{"imageDigest": item.name} for item in chunk]
         with _gone("RepositoryNotFoundException"):
-            told = session.client("ecr").batch_delete_image(repositoryName=chunk[0].place, imageIds=digests)
-            failures = [each for each in told.get("failures", ()) if each["failureCode"] != "ImageNotFound"]
+            response = session.client("ecr").batch_delete_image(repositoryName=chunk[0].place, imageIds=digests)
+            failures = [each for each in response.get("failures", ()) if each["failureCode"] != "ImageNotFound"]
             if failures:
                 raise LeftoversError(f"ECR keeps an image: {failures[0].get('failureReason', '')}. Run this again.")
         yield len(chunk)

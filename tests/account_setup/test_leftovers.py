@@ -120,13 +120,13 @@ def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_acco
         "days": 0,
         "USD a month": pytest.approx(2000 / 1e9 * 0.023),
     }
-    told = delete(session, found, KINDS, poll_seconds=0.05)
-    assert told.startswith("Would delete 2 running, 2 builds, 4 checkpoints, 2 results, 1 sources, 1 uploads, ")
-    assert told.endswith(" 1 stack. Nothing was deleted: set sure = True.")
+    message = delete(session, found, KINDS, poll_seconds=0.05)
+    assert message.startswith("Would delete 2 running, 2 builds, 4 checkpoints, 2 results, 1 sources, 1 uploads, ")
+    assert message.endswith(" 1 stack. Nothing was deleted: set sure = True.")
     assert [item.name for item in find(session).items] == [item.name for item in found.items]
-    told = delete(session, found, KINDS, sure=True, poll_seconds=0.05)
-    assert told.startswith("Deleted 2 running, 2 builds, 4 checkpoints, ")
-    assert told.endswith(" 2 records, 1 stack.")
+    message = delete(session, found, KINDS, sure=True, poll_seconds=0.05)
+    assert message.startswith("Deleted 2 running, 2 builds, 4 checkpoints, ")
+    assert message.endswith(" 2 records, 1 stack.")
     assert str(find(session)) == "Nothing of this project is left in the account."
     assert list_account(session) == before
 

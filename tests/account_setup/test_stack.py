@@ -201,8 +201,10 @@ def answering(session):
     events, registered = session.events, []
 
     def answer(call, code, message, status):
-        told = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-        events.register(f"before-call.{call}", lambda **_: (AWSResponse("", status, {}, None), told), unique_id=call)
+        response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        events.register(
+            f"before-call.{call}", lambda **_: (AWSResponse("", status, {}, None), response), unique_id=call
+        )
         registered.append(call)
 
     yield answer

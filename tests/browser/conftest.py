@@ -100,9 +100,9 @@ def wait_for_server(server, runtime, log, seconds=90):
     """Wait until the server has written where it is; there is no event for that."""
     end = time.monotonic() + seconds
     while True:
-        for told in runtime.glob("jpserver-*.json"):
+        for file in runtime.glob("jpserver-*.json"):
             try:
-                state = json.loads(told.read_text())
+                state = json.loads(file.read_text())
             except ValueError:
                 continue  # being written
             return f"{state['url']}lab/tree/notebooks/04_train_on_sagemaker.ipynb?token={state['token']}"

@@ -42,8 +42,8 @@ def test_the_sample_beside_an_own_build_is_named_and_removed(tmp_path):
         "with remove_sample = True.",
     )
     (tmp_path / "trainer_config.yaml").write_text("default: {}")  # changed, and so the reader's own
-    told = build.prepare(tmp_path, remove_sample=True)
-    assert told.startswith(f"Removed the sample environment from {tmp_path}: Warehouse.x86_64, Warehouse_Data, ")
+    message = build.prepare(tmp_path, remove_sample=True)
+    assert message.startswith(f"Removed the sample environment from {tmp_path}: Warehouse.x86_64, Warehouse_Data, ")
     assert names(tmp_path) == sorted([*own, "trainer_config.yaml"])
     assert not (tmp_path / "curriculum").exists()
     assert build.prepare(tmp_path, remove_sample=True).endswith(": there was none.")
@@ -54,10 +54,10 @@ def test_an_own_build_stays_even_on_top_of_the_sample(tmp_path, scene):
     sample_env.make_sample_build(tmp_path)
     put_own_build(tmp_path, scene)
     command = [sys.executable, "-m", "sample_env", "remove", str(tmp_path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if scene == "Walker":
-        assert told == f"Removed {tmp_path}/3DBall.x86_64, {tmp_path}/3DBall_Data.\n"
+        assert output == f"Removed {tmp_path}/3DBall.x86_64, {tmp_path}/3DBall_Data.\n"
         assert names(tmp_path) == ["Walker.x86_64", "Walker_Data/level0"]
     else:
-        assert told == f"There is no sample environment in {tmp_path}.\n"
+        assert output == f"There is no sample environment in {tmp_path}.\n"
         assert (tmp_path / "3DBall.x86_64").read_bytes() == b"\x7fELF"

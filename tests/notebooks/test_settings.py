@@ -25,11 +25,11 @@ def begin(connection, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TRAINING_SETTINGS", str(tmp_path / "settings.toml"))
     for module in (aws, account, aws_session):
         monkeypatch.setattr(module, "open_session", lambda region="": aws.open_embedded(connection_server(), region))
-    told = []
+    outputs = []
     make = aws.make_bucket
 
     def make_bucket(*arguments):
-        told.append(capsys.readouterr().out)
+        outputs.append(capsys.readouterr().out)
         make(*arguments)
 
     monkeypatch.setattr(aws, "make_bucket", make_bucket)
@@ -42,8 +42,8 @@ def begin(connection, monkeypatch, capsys, tmp_path):
         names.update(parameters)
         with contextlib.suppress(TrainingError):  # notebooks 5 and 6 look for a job, and there is none
             exec(cells[1], names)
-        told.append(capsys.readouterr().out)
-        return names.get("connection"), told[0]
+        outputs.append(capsys.readouterr().out)
+        return names.get("connection"), outputs[0]
 
     def connection_server():
         import sagemaker_local
@@ -56,11 +56,11 @@ def begin(connection, monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize("number", NUMBERS)
 def test_it_works_where_the_file_says_and_first_says_where(begin, number):
     settings.write("aws", ROLE, "set-by-the-file", "eu-west-1")
-    connection, told = begin(number)
-    assert told.startswith('Target "aws", as settings.toml says')
+    connection, output = begin(number)
+    assert output.startswith('Target "aws", as settings.toml says')
     if number != "02":  # which looks at the account first, in a table
-        assert re.search("arn:aws:(iam|sts)::123456789012:", told)
-        assert "ccount 123456789012, region eu-west-1" in told
+        assert re.search("arn:aws:(iam|sts)::123456789012:", output)
+        assert "ccount 123456789012, region eu-west-1" in output
         assert (connection.target, connection.region) == ("aws", "eu-west-1")
         assert (connection.bucket, connection.role) in {("set-by-the-file", ROLE), ("set-by-the-file", "")}
 
@@ -68,12 +68,12 @@ def test_it_works_where_the_file_says_and_first_says_where(begin, number):
 def test_a_parameter_comes_first_and_says_so(begin, monkeypatch):
     settings.write("aws", ROLE, "set-by-the-file", "eu-west-1")
     monkeypatch.setenv("TRAINING_REGION", "us-west-2")
-    connection, told = begin("04", target="embedded")
+    connection, output = begin("04", target="embedded")
     assert (
-        told.splitlines()[0]
+        output.splitlines()[0]
         == 'Target "embedded", as this notebook\'s parameters say (not "aws" as settings.toml says)'
     )
-    assert told.splitlines()[1] == f"the embedded AWS at {connection.endpoint}, region us-west-2"
+    assert output.splitlines()[1] == f"the embedded AWS at {connection.endpoint}, region us-west-2"
     assert (connection.bucket, connection.role) == ("mlagents-us-west-2-123456789012", ROLE)
 
 

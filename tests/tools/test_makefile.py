@@ -56,9 +56,9 @@ def test_lab_starts_for_root_too_with_the_options_given_and_asks_nobody_for_news
 def read_page(lab, folder, seconds=60):
     """Return JupyterLab's page, as soon as its server has written where it is; there is no event for that."""
     end = time.monotonic() + seconds
-    while not (told := list(folder.glob("runtime/jpserver-*.json"))):
+    while not (files := list(folder.glob("runtime/jpserver-*.json"))):
         assert lab.poll() is None and time.monotonic() < end, (folder / "log").read_text()
         time.sleep(0.1)
-    state = json.loads(told[0].read_text())
+    state = json.loads(files[0].read_text())
     with urllib.request.urlopen(f"{state['url']}lab?token={state['token']}") as response:
         return response.read().decode()

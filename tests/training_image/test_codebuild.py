@@ -182,8 +182,8 @@ def test_it_is_built_and_pushed_by_the_buildspec_and_checked_in_the_registry(acc
     assert build() == made
     assert f"{made.local}: the registry holds this very content already, nothing to build.\n" in capsys.readouterr().out
     [ids] = account.list_builds_for_project(projectName="mlagents-image").values()
-    [told] = account.batch_get_builds(ids=ids)["builds"]
-    assert [(phase["phaseType"], phase.get("phaseStatus")) for phase in told["phases"]] == [
+    [record] = account.batch_get_builds(ids=ids)["builds"]
+    assert [(phase["phaseType"], phase.get("phaseStatus")) for phase in record["phases"]] == [
         *((phase, "SUCCEEDED") for phase in ("PROVISIONING", "DOWNLOAD_SOURCE", "INSTALL", "PRE_BUILD", "BUILD")),
         *(("POST_BUILD", "SUCCEEDED"), ("FINALIZING", "SUCCEEDED"), ("COMPLETED", None)),
     ]
@@ -209,8 +209,8 @@ def test_without_an_engine_it_is_only_recorded(account, build, monkeypatch, caps
         "out: none answers.\n"
     )
     [build_id] = account.list_builds_for_project(projectName="mlagents-image")["ids"]
-    [told] = account.batch_get_builds(ids=[build_id])["builds"]
-    assert (told["buildStatus"], told["buildComplete"]) == ("FAULT", True)
+    [record] = account.batch_get_builds(ids=[build_id])["builds"]
+    assert (record["buildStatus"], record["buildComplete"]) == ("FAULT", True)
 
 
 def test_a_build_that_fails_shows_its_last_lines(account, build, docker):
@@ -274,8 +274,8 @@ def test_a_build_of_a_server_that_was_killed_has_ended(account, build, tmp_path)
     build()
     [file] = (tmp_path / "codebuild/us-east-1/builds").glob("*.json")
     file.write_text(json.dumps({**json.loads(file.read_text()), "buildStatus": "IN_PROGRESS"}))
-    [told] = account.batch_get_builds(ids=[f"mlagents-image:{file.stem}"])["builds"]
-    assert (told["buildStatus"], told["phases"][-2]["contexts"][0]["message"]) == ("FAULT", codebuild.LOST)
+    [record] = account.batch_get_builds(ids=[f"mlagents-image:{file.stem}"])["builds"]
+    assert (record["buildStatus"], record["phases"][-2]["contexts"][0]["message"]) == ("FAULT", codebuild.LOST)
 
 
 def test_without_the_project_lesson_0_is_named(account, build):
