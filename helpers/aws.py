@@ -2,7 +2,7 @@
 
 After `connect`, both take the same code. A connection's session has the address and the keys of its target, and passes
 them to every client that boto3 or the SageMaker SDK makes from it. So one process can hold two connections. Its
-environment is read while connecting and never changed.
+environment is read while connecting, and changed only inside ``with connection.sdk()``.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the project made in an account: found by tags, names and places, and deleted as far as the reader picks it."""
+"""What the project made in an account, found by tags, names and places; selected kinds of it are deleted."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ KINDS = {
     "repository": "the ECR repository, where no stack owns it; must be empty",
     "stack": "the stack with all that it made; its bucket and its repository must be empty",
 }
-"""What there is to be deleted, in the order in which it is."""
+"""Kinds of resources, in the order of their deletion."""
 BUILD_LOG = f"/aws/codebuild/{PROJECT}"
 USD_A_MONTH = {"builds": 0.023, "checkpoints": 0.023, "results": 0.023, "uploads": 0.023, "images": 0.10, "logs": 0.03}
 USD_A_MONTH["sources"] = USD_A_MONTH["builds"]
-"""Price of a gigabyte a month in us-east-1, USD; docs/costs.md links AWS's pages, which could not be read from here."""
+"""Price of a gigabyte a month in us-east-1, USD; not verified against AWS's pages, which docs/costs.md links."""
 RUNNING = ("InProgress", "Stopping")
 AT_ONCE = {"objects": 1_000, "images": 100}
 """How many DeleteObjects and BatchDeleteImage take."""
@@ -90,7 +90,7 @@ class Leftovers:
     kept : tuple of str
         What lies beside it and is not the project's.
     bucket, stack : str
-        Where was looked.
+        Where `find` looked.
     stack_owns : tuple of str
         Names of what is deleted with the stack.
     """

@@ -97,7 +97,7 @@ class Estimate(Tabular):
         Whether the job runs on spot instances.
     price : Price or None
         None if no price is known.
-    why : str
+    price_note : str
         Why the price is not AWS's current one, or is missing; else empty.
     max_seconds : float
         The job's maximum runtime.
@@ -210,7 +210,7 @@ def find_price(connection: Connection, instance_type: str) -> tuple[Price | None
     -------
     price : Price or None
         None if neither AWS nor the table has one.
-    why : str
+    note : str
         Why it is not AWS's current price; empty if it is.
     """
     note = "The embedded AWS costs nothing; this is what AWS would charge."

@@ -48,7 +48,7 @@ class Progress:
         SageMaker's secondary status, or the status once it has ended.
     ended : bool
     brain : str
-        If several are trained, the one with the most steps left, with which the job ends; else empty.
+        If several are trained, the one with the most steps left, which determines when the job ends; else empty.
     step, total : int
         Its steps so far and in total; 0 while unknown.
     speed : float
