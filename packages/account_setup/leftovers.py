@@ -148,11 +148,15 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
     """
     with explained(session, ()):
         found = find_stack(session.client("cloudformation"), stack)
+        foreign = found is not None and PROJECT_TAG not in found.get("Tags", ())
+        if foreign:
+            found = None
         owned = _list_owned(session, stack) if found else {}
         account = session.client("sts").get_caller_identity()["Account"]
         default = f"mlagents-{session.region_name}-{account}"
         names = dict.fromkeys([bucket or default, *owned.get("AWS::S3::Bucket", ())])
-        items, kept, places, others = [], [], set(), set()
+        items, places, others = [], set(), set()
+        kept = [f"stack {stack}"] if foreign else []
         for item, job in _list_jobs(session):
             if is_ours(item.name, {tag["Key"]: tag["Value"] for tag in job.get("Tags", ())}):
                 items.append(item)

@@ -241,6 +241,19 @@ def wait(session, *names):
         )
 
 
+def test_a_stack_of_the_same_name_without_the_tag_stays(session):
+    cloudformation = session.client("cloudformation")
+    request = make_request(session, Settings(bucket="somebody-elses-data")) | {"Tags": []}
+    made = cloudformation.create_change_set(**request)
+    cloudformation.execute_change_set(ChangeSetName=made["Id"])
+    follow(cloudformation, poll_seconds=0.01)
+    found = find(session)
+    assert "stack mlagents" in found.kept and not found["stack"]
+    assert "somebody-elses-data" not in str(found.items)
+    cloudformation.delete_stack(StackName="mlagents")
+    assert find(session).kept == ()
+
+
 def test_jobs_and_logs_of_others_stay(account):
     train(account, "mlagents-ours")
     train(account, "mlagents-other", tags={"project": "another"})
