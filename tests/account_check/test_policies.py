@@ -27,6 +27,7 @@ from common import aws_session
 from common.contract import CHANNEL
 from helpers import aws, volume
 from many_runs import experiment, tuning
+from many_runs.experiment.watch import Watch
 from sagemaker_local.cloudformation import KINDS, CloudFormation
 from sagemaker_local.schema import AwsError
 from training_image import manifest, pushing
@@ -216,8 +217,12 @@ def go_down_the_road(folder, make_trainer):
     several = {"experiment": "road", "settings": {"A": {}}, "seeds": [1, 2], "poll_seconds": 0.1}
     experiment.launch_many(connection, trainer, channels, folder=None, **several)
     found = experiment.follow_many(connection, "road", poll_seconds=0.1)
-    experiment.stop_many(connection, "road")
     assert len(found.completed) == 2
+    trainer, channels = make_trainer(connection, uri, given)
+    experiment.launch_many(connection, trainer, channels, folder=None, **several | {"experiment": "waiting"})
+    Watch(connection, "waiting").look()  # reads the logs of what is in progress, which the runs above may have left
+    experiment.stop_many(connection, "waiting")
+    experiment.follow_many(connection, "waiting", poll_seconds=0.1)
     with contextlib.suppress(training.TrainingError):  # a run that says nothing has no curve
         experiment.read_curves(connection, found)
     with Stubber(boto3.client("service-quotas")) as stub:
