@@ -195,6 +195,12 @@ def go_down_the_road(folder, make_trainer):
     job = training.follow(connection, name, poll_seconds=0.1)
     assert job.status == "Stopped"
     training.fetch(connection, job, folder / "results")
+    several = {"experiment": "road", "settings": {"A": {}}, "seeds": [1, 2], "poll_seconds": 0.1}
+    trainer, channels = make_trainer(connection, uri, given)
+    experiment.launch_many(connection, trainer, channels, folder=None, **several | {"experiment": "waiting"})
+    Watch(connection, "waiting").look()  # reads the logs of what is in progress, as the runs below may not be
+    experiment.stop_many(connection, "waiting")
+    experiment.follow_many(connection, "waiting", poll_seconds=0.1)
     bucket, _, key = job.checkpoints.removeprefix("s3://").partition("/")
     connection.client("s3").put_object(Bucket=bucket, Key=f"{key}model-1.cptk.index", Body=b"saved")
     trainer, channels = make_trainer(connection, uri, {"do": ""})
@@ -214,15 +220,9 @@ def go_down_the_road(folder, make_trainer):
     tuned = tuning.launch(connection, tuner, channels, folder=None).name
     tuning.stop(connection, tuned)
     assert tuning.follow(connection, tuned, poll_seconds=0.1).status == "Stopped"
-    several = {"experiment": "road", "settings": {"A": {}}, "seeds": [1, 2], "poll_seconds": 0.1}
     experiment.launch_many(connection, trainer, channels, folder=None, **several)
     found = experiment.follow_many(connection, "road", poll_seconds=0.1)
     assert len(found.completed) == 2
-    trainer, channels = make_trainer(connection, uri, given)
-    experiment.launch_many(connection, trainer, channels, folder=None, **several | {"experiment": "waiting"})
-    Watch(connection, "waiting").look()  # reads the logs of what is in progress, which the runs above may have left
-    experiment.stop_many(connection, "waiting")
-    experiment.follow_many(connection, "waiting", poll_seconds=0.1)
     with contextlib.suppress(training.TrainingError):  # a run that says nothing has no curve
         experiment.read_curves(connection, found)
     with Stubber(boto3.client("service-quotas")) as stub:
