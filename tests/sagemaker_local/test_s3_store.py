@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import re
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -348,6 +349,58 @@ def test_concurrent_puts_and_deletes_keep_disk_and_memory_consistent(served):
     before = served.look()
     served.restart()
     assert served.look() == before
+
+
+@pytest.mark.parametrize("what", ["put", "parts", "copy", "tag", "delete"])
+def test_a_kill_between_any_two_changes_of_the_disk_leaves_the_object_before_or_after_the_request(
+    served, tmp_path, monkeypatch, what
+):
+    s3, named = served.s3, {"Bucket": "kill-bucket", "Key": "key"}
+    s3.create_bucket(Bucket="kill-bucket")
+
+    def upload(key, content):
+        one = {"Bucket": "kill-bucket", "Key": key}
+        one["UploadId"] = s3.create_multipart_upload(**one, Tagging=f"of={key}")["UploadId"]
+        part = {"ETag": s3.upload_part(**one, PartNumber=1, Body=content)["ETag"], "PartNumber": 1}
+        return lambda: s3.complete_multipart_upload(**one, MultipartUpload={"Parts": [part]})
+
+    upload("source", b"source")()
+    s3.put_object(**named, Body=b"before", Tagging="of=before")
+    s3.put_object_tagging(**named, Tagging=SET)  # a file of its own, which a new object must not inherit
+    call, etag = {
+        "put": (lambda: s3.put_object(**named, Body=b"after"), "632a2406bbcbcd553eec45ac14b40a0a"),
+        "parts": (upload("key", b"after"), "ef51eb0d8024eb3d618a26bb35555684-1"),
+        "copy": (lambda: s3.copy_object(**named, CopySource="kill-bucket/source"), "36cd38f49b9afa08222c0dc9ebfe35eb"),
+        "tag": (lambda: s3.put_object_tagging(**named, Tagging={"TagSet": [{"Key": "of", "Value": "kill"}]}), None),
+        "delete": (lambda: s3.delete_object(**named), None),
+    }[what]
+    before, disks = served.look(), []
+
+    def keep_disk():
+        disks.append(tmp_path / f"disk-{len(disks)}")
+        shutil.copytree(served.folder, disks[-1])
+
+    def keep_disk_before(change):
+        return lambda *arguments, **options: (keep_disk(), change(*arguments, **options))[1]
+
+    with monkeypatch.context() as patch:
+        for place, name in ((Path, "replace"), (Path, "unlink"), (shutil, "rmtree")):
+            patch.setattr(place, name, keep_disk_before(getattr(place, name)))
+        call()
+    keep_disk()
+    after = served.look()
+    if etag:
+        assert s3.head_object(**named)["ETag"] == f'"{etag}"'
+    found = []
+    for disk in disks:
+        served.folder = disk
+        served.restart()
+        found.append(served.look())
+        assert s3.list_multipart_uploads(Bucket="kill-bucket").get("Uploads", []) == []
+        assert not [*served.folder.glob("*/objects/*.new"), *served.folder.glob("*/uploads/*")]
+    changed = found.index(after)
+    assert (len(found) > 1, changed > 0) == (True, True)
+    assert found == [before] * changed + [after] * (len(found) - changed)
 
 
 @pytest.mark.parametrize("fails", ["open", "write", "replace"])
