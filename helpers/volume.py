@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from botocore.exceptions import ClientError
 from s3transfer.subscribers import BaseSubscriber
 from tqdm import tqdm
 
 from common import bar, file_hashes
-from common.aws_session import Connection, explained
+from common.aws_session import Connection, code, explained
 from common.contract import CHANNEL, LIST_OF_HASHES
 from common.local_paths import local_path
 from mlagents_check.unity_build.listing import walk
@@ -340,8 +341,14 @@ def send(s3: Any, bucket: str, volume: Volume, files: list[VolumeFile], shown: t
             )
             for file in files
         ]
-        for future in futures:
-            future.result()
+        for file, future in zip(files, futures, strict=True):
+            try:
+                future.result()
+            except ClientError as error:
+                if code(error) != "BadDigest":
+                    raise
+                # S3 stored nothing: the bytes are not those of the hash.
+                raise VolumeError(f"{file.name} changed while it was uploaded. Run the cell again.") from error
     for file in files:
         now = file.path.stat() if file.content is None else None
         if now and (now.st_size, now.st_mtime_ns) != (file.size, file.changed):

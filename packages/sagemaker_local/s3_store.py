@@ -12,6 +12,7 @@ object, so that it is never applied to another object with the same key.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import io
@@ -21,6 +22,7 @@ import os
 import shutil
 import threading
 import uuid
+import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
@@ -61,6 +63,16 @@ DROPPED_HEADERS = ("x-amz-date", "x-amz-security-token", "x-amz-copy-source")
 SIGNATURES = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-expires", "x-amz-signedheaders")
 SIGNATURES += ("x-amz-signature", "x-amz-security-token", "awsaccesskeyid", "signature", "expires", "x-id")
 """Query parameters that sign a request rather than describe it."""
+MAX_KEY_BYTES = 1024
+DIGESTS: dict[str, Callable[[bytes], bytes]] = {
+    "content-md5": lambda body: hashlib.md5(body, usedforsecurity=False).digest(),
+    "x-amz-checksum-md5": lambda body: hashlib.md5(body, usedforsecurity=False).digest(),
+    "x-amz-checksum-sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
+    "x-amz-checksum-sha256": lambda body: hashlib.sha256(body).digest(),
+    "x-amz-checksum-sha512": lambda body: hashlib.sha512(body).digest(),
+    "x-amz-checksum-crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
+}
+"""Header or trailer -> digest of a body. Those of S3 that Python lacks, such as CRC64NVME, are not checked."""
 OBJECT_PARTS = ("tagging", "acl", "retention", "legal-hold")
 LIST_PARAMETERS = {"list-type", "prefix", "delimiter", "continuation-token", "start-after", "max-keys", "encoding-type"}
 LIST_PARAMETERS |= {"fetch-owner"}
@@ -96,6 +108,8 @@ class Store:
         bucket, _, key = _path(environ).lstrip("/").partition("/")
         body = _body(environ)
         keys = _keys(environ, bucket, key, body)
+        if refusal := _refuse(environ, keys, body):
+            return _xml("400 Error", refusal)
         self._restore_for(environ, keys)
         environ["wsgi.input"] = io.BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
@@ -509,6 +523,36 @@ def _keys(environ: dict[str, Any], bucket: str, key: str, body: bytes) -> list[t
     _, form, files = parse_form_data({**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
     name = Path(files["file"].filename or "").name if "file" in files else ""
     return [(bucket, form["key"].replace("${filename}", name))] if form.get("key") else []
+
+
+def _refuse(environ: dict[str, Any], keys: list[tuple[str, str]], body: bytes) -> bytes | None:
+    """Return S3's error for a key that is too long, or for a PUT whose body differs from a digest sent with it."""
+    if "delete" not in _query(environ):  # a list of objects to delete, each with its own result
+        for _, key in keys:
+            if (size := len(key.encode())) > MAX_KEY_BYTES:
+                text = f"Your key is too long: expected at most {MAX_KEY_BYTES} bytes of UTF-8, found {size}."
+                return _error("KeyTooLongError", text)
+    if environ["REQUEST_METHOD"] != "PUT":  # CompleteMultipartUpload's checksum is that of the object
+        return None
+    sent = {name: environ.get(_environ_name(name)) for name in DIGESTS}
+    if environ.get("HTTP_X_AMZ_CONTENT_SHA256", "").startswith("STREAMING-"):
+        body, trailers = _decode_chunks(body)
+        sent |= trailers
+    for name, digest in DIGESTS.items():
+        if sent[name] and sent[name] != (found := base64.b64encode(digest(body)).decode()):
+            text = f"The {name} you specified, {sent[name]}, did not match the calculated one, {found}."
+            return _error("BadDigest", text)
+    return None
+
+
+def _decode_chunks(body: bytes) -> tuple[bytes, dict[str, str]]:
+    """Decode ``aws-chunked``: return the content, and the headers that follow it."""
+    stream, chunks = io.BytesIO(body), []
+    while size := int(stream.readline().partition(b";")[0], 16):
+        chunks.append(stream.read(size))
+        stream.readline()
+    lines = (line.decode("latin-1").partition(":") for line in stream)
+    return b"".join(chunks), {name.strip().lower(): value.strip() for name, _, value in lines}
 
 
 def _query(environ: dict[str, Any]) -> dict[str, str]:

@@ -1,7 +1,10 @@
 """What S3 stores on disk, also if that is damaged. (test_server tests restarts.)"""
 
+import base64
 import contextlib
 import errno
+import hashlib
+import io
 import logging
 import os
 import random
@@ -16,6 +19,7 @@ import pytest
 import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
 from moto.s3.models import s3_backends
 from moto.server import create_backend_app
 from werkzeug.serving import make_server
@@ -58,6 +62,86 @@ def test_damaged_files_affect_only_their_own_object(tmp_path, caplog):
     assert send(app, "GET", "/damaged-bucket/b") == (200, b"b")
     assert send(app, "GET", "/damaged-bucket/a")[0] == 404
     assert not half.exists()
+
+
+@pytest.fixture
+def digests(served):
+    """Return the addresses of a part and of an object, and a function that returns what is stored there."""
+    named = {"Bucket": "digest-bucket", "Key": "key"}
+    served.s3.create_bucket(Bucket="digest-bucket")
+    named["UploadId"] = served.s3.create_multipart_upload(**named)["UploadId"]
+
+    def stored():
+        parts = served.s3.list_parts(**named).get("Parts", [])
+        files = {path.name for path in served.folder.glob("*/uploads/*/*")}
+        return served.look()[1], [part["Size"] for part in parts], files
+
+    return (f"/digest-bucket/key?uploadId={named['UploadId']}&partNumber=1", "/digest-bucket/key"), stored
+
+
+SHA1, SHA256, SHA512, MD5 = (
+    base64.b64encode(hashlib.new(name, b"body").digest()).decode() for name in ("sha1", "sha256", "sha512", "md5")
+)
+HEADERS = {
+    "Content-MD5": MD5,
+    "x-amz-checksum-md5": MD5,
+    "x-amz-checksum-sha1": SHA1,
+    "x-amz-checksum-sha256": SHA256,
+    "x-amz-checksum-sha512": SHA512,
+    "x-amz-checksum-crc32": "26gLsg==",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_body_that_differs_from_its_digest_is_refused_and_not_stored(served, digests, name):
+    addresses, stored = digests
+    before = stored()
+    for address in addresses:
+        status, answer = send(served.store, "PUT", address, b"bodY", {name: HEADERS[name]})
+        assert (status, re.findall(rb"<Code>(.*)</Code>", answer)) == (400, [b"BadDigest"])
+        assert stored() == before
+        assert send(served.store, "PUT", address, b"body", {name: HEADERS[name]})[0] == 200
+        assert stored() != before
+        before = stored()
+
+
+def test_the_checksum_after_a_stream_is_checked(served, digests):
+    addresses, stored = digests
+    headers = {
+        "Content-Encoding": "aws-chunked",
+        "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "x-amz-decoded-content-length": "10",
+        "x-amz-sdk-checksum-algorithm": "CRC32",
+        "x-amz-trailer": "x-amz-checksum-crc32",
+    }
+    encoded = AwsChunkedWrapper(io.BytesIO(b"0123456789"), Crc32Checksum, "x-amz-checksum-crc32", chunk_size=4).read()
+    before = stored()
+    for address in addresses:
+        status, answer = send(served.store, "PUT", address, encoded.replace(b"4567", b"4576"), headers)
+        assert (status, re.findall(rb"<Code>(.*)</Code>", answer)) == (400, [b"BadDigest"])
+        assert stored() == before
+        assert send(served.store, "PUT", address, encoded, headers)[0] == 200
+        assert stored() != before
+        before = stored()
+    objects, sizes, _ = before
+    assert (objects["digest-bucket", "key"][2], sizes) == (b"0123456789", [10])
+
+
+def test_a_key_has_at_most_1024_bytes(served):
+    served.s3.create_bucket(Bucket="long-bucket")
+    longest = "ä" * 512
+    served.s3.put_object(Bucket="long-bucket", Key=longest, Body=b"x")
+    calls = (served.s3.put_object, served.s3.create_multipart_upload, served.s3.get_object)
+    for call in calls:
+        with pytest.raises(
+            ClientError, match=r"\(KeyTooLongError\).*at most 1024 bytes of UTF-8, found 1025"
+        ) as refused:
+            call(Bucket="long-bucket", Key=f"{longest}a")
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    form = served.s3.generate_presigned_post("long-bucket", f"{longest}a")
+    answer = requests.post(form["url"], form["fields"], files={"file": b"x"}, timeout=10)
+    assert (answer.status_code, "KeyTooLongError" in answer.text) == (400, True)
+    assert [key for _, key in served.look()[1]] == [longest]
 
 
 def test_a_deleted_bucket_stays_deleted(tmp_path):
