@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import pandas as pd
 
-from common.aws_session import ConnectError, Connection, explained, open_session
+from common.aws_session import ConnectError, Connection, default_bucket, explained, open_session
 from helpers import aws, settings
 
 
@@ -49,7 +49,7 @@ def connect(target: str = "", *, region: str = "", bucket: str = "", practice: b
     with explained(sts, ConnectError, "Nothing was made or deleted."):
         identity = sts.get_caller_identity()
     account, region = identity["Account"], session.region_name
-    bucket = chosen.bucket or f"mlagents-{region}-{account}"
+    bucket = chosen.bucket or default_bucket(region, account)
     print(f"{chosen}\nAccount {account}, region {region}, as {identity['Arn']}")
     return Connection(chosen.target, session, account, region, bucket, chosen.role)
 

@@ -15,7 +15,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.model import OperationModel
 
 from common import ROOT, trainer_env
-from common.aws_session import NOT_PUBLIC, BoundSession, ConnectError, Connection, choose_place, code, open_session
+from common.aws_session import (
+    NOT_PUBLIC,
+    BoundSession,
+    ConnectError,
+    Connection,
+    choose_place,
+    code,
+    default_bucket,
+    open_session,
+)
 from helpers import settings
 
 if TYPE_CHECKING:
@@ -100,7 +109,7 @@ def connect_embedded(chosen: settings.Settings, kms_key: str) -> Connection:
         session=session,
         account=account,
         region=session.region_name,
-        bucket=chosen.bucket or f"mlagents-{session.region_name}-{account}",
+        bucket=chosen.bucket or default_bucket(session.region_name, account),
         role=find_embedded_role(session.client("iam"), chosen.role.rpartition("/")[2] or EMBEDDED_ROLE),
         endpoint=server.url,
         home=server.home,
@@ -168,7 +177,7 @@ def connect_aws(chosen: settings.Settings, kms_key: str) -> Connection:
         complete_requests(session, account, kms_key)
         if not role.startswith("arn:"):
             role = session.client("iam").get_role(RoleName=role)["Role"]["Arn"]
-        bucket = chosen.bucket or f"mlagents-{session.region_name}-{account}"
+        bucket = chosen.bucket or default_bucket(session.region_name, account)
         connection = Connection("aws", session, account, session.region_name, bucket, role)
         print(f"{chosen}, as {identity['Arn']}", connection, sep="\n")
         make_bucket(session, bucket, kms_key)

@@ -29,7 +29,7 @@ from typing import Any, Literal
 import botocore.session
 from botocore.exceptions import BotoCoreError
 
-from common.aws_session import KEY_ARN
+from common.aws_session import KEY_ARN, default_bucket
 
 FOLDER = Path(__file__).parent
 NAMES = ("user", "execution-role", "build-role", "setup")
@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
         names = Names(
             account=arguments.account,
             region=arguments.region,
-            bucket=arguments.bucket or f"mlagents-{arguments.region}-{arguments.account}",
+            bucket=arguments.bucket or default_bucket(arguments.region, arguments.account),
             role=arguments.role,
             user=arguments.user or f"arn:{partition(arguments.region) or 'aws'}:iam::{arguments.account}:user/mlagents",
             key=arguments.kms_key,

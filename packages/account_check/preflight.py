@@ -104,7 +104,7 @@ def check(
     account = identity.get("Account", "")
     place = None
     if account and region:
-        bucket = bucket or f"mlagents-{region}-{account}"
+        bucket = bucket or aws_session.default_bucket(region, account)
         place = Place(target, session, account, identity["Arn"], region, bucket, role, kms_key, bool(subnets))
         findings += _run(place, "bucket", check_bucket)
         arn, found = find_role(place)

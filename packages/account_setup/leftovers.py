@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from account_setup.settings import SetUpError
 from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find_stack
-from common.aws_session import PROJECT_TAG, code
+from common.aws_session import PROJECT_TAG, code, default_bucket
 from common.bar import make as make_bar
 from common.contract import CHANNEL
 from training_image.name import PROJECT, REPOSITORY, SOURCES
@@ -153,7 +153,7 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
             found = None
         owned = _list_owned(session, stack) if found else {}
         account = session.client("sts").get_caller_identity()["Account"]
-        default = f"mlagents-{session.region_name}-{account}"
+        default = default_bucket(session.region_name, account)
         names = dict.fromkeys([bucket or default, *owned.get("AWS::S3::Bucket", ())])
         items, places, others = [], set(), set()
         kept = [f"stack {stack}"] if foreign else []

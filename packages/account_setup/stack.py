@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from account_check import policies
 from account_setup.settings import Settings, SetUpError
 from account_setup.template import NO_BUDGETS, read
-from common.aws_session import PROJECT_TAG, code, explain_silence
+from common.aws_session import PROJECT_TAG, code, default_bucket, explain_silence
 from common.bar import make as make_bar
+from training_image.name import REPOSITORY
 
 STACK = "mlagents"
 UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
@@ -79,7 +80,7 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
     with explained(cloudformation):
         identity = session.client("sts").get_caller_identity()
         account, region = identity["Account"], session.region_name
-        bucket = settings.bucket or f"mlagents-{region}-{account}"
+        bucket = settings.bucket or default_bucket(region, account)
         user = settings.user or identity["Arn"].replace(f":sts::{account}:user/", f":iam::{account}:user/")
         if user.endswith(":root"):
             raise SetUpError(
@@ -98,10 +99,10 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
         kind = _choose_type(cloudformation, stack)
         there = {
             "Bucket": _has_bucket(session, bucket),
-            "Repository": _has(session.client("ecr").describe_repositories, repositoryNames=["mlagents-0.11.0"]),
+            "Repository": _has(session.client("ecr").describe_repositories, repositoryNames=[REPOSITORY]),
             "Role": _has(session.client("iam").get_role, RoleName=settings.role),
         }
-        ids = {"Bucket": bucket, "Repository": "mlagents-0.11.0", "Role": settings.role}
+        ids = {"Bucket": bucket, "Repository": REPOSITORY, "Role": settings.role}
         make = {name: not found or _is_ours(cloudformation, ids[name], stack) for name, found in there.items()}
         if settings.keep_days and not make["Bucket"]:
             raise SetUpError(

@@ -330,6 +330,11 @@ def find_problems(subnets: Sequence[str], security_groups: Sequence[str], kms_ke
     return problems
 
 
+def default_bucket(region: str, account: str) -> str:
+    """Return the name of the bucket that is taken where none is chosen."""
+    return f"mlagents-{region}-{account}"
+
+
 def code(error: ClientError) -> str:
     """Return AWS's error code, such as ``"AccessDenied"``."""
     return error.response["Error"]["Code"]

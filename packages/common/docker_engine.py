@@ -1,13 +1,16 @@
 """The Docker engine on this machine, and its errors with what to do about them."""
 
+import base64
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import docker
+from botocore.client import BaseClient
 from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
@@ -22,6 +25,7 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 FULL = "The disk is full where Docker keeps its images. Free some (`docker system df`, `docker system prune`)."
 LOST = "The Docker engine went away. Start it and run this again."
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the engine's mark of what a step writes to stderr
 
 
 def connect() -> docker.DockerClient:
@@ -110,6 +114,31 @@ def events(stream: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         if "error" in event:
             raise APIError(event["error"])
         yield event
+
+
+def build(
+    client: docker.DockerClient, context: BinaryIO, buildargs: Mapping[str, str], platform: str | None, tag: str
+) -> Iterator[str]:
+    """Build an image of a context, a tar archive, and yield the lines of its log. Raises as `events` does."""
+    stream = client.api.build(
+        fileobj=context,
+        custom_context=True,
+        buildargs=dict(buildargs),
+        platform=platform,
+        tag=tag,
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    for event in events(stream):
+        yield from COLOUR.sub("", event.get("stream", "")).splitlines()
+
+
+def log_in(ecr: BaseClient) -> dict[str, str]:
+    """Return ECR's token as the engine takes it: for one request, stored nowhere."""
+    [login] = ecr.get_authorization_token()["authorizationData"]
+    user, _, password = base64.b64decode(login["authorizationToken"]).decode().partition(":")
+    return {"username": user, "password": password}
 
 
 def explain(error: Exception, doing: str) -> ImageError:

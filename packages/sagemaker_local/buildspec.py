@@ -8,21 +8,20 @@ Any other command is refused.
 from __future__ import annotations
 
 import argparse
-import base64
 import io
 import re
 import shlex
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from botocore.client import BaseClient
 
 PHASES = ("install", "pre_build", "build", "post_build")
 VARIABLE = re.compile(r"\$(?:\{(\w+)(%%/\*)?\}|(\w+))")
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class BuildError(Exception):
@@ -43,8 +42,8 @@ class Build:
         A zip archive with the source.
     variables
         Environment variables.
-    log_in
-        Returns ECR's login as docker-py takes it.
+    ecr
+        boto3's client of ECR.
     write
         Takes each line of the log; raises what is to end the build.
     """
@@ -53,7 +52,7 @@ class Build:
     client: Any
     source: bytes
     variables: dict[str, str]
-    log_in: Callable[[], Mapping[str, str]]
+    ecr: BaseClient
     write: Callable[[str], None]
     modes: dict[str, int] = field(default_factory=dict)
 
@@ -92,19 +91,9 @@ class Build:
             raise BuildError(f"The embedded AWS cannot read the arguments of docker build: {error}") from None
         if unknown:
             raise BuildError(f"The embedded AWS does not know {' '.join(unknown)} of docker build.")
-        stream = self.client.api.build(
-            fileobj=self._pack(),
-            custom_context=True,
-            buildargs={**self.engine.proxies(), **dict(each.split("=", 1) for each in given.build_arg)},
-            platform=given.platform,
-            tag=given.tag,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        for event in self.engine.events(stream):
-            for line in COLOUR.sub("", event.get("stream", "")).splitlines():
-                self.write(line)
+        buildargs = {**self.engine.proxies(), **dict(each.split("=", 1) for each in given.build_arg)}
+        for line in self.engine.build(self.client, self._pack(), buildargs, given.platform, given.tag):
+            self.write(line)
 
     def _pack(self) -> io.BytesIO:
         """Return the source as the engine takes it."""
@@ -120,7 +109,7 @@ class Build:
     def _push(self, words: list[str]) -> None:
         (name,) = words
         repository, _, tag = name.rpartition(":")
-        login = dict(self.log_in())
+        login = self.engine.log_in(self.ecr)
         seen: set[tuple[str, str]] = set()
         for event in self.engine.events(
             self.client.api.push(repository, tag=tag, stream=True, decode=True, auth_config=login)
@@ -132,29 +121,17 @@ class Build:
 
 
 def read(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return a buildspec's variables, and the commands of each phase. Raises `BuildError`."""
+    """Return a buildspec's variables, and its commands by CodeBuild's names of the phases. Raises `BuildError`."""
     try:
         spec = yaml.safe_load(text)
         variables = {name: str(value) for name, value in spec.get("env", {}).get("variables", {}).items()}
-        commands = {phase: list(spec["phases"].get(phase, {}).get("commands", ())) for phase in PHASES}
+        commands = {phase.upper(): list(spec["phases"].get(phase, {}).get("commands", ())) for phase in PHASES}
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise BuildError(f"YAML_FILE_ERROR: {error}") from error
     return variables, commands
-
-
-def decode_login(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return ECR's authorization data as docker-py takes it."""
-    user, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
-    return {"username": user, "password": password}
 
 
 def split_location(location: str) -> tuple[str, str]:
     """Return bucket and key of a source in S3: ``<bucket>/<key>``, or its ARN."""
     bucket, _, key = re.sub(r"^arn:[a-z-]+:s3:::", "", location).partition("/")
     return bucket, key
-
-
-def each(commands: Mapping[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
-    """Yield CodeBuild's names of the phases with their commands."""
-    for phase, listed in commands.items():
-        yield phase.upper(), listed

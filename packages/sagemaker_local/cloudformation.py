@@ -23,6 +23,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto.core import DEFAULT_ACCOUNT_ID
 
+from sagemaker_local.home import write_whole
 from sagemaker_local.schema import AwsError
 
 XMLNS = "http://cloudformation.amazonaws.com/doc/2010-05-15/"
@@ -579,10 +580,7 @@ class CloudFormation:
 
     def _save(self, stack: dict[str, Any], region: str) -> None:
         file = self._file(stack["name"] if stack["status"] != "DELETE_COMPLETE" else stack["id"].split("/")[2], region)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps(stack, indent=1))
-        new.replace(file)
+        write_whole(file, json.dumps(stack, indent=1))
 
     def _find(self, name: str, region: str) -> dict[str, Any]:
         for stack in self._stacks(region):

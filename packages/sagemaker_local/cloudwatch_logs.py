@@ -39,14 +39,14 @@ EVENTS, STREAMS = "events.jsonl", "streams.json"
 _making = threading.Lock()
 
 
-def make_stream(logs: BaseClient, stream: str) -> None:
-    """Create a job's log stream, and the log group if it does not exist.
+def make_stream(logs: BaseClient, stream: str, group: str = GROUP) -> None:
+    """Create a log stream, and the log group if it does not exist.
 
     The lock protects moto, which loses streams when two threads create the group at the same time.
     """
     with _making:
-        _ignore("ResourceAlreadyExistsException", logs.create_log_group, logGroupName=GROUP)
-    _ignore("ResourceAlreadyExistsException", logs.create_log_stream, logGroupName=GROUP, logStreamName=stream)
+        _ignore("ResourceAlreadyExistsException", logs.create_log_group, logGroupName=group)
+    _ignore("ResourceAlreadyExistsException", logs.create_log_stream, logGroupName=group, logStreamName=stream)
 
 
 def _ignore(code: str, call: Callable[..., Any], **request: str) -> None:

@@ -21,6 +21,8 @@ from moto.core import DEFAULT_ACCOUNT_ID
 
 from sagemaker_local import buildspec
 from sagemaker_local.buildspec import Build, BuildError
+from sagemaker_local.cloudwatch_logs import make_stream
+from sagemaker_local.home import write_whole
 from sagemaker_local.schema import AwsError
 from sagemaker_local.training_api import trusts
 
@@ -78,12 +80,8 @@ class CodeBuild:
 
     def save(self, kind: str, name: str, record: Answer, region: str) -> None:
         """Write a record."""
-        file = self._file(kind, name, region)
         with self.lock:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            new = file.with_suffix(".new")
-            new.write_text(json.dumps(record))
-            new.replace(file)
+            write_whole(self._file(kind, name, region), json.dumps(record))
 
     def _find_project(self, name: str, region: str) -> Answer:
         if project := self._read("projects", name, region):
@@ -220,17 +218,9 @@ class BuildThread(threading.Thread):
                 del self.codebuild.running[build["id"]]
 
     def _live(self) -> None:
-        logs, place = self.codebuild.clients("logs", self.region), self.build["logs"]
+        place = self.build["logs"]
         self._enter("PROVISIONING")
-        for call, names in (
-            (logs.create_log_group, {"logGroupName": place["groupName"]}),
-            (logs.create_log_stream, {"logGroupName": place["groupName"], "logStreamName": place["streamName"]}),
-        ):
-            try:
-                call(**names)
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
-                    raise
+        make_stream(self.codebuild.clients("logs", self.region), place["streamName"], place["groupName"])
         from common import docker_engine as engine  # here, so that the embedded AWS starts without Docker's client
         from common.errors import UnavailableError
 
@@ -243,17 +233,14 @@ class BuildThread(threading.Thread):
         source = self.codebuild.clients("s3", self.region).get_object(Bucket=bucket, Key=key)["Body"].read()
         variables, phases = buildspec.read(self.build["source"].get("buildspec", ""))
         given = {each["name"]: each["value"] for each in self.build["environment"]["environmentVariables"]}
-        build = Build(engine, client, source, variables | given, self._log_in, self._write)
-        for phase, commands in buildspec.each(phases):
+        ecr = self.codebuild.clients("ecr", self.region)
+        build = Build(engine, client, source, variables | given, ecr, self._write)
+        for phase, commands in phases.items():
             self._enter(phase)
             for command in commands:
                 build.run(command)
                 self._flush()
         self._enter("FINALIZING")
-
-    def _log_in(self) -> dict[str, str]:
-        response = self.codebuild.clients("ecr", self.region).get_authorization_token()
-        return buildspec.decode_login(response["authorizationData"][0])
 
     def _enter(self, phase: str) -> None:
         close_phase(self.build, "SUCCEEDED")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import logging
@@ -186,20 +185,13 @@ def find(image: str, clients: Callable[[str], BaseClient] | None = None) -> Dock
     try:
         held = _held(client, image)
         if held is None and LOOPBACK.match(image):
-            login = {"auth_config": log_in(clients)} if clients else {}
+            login = {"auth_config": engine.log_in(clients("ecr"))} if clients else {}
             held = client.images.pull(*_split(image), **login).id
     except engine.FAILURES as error:
         return f"the engine could not get the image: {getattr(error, 'explanation', None) or error}"
     if held is None:
         return "the Docker engine does not hold the image"
     return DockerRunner(client, held, f"in a container of {image} without a network")
-
-
-def log_in(clients: Callable[[str], BaseClient]) -> dict[str, str]:
-    """Return credentials for ECR, in the form that the engine takes."""
-    token = clients("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    user, _, password = base64.b64decode(token).decode().partition(":")
-    return {"username": user, "password": password}
 
 
 def _held(client: docker.DockerClient, image: str) -> str | None:

@@ -119,6 +119,14 @@ def read_keys(home: Path) -> Keys | None:
     return keys if re.fullmatch("[A-Z0-9]{16,128}", keys.access) and len(keys.secret) >= 32 else None
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file of the server's own, and make its folder; a reader finds the old content or the new."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text)
+    new.replace(file)
+
+
 def write_config(home: Path, keys: Keys, url: str) -> None:
     """Write the keys, the region and the server's address to `CONFIG`, as the AWS CLI and SDKs read them."""
     lines = {

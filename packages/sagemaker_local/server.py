@@ -28,7 +28,7 @@ from werkzeug.serving import ThreadedWSGIServer
 from sagemaker_local.app import App
 from sagemaker_local.authentication import Authenticator
 from sagemaker_local.ecr import Ecr
-from sagemaker_local.home import REGION, Keys, new_keys, read_keys, write_config
+from sagemaker_local.home import REGION, Keys, new_keys, read_keys, write_config, write_whole
 from sagemaker_local.jobs import Jobs
 from sagemaker_local.registry import Registry
 from sagemaker_local.s3_store import Store
@@ -157,9 +157,7 @@ def serve(home: Path, ready: int) -> None:
     tunings.load()
 
     state_text = json.dumps({"url": url, "pid": os.getpid()})
-    new = home / "server.json.new"
-    new.write_text(state_text)
-    new.replace(state_file)
+    write_whole(state_file, state_text)
     logging.info("serving %s with %d objects and %d jobs of earlier servers", url, restored, len(jobs.records))
     with os.fdopen(ready, "w") as pipe:
         pipe.write(state_text)

@@ -32,7 +32,6 @@ WITHOUT_ENGINE = 'set build_with = "codebuild" in notebook 3, for 0.005 USD a mi
 """What to do on a machine that has no engine, with the price of CodeBuild's BUILD_GENERAL1_SMALL in us-east-1."""
 LAST_LINES = 15
 STEP = re.compile(r"(?:Step |#\d+ \[(?:[\w.-]+ +)?)(\d+)/(\d+)(?: : |\] )(.*)")  # of the engine; of BuildKit
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the engine's mark of what a step writes to stderr
 
 
 @contextlib.contextmanager
@@ -224,20 +223,9 @@ def run_build(
     last: deque[str] = deque(maxlen=LAST_LINES)
     with bar.make(desc="build", bar_format="{desc} |{bar:20}| {elapsed} {postfix}") as shown:
         try:
-            stream = client.api.build(
-                fileobj=packed,
-                custom_context=True,
-                buildargs=dict(arguments),
-                platform=platform,
-                tag=name,
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-            for event in engine.events(stream):
-                for line in COLOUR.sub("", event.get("stream", "")).splitlines():
-                    show_line(shown, line)
-                    last.append(line)
+            for line in engine.build(client, packed, arguments, platform, name):
+                show_line(shown, line)
+                last.append(line)
             shown.update((shown.total or 0) - shown.n)
         except engine.FAILURES as error:
             raise build_error(error, last) from error

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from tqdm import tqdm
 
 from common import bar
-from common.aws_session import Connection, explained
+from common.aws_session import Connection, code, explained
 from common.errors import ImageError
 from training_image import building
 from training_image.name import (
@@ -188,7 +188,7 @@ class _Follower:
             try:
                 page = logs.get_log_events(**names, **self.token)
             except ClientError as error:
-                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                if code(error) != "ResourceNotFoundException":
                     raise
                 return
             for event in page["events"]:
@@ -217,7 +217,7 @@ def _explained(connection: Connection) -> Iterator[None]:
         with explained(connection, ImageError, KEPT):
             yield
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+        if code(error) == "ResourceNotFoundException":
             raise ImageError(
                 f"Expected the CodeBuild project {PROJECT}, found none in {connection.region}. Lesson 0 makes it, in "
                 "the stack: run it, again if your stack is older."

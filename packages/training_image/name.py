@@ -11,7 +11,7 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from common import ROOT
-from common.aws_session import Connection, explained
+from common.aws_session import Connection, code, explained
 from common.errors import ImageError
 
 REPOSITORY = "mlagents-0.11.0"
@@ -171,7 +171,7 @@ def registry_address(connection: Connection) -> str:
             found = connection.client("ecr").describe_repositories(repositoryNames=[REPOSITORY])
             return found["repositories"][0]["repositoryUri"].rpartition("/")[0]
         except ClientError as error:
-            if error.response["Error"]["Code"] not in NOT_THERE:
+            if code(error) not in NOT_THERE:
                 raise
     suffix = "com.cn" if connection.region.startswith("cn-") else "com"
     return f"{connection.account}.dkr.ecr.{connection.region}.amazonaws.{suffix}"
@@ -184,7 +184,7 @@ def look_up(connection: Connection, image: Image) -> Image:
         with explained(connection, ImageError, KEPT):
             response = ecr.describe_images(repositoryName=image.repository, imageIds=[{"imageTag": image.tag}])
     except ClientError as error:
-        if error.response["Error"]["Code"] in NOT_THERE:
+        if code(error) in NOT_THERE:
             return image
         raise ImageError(
             f"Expected ECR to say whether it holds {image.uri}, found: {error} Check that your credentials "

@@ -1,6 +1,5 @@
 """Pushing the image to the registry: repository, login, layers, and the digest that the registry then holds."""
 
-import base64
 import hashlib
 import json
 import re
@@ -14,7 +13,7 @@ from botocore.exceptions import ClientError
 from tqdm import tqdm
 
 from common import docker_engine as engine
-from common.aws_session import PROJECT_TAG, Connection, explain_silence, explained
+from common.aws_session import PROJECT_TAG, Connection, code, explain_silence, explained
 from common.bar import make as make_bar
 from common.errors import ImageError, UnavailableError
 from training_image import manifest
@@ -159,7 +158,7 @@ def put_image(ecr: Any, **image: str) -> None:
     try:
         ecr.put_image(**image)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
+        if code(error) != "ImageAlreadyExistsException":
             raise
 
 
@@ -183,13 +182,13 @@ def make_repository(connection: Connection, name: str) -> str:
                 tags=[PROJECT_TAG],
             )["repository"]
         except ClientError as error:
-            if error.response["Error"]["Code"] != "RepositoryAlreadyExistsException":
+            if code(error) != "RepositoryAlreadyExistsException":
                 raise
             repository = ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
         try:
             ecr.get_lifecycle_policy(repositoryName=name)  # one that is there may be the reader's own
         except ClientError as error:
-            if error.response["Error"]["Code"] != "LifecyclePolicyNotFoundException":
+            if code(error) != "LifecyclePolicyNotFoundException":
                 raise
             ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps(LIFECYCLE))
     except ClientError as error:
@@ -212,13 +211,11 @@ def refused(connection: Connection, error: ClientError, wanted: str) -> ImageErr
 
 
 def log_in(connection: Connection) -> dict[str, str]:
-    """Return ECR's token as the engine takes it: for one request, stored nowhere."""
+    """Return ECR's token as the engine takes it. Raises an `ImageError` if ECR refuses."""
     try:
-        [login] = connection.client("ecr").get_authorization_token()["authorizationData"]
+        return engine.log_in(connection.client("ecr"))
     except ClientError as error:
         raise refused(connection, error, "log in") from error
-    user, _, password = base64.b64decode(login["authorizationToken"]).decode().partition(":")
-    return {"username": user, "password": password}
 
 
 def push_once_more(connection: Connection, client: docker.DockerClient, image: Image) -> tuple[int, int, str]:

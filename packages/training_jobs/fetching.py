@@ -19,7 +19,7 @@ from urllib.parse import urlparse
 
 from botocore.exceptions import ClientError
 
-from common.aws_session import Connection, explained
+from common.aws_session import Connection, code, explained
 from common.local_paths import local_path
 from training_jobs.job import Job, TrainingError
 from training_jobs.log import Log
@@ -138,7 +138,7 @@ def _fetch_archive(connection: Connection, job: Job, name: str, scratch: Path) -
             return archive
         s3.download_file(bucket, key, str(scratch / name))
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+        if code(error) not in ("404", "NoSuchKey"):
             raise
         return None
     archive.unpack(scratch / name)

@@ -4,7 +4,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from common.aws_session import Connection
+from common.aws_session import Connection, code
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
@@ -50,7 +50,7 @@ class Log:
         try:
             found = self._logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self._name}/")
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            if code(error) != "ResourceNotFoundException":
                 raise
             return []
         return [

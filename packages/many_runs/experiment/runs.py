@@ -16,7 +16,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from common.aws_session import Connection, explained
+from common.aws_session import Connection, code, explained
 from common.findings import printable
 from many_runs.experiment import plan
 from training_jobs.job import NAME_PREFIX, Job, TrainingError, from_description
@@ -211,7 +211,7 @@ def search(sagemaker: Any, expression: Mapping[str, Any], **order: str) -> dict[
     try:
         return sagemaker.search(Resource="TrainingJob", SearchExpression=expression, MaxResults=PAGE, **order)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("AccessDeniedException", "AccessDenied"):
+        if code(error) not in ("AccessDeniedException", "AccessDenied"):
             raise
         raise TrainingError(
             f"You may not search for training jobs, which is how the runs are found: {error} Add sagemaker:Search "

@@ -4,7 +4,7 @@ from collections import Counter
 
 from botocore.exceptions import ClientError
 
-from common.aws_session import Connection
+from common.aws_session import Connection, code
 from many_runs.experiment.runs import RETRYING, find_all, in_words, missing
 from training_jobs.job import TrainingError
 
@@ -49,7 +49,7 @@ def _stop(sagemaker, name: str) -> str:
     try:
         sagemaker.stop_training_job(TrainingJobName=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationException":
+        if code(error) != "ValidationException":
             raise
         return "Completed"  # it has ended meanwhile
     return "InProgress"

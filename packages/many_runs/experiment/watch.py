@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 from botocore.exceptions import ClientError
 
-from common.aws_session import Connection
+from common.aws_session import Connection, code
 from common.contract import SUMMARY_FILTER
 from many_runs.experiment.runs import RETRYING, Experiment, Run, find_all, gather, in_words, read_page
 from reward_curves.log import read_summary
@@ -105,7 +105,7 @@ class Watch:
                     **more,
                 )
             except ClientError as error:
-                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                if code(error) != "ResourceNotFoundException":
                     raise
                 return  # no job has written anything yet
             for event in page["events"]:

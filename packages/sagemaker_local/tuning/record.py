@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sagemaker_local import record
+from sagemaker_local.home import write_whole
 from sagemaker_local.record import ENDED
 from sagemaker_local.tuning.request import describe_definition
 
@@ -141,9 +142,7 @@ class Tuning:
         """Write ``tuning.json`` atomically."""
         with self.lock:
             state = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "folder"}
-            new = self.folder / "tuning.json.new"
-            new.write_text(json.dumps(state))
-            new.replace(self.folder / "tuning.json")
+            write_whole(self.folder / "tuning.json", json.dumps(state))
 
 
 def load(folder: Path) -> Tuning:
