@@ -15,7 +15,7 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from account_setup.settings import SetUpError
-from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find_stack
+from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find_stack, is_foreign
 from common.aws_session import PROJECT_TAG, code, default_bucket
 from common.bar import make as make_bar
 from common.contract import CHANNEL
@@ -24,10 +24,12 @@ from training_jobs import JOB_PREFIX, LOG_GROUP
 
 TAG, VALUE = PROJECT_TAG["Key"], PROJECT_TAG["Value"]
 OURS = f"{JOB_PREFIX}-"
+HASH = "[0-9a-f]{16}"
+"""A content hash, as in the name of an upload or the tag of an image."""
 PLACES = {"builds": f"{CHANNEL}/", "checkpoints": "checkpoints/", "results": "training/", "sources": SOURCES}
 """Kind of objects -> where they lie in the bucket."""
-UPLOADED = re.compile(rf"{CHANNEL}/[0-9a-f]{{16}}/")
-"""How the keys of uploads begin: the place is named by the content hash."""
+UPLOADED = re.compile(rf"{CHANNEL}/{HASH}/|{SOURCES}{HASH}\.zip$")
+"""Keys of uploads, and of the image's sources: both are named by their content."""
 KINDS = {
     "running": "jobs, warm pools and builds of the image, which cost by the second; jobs save their model first",
     **{kind: f"objects below {place}, with all their versions" for kind, place in PLACES.items()},
@@ -45,6 +47,10 @@ USD_A_MONTH = {"builds": 0.023, "checkpoints": 0.023, "results": 0.023, "uploads
 USD_A_MONTH["sources"] = USD_A_MONTH["builds"]
 """Price of a gigabyte a month in us-east-1, USD; not verified against AWS's pages, which docs/costs.md links."""
 RUNNING = ("InProgress", "Stopping")
+BY_RECORDS = ("checkpoints", "results", "uploads", "logs")
+"""Kinds that `find` can tell by the records of the jobs that wrote them."""
+NOT_FOUND = re.compile(r"not found|does not exist|could not find", re.IGNORECASE)
+"""How SageMaker's ValidationException says that a job is gone."""
 AT_ONCE = {"objects": 1_000, "images": 100}
 """How many DeleteObjects and BatchDeleteImage take."""
 
@@ -69,7 +75,8 @@ class Item:
         Version of an object, or ID of an upload.
     size : int
         Bytes; 0 for what has none.
-    made : datetime
+    made : datetime or None
+        None where AWS does not say it.
     """
 
     kind: str
@@ -77,7 +84,7 @@ class Item:
     name: str
     version: str = ""
     size: int = 0
-    made: datetime = field(default=datetime.fromtimestamp(0, timezone.utc), compare=False)
+    made: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -111,11 +118,12 @@ class Leftovers:
         for kind in KINDS:
             if found := self[kind]:
                 size = sum(item.size for item in found)
+                made = [item.made for item in found if item.made]
                 rows[kind] = {
                     "where": ", ".join(sorted({item.place for item in found})),
                     "count": len(found),
                     "MB": size / 1e6,
-                    "days": max(0, (now - min(item.made for item in found)).days),
+                    "days": max(0, (now - min(made)).days) if made else "",
                     "USD a month": size / 1e9 * USD_A_MONTH.get(kind, 0.0),
                 }
         return pd.DataFrame.from_dict(rows, orient="index", columns=["where", "count", "MB", "days", "USD a month"])
@@ -148,8 +156,7 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
     """
     with explained(session, ()):
         found = find_stack(session.client("cloudformation"), stack)
-        foreign = found is not None and PROJECT_TAG not in found.get("Tags", ())
-        if foreign:
+        if foreign := is_foreign(found):
             found = None
         owned = _list_owned(session, stack) if found else {}
         account = session.client("sts").get_caller_identity()["Account"]
@@ -165,7 +172,9 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
                 others.add(item.name)
         jobs = {item.name for item in items}
         for name in names:
-            if not _has_bucket(session, name, account):
+            if (there := _has_bucket(session, name, account)) is None:
+                kept.append(f"s3://{name}, which S3 refuses to show: somebody else's, or you lack s3:ListBucket")
+            if not there:
                 continue
             of_stack = name in owned.get("AWS::S3::Bucket", ())
             ours = of_stack or name == default or _bucket_tags(session, name, account).get(TAG) == VALUE
@@ -179,7 +188,11 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
             elif not of_stack:
                 items.append(Item("bucket", "S3", name))
         items += _list_builds(session)
-        items += _list_images(session, REPOSITORY in owned.get("AWS::ECR::Repository", ()))
+        images, foreign_images = _list_images(session)
+        items += images
+        kept += foreign_images
+        if (images or not foreign_images) and REPOSITORY not in owned.get("AWS::ECR::Repository", ()):
+            items += _list_repository(session)
         items += _list_streams(session, BUILD_LOG, "")
         for item in _list_streams(session, LOG_GROUP, OURS):
             job = item.name.partition("/")[0]
@@ -244,12 +257,15 @@ def _keeps_machine(job: Mapping[str, Any]) -> bool:
     return job.get("WarmPoolStatus", {}).get("Status") == "Available"
 
 
-def _has_bucket(session: boto3.Session, bucket: str, account: str) -> bool:
+def _has_bucket(session: boto3.Session, bucket: str, account: str) -> bool | None:
+    """Return whether a bucket is there; None if S3 refuses to say."""
     try:
         session.client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
     except ClientError as error:
         if code(error) in ("404", "NoSuchBucket"):
             return False
+        if code(error) in ("403", "AccessDenied"):
+            return None
         raise
     return True
 
@@ -289,20 +305,25 @@ def _list_bucket(session: boto3.Session, bucket: str, account: str) -> tuple[lis
     return items, sorted(beside - set(PLACES.values()))
 
 
-def _list_images(session: boto3.Session, of_stack: bool) -> list[Item]:
-    ecr = session.client("ecr")
-    try:
-        found = ecr.describe_repositories(repositoryNames=[REPOSITORY])["repositories"][0]
-        items = [] if of_stack else [Item("repository", "ECR", REPOSITORY, made=found["createdAt"])]
-        for page in ecr.get_paginator("describe_images").paginate(repositoryName=REPOSITORY):
+def _list_images(session: boto3.Session) -> tuple[list[Item], list[str]]:
+    """Return our images, and the names of others: each tag of ours is a content hash; a replaced image has none."""
+    items: list[Item] = []
+    foreign: list[str] = []
+    with _gone("RepositoryNotFoundException"):
+        for page in session.client("ecr").get_paginator("describe_images").paginate(repositoryName=REPOSITORY):
             for each in page["imageDetails"]:
                 size, made = each.get("imageSizeInBytes", 0), each["imagePushedAt"]
-                items.append(Item("images", REPOSITORY, each["imageDigest"], "", size, made))
-    except ClientError as error:
-        if code(error) != "RepositoryNotFoundException":
-            raise
-        return []
-    return items
+                if others := [tag for tag in each.get("imageTags", ()) if not re.fullmatch(HASH, tag)]:
+                    foreign.append(f"image {REPOSITORY}:{others[0]}")
+                else:
+                    items.append(Item("images", REPOSITORY, each["imageDigest"], "", size, made))
+    return items, foreign
+
+
+def _list_repository(session: boto3.Session) -> Iterator[Item]:
+    with _gone("RepositoryNotFoundException"):
+        found = session.client("ecr").describe_repositories(repositoryNames=[REPOSITORY])["repositories"][0]
+        yield Item("repository", "ECR", REPOSITORY, made=found["createdAt"])
 
 
 def _list_streams(session: boto3.Session, group: str, prefix: str) -> Iterator[Item]:
@@ -380,6 +401,11 @@ def _require_possible(found: Leftovers, picked: Mapping[str, tuple[Item, ...]]) 
     if found["running"] and "running" not in picked and set(picked) & {*PLACES, "uploads", "logs", "stack", "bucket"}:
         names = ", ".join(item.name for item in found["running"])
         raise LeftoversError(f'Expected no job to run that writes what is to be deleted, found {names}. Add "running".')
+    if left := [kind for kind in BY_RECORDS if "records" in picked and found[kind] and kind not in picked]:
+        raise LeftoversError(
+            f"Expected records to be deleted together with {', '.join(left)}: without a job's record nothing tells any "
+            "more that these are this project's. Add them, or keep the records, which cost nothing."
+        )
     buckets = {item.name for item in picked.get("bucket", ())} | set(found.stack_owns if "stack" in picked else ())
     if kept := [each for each in found.kept if "/" in each[5:] and each[5:].partition("/")[0] in buckets]:
         raise LeftoversError(
@@ -392,6 +418,11 @@ def _require_possible(found: Leftovers, picked: Mapping[str, tuple[Item, ...]]) 
     repositories = {item.name for item in picked.get("repository", ())} | set(
         found.stack_owns if "stack" in picked else ()
     )
+    if REPOSITORY in repositories and (kept := [each for each in found.kept if each.startswith("image ")]):
+        raise LeftoversError(
+            f"Expected the repository to hold nothing but this project's images, found {', '.join(kept)}. Leave out "
+            '"repository" and "stack".'
+        )
     if REPOSITORY in repositories and found["images"] and "images" not in picked:
         raise LeftoversError('Expected the repository to be empty by then, found images in it. Add "images".')
 
@@ -421,10 +452,10 @@ def _stop(session: boto3.Session, items: tuple[Item, ...], poll_seconds: float) 
         ),
     }
     for item in items:
-        with _gone("ResourceNotFound", "ValidationException"):  # it has ended by itself
+        with _gone("ResourceNotFound", "ValidationException"):  # it has ended by itself, as is seen below
             calls[item.place][0](**{f"{item.place}Name": item.name})
     for item in items:
-        with _gone("ResourceNotFound", "ValidationException"):
+        with _gone("ResourceNotFound", message=NOT_FOUND):
             name = {f"{item.place}Name": item.name}
             while (job := calls[item.place][1](**name))[f"{item.place}Status"] in RUNNING:
                 time.sleep(poll_seconds)
@@ -482,7 +513,7 @@ def _delete_streams(session: boto3.Session, items: tuple[Item, ...], _: float) -
 def _delete_records(session: boto3.Session, items: tuple[Item, ...], _: float) -> Iterator[int]:
     sagemaker = session.client("sagemaker")
     for item in items:
-        with _gone("ResourceNotFound", "ValidationException"):
+        with _gone("ResourceNotFound", message=NOT_FOUND):
             if item.place == "TrainingJob":
                 sagemaker.delete_training_job(TrainingJobName=item.name)
             else:
@@ -525,12 +556,12 @@ _DELETE: dict[str, Callable[[boto3.Session, tuple[Item, ...], float], Iterator[i
 
 
 @contextlib.contextmanager
-def _gone(*codes: str) -> Iterator[None]:
-    """Pass over errors that say that what was to be deleted is gone."""
+def _gone(*codes: str, message: re.Pattern[str] | None = None) -> Iterator[None]:
+    """Pass over errors whose code, or message, says that what was to be deleted is gone."""
     try:
         yield
     except ClientError as error:
-        if code(error) not in codes:
+        if code(error) not in codes and not (message and message.search(str(error))):
             raise
 
 

@@ -148,6 +148,11 @@ def _text(value: object) -> str:
 def _choose_type(cloudformation: Any, stack: str) -> str:
     """Return CREATE or UPDATE. Raises `SetUpError` if neither is possible."""
     found = find_stack(cloudformation, stack)
+    if is_foreign(found):
+        raise SetUpError(
+            f"Expected the stack {stack} to be this project's, found one without the tag {PROJECT_TAG['Key']} = "
+            f"{PROJECT_TAG['Value']}: it is somebody else's. Choose another name with stack=."
+        )
     status = found["StackStatus"] if found else "REVIEW_IN_PROGRESS"
     if status == "REVIEW_IN_PROGRESS":  # a change set that was never executed
         return "CREATE"
@@ -170,6 +175,14 @@ def find_stack(cloudformation: Any, stack: str) -> dict[str, Any] | None:
         if "does not exist" in str(error):
             return None
         raise
+
+
+def is_foreign(stack: dict[str, Any] | None) -> bool:
+    """Return whether a stack, as DescribeStacks has it, lacks the project's tag.
+
+    One under review has nothing in it, and may have no tags before its change set is executed.
+    """
+    return bool(stack) and stack["StackStatus"] != "REVIEW_IN_PROGRESS" and PROJECT_TAG not in stack.get("Tags", ())
 
 
 def _has_bucket(session: boto3.Session, bucket: str) -> bool:
@@ -294,6 +307,11 @@ def follow(cloudformation: Any, stack: str = STACK, poll_seconds: float = POLL_S
         if found is None:
             raise SetUpError(f"Expected the stack {stack}, found none.")
         status = found["StackStatus"]
+        if status == "UPDATE_ROLLBACK_COMPLETE":
+            raise SetUpError(
+                f"Expected the stack {stack} to be changed, found it as it was before ({status}): "
+                f"{_find_failure(cloudformation, found)} It works as before. Correct that, then run this again."
+            )
         if "ROLLBACK" in status or "FAILED" in status:
             raise SetUpError(
                 f"Expected the stack {stack} to be made, found it {status}: {_find_failure(cloudformation, found)} "

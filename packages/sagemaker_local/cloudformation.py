@@ -695,6 +695,8 @@ class CloudFormation:
             raise AwsError("InvalidChangeSetStatus", f"ChangeSet [{change_set['id']}] cannot be executed")
         kind = change_set["kind"]
         stack["change_sets"] = []
+        if kind == "CREATE":  # a stack whose making fails has them, too
+            stack["tags"] = change_set["tags"]
         self._set_status(stack, region, f"{kind}_IN_PROGRESS", "User Initiated")
         template = Template(change_set["template"], change_set["values"], region)
         template.made = stack["resources"]

@@ -268,7 +268,10 @@ def test_jobs_and_logs_of_others_stay(account):
     assert "mlagents-ours/more" in [item.name for item in found["logs"]]
     assert [item.name for item in found["records"]] == ["mlagents-ours"]
     assert found.kept == ("mlagents-gone", "mlagents-other", "mlagents-untagged")
-    delete(account, found, ["logs", "records"], sure=True)
+    with pytest.raises(LeftoversError) as error:
+        delete(account, found, ["logs", "records"])
+    assert str(error.value).startswith("Expected records to be deleted together with results: without a job's record ")
+    delete(account, found, ["logs", "results", "records"], sure=True)
     names = {each["logStreamName"] for each in logs.describe_log_streams(logGroupName=LOG_GROUP)["logStreams"]}
     assert "mlagents-ours/more" not in names
     assert names >= {"mlagents/algo", "Mlagents-1/algo", "mlagents-other/more", "mlagents-gone/x"}
@@ -282,12 +285,15 @@ def test_in_a_bucket_of_the_readers_own_only_what_we_wrote_is_deleted(session, a
     s3 = session.client("s3")
     s3.create_bucket(Bucket="readers-own")
     theirs = ["checkpoints/theirs/weights", "training/mlagents-theirs/output/model.tar.gz", "unity-volume/notes.txt"]
-    for key in (*theirs, "unity-volume/0123456789abcdef/3DBall.x86_64", "training/mlagents-9/output/more"):
+    sources = "image-source/0123456789abcdef.zip"
+    theirs.append("image-source/notes.zip")
+    for key in (*theirs, sources, "unity-volume/0123456789abcdef/3DBall.x86_64", "training/mlagents-9/output/more"):
         s3.put_object(Bucket="readers-own", Key=key, Body=b"x")
     train(session, "mlagents-9", bucket="readers-own")
     wait(session, "mlagents-9")
     found = find(session, "readers-own")
-    kept = ["checkpoints/theirs", "training/mlagents-theirs", "unity-volume/notes.txt"]
+    kept = ["checkpoints/theirs", "image-source/notes.zip", "training/mlagents-theirs", "unity-volume/notes.txt"]
+    assert [item.name for item in found["sources"]] == [sources]
     assert found.kept == (*(f"s3://readers-own/{key}" for key in kept), "s3://readers-own")
     assert [item.name for item in found["builds"]] == ["unity-volume/0123456789abcdef/3DBall.x86_64"]
     assert [item.name for item in found["results"]] == [
@@ -295,8 +301,8 @@ def test_in_a_bucket_of_the_readers_own_only_what_we_wrote_is_deleted(session, a
         "training/mlagents-9/output/more",
     ]
     assert found["checkpoints"] == found["bucket"] == ()
-    delete(session, found, ["builds", "results", "checkpoints", "records", "logs"], sure=True)
-    assert [each["Key"] for each in s3.list_objects_v2(Bucket="readers-own")["Contents"]] == theirs
+    delete(session, found, ["builds", "results", "sources", "checkpoints", "records", "logs"], sure=True)
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket="readers-own")["Contents"]] == sorted(theirs)
     for key in theirs:
         s3.delete_object(Bucket="readers-own", Key=key)
     s3.delete_bucket(Bucket="readers-own")
@@ -308,15 +314,20 @@ def test_images_are_deleted_by_their_digests():
     session = type("Session", (), {"client": lambda self, service: ecr})()
     now = datetime.now(timezone.utc)
     digests = [f"sha256:{number:064x}" for number in range(101)]
-    details = [{"imageDigest": digest, "imageSizeInBytes": 10**9, "imagePushedAt": now} for digest in digests]
+    details = [
+        {"imageDigest": digest, "imageTags": tags, "imageSizeInBytes": 10**9, "imagePushedAt": now}
+        for digest, tags in zip(
+            [*digests, "sha256:theirs"], [[], *[[f"{n:016x}"] for n in range(100)], ["latest"]], strict=True
+        )
+    ]
     with Stubber(ecr) as stub:
         named = {"repositoryName": "mlagents-0.11.0"}
-        repository = {**named, "createdAt": now - timedelta(days=3)}
-        stub.add_response(
-            "describe_repositories", {"repositories": [repository]}, {"repositoryNames": [*named.values()]}
-        )
         stub.add_response("describe_images", {"imageDetails": details}, named)
-        found = Leftovers(tuple(leftovers._list_images(session, of_stack=True)))
+        images, foreign = leftovers._list_images(session)
+        found = Leftovers((*images, Item("repository", "ECR", "mlagents-0.11.0")), tuple(foreign))
+        assert found.kept == ("image mlagents-0.11.0:latest",)
+        with pytest.raises(LeftoversError, match=r"found image mlagents-0\.11\.0:latest\. Leave out \"repository\""):
+            delete(session, found, ["images", "repository"])
         for start, end in ((0, 100), (100, 101)):
             ids = [{"imageDigest": digest} for digest in digests[start:end]]
             stub.add_response("batch_delete_image", {}, {**named, "imageIds": ids})
@@ -326,6 +337,38 @@ def test_images_are_deleted_by_their_digests():
         with pytest.raises(LeftoversError, match=r"^ECR keeps an image: referenced\. Run this again\.$"):
             list(leftovers._delete_images(session, found["images"][:1], 0))
     assert found.table.loc["images", "USD a month"] == pytest.approx(10.1)
+
+
+def test_a_bucket_of_somebody_else_is_said_and_the_rest_listed(session):
+    refused = {"Error": {"Code": "403", "Message": "Forbidden"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    event = "before-call.s3.HeadBucket"
+    session.events.register(event, lambda **_: (AWSResponse("", 403, {}, None), refused), unique_id="refuse")
+    found = find(session)
+    session.events.unregister(event, unique_id="refuse")
+    assert found.kept == (f"s3://{BUCKET}, which S3 refuses to show: somebody else's, or you lack s3:ListBucket",)
+
+
+@pytest.mark.parametrize(
+    ("call", "message", "gone"),
+    [("delete_training_job", "Requested resource not found.", True), ("delete_training_job", "It is in use", False)],
+)
+def test_a_refused_deletion_is_not_counted(call, message, gone):
+    sagemaker = boto3.client("sagemaker")
+    session = type("Session", (), {"client": lambda self, service: sagemaker})()
+    with Stubber(sagemaker) as stub:
+        stub.add_client_error(call, "ValidationException", message)
+        counts = leftovers._delete_records(session, (Item("records", "TrainingJob", "mlagents-1"),), 0)
+        if gone:
+            assert list(counts) == [1]
+        else:
+            with pytest.raises(ClientError, match=message):
+                list(counts)
+
+
+def test_the_age_of_what_has_no_date_is_left_out():
+    made = datetime.now(timezone.utc) - timedelta(days=3, hours=1)
+    table = Leftovers((Item("bucket", "S3", "b"), Item("logs", "g", "s", made=made))).table
+    assert table["days"].to_dict() == {"logs": 3, "bucket": ""}
 
 
 def test_what_aws_does_not_let_be_listed_is_said(session):

@@ -162,6 +162,34 @@ def test_a_stack_that_fails_leaves_nothing_and_says_why(session, cloudformation,
     iam.delete_role(RoleName="mlagents-training")
 
 
+def test_a_stack_of_somebody_elses_is_not_changed(session, cloudformation, clean):
+    request = make_request(session, Settings()) | {"Tags": []}
+    cloudformation.execute_change_set(ChangeSetName=cloudformation.create_change_set(**request)["Id"])
+    with pytest.raises(SetUpError) as error:
+        make_request(session, Settings())
+    assert str(error.value) == (
+        "Expected the stack mlagents to be this project's, found one without the tag project = mlagents: it is somebody "
+        "else's. Choose another name with stack=."
+    )
+
+
+def test_a_stack_whose_change_failed_works_as_before(session, cloudformation, clean):
+    set_up(session, Settings())
+    [found] = cloudformation.describe_stacks(StackName="mlagents")["Stacks"]
+    event = {"StackId": found["StackId"], "StackName": "mlagents", "EventId": "1", "Timestamp": found["CreationTime"]}
+    event |= {"LogicalResourceId": "Topic", "ResourceStatus": "UPDATE_FAILED", "ResourceStatusReason": "No"}
+    with Stubber(boto3.client("cloudformation")) as stub:
+        stub.add_response("describe_stacks", {"Stacks": [{**found, "StackStatus": "UPDATE_ROLLBACK_COMPLETE"}]})
+        stub.add_response("list_stack_resources", {"StackResourceSummaries": []})
+        stub.add_response("describe_stack_events", {"StackEvents": [event]})
+        with pytest.raises(SetUpError) as error:
+            follow(stub.client, poll_seconds=0.01)
+    assert str(error.value) == (
+        "Expected the stack mlagents to be changed, found it as it was before (UPDATE_ROLLBACK_COMPLETE): Topic: No. It "
+        "works as before. Correct that, then run this again."
+    )
+
+
 def test_a_role_of_another_stack(session, cloudformation, clean):
     set_up(session, Settings(bucket="another-bucket", policy="another"), "another")
     with pytest.raises(SetUpError) as error:
@@ -301,6 +329,7 @@ def test_what_aws_says_of_a_failure_comes_as_a_sentence_with_what_is_left(reason
     [
         ({"mail": "me"}, "mail to be an address such as me@example.com, found 'me'"),
         ({"mail": "me@host"}, "mail to be an address such as me@example.com, found 'me@host'"),
+        ({"mail": "a..b@example.com"}, "mail to be an address such as me@example.com, found 'a..b@example.com'"),
         ({"budget_mail": "a b@x.org"}, "budget_mail to be an address such as me@example.com, found 'a b@x.org'"),
         ({"budget_usd": 5}, "an address for the budget's mail, found ''"),
         ({"budget_usd": -5, "mail": "a@b.org"}, "budget_usd to be a sum in USD, or 0 for no budget, found -5"),
