@@ -15,7 +15,7 @@ from mlagents_check.unity_build.traps import is_lfs_pointer, lfs_pointers, traps
 
 
 def check(folder: str | Path, since: Listing | None = None) -> BuildReport:
-    """Check whether a folder holds a Unity build that ML-Agents 0.11.0 can train.
+    """Check whether a folder holds a Unity build that ML-Agents 0.11.0 or 1.1.0 can train.
 
     Reads headers, code and names, a few MB whatever the build's size. Writes and starts nothing.
 
@@ -30,6 +30,7 @@ def check(folder: str | Path, since: Listing | None = None) -> BuildReport:
     -------
     BuildReport
         With all findings, even if there is no build; use `BuildReport.raise_for_errors` to stop on errors.
+        `BuildReport.trainer` is the trainer version that the build speaks.
     """
     folder = Path(folder)
     subject = f"Unity build in {folder}/"
@@ -63,7 +64,8 @@ def _describe(player: Player, contents: Contents, listing: Listing) -> UnityBuil
         name=player.name,
         executable=listing.root / player.executable,
         data=listing.root / player.data,
-        protocol=contents.protocol,
+        protocol=(contents.protocol and contents.protocol.number) or None,
+        package=contents.protocol.package if contents.protocol else "",
         backend=contents.backend,
         unity_version=contents.unity_version,
         headless=contents.headless,

@@ -6,7 +6,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from common.findings import Finding
@@ -29,7 +29,16 @@ _OTHER_PLUGINS = {
     "libMonoPosixHelper.so": "Some of Mono's own parts, such as files and zip, may fail without it.",
 }
 _MONO_LIBRARIES = ("libmonobdwgc-2.0.so", "libmonosgen-2.0.so", "libmono.so")
-_MONO_DLLS = ("mscorlib", "UnityEngine", "UnityEngine.CoreModule", "Google.Protobuf", "Grpc.Core")
+_MONO_DLLS = ("mscorlib", "UnityEngine", "UnityEngine.CoreModule")
+# Assemblies with which a build speaks to a trainer, by trainer version: one of each group. com.unity.ml-agents has
+# Google.Protobuf_Packed.dll from 3.0.0-exp.1 on (its repository's Plugins/, issues 6080 and 6310). Its releases have
+# Grpc.Core.dll and the native library; a project may replace both by Grpc.Net.Client, which needs no library.
+_MESSAGE_DLLS = {
+    "0.11.0": (("Google.Protobuf",), ("Grpc.Core",)),
+    "1.1.0": (("Google.Protobuf", "Google.Protobuf_Packed"), ("Grpc.Core", "Grpc.Net.Client")),
+}
+_OF_ANY = _MESSAGE_DLLS["1.1.0"]
+_NO_LIBRARY = "Grpc.Net.Client"
 _MONO_USEFUL = ("MonoBleedingEdge/x86_64/libMonoPosixHelper.so", "MonoBleedingEdge/etc/mono/config")
 _LOOSE_USEFUL = ("globalgamemanagers.assets", "resources.assets", "sharedassets0.assets")
 _VERSION = re.compile(rb"(?:20\d\d|6000|5)\.\d+\.\d+[abfp]\d+")
@@ -41,14 +50,16 @@ class Contents:
 
     Parameters
     ----------
-    backend, protocol, unity_version, headless, brains
+    backend, unity_version, headless, brains
         As in `mlagents_check.unity_build.UnityBuild`.
+    protocol
+        The version that it speaks; None if it could not be read.
     findings
         Missing or damaged parts.
     """
 
     backend: Literal["Mono", "IL2CPP", "sample"] | None
-    protocol: str | None
+    protocol: protocol.ProtocolVersion | None
     unity_version: str | None
     headless: bool | None
     brains: tuple[str, ...] | None
@@ -67,34 +78,36 @@ def examine(player: Player, listing: Listing) -> Contents:
         return Contents(None, None, None, None, None, tuple(findings))
 
     backend = _backend(player, listing, inside)
-    version, readable = None, True
+    version, readable, needs_library = None, True, True
     if backend == "Mono":
-        findings += _mono(player, listing, inside)
         version = protocol.in_managed(listing, f"{player.data}/Managed")
+        findings += _mono(player, listing, inside, _MESSAGE_DLLS.get((version and version.trainer) or "", _OF_ANY))
         damaged = {finding.path for finding in findings} & listing.files.keys()
         readable = not any(path.startswith(f"{player.data}/Managed/") for path in damaged)
+        needs_library = "Managed/Grpc.Core.dll" in inside or f"Managed/{_NO_LIBRARY}.dll" not in inside
     elif backend == "IL2CPP":
         findings += _il2cpp(player, listing)
+        metadata = listing.read(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat")
+        needs_library = _NO_LIBRARY.encode() not in metadata
         try:
-            version = protocol.in_metadata(listing.read(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat"))
+            version = protocol.in_metadata(metadata)
         except ValueError as error:
             findings.append(_broken(f"{player.data}/il2cpp_data/Metadata/global-metadata.dat", str(error)))
             readable = False
     else:
         what = f"{player.data}/ holds neither Managed/ (Mono) nor il2cpp_data/ (IL2CPP)."
         findings.append(Finding("error", what, f"The game's code is missing. {REBUILD}", player.data))
-    findings += _grpc(player, listing)
+    if needs_library:
+        findings += _grpc(player, listing, version)
     if backend and readable:
-        findings += _protocol(version, player, "Managed/Assembly-CSharp.dll" in inside or backend != "Mono")
+        has_code = "Managed/Assembly-CSharp.dll" in inside or backend != "Mono"
+        refused = list(_protocol(version, player, has_code))
+        # Without a trainer that speaks its protocol, what else is missing only follows from that.
+        findings = refused + findings if version or has_code else findings + refused
     findings += _scenes(player, listing, inside)
     findings += _other_libraries(player, listing)
     return Contents(
-        backend,
-        (version and version.number) or None,
-        _unity_version(player, listing),
-        _headless(player, listing),
-        None,
-        tuple(findings),
+        backend, version, _unity_version(player, listing), _headless(player, listing), None, tuple(findings)
     )
 
 
@@ -103,14 +116,14 @@ def _sample(player: Player, listing: Listing) -> Contents:
     remake = "Delete the sample's two parts and run make_sample_build again."
     try:
         marker = json.loads(listing.read(path))
-        version, brains = str(marker["protocol"]), tuple(map(str, marker.get("brains") or [marker["scene"]]))
+        version = protocol.ProtocolVersion(str(marker["protocol"]))
+        brains = tuple(map(str, marker.get("brains") or [marker["scene"]]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Contents("sample", None, None, True, None, (_broken(path, "not the marker of a sample", remake),))
     findings = []
     if not listing.read(player.executable, 2).startswith(b"#!"):
         findings.append(_broken(player.executable, "not the sample's script", remake))
-    if version != protocol.SUPPORTED:
-        findings += _protocol(protocol.ProtocolVersion(version), player)
+    findings += _protocol(version, player)
     note = "It speaks the real protocol, but holds no Unity: use it to learn the steps, then put your own build here."
     findings.append(Finding("note", "This is the sample environment of this project.", note, player.executable))
     return Contents("sample", version, None, True, brains, tuple(findings))
@@ -155,10 +168,15 @@ def _backend(player: Player, listing: Listing, inside: set[str]) -> Literal["Mon
     return "Mono" if any(path.startswith("Managed/") for path in inside) else None
 
 
-def _mono(player: Player, listing: Listing, inside: set[str]) -> Iterator[Finding]:
-    for name in _MONO_DLLS:
-        if f"Managed/{name}.dll" not in inside:
-            yield _missing(f"{player.data}/Managed/{name}.dll", "The player starts, but its code can't run without it.")
+def _mono(
+    player: Player, listing: Listing, inside: set[str], message_dlls: tuple[tuple[str, ...], ...]
+) -> Iterator[Finding]:
+    for names in (*((name,) for name in _MONO_DLLS), *message_dlls):
+        if not any(f"Managed/{name}.dll" in inside for name in names):
+            path = f"{player.data}/Managed/{names[0]}.dll"
+            missing = _missing(path, "The player starts, but its code can't run without it.")
+            others = "".join(f", and no {name}.dll lies there" for name in names[1:])
+            yield replace(missing, what=f"{missing.what.removesuffix('.')}{others}.")
     for path in sorted(path for path in inside if re.fullmatch(r"Managed/[^/]*\.dll", path)):
         if how := _broken_dll(listing, f"{player.data}/{path}"):
             yield _broken(f"{player.data}/{path}", how)
@@ -197,11 +215,12 @@ def _il2cpp(player: Player, listing: Listing) -> Iterator[Finding]:
             yield _missing(path, "It contains the game's code; an IL2CPP build can't start without it.")
 
 
-def _grpc(player: Player, listing: Listing) -> Iterator[Finding]:
+def _grpc(player: Player, listing: Listing, version: protocol.ProtocolVersion | None) -> Iterator[Finding]:
     inside = [path for path in listing.files if path.startswith(player.data + "/")]
     found = [path for path in inside if path.rpartition("/")[2] == GRPC]
     meaning = "The player would start and never connect to the trainer."
-    in_project = "In the Unity project, Assets/ML-Agents/Plugins must hold it, enabled for Linux x86_64."
+    plugins = "com.unity.ml-agents/Plugins" if version and version.is_package else "Assets/ML-Agents/Plugins"
+    in_project = f"In the Unity project, {plugins} must hold it, enabled for Linux x86_64."
     if not any(path.startswith(f"{player.data}/Plugins/") for path in found):
         where = f"{found[0]}, where the player doesn't look" if found else "none"
         what = f"Expected {GRPC} below {player.data}/Plugins/, found {where}."
@@ -220,14 +239,19 @@ def _protocol(version: protocol.ProtocolVersion | None, player: Player, has_code
     elif version is None:
         what = "No ML-Agents protocol version was found in the build's code."
         todo = "The build seems to hold no ML-Agents. Put its SDK of release 0.11.0 into the Unity project"
-        todo += f" (Academy and Agent in the scene); it speaks {protocol.SUPPORTED}."
+        todo += f" (Academy and Agent in the scene), which speaks {protocol.TRAINERS[protocol.DEFAULT]}, or the package"
+        todo += " com.unity.ml-agents."
         yield Finding("error", what, todo, player.data)
-    elif version.number != protocol.SUPPORTED:
+    elif version.trainer is None:
         what = f"The build speaks {version.number or 'another protocol'} ({version.release}); "
-        what += f"the trainer speaks {protocol.SUPPORTED} ({protocol.ProtocolVersion(protocol.SUPPORTED).release})."
-        todo = "They refuse to connect to each other."
-        todo += " Put the SDK of release 0.11.0 into the Unity project and build again."
-        yield Finding("error", what, todo, player.data)
+        what += " and ".join(f"the trainer {trainer} speaks {number}" for trainer, number in protocol.TRAINERS.items())
+        todo = "They refuse to connect to each other. Put the SDK of release 0.11.0, or com.unity.ml-agents 2.0 or"
+        todo += " later, into the Unity project and build again."
+        yield Finding("error", f"{what}.", todo, player.data)
+    elif not version.runs_models:
+        what = f"The build is of {version.release}, with which Unity can't run the trained model."
+        todo = f"Training with {version.trainer} works, but a package before 2.0 does not know the inputs of its .onnx."
+        yield Finding("warning", what, f"{todo} Update com.unity.ml-agents in the Unity project.", player.data)
 
 
 def _scenes(player: Player, listing: Listing, inside: set[str]) -> Iterator[Finding]:

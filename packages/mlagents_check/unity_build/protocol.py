@@ -1,16 +1,19 @@
-"""The ML-Agents protocol version that a build speaks, read from its code."""
+"""The ML-Agents protocol version that a build speaks, read from its code, and the trainer that speaks it too."""
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from mlagents_check.unity_build.listing import Listing
 
-SUPPORTED = "API-11"
+TRAINERS: Mapping[str, str] = {"0.11.0": "API-11", "1.1.0": "1.5.0"}
+"""The communicator's number of each trainer version."""
+DEFAULT = "0.11.0"
+"""The trainer version for a build that does not say which one it needs."""
 
 # Literals in Academy.cs: up to 0.14 the communicator's number such as API-14 (API-15-dev0 between releases), from 0.15
 # on such as 0.15.0; from 0.14 on also the package's version, such as 0.15.1-preview, 1.0.8 or 2.3.0-exp.3.
@@ -22,6 +25,9 @@ _ACADEMY = "AcademySingleton"  # from 0.14 on
 # A literal in .NET code: its length in bytes, UTF-16, and a flag. The relevant ones have fewer than 64 characters.
 _IN_DLL = re.compile(rb"(?:[ -~]\0){4,62}")
 _METADATA_MAGIC = 0xFAB11BAF
+# Versions of its format, as tools that read it name them (Il2CppDumper, pull request 903): from 35 on a literal has no
+# length, from 38 on each table of the header has a count besides its start and size.
+_WITHOUT_LENGTHS, _WITH_COUNTS = 35, 38
 
 # Assemblies that never contain ML-Agents, the majority of Managed/.
 _FRAMEWORK = re.compile(
@@ -43,6 +49,32 @@ class ProtocolVersion:
 
     number: str = ""
     package: str = ""
+
+    @property
+    def trainer(self) -> str | None:
+        """The trainer version that speaks it; None if there is none.
+
+        The trainers of 0.16 to 1.1.0 accept every communicator of their own major version
+        (`UnityEnvironment._check_communication_compatibility`), so 1.1.0 takes 1.0.0 to 1.5.0, which are those of the
+        packages 1.0 to 4.1.
+        """
+        major = self.number.split(".")[0] or ("1" if self.package.split(".")[0] in ("1", "2", "3", "4") else "")
+        return next((trainer for trainer, number in TRAINERS.items() if number.split(".")[0] == major), None)
+
+    @property
+    def is_package(self) -> bool:
+        """Whether it is that of the package ``com.unity.ml-agents``, not of a folder in the project's assets."""
+        return bool(self.package or _VERSION.fullmatch(self.number))
+
+    @property
+    def runs_models(self) -> bool:
+        """Whether its package can run what the trainer exports.
+
+        Release 2.0.0-exp.1 renamed the inputs of an `.onnx` (its changelog); 1.9 speaks communicator 1.5.0 too.
+        """
+        if not self.is_package:
+            return True
+        return int(self.package.split(".")[0]) >= 2 if self.package else self.number >= "1.5"
 
     @property
     def release(self) -> str:
@@ -102,7 +134,7 @@ def in_metadata(metadata: bytes) -> ProtocolVersion | None:
     """Find the version among the string literals of an IL2CPP build's ``global-metadata.dat``.
 
     The literals are stored without separators, so ``API-1`` before a ``1`` would read as ``API-11``;
-    the table of their lengths at the file's beginning separates them.
+    the table of their places at the file's beginning separates them.
 
     Raises
     ------
@@ -110,12 +142,19 @@ def in_metadata(metadata: bytes) -> ProtocolVersion | None:
         If it is not a complete metadata file.
     """
     try:
-        magic, _, table, table_size, texts, texts_size = struct.unpack_from("<Ii4I", metadata)
+        magic, version = struct.unpack_from("<Ii", metadata)
+        fields = struct.unpack_from("<6I" if version >= _WITH_COUNTS else "<4I", metadata, 8)
     except struct.error:
         raise ValueError("truncated") from None
+    (table, table_size), (texts, texts_size) = fields[:2], fields[len(fields) // 2 :][:2]
     if magic != _METADATA_MAGIC or max(table + table_size, texts + texts_size) > len(metadata):
         raise ValueError("truncated or damaged")
     block = metadata[texts : texts + texts_size]
-    whole = metadata[table : table + table_size // 8 * 8]
-    places = [(start, length) for length, start in struct.iter_unpack("<II", whole) if 4 <= length < 64]
-    return _choose([block[start : start + length].decode("utf-8", "replace") for start, length in places])
+    if version >= _WITHOUT_LENGTHS:
+        starts = [start for (start,) in struct.iter_unpack("<I", metadata[table : table + table_size // 4 * 4])]
+        places = [(start, end - start) for start, end in pairwise([*starts, texts_size])]
+    else:
+        whole = metadata[table : table + table_size // 8 * 8]
+        places = [(start, length) for length, start in struct.iter_unpack("<II", whole)]
+    relevant = [block[start : start + length] for start, length in places if 4 <= length < 64]
+    return _choose([text.decode("utf-8", "replace") for text in relevant])

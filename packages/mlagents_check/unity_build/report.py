@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from common.findings import CheckError, Report
 from mlagents_check.unity_build.listing import Listing
+from mlagents_check.unity_build.protocol import DEFAULT, ProtocolVersion
 
 
 class UnityBuildError(CheckError):
@@ -32,7 +33,7 @@ class UnityBuild:
     data
         Its ``<name>_Data`` folder.
     protocol
-        ML-Agents protocol version that it speaks, e.g. ``API-11``; None if it could not be read.
+        ML-Agents protocol version that it speaks, e.g. ``API-11`` or ``1.5.0``; None if it could not be read.
     backend
         The scripting backend; ``sample`` is this project's own environment, which needs no Unity.
     unity_version
@@ -47,6 +48,8 @@ class UnityBuild:
         Names of its brains; None if only starting the build can show them.
     parts
         The parts of its size: pairs of a kind of content and its bytes, largest first.
+    package
+        Version of its ``com.unity.ml-agents``, e.g. ``4.0.0``; empty before 0.14, or if it could not be read.
     """
 
     name: str
@@ -60,6 +63,12 @@ class UnityBuild:
     files: int
     brains: tuple[str, ...] | None
     parts: tuple[tuple[str, int], ...]
+    package: str = ""
+
+    @property
+    def trainer(self) -> str:
+        """The trainer version that trains it: ``0.11.0`` or ``1.1.0``; 0.11.0 where its protocol does not tell."""
+        return ProtocolVersion(self.protocol or "", self.package).trainer or DEFAULT
 
     @property
     def is_sample(self) -> bool:
@@ -100,12 +109,27 @@ class BuildReport(Report):
     """
 
     error_type: ClassVar[type[CheckError]] = UnityBuildError
-    ready: ClassVar[str] = "The build is ready to train."
 
     folder: Path
     build: UnityBuild | None
     others: tuple[Other, ...]
     listing: Listing
+
+    @property
+    def trainer(self) -> str:
+        """The trainer version that trains the build; the default, 0.11.0, without one."""
+        return self.build.trainer if self.build else DEFAULT
+
+    @property
+    def ready(self) -> str:
+        """The verdict on a good build; it names the trainer unless that is the default."""
+        if self.trainer == DEFAULT:
+            return "The build is ready to train."
+        package = f"package {self.build.package}" if self.build.package else "its package"
+        return (
+            f"The build is ready to train with ML-Agents {self.trainer}, the trainer of {package} "
+            f"(protocol {self.build.protocol or '1.x'})."
+        )
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -118,7 +142,10 @@ class BuildReport(Report):
             facts = [
                 ("build", build.name),
                 ("made with", ", ".join(filter(None, origin)) or "unknown"),
-                ("ML-Agents protocol", build.protocol or "unknown"),
+                (
+                    "ML-Agents protocol",
+                    (build.protocol or "unknown") + (f", package {build.package}" if build.package else ""),
+                ),
                 ("graphics", {True: "server build", False: "with graphics", None: "unknown"}[build.headless]),
                 ("size", f"{shown_size(build.size)} in {build.files:,} file{'s' if build.files != 1 else ''}"),
             ]

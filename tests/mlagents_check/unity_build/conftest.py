@@ -83,13 +83,19 @@ def dll(*strings):
     return head + bytes(512 - len(head)) + data
 
 
-def metadata(*strings):
-    """Bytes of an IL2CPP global-metadata.dat that holds some string literals, end to end."""
+def metadata(*strings, version=24):
+    """Bytes of an IL2CPP global-metadata.dat that holds some string literals, end to end.
+
+    From version 35 on (Unity 6) the table has no lengths, from 38 on the header has counts.
+    """
     table, texts = b"", b""
     for text in strings:
-        table += struct.pack("<2I", len(text.encode()), len(texts))
+        table += struct.pack("<I", len(text.encode())) * (version < 35) + struct.pack("<I", len(texts))
         texts += text.encode()
-    head = struct.pack("<Ii4I", 0xFAB11BAF, 24, 256, len(table), 256 + len(table), len(texts))
+    places = [(256, len(table)), (256 + len(table), len(texts))]
+    counts = [struct.pack("<I", len(strings)) if version >= 38 else b""] * 2
+    head = struct.pack("<Ii", 0xFAB11BAF, version)
+    head += b"".join(struct.pack("<2I", *place) + count for place, count in zip(places, counts, strict=True))
     return head + bytes(256 - len(head)) + table + texts
 
 
@@ -143,6 +149,20 @@ def layout(kind):
     raise ValueError(kind)
 
 
+def package(build, number, version, *, il2cpp=None):
+    """Make a written build one of com.unity.ml-agents; `il2cpp` is the version of its metadata."""
+    literals = ["communication_protocol_version", number, "com.unity.ml-agents_version", version, "AcademySingleton"]
+    if il2cpp:
+        code = metadata("Grpc", *literals, "Reset", version=il2cpp)
+        (build / "Game_Data/il2cpp_data/Metadata/global-metadata.dat").write_bytes(code)
+        return
+    managed = build / "Game_Data/Managed"
+    (managed / "Assembly-CSharp.dll").write_bytes(dll("game"))
+    (managed / "Unity.ML-Agents.dll").write_bytes(dll("Analytics", *literals, "Reset"))
+    if version >= "3":
+        (managed / "Google.Protobuf.dll").rename(managed / "Google.Protobuf_Packed.dll")
+
+
 LAYOUTS = ("monolithic", "stub", "il2cpp", "server", "packed")
 
 
@@ -163,7 +183,7 @@ class Formats:
     """What tests write single files with (a test module can't import from a conftest)."""
 
     elf, library, dll, metadata, game_managers = map(staticmethod, (elf, library, dll, metadata, game_managers))
-    write = staticmethod(write)
+    write, package = staticmethod(write), staticmethod(package)
     LAYOUTS, GRPC, EXIT_CODE = LAYOUTS, GRPC, EXIT_CODE
 
 

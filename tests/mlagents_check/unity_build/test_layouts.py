@@ -117,13 +117,82 @@ def test_protocol_of_later_packages_is_reported(formats, build):
     (managed / "Assembly-CSharp.dll").write_bytes(formats.dll("game"))
     (managed / "Unity.ML-Agents.dll").write_bytes(formats.dll("1.0.0"))
     report = unity_build.check(build)
-    assert report.build.protocol == "1.0.0" and "speaks 1.0.0 (ML-Agents 1.0 or later)" in report.errors[0].what
+    assert report.ok and report.build.protocol == "1.0.0" and "ML-Agents 1.0 or later" in report.warnings[0].what
     (managed / "Unity.ML-Agents.dll").write_bytes(formats.dll("API-15-dev0"))
     assert "a development version of ML-Agents 0.15" in unity_build.check(build).errors[0].what
+    (managed / "Unity.ML-Agents.dll").write_bytes(formats.dll("2.0.0-pre.3"))  # the number is elsewhere
+    report = unity_build.check(build)
+    assert report.build.protocol is None and report.ok and report.trainer == "1.1.0"
     (managed / "Unity.ML-Agents.dll").write_bytes(formats.dll("nothing"))
     report = unity_build.check(build)
     assert report.build.protocol is None
     assert "speaks another protocol (ML-Agents 0.14 or later)" in report.errors[0].what
+
+
+PACKAGES = [
+    ("1.0.0", "1.0.8"),
+    ("1.3.0", "1.7.2-preview"),
+    ("1.5.0", "1.9.1-preview"),
+    ("1.5.0", "2.0.1"),
+    ("1.5.0", "2.3.0-exp.3"),
+    ("1.5.0", "3.0.0-exp.1"),
+    ("1.5.0", "4.0.0"),
+]
+
+
+@pytest.mark.parametrize("il2cpp", [None, 24, 31, 35, 39])
+@pytest.mark.parametrize(("number", "package"), PACKAGES)
+def test_builds_of_the_package_are_ready_for_the_trainer_of_today(formats, tmp_path, number, package, il2cpp):
+    formats.write(tmp_path, "il2cpp" if il2cpp else "stub")
+    formats.package(tmp_path, number, package, il2cpp=il2cpp)
+    report = unity_build.check(tmp_path)
+    assert report.ok and report.trainer == report.build.trainer == "1.1.0"
+    assert dict(report.facts)["ML-Agents protocol"] == f"{number}, package {package}"
+    verdict = f"The build is ready to train with ML-Agents 1.1.0, the trainer of package {package} (protocol {number})."
+    old = package.startswith("1.")
+    assert report.verdict == verdict + " Read the warning first." * old
+    assert [finding.what for finding in report.warnings] == old * [
+        f"The build is of ML-Agents package {package}, with which Unity can't run the trained model."
+    ]
+
+
+def test_builds_without_a_package_are_trained_by_the_default(build, tmp_path):
+    assert unity_build.check(build).trainer == unity_build.check(tmp_path / "absent").trainer == "0.11.0"
+    assert unity_build.check(build).verdict == "The build is ready to train."
+
+
+@pytest.mark.parametrize(
+    ("number", "package"), [("2.0.0", "5.0.0"), ("0.15.0", "0.15.1-preview"), ("API-14", "0.14.1")]
+)
+def test_the_protocol_is_the_first_error_and_what_follows_from_it_the_last(formats, build, number, package):
+    formats.package(build, number, package)
+    managed = build / "Game_Data/Managed"
+    for path in (*managed.glob("Google.Protobuf*.dll"), build / "Game_Data" / formats.GRPC):
+        path.unlink()
+    first, *others = unity_build.check(build).errors
+    assert first.what == (
+        f"The build speaks {number} (ML-Agents package {package}); "
+        "the trainer 0.11.0 speaks API-11 and the trainer 1.1.0 speaks 1.5.0."
+    )
+    assert [error.what for error in others] == [
+        "Google.Protobuf.dll is missing, and no Google.Protobuf_Packed.dll lies there.",
+        "Expected libgrpc_csharp_ext.x64.so below Game_Data/Plugins/, found none.",
+    ]
+
+
+@pytest.mark.parametrize("backend", ["Mono", "IL2CPP"])
+def test_grpc_net_needs_no_native_library(formats, tmp_path, backend):
+    formats.write(tmp_path, "il2cpp" if backend == "IL2CPP" else "stub")
+    formats.package(tmp_path, "1.5.0", "4.0.0", il2cpp=31 if backend == "IL2CPP" else None)
+    (tmp_path / "Game_Data" / formats.GRPC).unlink()
+    assert [error.path for error in unity_build.check(tmp_path).errors] == ["Game_Data/Plugins"]
+    if backend == "IL2CPP":
+        with (tmp_path / "Game_Data/il2cpp_data/Metadata/global-metadata.dat").open("ab") as metadata:
+            metadata.write(b"Grpc.Net.Client\0")
+    else:
+        managed = tmp_path / "Game_Data/Managed"
+        (managed / "Grpc.Core.dll").rename(managed / "Grpc.Net.Client.dll")
+    assert unity_build.check(tmp_path).ok
 
 
 @pytest.mark.parametrize("backend", ["Mono", "IL2CPP"])
@@ -135,13 +204,11 @@ def test_protocol_of_later_packages_is_reported(formats, build):
         ("API-14", "0.14.1-preview", "ML-Agents package 0.14.1-preview"),
         ("0.15.0", "0.15.0-preview", "ML-Agents package 0.15.0-preview"),
         ("0.15.0", "0.15.1-preview", "ML-Agents package 0.15.1-preview"),
-        ("1.0.0", "1.0.0-preview", "ML-Agents package 1.0.0-preview"),
-        ("1.0.0", "1.0.5", "ML-Agents package 1.0.5"),
-        ("1.0.0", "1.2.0-preview", "ML-Agents package 1.2.0-preview"),
-        ("1.3.0", "1.7.2-preview", "ML-Agents package 1.7.2-preview"),
-        ("1.4.0", "1.8.1-preview", "ML-Agents package 1.8.1-preview"),
-        ("1.5.0", "2.3.0-exp.3", "ML-Agents package 2.3.0-exp.3"),
-        ("1.5.0", "4.0.0", "ML-Agents package 4.0.0"),
+        ("1.0.0", "1.0.0-preview", ""),
+        ("1.0.0", "1.0.5", ""),
+        ("1.4.0", "1.8.1-preview", ""),
+        ("1.5.0", "2.3.0-exp.3", ""),
+        ("1.5.0", "4.0.0", ""),
     ],
 )
 def test_the_release_is_read_from_the_strings_of_academy_cs(formats, tmp_path, backend, number, package, named):
@@ -160,9 +227,10 @@ def test_the_release_is_read_from_the_strings_of_academy_cs(formats, tmp_path, b
         if package:
             own.with_name("Unity.ML-Agents.dll").write_bytes(formats.dll("Analytics", *literals, "Reset"))
     report = unity_build.check(build)
-    assert report.build.protocol == number
-    (error,) = report.errors
-    assert error.what == f"The build speaks {number} ({named}); the trainer speaks API-11 (ML-Agents 0.11)."
+    assert (report.build.protocol, report.build.package) == (number, package)
+    assert [error.what.partition(";")[0] for error in report.errors] == [f"The build speaks {number} ({named})"] * bool(
+        named
+    )
 
 
 def test_protocol_in_a_separate_assembly(formats, build):
