@@ -39,8 +39,8 @@ line-ends:
 	@touch $@
 
 .PHONY: setup
-setup: line-ends .venv/stamp  ## make both environments: .venv for the notebooks, .trainer for ML-Agents
-	@$(BIN)/python -m common.trainer_env
+setup: line-ends .venv/stamp  ## make both environments: .venv for the notebooks, .trainer for ML-Agents; TRAINER=1.1.0 another
+	@$(BIN)/python -m common.trainer_env $(if $(TRAINER),--trainer $(TRAINER))
 
 .PHONY: tutorial
 tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains some hundred steps only
@@ -125,6 +125,7 @@ architecture: .venv/stamp  ## draw docs/architecture.svg anew from the import gr
 stop:  ## end the embedded AWS and the jobs that run in it
 	@test ! -x $(BIN)/python || $(BIN)/python -m sagemaker_local stop
 
+LOCKS_1_1_0 := container/locks-1.1.0
 .PHONY: lock
 lock: .venv/stamp  ## make the lock files anew from their inputs
 	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
@@ -134,10 +135,18 @@ lock: .venv/stamp  ## make the lock files anew from their inputs
 	@$(UV) pip compile --quiet --universal --python-version 3.9 --no-header --generate-hashes \
 		--override container/overrides-compat.txt container/compat.in -o container/compat.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
+		$(LOCKS_1_1_0)/requirements.in -o $(LOCKS_1_1_0)/requirements.lock
+	@$(UV) pip compile --quiet --python-version 3.10.12 --no-deps --no-header --generate-hashes \
+		$(LOCKS_1_1_0)/mlagents.in -o $(LOCKS_1_1_0)/mlagents.lock
+	@$(UV) pip compile --quiet --python-version 3.10 --python-platform x86_64-manylinux_2_28 --no-header --generate-hashes \
+		--constraint $(LOCKS_1_1_0)/requirements.lock $(foreach name,filelock fsspec jinja2 markupsafe mpmath networkx \
+		setuptools sympy typing-extensions,--no-emit-package $(name)) \
+		$(LOCKS_1_1_0)/torch-cuda.in -o $(LOCKS_1_1_0)/torch-cuda.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
 		tests/sagemaker_local/sdk2.in -o tests/sagemaker_local/sdk2.lock
 
 .PHONY: clean
 clean: stop  ## remove what was built; results/ and unity-volume/ are yours and stay
-	@rm -rf .venv .trainer .trainer-compat .sdk2 .embedded build *.egg-info
+	@rm -rf .venv .trainer .trainer-compat .trainer-1.1.0 .sdk2 .embedded build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf .pytest_cache .ruff_cache .hypothesis notebooks/.ipynb_checkpoints

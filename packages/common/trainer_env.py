@@ -1,14 +1,16 @@
-"""The trainer environment: the Python that runs ML-Agents 0.11.0 on this machine, outside Docker.
+"""The trainer environments: the Pythons that run ML-Agents on this machine, outside Docker.
 
-There are two flavours. Both run the unmodified `mlagents` 0.11.0 wheel.
+There is one for each version of ML-Agents, in three flavours. Each runs the unmodified `mlagents` wheel of its version.
 
 exact
-    CPython 3.7 and TensorFlow 1.15, pinned by the same lock file as the Docker image. TensorFlow 1.15 has no
-    wheel for a later Python, so this needs a CPython 3.7 on Linux x86-64.
+    ML-Agents 0.11.0, CPython 3.7 and TensorFlow 1.15, pinned by the same lock file as the Docker image. TensorFlow 1.15
+    has no wheel for a later Python, so this needs a CPython 3.7 on Linux x86-64.
 compat
-    CPython 3.9 to 3.11 and TensorFlow 2.15, seen by ML-Agents through `tensorflow.compat.v1`.
+    ML-Agents 0.11.0, CPython 3.9 to 3.11 and TensorFlow 2.15, seen by ML-Agents through `tensorflow.compat.v1`.
+cpu
+    ML-Agents 1.1.0, CPython 3.11 or 3.10 and PyTorch without CUDA, pinned by the same lock files as its Docker image.
 
-``python -m common.trainer_env`` makes the environment, exact where it can.
+``python -m common.trainer_env`` makes the environment of 0.11.0, exact where it can; ``--trainer 1.1.0`` that of 1.1.0.
 """
 
 import argparse
@@ -24,15 +26,65 @@ from pathlib import Path
 
 import uv
 
-from common import ROOT
+from common import ROOT, pip_settings
 
 CONTAINER = ROOT / "container"
-LOCKS = {"exact": CONTAINER / "requirements.lock", "compat": CONTAINER / "compat.lock"}
-PYTHONS = {"exact": "3.7", "compat": ">=3.9,<3.12"}
+LOCKS_1_1_0 = CONTAINER / "locks-1.1.0"
+DEFAULT = "0.11.0"
+SETUP = {"0.11.0": "make setup", "1.1.0": "make setup TRAINER=1.1.0"}
+"""The command that makes the environment of each version of the trainer."""
 
 
 class TrainerEnvError(RuntimeError):
     """There is no usable trainer environment, or it cannot be made."""
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """What a flavour of the trainer environment is made of.
+
+    Attributes
+    ----------
+    trainer : str
+        The version of ML-Agents.
+    libraries : str
+        What it trains with.
+    minors : tuple of str
+        The versions of CPython that it runs on.
+    python : str
+        The one that is asked of uv, which finds or downloads it.
+    locks : tuple of Path
+        Its packages.
+    older : tuple of Path
+        Further packages, which claim not to run on this CPython.
+    """
+
+    trainer: str
+    libraries: str
+    minors: tuple[str, ...]
+    python: str
+    locks: tuple[Path, ...]
+    older: tuple[Path, ...] = ()
+
+
+FLAVOURS = {
+    "exact": Flavour("0.11.0", "TensorFlow 1.15", ("3.7",), "3.7", (CONTAINER / "requirements.lock",)),
+    "compat": Flavour(
+        "0.11.0",
+        "TensorFlow 2.15 through compat.v1",
+        ("3.9", "3.10", "3.11"),
+        ">=3.9,<3.12",
+        (CONTAINER / "compat.lock",),
+    ),
+    "cpu": Flavour(
+        "1.1.0",
+        "PyTorch 2.13 without CUDA",
+        ("3.10", "3.11"),
+        "3.11",
+        (LOCKS_1_1_0 / "requirements.lock", LOCKS_1_1_0 / "torch-cpu.lock"),
+        (LOCKS_1_1_0 / "mlagents.lock",),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +96,7 @@ class TrainerEnv:
     python : Path
         Its interpreter.
     flavour : str
-        ``"exact"`` or ``"compat"``.
+        One of `FLAVOURS`.
     version : str
         The interpreter's version, such as ``"3.7.16"``.
     """
@@ -54,20 +106,23 @@ class TrainerEnv:
     version: str
 
     def __str__(self) -> str:
-        tensorflow = {"exact": "1.15", "compat": "2.15 through compat.v1"}[self.flavour]
-        return f"{self.flavour}: CPython {self.version}, TensorFlow {tensorflow}, ML-Agents 0.11.0"
+        flavour = FLAVOURS[self.flavour]
+        return f"{self.flavour}: CPython {self.version}, {flavour.libraries}, ML-Agents {flavour.trainer}"
 
 
-def home() -> Path:
-    """Return the environment's folder: ``TRAINER_HOME``, or `.trainer` in the project."""
-    return Path(os.environ.get("TRAINER_HOME") or ROOT / ".trainer").absolute()
+def home(trainer: str = DEFAULT) -> Path:
+    """Return an environment's folder: ``TRAINER_HOME``, or `.trainer` in the project; other versions lie beside it."""
+    default = Path(os.environ.get("TRAINER_HOME") or ROOT / ".trainer").absolute()
+    return default if trainer == DEFAULT else default.with_name(f".trainer-{trainer}")
 
 
-def find(folder: Path | None = None) -> TrainerEnv:
+def find(trainer: str = DEFAULT, folder: Path | None = None) -> TrainerEnv:
     """Find the trainer environment that `make setup` made.
 
     Parameters
     ----------
+    trainer : str, optional
+        The version of ML-Agents that it runs.
     folder : Path, optional
         Its folder; by default `home`.
 
@@ -76,16 +131,26 @@ def find(folder: Path | None = None) -> TrainerEnv:
     TrainerEnvError
         If there is none, or it is incomplete.
     """
-    folder = folder or home()
+    folder = folder or home(trainer)
     config = folder / "pyvenv.cfg"
     if not (folder / "stamp").is_file() or not config.is_file():
         raise TrainerEnvError(
-            f"Expected a trainer environment in {folder}, found none that is complete. Run `make setup`."
+            f"Expected an environment of the trainer {trainer} in {folder}, found none that is complete. "
+            f"Run `{SETUP[trainer]}`."
         )
     settings = dict(line.split(" = ", 1) for line in config.read_text().splitlines() if " = " in line)
     version = settings["version_info"]
-    flavour = "exact" if version.startswith("3.7.") else "compat"
-    return TrainerEnv(folder / "bin" / "python", flavour, version)
+    return TrainerEnv(folder / "bin" / "python", flavours(trainer)[minor(version)], version)
+
+
+def flavours(trainer: str) -> dict[str, str]:
+    """Return the flavour for each version of CPython that a version of the trainer runs on."""
+    return {minor: name for name, each in FLAVOURS.items() if each.trainer == trainer for minor in each.minors}
+
+
+def minor(version: str) -> str:
+    """Return the first two numbers of a version."""
+    return ".".join(version.split(".")[:2])
 
 
 def candidates() -> Iterator[Path]:
@@ -134,15 +199,15 @@ def exact_python() -> Path | None:
     return None
 
 
-def choose() -> tuple[str, str]:
+def choose(trainer: str = DEFAULT) -> tuple[str, str]:
     """Choose the flavour and the interpreter for a new environment.
 
-    ``TRAINER_PYTHON`` names an interpreter; ``TRAINER_FLAVOUR`` insists on a flavour.
+    ``TRAINER_PYTHON`` names an interpreter; ``TRAINER_FLAVOUR`` insists on a flavour of 0.11.0.
 
     Returns
     -------
     flavour : str
-        ``"exact"`` or ``"compat"``.
+        One of `FLAVOURS`.
     python : str
         A path, or a version range for uv to find or download.
 
@@ -151,11 +216,15 @@ def choose() -> tuple[str, str]:
     TrainerEnvError
         If there is no interpreter as the two variables request.
     """
-    requested = os.environ.get("TRAINER_FLAVOUR") or None
-    if requested not in (None, "exact", "compat"):
+    possible = flavours(trainer)
+    requested = (os.environ.get("TRAINER_FLAVOUR") or None) if trainer == DEFAULT else None
+    if requested not in (None, *possible.values()):
         raise TrainerEnvError(f"Expected TRAINER_FLAVOUR to be exact or compat, found {requested!r}.")
     if named := os.environ.get("TRAINER_PYTHON"):
-        return check_python(Path(named), requested)
+        return check_python(Path(named), requested, possible)
+    if trainer != DEFAULT:
+        (flavour,) = set(possible.values())
+        return flavour, FLAVOURS[flavour].python
     found = None if requested == "compat" else exact_python()
     if found:
         return "exact", str(found)
@@ -165,48 +234,62 @@ def choose() -> tuple[str, str]:
             "or in conda. Install one (`pyenv install 3.7` or `conda create -n py37 python=3.7`), name it "
             "with TRAINER_PYTHON, or leave TRAINER_FLAVOUR unset to use compat."
         )
-    return "compat", PYTHONS["compat"]
+    return "compat", FLAVOURS["compat"].python
 
 
-def check_python(python: Path, requested: str | None) -> tuple[str, str]:
+def check_python(python: Path, requested: str | None, possible: dict[str, str]) -> tuple[str, str]:
     """Check the interpreter that ``TRAINER_PYTHON`` names. Returns and raises as `choose` does."""
     version = python_version(python)
-    minor = ".".join(version.split(".")[:2]) if version else None
-    flavour = {"3.7": "exact", "3.9": "compat", "3.10": "compat", "3.11": "compat"}.get(minor or "")
+    flavour = possible.get(minor(version or ""))
     if flavour is None or requested not in (None, flavour):
+        wanted = ", ".join(f"{number} ({name})" for number, name in possible.items())
         raise TrainerEnvError(
-            f"TRAINER_PYTHON={python} should be a 64-bit CPython 3.7 (exact) or 3.9 to 3.11 (compat)"
+            f"TRAINER_PYTHON={python} should be a 64-bit CPython out of {wanted}"
             f"{f', and TRAINER_FLAVOUR={requested} asks for {requested}' if requested else ''}; "
             f"it is {version or 'nothing that runs'}. Name another, or unset it."
         )
     return flavour, str(python)
 
 
-def make(folder: Path | None = None) -> TrainerEnv:
-    """Make the trainer environment, or keep an existing one that is up to date.
+def make(trainer: str = DEFAULT, folder: Path | None = None) -> TrainerEnv:
+    """Make a trainer environment, or keep an existing one that is up to date.
 
-    The packages come from the flavour's lock file, each checked against its hash. The stamp is written last; without
-    it, an interrupted set-up starts again.
+    The packages come from the flavour's lock files, each checked against its hash. The stamp is written last; without
+    it, an interrupted set-up starts again. Takes what `find` does.
 
     Raises
     ------
     TrainerEnvError
         If there is no suitable Python, or the installation fails.
     """
-    folder = folder or home()
-    flavour, python = choose()
-    stamp = f"{flavour} {hashlib.sha256(LOCKS[flavour].read_bytes()).hexdigest()}\n"
+    folder = folder or home(trainer)
+    name, python = choose(trainer)
+    flavour = FLAVOURS[name]
+    content = b"".join(lock.read_bytes() for lock in (*flavour.locks, *flavour.older))
+    stamp = f"{name} {hashlib.sha256(content).hexdigest()}\n"
     stamp_file = folder / "stamp"
     if stamp_file.is_file() and stamp_file.read_text() == stamp:
-        return find(folder)
+        return find(trainer, folder)
     if folder.exists() and not (folder / "pyvenv.cfg").is_file():
         raise TrainerEnvError(f"{folder} exists and is not a Python environment. Move it away, or set TRAINER_HOME.")
     run_uv("venv", "--quiet", "--clear", "--no-project", "--python", python, str(folder))
-    run_uv(
-        "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes", "--python", str(folder), str(LOCKS[flavour])
-    )
+    checked = ("--quiet", "--compile-bytecode", "--require-hashes", "--python", str(folder))
+    run_uv("pip", "sync", *checked, *wheels_of_torch(flavour), *map(str, flavour.locks))
+    for lock in flavour.older:
+        # uv then takes wheels for this Python, too; they hold no compiled code.
+        run_uv("pip", "install", *checked, "--no-deps", "--python-version", "3.10.12", "--requirements", str(lock))
     stamp_file.write_text(stamp)
-    return find(folder)
+    return find(trainer, folder)
+
+
+def wheels_of_torch(flavour: Flavour) -> tuple[str, ...]:
+    """Return uv's options for PyTorch without CUDA: the folder where pip finds a wheel, else PyTorch's own index."""
+    if not any(lock.name == "torch-cpu.lock" for lock in flavour.locks):
+        return ()
+    for place in pip_settings.read().get("find-links", "").split():
+        if any(Path(place).glob("torch-*+cpu-*.whl")):
+            return ("--find-links", place)
+    return ("--torch-backend", "cpu")
 
 
 def run_uv(*arguments: str) -> None:
@@ -217,12 +300,13 @@ def run_uv(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Make the trainer environment and print which one it is."""
+    """Make a trainer environment and print which one it is."""
     parser = argparse.ArgumentParser(prog="python -m common.trainer_env", description=main.__doc__)
-    parser.add_argument("--home", type=Path, default=home(), help="its folder (default: %(default)s)")
+    parser.add_argument("--trainer", choices=SETUP, default=DEFAULT, help="the version of ML-Agents (%(default)s)")
+    parser.add_argument("--home", type=Path, help=f"its folder (default: {home()}, or one beside it)")
     arguments = parser.parse_args()
     try:
-        print(f"Trainer environment, {make(arguments.home)}")
+        print(f"Trainer environment, {make(arguments.trainer, arguments.home)}")
     except TrainerEnvError as error:
         sys.exit(str(error))
 

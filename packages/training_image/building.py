@@ -1,12 +1,9 @@
 """Building the image with the Docker engine of this machine, always for linux/amd64."""
 
-import ast
 import contextlib
 import io
 import os
 import re
-import subprocess
-import sys
 import tarfile
 import time
 from collections import deque
@@ -19,7 +16,7 @@ import docker.models.images
 from docker.errors import APIError, ImageNotFound
 from tqdm import tqdm
 
-from common import bar
+from common import bar, pip_settings
 from common import docker_engine as engine
 from common.aws_session import Connection
 from common.errors import ImageError, UnavailableError
@@ -170,23 +167,12 @@ def context(files: Mapping[str, bytes]) -> io.BytesIO:
     """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in {**files, **pip_files(pip_settings(), os.environ)}.items():
+        for name, content in {**files, **pip_files(pip_settings.read(), os.environ)}.items():
             about = tarfile.TarInfo(name)
             about.size, about.mode = len(content), 0o755 if name == "train" else 0o644
             archive.addfile(about, io.BytesIO(content))
     packed.seek(0)
     return packed
-
-
-def pip_settings() -> dict[str, str]:
-    """Return how this machine's pip reaches its index: PIP_… variables override configuration files."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(command, capture_output=True, text=True).stdout
-    lines = [line.split("=", 1) for line in listed.splitlines() if "=" in line]
-    settings = {}
-    for name, value in sorted(lines, key=lambda line: line[0].startswith(":env:")):
-        settings[name.rpartition(".")[2]] = str(ast.literal_eval(value))
-    return settings
 
 
 def pip_files(settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, bytes]:

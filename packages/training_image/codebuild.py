@@ -18,7 +18,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from tqdm import tqdm
 
-from common import bar
+from common import bar, pip_settings
 from common.aws_session import Connection, code, explained
 from common.errors import ImageError
 from training_image import building
@@ -130,7 +130,7 @@ def _start(
     connection: Connection, image: Image, files: Mapping[str, bytes], variables: Mapping[str, str]
 ) -> dict[str, Any]:
     if connection.target == "embedded":  # it builds on this machine, and needs what this machine's pip needs
-        files = {**files, **building.pip_files(building.pip_settings(), os.environ)}
+        files = {**files, **building.pip_files(pip_settings.read(), os.environ)}
     key = f"{SOURCES}{image.tag}.zip"
     connection.client("s3").put_object(
         Bucket=connection.bucket, Key=key, Body=pack(files), ExpectedBucketOwner=connection.account

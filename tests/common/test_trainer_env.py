@@ -2,12 +2,16 @@
 
 import os
 import platform
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from common import trainer_env
+from common import pip_settings, trainer_env
+
+LOCKS_1_1_0 = sorted(trainer_env.LOCKS_1_1_0.glob("*.lock"))
 
 
 @pytest.fixture(autouse=True)
@@ -112,29 +116,86 @@ def test_a_missing_trainer_python(monkeypatch):
 
 def test_no_environment(tmp_path):
     with pytest.raises(trainer_env.TrainerEnvError, match="found none that is complete. Run `make setup`"):
-        trainer_env.find(tmp_path)
+        trainer_env.find(folder=tmp_path)
+
+
+def test_no_environment_of_1_1_0(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRAINER_HOME", str(tmp_path / "trainer"))
+    with pytest.raises(trainer_env.TrainerEnvError) as error:
+        trainer_env.find("1.1.0")
+    assert str(error.value) == (
+        f"Expected an environment of the trainer 1.1.0 in {tmp_path}/.trainer-1.1.0, found none that is complete. "
+        "Run `make setup TRAINER=1.1.0`."
+    )
+
+
+def test_1_1_0_takes_3_11_whatever_the_flavour_of_0_11_0(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRAINER_FLAVOUR", "exact")
+    assert trainer_env.choose("1.1.0") == ("cpu", "3.11")
+    python = write_python(tmp_path / "python", "echo CPython 64 3.10.13")
+    monkeypatch.setenv("TRAINER_PYTHON", str(python))
+    assert trainer_env.choose("1.1.0") == ("cpu", str(python))
+    write_python(python, "echo CPython 64 3.9.2")
+    with pytest.raises(trainer_env.TrainerEnvError, match=r"out of 3\.10 \(cpu\), 3\.11 \(cpu\); it is 3\.9\.2"):
+        trainer_env.choose("1.1.0")
+
+
+@pytest.mark.parametrize("wheel", ["torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl", "other.whl"])
+def test_torch_comes_from_where_pip_finds_a_wheel_without_cuda_else_from_its_own_index(monkeypatch, tmp_path, wheel):
+    (tmp_path / wheel).touch()
+    monkeypatch.setattr(pip_settings, "read", lambda: {"find-links": f"https://index.example {tmp_path}"})
+    options = ("--find-links", str(tmp_path)) if "+cpu" in wheel else ("--torch-backend", "cpu")
+    assert trainer_env.wheels_of_torch(trainer_env.FLAVOURS["cpu"]) == options
+    assert trainer_env.wheels_of_torch(trainer_env.FLAVOURS["exact"]) == ()
+
+
+def test_the_locks_of_1_1_0_are_hashed_and_only_that_for_cards_holds_cuda():
+    assert [lock.name for lock in LOCKS_1_1_0] == [
+        *("mlagents.lock", "requirements.lock", "torch-cpu.lock", "torch-cuda.lock")
+    ]
+    packages = {}
+    for lock in LOCKS_1_1_0:
+        entries = lock.read_text().replace("\\\n", "").splitlines()
+        entries = [entry for entry in entries if entry.strip() and not entry.lstrip().startswith("#")]
+        assert all("==" in entry and "--hash=sha256:" in entry for entry in entries), lock
+        packages[lock.stem] = {entry.partition("==")[0] for entry in entries}
+    cuda = {name for name in set().union(*packages.values()) if name.startswith(("nvidia", "cuda", "triton"))}
+    assert cuda and cuda == packages["torch-cuda"] - {"torch"}
+    assert packages["torch-cpu"] == {"torch"} and packages["mlagents"] == {"mlagents", "mlagents-envs"}
+    assert packages["requirements"].isdisjoint(packages["torch-cuda"])
+
+
+def test_the_environment_of_1_1_0_is_what_its_locks_say():
+    try:
+        found = trainer_env.find("1.1.0")
+    except trainer_env.TrainerEnvError as error:
+        pytest.skip(str(error))
+    code = "import torch, mlagents.trainers.learn, mlagents.trainers as m; print(m.__version__, torch.version.cuda)"
+    done = subprocess.run([found.python, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["1.1.0", "None"], done.stderr
+    assert str(found) == f"cpu: CPython {found.version}, PyTorch 2.13 without CUDA, ML-Agents 1.1.0"
 
 
 def test_an_environment_without_a_stamp_is_incomplete(tmp_path):
     (tmp_path / "pyvenv.cfg").write_text("version_info = 3.7.16\n")
     with pytest.raises(trainer_env.TrainerEnvError, match="found none that is complete"):
-        trainer_env.find(tmp_path)
+        trainer_env.find(folder=tmp_path)
 
 
 def test_another_folder_is_not_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(trainer_env.TrainerEnvError, match="exists and is not a Python environment"):
-        trainer_env.make(tmp_path)
+        trainer_env.make(folder=tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
 def test_a_failed_installation_leaves_no_complete_environment(monkeypatch, tmp_path):
     lock = tmp_path / "requirements.lock"
     lock.write_text("mlagents==0.11.0 --hash=sha256:" + "0" * 64 + "\n")
-    monkeypatch.setitem(trainer_env.LOCKS, "compat", lock)
+    monkeypatch.setitem(trainer_env.FLAVOURS, "compat", replace(trainer_env.FLAVOURS["compat"], locks=(lock,)))
     monkeypatch.setenv("TRAINER_PYTHON", sys.executable)
     monkeypatch.setattr(trainer_env, "python_version", lambda python: "3.11.0")
     with pytest.raises(trainer_env.TrainerEnvError, match="`uv pip sync .*` failed"):
-        trainer_env.make(tmp_path / "env")
+        trainer_env.make(folder=tmp_path / "env")
     with pytest.raises(trainer_env.TrainerEnvError, match="Run `make setup`"):
-        trainer_env.find(tmp_path / "env")
+        trainer_env.find(folder=tmp_path / "env")

@@ -9,6 +9,7 @@ from docker.errors import APIError, DockerException
 
 import training_image as image
 from common import docker_engine as engine
+from common import pip_settings
 from training_image import building, name
 
 BASE = "python:3.7-test"
@@ -16,7 +17,7 @@ BASE = "python:3.7-test"
 
 @pytest.fixture(autouse=True)
 def plain_machine(monkeypatch):
-    monkeypatch.setattr(building, "pip_settings", dict)
+    monkeypatch.setattr(pip_settings, "read", dict)
     for variable in (*building.CA_VARIABLES, *engine.PROXY_VARIABLES, "TRAINING_BASE_IMAGE"):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.lower(), raising=False)
@@ -273,7 +274,7 @@ def test_pip_is_asked_for_its_settings(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    assert building.pip_settings()["index-url"] == "https://index.example/simple"
+    assert pip_settings.read()["index-url"] == "https://index.example/simple"
 
 
 def test_settings_reach_only_the_packages_stage():

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 import training_image as image
 from account_setup import TEMPLATE
 from common import docker_engine as engine
+from common import pip_settings
 from common.aws_session import Connection
 from common.errors import UnavailableError
 from sagemaker_local import cloudformation, codebuild, schema
@@ -119,7 +120,7 @@ def digest_of(text):
 def account(tmp_path, monkeypatch, docker):
     """Give an account with the project of the template; what its builds push is an OCI image."""
     monkeypatch.setattr(codebuild, "trusts", lambda arn, service: (arn, service) == (ROLE, "codebuild.amazonaws.com"))
-    monkeypatch.setattr(building, "pip_settings", lambda: {"index-url": "https://index.example/simple"})
+    monkeypatch.setattr(pip_settings, "read", lambda: {"index-url": "https://index.example/simple"})
     for variable in (*building.CA_VARIABLES, *engine.PROXY_VARIABLES, "TRAINING_BASE_IMAGE"):
         monkeypatch.delenv(variable, raising=False)
         monkeypatch.delenv(variable.lower(), raising=False)
