@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import os
 import re
+import socket
 import threading
 import unittest.mock
 from collections.abc import Callable, Iterator, Sequence
@@ -255,11 +256,19 @@ class BoundSession(botocore.session.Session):
 
 
 def is_this_machine(endpoint: str | None) -> bool:
-    """Return whether an address is a loopback address."""
+    """Return whether an address leads to this machine's loopback, however it is written: `127.1`, `[::]`, a name of it.
+
+    A name is looked up, as a client would do it.
+    """
     host = urlsplit(endpoint or "").hostname or ""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+    try:
+        found = {str(place[0]) for *_, place in socket.getaddrinfo(host, None)} if host else set()
+    except (OSError, UnicodeError):  # the client will say so
+        found = set()
+    addresses = [ipaddress.ip_address(address.partition("%")[0]) for address in found]
+    addresses = [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+    names_it = host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost")
+    return names_it or any(address.is_loopback or address.is_unspecified for address in addresses)
 
 
 def require_elsewhere(endpoint: str | None) -> None:
