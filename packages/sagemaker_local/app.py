@@ -35,6 +35,19 @@ from sagemaker_local.tuning.jobs import TuningJobs
 CONTROL_PREFIX = "/embedded/"
 """Prefix of the server's own paths, which AWS does not have."""
 
+NOTHING_RUNS = {
+    "CreateAutoMLJobV2",
+    "CreateCluster",
+    "CreateCompilationJob",
+    "CreateEndpoint",
+    "CreateNotebookInstance",
+    "CreateProcessingJob",
+    "CreateTransformJob",
+    "StartNotebookInstance",
+    "StartPipelineExecution",
+}
+"""Calls that moto answers as if something ran, or had run."""
+
 MAX_DRAINED = 1 << 20
 """Bytes of a refused request's body that are read before the response is sent."""
 
@@ -151,7 +164,7 @@ class App:
                 handler = self.resources.calls[call]
             if handler:
                 return _send_json(start_response, 200, handler(check(call, request), region))
-            if call and not moto_knows(call):
+            if call and (call in NOTHING_RUNS or not moto_knows(call)):
                 raise not_emulated(f"sagemaker:{call}")
             if call:
                 check(call, request)

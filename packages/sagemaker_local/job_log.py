@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import regex
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 from sagemaker_local.cloudwatch_logs import (
     BATCH_EVENTS,
@@ -143,7 +144,14 @@ class JobLog:
 
     def _send(self, batch: dict[str, Any]) -> None:
         self._open_stream()
-        self.logs.put_log_events(logGroupName=GROUP, **batch)
+        try:
+            self.logs.put_log_events(logGroupName=GROUP, **batch)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            self.made = False  # somebody has deleted the stream
+            self._open_stream()
+            self.logs.put_log_events(logGroupName=GROUP, **batch)
 
     def _describe(self) -> None:
         streams = get_group(self.record.region).streams
@@ -160,7 +168,8 @@ class JobLog:
                 stream.events = StoredEvents(self.record.folder, self.stream)
             self.made = True
             with self.record.lock:
-                self.record.streams.append(self.stream)
+                if self.stream not in self.record.streams:
+                    self.record.streams.append(self.stream)
 
     def _take(self, chunk: bytes) -> None:
         *lines, self.rest = (self.rest + chunk).split(b"\n")

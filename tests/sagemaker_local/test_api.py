@@ -7,7 +7,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from sagemaker_local import record, schema
+from sagemaker_local import app, record, schema
 from sagemaker_local.cloudwatch_logs import GROUP
 from sagemaker_local.jobs import Jobs
 from sagemaker_local.schema import AwsError, check
@@ -348,6 +348,10 @@ def ask(client, name, request):
 def test_unsupported_calls_are_refused_by_name(aws):
     error = ("UnknownOperationException", "The embedded AWS does not emulate sagemaker:ListTrainingPlans.")
     assert refusal(aws.sm.list_training_plans) == error
+    unchecked = aws.client("sagemaker", parameter_validation=False)
+    for call in sorted(app.NOTHING_RUNS):
+        error = (error[0], f"The embedded AWS does not emulate sagemaker:{call}.")
+        assert refusal(getattr(unchecked, xform_name(call))) == error
     error = (error[0], "The embedded AWS does not emulate sts:GetDelegatedAccessToken.")
     assert refusal(aws.client("sts").get_delegated_access_token, TradeInToken="a") == error
 

@@ -56,16 +56,37 @@ def test_eight_jobs_that_start_at_once_have_all_their_metrics(own):
 class Logs:
     """CloudWatch Logs that refuses one call."""
 
-    def __init__(self, refused=""):
-        self.refused, self.messages = refused, []
+    def __init__(self, refused="", code="ServiceUnavailableException", times=99):
+        self.refused, self.code, self.times, self.calls, self.messages = refused, code, times, [], []
 
     def __getattr__(self, call):
         def answer(**request):
-            if call == self.refused:
-                raise ClientError({"Error": {"Code": "ServiceUnavailableException", "Message": "no"}}, call)
+            self.calls.append(call)
+            if call == self.refused and self.times:
+                self.times -= 1
+                raise ClientError({"Error": {"Code": self.code, "Message": "no"}}, call)
             self.messages += [event["message"] for event in request.get("logEvents", ())]
 
         return answer
+
+
+def follow(record, logs):
+    """Follow an output of `LINES` to its end."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as pipe:
+        pipe.write("".join(f"{line}\n" for line in LINES))
+    with os.fdopen(reader, "rb") as output:
+        job_log.JobLog(record, output, logs).follow()
+
+
+def test_a_log_stream_that_was_deleted_is_created_again(tmp_path):
+    request = {"TrainingJobName": "job", "AlgorithmSpecification": {}}
+    record = Record(request, "arn:aws:sagemaker:us-east-1:1:training-job/job", tmp_path, 0.0)
+    logs = Logs("put_log_events", "ResourceNotFoundException", times=1)
+    follow(record, logs)
+    create, put = ["create_log_group", "create_log_stream"], ["put_log_events"]
+    assert (logs.messages, logs.calls) == (LINES, create + put + create + put)
+    assert len(record.streams) == 1
 
 
 @pytest.mark.parametrize(
@@ -92,11 +113,7 @@ def test_a_failing_destination_is_reported_and_affects_no_other(tmp_path, monkey
     elif fails == "measure":
         monkeypatch.setattr(record, "measure", full)
     logs = Logs(fails)
-    reader, writer = os.pipe()
-    with os.fdopen(writer, "w") as pipe:
-        pipe.write("".join(f"{line}\n" for line in LINES))
-    with os.fdopen(reader, "rb") as output:
-        job_log.JobLog(record, output, logs).follow()
+    follow(record, logs)
     record.move("Completed", "Training job completed", "Completed")
 
     note = [f"Lines of its log are missing: {missing}"] if missing else []
