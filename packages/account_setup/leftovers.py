@@ -293,7 +293,12 @@ def _list_bucket(session: boto3.Session, bucket: str, account: str) -> tuple[lis
                     items.append(Item(kind, bucket, *about))
             for page in s3.get_paginator("list_multipart_uploads").paginate(Prefix=place, **owner):
                 for each in page.get("Uploads", ()):
-                    items.append(Item("uploads", bucket, each["Key"], each["UploadId"], 0, each["Initiated"]))
+                    about = {"Key": each["Key"], "UploadId": each["UploadId"]}
+                    size = 0
+                    with _gone("NoSuchUpload"):  # finished or aborted just now
+                        for parts in s3.get_paginator("list_parts").paginate(**about, **owner):
+                            size += sum(part["Size"] for part in parts.get("Parts", ()))
+                    items.append(Item("uploads", bucket, *about.values(), size, each["Initiated"]))
         beside = set()
         for page in s3.get_paginator("list_object_versions").paginate(Delimiter="/", **owner):
             beside |= {each["Prefix"] for each in page.get("CommonPrefixes", ())}

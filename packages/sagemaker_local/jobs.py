@@ -57,7 +57,7 @@ class Jobs:
         self.log_lock = threading.Lock()
         self.closed = False
         self.ended: Callable[[Record], None] = lambda job: None  # called after the end of each job
-        self.notify: Callable[[Record], None] = lambda job: None  # called after `ended`
+        self.notify: Callable[[Any], None] = lambda job: None  # called after a job, or a tuning job, has ended
         self.deleted: Callable[[Record], None] = lambda job: None  # called before a job is deleted
         self.lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)

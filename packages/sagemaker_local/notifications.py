@@ -18,6 +18,13 @@ from typing import Any
 from botocore.client import BaseClient
 
 from sagemaker_local.record import Record
+from sagemaker_local.tuning.record import Tuning
+
+KINDS = {
+    "training-job": ("Training Job", "TrainingJob"),
+    "hyper-parameter-tuning-job": ("HyperParameter Tuning Job", "HyperParameterTuningJob"),
+}
+"""Resource type in a job's ARN -> what its event is called, and how the names of the event's details begin."""
 
 
 class Notifier:
@@ -36,7 +43,7 @@ class Notifier:
     def __init__(self, folder: Path, rules: Path, client: Callable[..., BaseClient]):
         self.folder, self.rules, self.client = folder, rules, client
 
-    def notify(self, job: Record) -> None:
+    def notify(self, job: Record | Tuning) -> None:
         """Send the event of a job that ended; a failure is only logged."""
         if not self.rules.is_file():
             return
@@ -71,24 +78,25 @@ class Notifier:
                 new.rename(new.with_suffix(".eml"))
 
 
-def make_event(job: Record) -> dict[str, Any]:
+def make_event(job: Record | Tuning) -> dict[str, Any]:
     """Return the event that SageMaker sends when a job's status changes.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
     """
+    detail_type, kind = KINDS[job.arn.split(":")[5].partition("/")[0]]
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
-        "detail-type": "SageMaker Training Job State Change",
+        "detail-type": f"SageMaker {detail_type} State Change",
         "source": "aws.sagemaker",
         "account": job.arn.split(":")[4],
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "region": job.region,
         "resources": [job.arn],
         "detail": {
-            "TrainingJobName": job.name,
-            "TrainingJobArn": job.arn,
-            "TrainingJobStatus": job.status,
+            f"{kind}Name": job.name,
+            f"{kind}Arn": job.arn,
+            f"{kind}Status": job.status,
             "FailureReason": job.failure or "",
         },
     }

@@ -48,6 +48,7 @@ IAM_NAMES = {
     "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
     "s3:DeleteObjects": "s3:DeleteObjectVersion",
     "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "s3:ListParts": "s3:ListMultipartUploadParts",
     "s3:ListObjectVersions": "s3:ListBucketVersions",
     "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
     "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
@@ -278,7 +279,7 @@ def test_launching_needs_no_other_rights(road):
 def test_every_request_to_s3_names_the_owner_of_the_bucket(road):
     owners = {name: {each.get("x-amz-expected-bucket-owner") for each in found} for name, found in road.headers.items()}
     owned = """AbortMultipartUpload CompleteMultipartUpload CopyObject CreateMultipartUpload DeleteBucket DeleteObjects
-        GetBucketEncryption GetBucketTagging ListMultipartUploads ListObjectVersions GetObject GetPublicAccessBlock HeadBucket HeadObject ListObjectsV2 PutObject PutPublicAccessBlock UploadPart"""
+        GetBucketEncryption GetBucketTagging ListMultipartUploads ListObjectVersions ListParts GetObject GetPublicAccessBlock HeadBucket HeadObject ListObjectsV2 PutObject PutPublicAccessBlock UploadPart"""
     assert owners == {
         "CreateBucket": {None},  # it has no such parameter, and fails where the name is taken
         **{name: {NAMES.account} for name in owned.split()},

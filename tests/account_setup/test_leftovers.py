@@ -73,7 +73,9 @@ def upload(session):
     s3 = session.client("s3")
     for key in OBJECTS:
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"x" * 1000)
-    s3.create_multipart_upload(Bucket=BUCKET, Key="unity-volume/0123456789abcdef/large")
+    part = {"Bucket": BUCKET, "Key": "unity-volume/0123456789abcdef/large"}
+    part["UploadId"] = s3.create_multipart_upload(**part)["UploadId"]
+    s3.upload_part(**part, PartNumber=1, Body=b"x" * 700)
 
 
 def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_account):
@@ -111,6 +113,7 @@ def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_acco
         *("mlagents-1", "mlagents-2"),
     }
     assert [item.size > 0 for item in found["logs"] if item.place == leftovers.BUILD_LOG] == [True]
+    assert [item.size for item in found["uploads"]] == [700]
     table = found.table
     assert list(table.index) == [kind for kind in KINDS if found[kind]]
     assert table.loc["builds"].to_dict() == {

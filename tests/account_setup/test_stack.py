@@ -67,7 +67,14 @@ def test_a_stack_is_made_shown_changed_and_deleted(session, cloudformation, clea
     assert str(again) == "Nothing to change: the stack mlagents is as the template and your settings want it."
     more = set_up(session, WHOLE)
     assert list(more.table["action"] + " " + more.table["resource"]) == [
-        *("Modify Bucket", "Add JobEnded", "Add JobEndedPolicy", "Add JobEndedRule", "Add Budget"),
+        *(
+            "Modify Bucket",
+            "Add JobEnded",
+            "Add JobEndedPolicy",
+            "Add JobEndedRule",
+            "Add TuningEndedRule",
+            "Add Budget",
+        ),
     ]
     rules = session.client("s3").get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     assert [(rule["ID"], rule["Filter"]["Prefix"], rule.get("Expiration", {}).get("Days")) for rule in rules] == [
@@ -79,7 +86,7 @@ def test_a_stack_is_made_shown_changed_and_deleted(session, cloudformation, clea
     ]
     assert rules[0]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     less = set_up(session, Settings())
-    assert list(less.table["action"]) == ["Modify", *["Remove"] * 4]
+    assert list(less.table["action"]) == ["Modify", *["Remove"] * 5]
     assert list_account(session) == {
         **EMPTY,
         "buckets": [BUCKET],

@@ -58,6 +58,7 @@ def test_lesson_0_shows_what_it_changes_before_it_does(lessons):
         "JobEnded",
         "JobEndedPolicy",
         "JobEndedRule",
+        "TuningEndedRule",
     ):
         assert f"<td>{name}</td>" in first
     assert "abort-unfinished-uploads: Enabled" in first

@@ -43,6 +43,25 @@ def test_a_mail_is_written_for_the_jobs_of_the_rule(connection, topic, tmp_path,
     ] * mails
 
 
+@pytest.mark.parametrize(
+    ("arn", "kind", "detail_type"),
+    [
+        ("training-job/a", "TrainingJob", "SageMaker Training Job State Change"),
+        ("hyper-parameter-tuning-job/a", "HyperParameterTuningJob", "SageMaker HyperParameter Tuning Job State Change"),
+    ],
+)
+def test_the_event_of_a_job_and_of_a_tuning_job(arn, kind, detail_type):
+    job = type("OtherJob", (Job,), {"arn": f"arn:aws:sagemaker:us-east-1:123456789012:{arn}"})
+    event = notifications.make_event(job)
+    about = {
+        f"{kind}Name": "mlagents-1",
+        f"{kind}Arn": job.arn,
+        f"{kind}Status": "Failed",
+        "FailureReason": "no reward",
+    }
+    assert (event["detail-type"], event["detail"]) == (detail_type, about)
+
+
 def test_without_rules_no_call_is_made(tmp_path):
     notifications.Notifier(tmp_path / "mail", tmp_path / "events.jsonl", None).notify(Job())
     assert not (tmp_path / "mail").exists()

@@ -182,6 +182,7 @@ class TuningThread(threading.Thread):
             self.tuning.move("Failed", f"InternalServerError: {type(error).__name__}: {error}"[:1024])
         finally:
             self.tunings.threads.pop(self.tuning.arn, None)
+        self.jobs.notify(self.tuning)
 
     def _subscribe(self) -> None:
         """Subscribe to the trainings that an earlier server launched."""
