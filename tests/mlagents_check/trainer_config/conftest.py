@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from common import ROOT, trainer_env
+from common import trainer_env
 
 PPO = {
     "trainer": "ppo",
@@ -149,18 +149,18 @@ def parts():
     return Parts
 
 
-@pytest.fixture(scope="session")
-def trainer():
+def python_of(version):
     try:
-        return trainer_env.find()
+        return trainer_env.find(version)
     except trainer_env.TrainerEnvError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
+def trainer():
+    return python_of("0.11.0")
+
+
+@pytest.fixture(scope="session")
 def trainer_v1():
-    """The Python of ML-Agents 1.1.0."""
-    python = ROOT / ".trainer-1.1.0" / "bin" / "python"
-    if not python.is_file():
-        pytest.skip("there is no trainer environment of 1.1.0")
-    return python
+    return python_of("1.1.0")

@@ -14,7 +14,7 @@ KEYS = json.loads((ROOT / "container/trainers/v1/keys.json").read_text(encoding=
 @pytest.fixture(scope="module")
 def wheel(trainer_v1):
     script = Path(__file__).with_name("wheel_settings.py")
-    return json.loads(subprocess.run([trainer_v1, script], capture_output=True, text=True, check=True).stdout)
+    return json.loads(subprocess.run([trainer_v1.python, script], capture_output=True, text=True, check=True).stdout)
 
 
 def test_every_key_with_its_type_choices_and_default(wheel):
@@ -22,7 +22,7 @@ def test_every_key_with_its_type_choices_and_default(wheel):
     table = {
         name: {key: row[key] for key in names if key in row} | {"read_as": row["in_config"]["read_as"]}
         for name, row in KEYS.items()
-        if not row["in_config"]["read_as"] == "mapping" or "default" in row
+        if row["in_config"]["read_as"] != "mapping" or "default" in row
     }
     assert table == wheel["rows"]
 

@@ -24,8 +24,7 @@ FINE = {  # what a group must have
     "environment_parameters.lesson": LESSON,
     "environment_parameters.completion_criteria": CRITERIA,
 }
-READ_AS = {int: "int()", float: "float()", bool: "truth", str: "path", typing.List[str]: "list"}
-READ_AS |= {typing.List[typing.Tuple[float, float]]: "list", wheel.ParameterRandomizationSettings: "value"}
+READ_AS = {int: "int()", float: "float()", bool: "truth", str: "path", wheel.ParameterRandomizationSettings: "value"}
 
 
 def groups():
@@ -55,7 +54,7 @@ def row(cls, name, field):
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         said |= {"read_as": "choice", "choices": [one.value for one in kind]}
     else:
-        said["read_as"] = READ_AS.get(kind, "mapping")
+        said["read_as"] = READ_AS.get(kind, "list" if typing.get_origin(kind) is list else "mapping")
     if field.default is attr.NOTHING:
         return said | {"required": True}
     needed = {one.name: "" for one in attr.fields(cls) if one.default is attr.NOTHING}
