@@ -1,8 +1,9 @@
 """A run's checkpoints on disk: find, verify and describe them.
 
-ML-Agents writes `models/<run>-0/<Brain>/model-<step>.cptk.*` and a file `checkpoint` that names the newest. For each
-checkpoint this container adds a note, `model-<step>.json`, with the state that a checkpoint lacks: the shape of brain
-and network, the environment, the curriculum's lesson, and the episodes that are not in a summary yet.
+ML-Agents writes a folder for each run and, in it, one for each brain; how they and the checkpoints are named depends on
+its version. For each checkpoint this container adds a note, a file of the same name that ends with `.json`, with the
+state that a checkpoint lacks: the shape of brain and network, the environment, lessons, and the episodes that are not
+in a summary yet.
 """
 
 import json
@@ -13,21 +14,21 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import unquote
 
 import paths
+import trainers
 
-EXPORTED = "exported.json"  # in a run's folder: brain -> step of its .nn
-MODEL = re.compile(r"model-(\d+)\.cptk")
+EXPORTED = "exported.json"  # in a run's folder: brain -> step of its model
 
 
 class Checkpoint(NamedTuple):
     """A saved state of a brain."""
 
     step: int
-    prefix: str  # path without the suffixes .index, .meta and .data-…
+    prefix: str  # its path; where it has several files, what they begin with
 
     @property
     def note(self) -> str:
         """Path of its note."""
-        return self.prefix[: -len(".cptk")] + ".json"
+        return os.path.splitext(self.prefix)[0] + ".json"
 
 
 def brain_folder(run_folder: str, brain: str) -> str:
@@ -38,8 +39,9 @@ def brain_folder(run_folder: str, brain: str) -> str:
 def of_brain(folder: str) -> List[Checkpoint]:
     """List the checkpoints in a brain's folder, newest first, complete or not."""
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    steps = {int(match.group(1)) for match in map(MODEL.match, names) if match}
-    return [Checkpoint(step, os.path.join(folder, "model-%d.cptk" % step)) for step in sorted(steps, reverse=True)]
+    matches = filter(None, map(trainers.chosen().CHECKPOINT.match, names))
+    found = {Checkpoint(int(match.group("step")), os.path.join(folder, match.group("name"))) for match in matches}
+    return sorted(found, reverse=True)
 
 
 def brains(run_folder: str) -> List[str]:
@@ -49,9 +51,13 @@ def brains(run_folder: str) -> List[str]:
 
 def runs(checkpoints: str) -> List[str]:
     """Return the runs that have checkpoints."""
-    models = os.path.join(checkpoints, "models")
-    names = os.listdir(models) if os.path.isdir(models) else []
-    return sorted(name[: -len("-0")] for name in names if name.endswith("-0") and brains(os.path.join(models, name)))
+    folder, suffix = os.path.join(checkpoints, trainers.chosen().ROW["runs"]), trainers.chosen().SUFFIX
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(
+        name[: len(name) - len(suffix)]
+        for name in names
+        if name.endswith(suffix) and brains(os.path.join(folder, name))
+    )
 
 
 def newest_step(run_folder: str) -> int:
@@ -66,7 +72,7 @@ def _saved(run_folder: str) -> Dict[str, List[Checkpoint]]:
 
 
 def note_export(run_folder: str, steps: Dict[str, Optional[int]]) -> None:
-    """Record the step of each of these brains' `.nn`; None while it is being written."""
+    """Record the step of each of these brains' model; None while it is being written."""
     known = dict(exported(run_folder), **steps)
     with open(os.path.join(run_folder, EXPORTED + ".part"), "w", encoding="utf-8") as file:
         json.dump({brain: step for brain, step in known.items() if step is not None}, file)
@@ -74,7 +80,7 @@ def note_export(run_folder: str, steps: Dict[str, Optional[int]]) -> None:
 
 
 def exported(run_folder: str) -> Dict[str, int]:
-    """Return brain -> step of the last written `.nn` files, of this job or an earlier one; empty if none."""
+    """Return brain -> step of the last written models, of this job or an earlier one; empty if none."""
     try:
         with open(os.path.join(run_folder, EXPORTED), encoding="utf-8") as file:
             found = dict(json.load(file))
@@ -85,11 +91,9 @@ def exported(run_folder: str) -> Dict[str, int]:
 
 def files(checkpoint: Checkpoint) -> List[str]:
     """List a checkpoint's files, including its note."""
-    folder, name = os.path.split(checkpoint.prefix)
-    names = [found for found in os.listdir(folder) if found.startswith(name + ".")] + [
-        os.path.basename(checkpoint.note)
-    ]
-    return [path for path in (os.path.join(folder, name) for name in names) if os.path.isfile(path)]
+    folder, name = os.path.split(os.path.splitext(checkpoint.prefix)[0])
+    paths = [os.path.join(folder, found) for found in os.listdir(folder) if found.startswith(name + ".")]
+    return [path for path in paths if os.path.isfile(path)]
 
 
 def set_aside(checkpoint: Checkpoint) -> None:
@@ -122,7 +126,7 @@ def write_note(checkpoint: Checkpoint, note: Dict[str, Any]) -> None:
     os.replace(checkpoint.note + ".part", checkpoint.note)
     valid_notes = {os.path.basename(other.note) for other in of_brain(folder)} | {os.path.basename(checkpoint.note)}
     for name in os.listdir(folder):
-        if re.fullmatch(r"model-\d+\.json", name) and name not in valid_notes:
+        if re.fullmatch(r".+-\d+\.json", name) and name not in valid_notes:
             os.remove(os.path.join(folder, name))
 
 

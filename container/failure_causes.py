@@ -3,6 +3,8 @@
 import signal
 from typing import Any, Dict, Optional
 
+import trainers
+
 # Other faults would recur.
 WORTH_A_RESTART = ("player_exit", "player_quit", "player_hang", "worker_exit", "port_taken")
 
@@ -48,14 +50,15 @@ def _describe(event: Dict[str, Any], steps: str) -> str:
         )
     if kind == "no_connection":
         return (
-            "%s started but did not connect within %.0f s. Is it an ML-Agents 0.11 build, and can it start without a "
-            "display?" % (player, event["seconds"])
+            "%s started but did not connect within %.0f s. Was it built with %s, and can it start without a display?"
+            % (player, event["seconds"], trainers.chosen().ROW["builds"])
         )
     if kind == "wrong_version":
-        return "%s speaks protocol version %r, this trainer %r. Build it with ML-Agents 0.11." % (
+        return "%s speaks protocol version %r, this trainer %r. Build it with %s." % (
             player,
             event["found"],
             event["wanted"],
+            trainers.chosen().ROW["builds"],
         )
     if kind == "nan_reward":
         return "%s sent a reward that is not a number %s (%s)." % (player, after, text)
@@ -90,13 +93,8 @@ def _describe(event: Dict[str, Any], steps: str) -> str:
     if kind == "silent":
         return "No sign of life from %s for %.0f s, %s." % (event["who"], event["seconds"], after)
     # learner_exit
-    advice = " TensorFlow needs AVX, which this processor, or its emulation, lacks." if _lacks_avx(event) else ""
+    advice = trainers.chosen().advice(event["code"])
     return "The learner %s %s, before it reached max_steps.%s" % (_describe_end(event), after, advice)
-
-
-def _lacks_avx(event: Dict[str, Any]) -> bool:
-    """Return whether a learner ended because TensorFlow needs AVX, which is missing."""
-    return event["code"] == -signal.SIGILL
 
 
 def _describe_end(event: Dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Reads the job's hyperparameters; `contract.json` and `trainer_keys.json` list every name.
+"""Reads the job's hyperparameters; `contract.json`, and the table of keys that it names, list every name.
 
 Names with dashes are options of `mlagents-learn` or of this container. Names with underscores and dots are keys of
 the trainer configuration and override it for every brain. Values arrive as strings: JSON-encoded from some clients
@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import contract
 import speedups
+import trainers
 from refusal import RefusalError
 
 NEAREST = 5  # names to suggest for an unknown one
@@ -147,8 +148,13 @@ def _read_table(table: Dict[str, Any]) -> Tuple[Hyperparameter, ...]:
     return tuple(entries)
 
 
-OPTIONS = _read_table(_LIMITS["options"])
-TRAINER_KEYS = _read_table({name: row for name, row in contract.TRAINER_KEYS.items() if "type" in row})
+_TRAINER = trainers.chosen()
+OPTIONS = _read_table(
+    {name: row for name, row in _LIMITS["options"].items() if _TRAINER.VERSION in row.get("trainers", trainers.ROWS)}
+)
+TRAINER_KEYS = _read_table(
+    {name: row for name, row in contract.load(_TRAINER.ROW["trainer_keys"]).items() if "type" in row}
+)
 KNOWN = {entry.name: entry for entry in OPTIONS + TRAINER_KEYS}
 
 
@@ -263,6 +269,6 @@ def _unknown(names) -> str:
     others = " (nor %s %s%s)" % ("is" if len(names) == 2 else "are", ", ".join(shown[1:]), more) if shown[1:] else ""
     return (
         "Hyperparameter %s is not known%s. The nearest names: %s. There are %d others: `docker run IMAGE` prints "
-        "those with dashes, container/trainer_keys.json lists the rest."
-        % (shown[0], others, ", ".join(nearest), len(KNOWN) - len(nearest))
+        "those with dashes, container/%s lists the rest."
+        % (shown[0], others, ", ".join(nearest), len(KNOWN) - len(nearest), _TRAINER.ROW["trainer_keys"])
     )

@@ -4,24 +4,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
+import trainers
+
 HELD_SUMMARIES = 3  # summaries in a row that stop-at-reward looks at
-NEVER_UPDATED = {
-    "ppo": "the run ended before the first update was due (buffer_size, time_horizon). Raise max_steps, or lower them.",
-    "sac": "the run ended before the first update was due (buffer_init_steps, batch_size, train_interval). Raise "
-    "max_steps, or lower them.",
-    "offline_bc": "no batch was drawn from its demonstrations. Record more, or lower batch_size.",
-}
-IDLE = (
-    "{} did not imitate: %s had no effect. Look at its strength, how often it is updated and, in "
-    "pretraining, its steps."
-)
+IDLE = "{} did not imitate: %s had no effect. Look at its strength, how often it is updated and, in %s, its steps."
 UNREWARDED = "{} learned from no reward: every strength in reward_signals is 0."
 SPOILT = (
     "Observations of {} were not numbers (NaN or infinite), first from %s. ML-Agents trained on others in their place: "
     "fix CollectObservations in the scene%s."
 )
 ENDLESS = (
-    "No episode of {} ended, so that there is no mean reward: let its agents call Done(), give them a Max Step, or "
+    "No episode of {} ended, so that there is no mean reward: let its agents call %s, give them a Max Step, or "
     "train longer."
 )
 
@@ -51,8 +44,8 @@ class Outcome:
     reason: str = ""
     details: str = ""  # what follows the reason in the failure file
     brains: Dict[str, Brain] = field(default_factory=dict)
-    exported: bool = False  # the last attempt wrote its .nn files
-    model_steps: Dict[str, int] = field(default_factory=dict)  # brain -> step of the .nn that the job leaves
+    exported: bool = False  # the last attempt wrote its models
+    model_steps: Dict[str, int] = field(default_factory=dict)  # brain -> step of the model that the job leaves
     players: Optional[int] = None  # how many train
     players_reason: str = ""
     players_settled: bool = False  # no more are tried
@@ -77,6 +70,7 @@ class Outcome:
     def remarks(self) -> List[str]:
         """Return remarks on what kept a training from learning; some apply only if it ran to its end."""
         brains_of: Dict[str, List[str]] = {}
+        trainer = trainers.chosen()
         for name, brain in [] if self.trained_nothing() else sorted(self.brains.items()):
             for where, todo in ((brain.spoilt, ""), (brain.spoilt_demonstration, ", and record it again")):
                 if where:
@@ -84,15 +78,15 @@ class Outcome:
             if self.status != "completed":
                 continue
             if name in self.untrained():
-                brains_of.setdefault("The network of {} was never updated: " + NEVER_UPDATED[brain.trainer], []).append(
-                    name
-                )
+                brains_of.setdefault(
+                    "The network of {} was never updated: " + trainer.NEVER_UPDATED[brain.trainer], []
+                ).append(name)
             elif brain.idle:
-                brains_of.setdefault(IDLE % " and ".join(brain.idle), []).append(name)
+                brains_of.setdefault(IDLE % (" and ".join(brain.idle), trainer.IMITATION), []).append(name)
             if brain.unrewarded:
                 brains_of.setdefault(UNREWARDED, []).append(name)
             if not brain.episodes:
-                brains_of.setdefault(ENDLESS, []).append(name)
+                brains_of.setdefault(ENDLESS % trainer.END_EPISODE, []).append(name)
         return [remark.replace("{}", ", ".join(names)) for remark, names in brains_of.items()]
 
     def untrained(self) -> List[str]:

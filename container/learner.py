@@ -1,6 +1,7 @@
 """Runs ML-Agents' own, unmodified learner with monitoring. Started by `train`; takes `mlagents-learn`'s arguments."""
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -8,17 +9,16 @@ import traceback
 
 import events
 import process_tree
+import trainers
 
 
 def main() -> None:
     """Run `mlagents.trainers.learn.main`, and make sure that the process ends."""
     process_tree.die_with(events.settings()["supervisor"])
-    if sys.version_info >= (3, 8):  # TensorFlow 1.15 does not exist for it
-        import tf1_compat
-
-        tf1_compat.install()
+    trainer = trainers.chosen()
+    trainer.install()
     try:
-        import learner_watch
+        learner_watch = importlib.import_module(trainer.__name__ + ".learner_watch")
         from mlagents.trainers import learn
     except KeyboardInterrupt:  # interrupted before it began
         os._exit(130)

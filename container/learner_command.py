@@ -4,10 +4,11 @@ import os
 import socket
 import sys
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import checkpoints
 import paths
+import trainers
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,7 @@ class LearnerCommand:
     options: Dict[str, Any]
     num_envs: int
     try_players: bool = False  # start with one and determine how many are fastest, at most num_envs
-    curriculum: Optional[str] = None
-    sampler: Optional[str] = None
+    further: Tuple[str, ...] = ()  # arguments that only this version of ML-Agents has
 
     @property
     def run_folder(self) -> str:
@@ -38,18 +38,12 @@ class LearnerCommand:
     def line(self) -> List[str]:
         """Return the command line of the next attempt."""
         options = self.options
-        line = [sys.executable, "-u", paths.LEARNER, self.trainer_config, "--train"]
+        line = [sys.executable, "-u", paths.LEARNER, self.trainer_config]
         line += ["--env", self.executable] if self.executable else []
         line += ["--run-id", self.run_id, "--num-envs", str(self.num_envs)]
         line += ["--base-port", str(options["base-port"] or free_ports(self.num_envs))]
-        for name in ("lesson", "seed", "save-freq", "keep-checkpoints"):
-            line += ["--" + name, str(options[name])]
-        for name in ("no-graphics", "slow", "debug"):
-            line += ["--" + name] if options[name] else []
-        line += ["--curriculum", self.curriculum] if self.curriculum else []
-        line += ["--sampler", self.sampler] if self.sampler else []
-        if checkpoints.brains(os.path.join(paths.CHECKPOINTS, self.run_folder)):
-            line += ["--load"]
+        resume = bool(checkpoints.brains(os.path.join(paths.CHECKPOINTS, self.run_folder)))
+        line += [*trainers.chosen().arguments(options, resume), *self.further]
         return [*line, "--env-args", *options["env-args"]] if options["env-args"] else line
 
 

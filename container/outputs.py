@@ -4,12 +4,12 @@ import json
 import os
 import platform
 import shutil
-import sys
 import traceback
 from typing import Any, Dict
 
 import checkpoints
 import paths
+import trainers
 from job_outcome import Outcome
 
 FAILURE_CHARACTERS = 1024  # SageMaker's limit for FailureReason
@@ -32,9 +32,10 @@ def collect(outcome: Outcome, run_id: str) -> None:
     """Copy models, summaries and timers from the learner's folder to where SageMaker expects them."""
     run_folder = os.path.join(paths.CHECKPOINTS, paths.run_folder(run_id))
     outcome.model_steps = checkpoints.exported(run_folder)
+    suffix = trainers.chosen().ROW["model_suffix"]
     for brain in outcome.model_steps:
-        name = paths.brain_file(brain, outcome.model_steps) + ".nn"
-        shutil.copy(checkpoints.brain_folder(run_folder, brain) + ".nn", os.path.join(paths.MODEL, name))
+        name = paths.brain_file(brain, outcome.model_steps) + suffix
+        shutil.copy(checkpoints.brain_folder(run_folder, brain) + suffix, os.path.join(paths.MODEL, name))
     if os.path.isdir(paths.LEARNER_SUMMARIES):
         shutil.rmtree(paths.SUMMARIES, ignore_errors=True)
         shutil.copytree(paths.LEARNER_SUMMARIES, paths.SUMMARIES, ignore=shutil.ignore_patterns("*.json", "*.csv"))
@@ -44,7 +45,7 @@ def collect(outcome: Outcome, run_id: str) -> None:
             if source != target and os.path.isdir(source):
                 os.rename(source, target)
     share_summaries()
-    timers = os.path.join(paths.CHECKPOINTS, paths.run_timers(run_id))
+    timers = os.path.join(paths.CHECKPOINTS, trainers.chosen().timers(run_id))
     if os.path.exists(timers):
         shutil.copy(timers, paths.TIMERS)
 
@@ -74,10 +75,9 @@ def describe(outcome: Outcome, **facts: Any) -> Dict[str, Any]:
             "status": outcome.status,
             "reason": outcome.reason,
             "remarks": outcome.remarks(),
-            "flavour": "exact" if sys.version_info < (3, 8) else "compat",
             "python": platform.python_version(),
-            "tensorflow": versions.get("tensorflow") or versions.get("tensorflow-cpu"),
             "mlagents": versions.get("mlagents"),
+            **trainers.chosen().versions(versions),
             "brains": brains,
             "model_steps": outcome.model_steps,
             "restarts": outcome.restarts,

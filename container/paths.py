@@ -7,6 +7,7 @@ runs outside Docker.
 import os
 from urllib.parse import quote
 
+import trainers
 from contract import CONTRACT, FOLDER
 
 _PATHS, _FILES = CONTRACT["paths"], CONTRACT["files"]
@@ -38,7 +39,6 @@ RESERVE = os.path.join(BASE, "output", ".reserve")
 CHECKPOINTS = _in_base("checkpoints")
 LEARNER_SUMMARIES = os.path.join(CHECKPOINTS, "summaries")
 
-SHIPPED_TRAINER_CONFIG = os.path.join(FOLDER, _FILES["trainer_config"])
 LEARNER = os.path.join(FOLDER, "learner.py")
 
 
@@ -48,9 +48,14 @@ def channels():
     return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 
+def shipped_trainer_config():
+    """Return the trainer configuration that comes with the container."""
+    return os.path.join(FOLDER, trainers.chosen().ROW["trainer_config"])
+
+
 def run_folder(run_id):
-    """Folder of a run's models, relative to `CHECKPOINTS`; ML-Agents appends the `-0`."""
-    return os.path.join("models", run_id + "-0")
+    """Folder of a run's models, relative to `CHECKPOINTS`."""
+    return os.path.join(trainers.chosen().ROW["runs"], run_id + trainers.chosen().SUFFIX)
 
 
 def brain_file(brain, brains=()):
@@ -70,11 +75,6 @@ def brain_file(brain, brains=()):
     if brain in twins[1:]:
         return "".join("%%%02X" % byte for byte in brain.encode())
     name = "".join(sign if sign.isalnum() or sign in " -_.()+=@," else quote(sign, safe="") for sign in brain)
-    if name.startswith(".") or name.lower().endswith((".nn", ".json")):
+    if name.startswith(".") or name.lower().endswith((".nn", ".onnx", ".json")):
         name = name.replace(".", "%2E")
     return name or "%"
-
-
-def run_timers(run_id):
-    """File of a run's timers, relative to `CHECKPOINTS`."""
-    return os.path.join("summaries", run_id + "-0_timers.json")

@@ -6,6 +6,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, Optional
 
+import trainers
 from contract import CONTRACT
 from refusal import RefusalError
 
@@ -164,8 +165,8 @@ def copy(executable: str, folder: str) -> str:
     for suffix in REMOVED_BY_MLAGENTS:
         if suffix in target[: -len(SUFFIX)]:
             raise RefusalError(
-                "ML-Agents 0.11 removes %s wherever it stands in a path, and %s has it before its end. Rename the "
-                "build, or set TMPDIR to a folder without it." % (suffix, target)
+                "%s removes %s wherever it stands in a path, and %s has it before its end. Rename the build, or set "
+                "TMPDIR to a folder without it." % (trainers.chosen().ROW["name"], suffix, target)
             )
     try:
         shutil.copytree(os.path.dirname(executable), folder)

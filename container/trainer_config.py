@@ -65,7 +65,7 @@ def choose(channel: str, named: Optional[str]) -> str:
     if named is not None:
         return in_channel(channel, named, "trainer-config")
     own = os.path.join(channel, contract.CONTRACT["files"]["trainer_config"])
-    return own if os.path.isfile(own) else paths.SHIPPED_TRAINER_CONFIG
+    return own if os.path.isfile(own) else paths.shipped_trainer_config()
 
 
 def in_channel(channel: str, named: str, hyperparameter: str) -> str:
@@ -106,58 +106,8 @@ def read(path: str) -> Any:
         ) from None
 
 
-def load(path: str) -> Dict[str, Any]:
-    """Read a trainer configuration and check its outer shape.
-
-    Raises
-    ------
-    RefusalError
-        It is not YAML, has no `default` section, or a section is neither keys and values nor the name of another.
-    """
-    name, config = os.path.basename(path), read(path)
-    if not isinstance(config, dict) or not isinstance(config.get("default"), dict):
-        sections = ", ".join(map(str, config)) if isinstance(config, dict) else ""
-        is_later = isinstance(config, dict) and "behaviors" in config
-        raise RefusalError(
-            "%s should have a section `default:` of keys and values, which ML-Agents 0.11 falls back to, but has %s.%s"
-            % (
-                name,
-                sections[:300] or "no sections",
-                " It is in the format of ML-Agents 0.17 and later: notebook 1 shows it as 0.11 reads it."
-                if is_later
-                else "",
-            )
-        )
-    fine = set()
-    for section, content in config.items():
-        seen = {section}
-        while isinstance(content, str) and content not in fine:
-            if content not in config or content in seen:
-                shown = reprlib.repr(content)
-                raise RefusalError("%s: section %s refers to %s, which leads nowhere." % (name, section, shown))
-            seen.add(content)
-            content = config[content]
-        fine |= seen
-        if not isinstance(content, (dict, str)):
-            shown = reprlib.repr(content)
-            raise RefusalError("%s: section %s should hold keys and values, but holds %s." % (name, section, shown))
-    return config
-
-
-def override(config: Dict[str, Any], overrides: Dict[str, Any]) -> None:
-    """Set keys for every brain, in place.
-
-    A brain's section overrides whole top-level keys of `default`, so a key is set in `default` and in every section
-    that would hide it.
-    """
-    for name, value in overrides.items():
-        root = name.split(".")[0]
-        for section, content in config.items():
-            if isinstance(content, dict) and (section == "default" or root in content):
-                _set(content, name.split("."), value)
-
-
-def _set(section: Dict[str, Any], keys, value: Any) -> None:
+def set_key(section: Dict[str, Any], keys, value: Any) -> None:
+    """Set a nested key of a section, in place."""
     for key in keys[:-1]:
         if not isinstance(section.get(key), dict):
             section[key] = {}

@@ -1,4 +1,4 @@
-"""What the training container and this side agree on, read from `container/contract.json` and `trainer_keys.json`."""
+"""What the training container and this side agree on, read from `container/contract.json` and the tables of keys."""
 
 import json
 import re
@@ -13,7 +13,11 @@ def _load(name: str) -> Any:
 
 
 CONTRACT: Mapping[str, Any] = _load("contract.json")
-TRAINER_KEYS: Mapping[str, Mapping[str, Any]] = _load("trainer_keys.json")
+TRAINERS: Mapping[str, Mapping[str, Any]] = CONTRACT["trainers"]
+"""What each version of ML-Agents has of its own, by version."""
+DEFAULT_TRAINER: str = CONTRACT["default_trainer"]
+_DEFAULT = TRAINERS[DEFAULT_TRAINER]
+TRAINER_KEYS: Mapping[str, Mapping[str, Any]] = _load(_DEFAULT["trainer_keys"])
 """Keys of the trainer config by their dotted names; `container/contract.py` says what a row holds."""
 
 CHANNEL: str = CONTRACT["channel"]
@@ -24,14 +28,14 @@ LIST_OF_HASHES: str = CONTRACT["list_of_hashes"]
 """File in the channel that the content hash is the hash of."""
 FILES: Mapping[str, str] = CONTRACT["files"]
 """What the container names its files: `trainer_config`, `training_json`, `summaries`, `timers`, `player_logs`."""
-SPEEDUPS: tuple[str, ...] = tuple(CONTRACT["speedups"])
+SPEEDUPS: tuple[str, ...] = tuple(_DEFAULT["speedups"])
 """What the container can make the trainer faster with."""
 
 _LOG = CONTRACT["log"]
-BEFORE_NAMES: str = _LOG["before_names"]
-BEFORE_STEP: str = _LOG["before_step"]
+BEFORE_NAMES: str = _DEFAULT["log"]["before_names"]
+BEFORE_STEP: str = _DEFAULT["log"]["before_step"]
 """A summary in the trainer's log: `BEFORE_NAMES`, run and brain, `BEFORE_STEP`, `SUMMARY_NUMBERS`."""
-SUMMARY_NUMBERS = re.compile(_LOG["numbers"].replace("NUMBER", _LOG["number"]))
+SUMMARY_NUMBERS = re.compile(_DEFAULT["log"]["numbers"].replace("NUMBER", _LOG["number"]))
 """Groups `step`, `elapsed` (seconds), `mean` and `std`; only the first where no episode ended."""
 SUMMARY_FILTER: str = _LOG["filter"]
 """Filter pattern of CloudWatch Logs for summaries with a reward."""

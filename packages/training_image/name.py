@@ -133,7 +133,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
 def list_files(folder: Path) -> Iterator[Path]:
     """Yield the files that the image is built from.
 
-    These are the files at the top of the folder that `.dockerignore` does not exclude, and the modules of its packages.
+    These are the files at the top of the folder that `.dockerignore` does not exclude, and all of its packages.
 
     Raises
     ------
@@ -153,7 +153,8 @@ def list_files(folder: Path) -> Iterator[Path]:
         if path.is_file() and not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in patterns):
             yield path
     for package in sorted(folder.glob("*/__init__.py")):
-        yield from sorted(package.parent.glob("*.py"))
+        inside = sorted(path for path in package.parent.rglob("*") if path.is_file())
+        yield from (path for path in inside if path.suffix != ".pyc")
 
 
 def base_image(files: Mapping[str, bytes]) -> str:

@@ -15,7 +15,7 @@ RECORDED = Path(__file__).with_name("recorded.json")
 MEANINGS = (
     (r"apt-get install", "graphics"),
     (r"in /usr/local|/usr/local # buildkit", "ML-Agents, TensorFlow"),
-    (r"/opt/mlagents/speedups", "speedups"),
+    (r"/opt/mlagents/trainers", "trainer versions"),
     (r"/opt/mlagents", "train"),
 )
 

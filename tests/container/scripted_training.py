@@ -20,7 +20,7 @@ import numpy as np
 CONTAINER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "container")
 sys.path.insert(0, CONTAINER)
 if sys.version_info >= (3, 8):
-    import tf1_compat
+    from trainers.v0_11 import tf1_compat
 
     tf1_compat.install()
 

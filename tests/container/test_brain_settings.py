@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
-import brain_settings
 import job_outcome
 import pytest
 from refusal import RefusalError
+from trainers.v0_11 import brain_settings
 
 PLAYER = Path(__file__).with_name("player.py")
 CONFIG = {"default": {"trainer": "ppo", "batch_size": 16}, "Ball": {"batch_size": 8}, "Alias": "Ball"}

@@ -24,6 +24,7 @@ def test_defaults_are_those_of_the_table():
         "env": None,
         "run-id": "run",
         "trainer-config": None,
+        "trainer-version": None,
         "curriculum": None,
         "sampler": None,
         "lesson": 0,

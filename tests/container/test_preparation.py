@@ -11,6 +11,7 @@ import player_build
 import pytest
 import trainer_config
 from refusal import RefusalError
+from trainers import v0_11
 
 from common import ROOT
 from common.contract import LIST_OF_HASHES, VOLUME_HASH
@@ -75,7 +76,7 @@ def test_an_override_applies_to_every_brain_and_hides_nothing():
         "plain": {"num_layers": 1},
         "alias": "own",
     }
-    trainer_config.override(config, {"max_steps": 9, "reward_signals.extrinsic.gamma": 0.5})
+    v0_11.override(config, {"max_steps": 9, "reward_signals.extrinsic.gamma": 0.5})
     assert config == {
         "default": {"max_steps": 9, "reward_signals": {"extrinsic": {"strength": 1.0, "gamma": 0.5}}},
         "own": {
@@ -106,13 +107,13 @@ def test_an_override_applies_to_every_brain_and_hides_nothing():
 def test_invalid_configurations_are_refused(tmp_path, content, complaint):
     (tmp_path / "c.yaml").write_text(content)
     with pytest.raises(RefusalError) as refusal:
-        trainer_config.load(str(tmp_path / "c.yaml"))
+        v0_11.load(str(tmp_path / "c.yaml"))
     assert complaint in str(refusal.value)
     assert str(refusal.value).startswith("c.yaml")
 
 
 def test_the_channels_own_configuration_has_precedence(tmp_path):
-    assert trainer_config.choose(str(tmp_path), None) == trainer_config.paths.SHIPPED_TRAINER_CONFIG
+    assert trainer_config.choose(str(tmp_path), None) == trainer_config.paths.shipped_trainer_config()
     (tmp_path / "trainer_config.yaml").touch()
     (tmp_path / "other.yaml").touch()
     assert trainer_config.choose(str(tmp_path), None) == str(tmp_path / "trainer_config.yaml")

@@ -220,7 +220,9 @@ def test_a_run_that_has_already_reached_its_max_steps_reports_it(job):
 def test_checkpoints_of_plain_mlagents_are_resumed(job, tmp_path):
     """Train with `mlagents-learn` itself, and go on from what it left."""
     config = tmp_path / "plain.yaml"
-    config.write_text((CONTAINER / "trainer_config.yaml").read_text().replace("max_steps: 50000", "max_steps: 60"))
+    config.write_text(
+        (CONTAINER / "trainers/v0_11/trainer_config.yaml").read_text().replace("max_steps: 50000", "max_steps: 60")
+    )
     build = tmp_path / "Test.x86_64"
     shutil.copy(PLAYER, build)
     build.chmod(0o755)

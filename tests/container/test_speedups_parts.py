@@ -14,7 +14,7 @@ def run(trainer):
     """Return a function that runs a few lines with the trainer's Python, among the container's modules."""
 
     def run_lines(lines, *words):
-        start = "import sys\nif sys.version_info >= (3, 8):\n import tf1_compat\n tf1_compat.install()\n"
+        start = "import sys\nif sys.version_info >= (3, 8):\n from trainers.v0_11 import tf1_compat\n tf1_compat.install()\n"
         done = subprocess.run(
             [trainer.python, "-c", start + lines, *words], cwd=CONTAINER, text=True, capture_output=True, timeout=120
         )
@@ -43,7 +43,7 @@ def test_the_protocols_messages_are_parsed_by_compiled_code(trainer, run):
 
 MESSAGES = """
 import threading
-from speedups.messages import make_pair
+from trainers.v0_11.speedups.messages import make_pair
 one, other = make_pair()
 assert not one.poll(0.01)
 other.send("hello")
@@ -67,7 +67,7 @@ def test_the_ends_behave_like_a_pipe(run):
 
 SESSIONS = """
 import numpy as np, tensorflow as tf
-from speedups.sessions import PreparedRun
+from trainers.v0_11.speedups.sessions import PreparedRun
 with tf.Graph().as_default():
     tf.set_random_seed(1)
     x = tf.placeholder(tf.float32, [None, 2], name="x")
@@ -115,7 +115,7 @@ asked = []
 known = {"A": 1}
 SubprocessEnvManager.external_brains = property(lambda self: asked.append(1) or dict(known))
 SubprocessEnvManager.reset = lambda self, *args: "reset"
-from speedups import brains
+from trainers.v0_11.speedups import brains
 brains.apply()
 manager = SubprocessEnvManager.__new__(SubprocessEnvManager)
 manager.env_workers = [Some(previous_step=EnvironmentStep(None, {"A": 0}, None))]
@@ -140,7 +140,7 @@ from mlagents.envs.communicator_objects.agent_info_pb2 import AgentInfoProto
 from mlagents.envs.communicator_objects.unity_rl_output_pb2 import UnityRLOutputProto
 
 stock = BrainInfo.from_agent_proto
-from speedups import columns
+from trainers.v0_11.speedups import columns
 columns.apply()
 said = []
 class Handler(logging.Handler):
@@ -190,7 +190,7 @@ RETURNS = """
 import numpy as np
 from mlagents.trainers.ppo import trainer
 stock = trainer.discount_rewards
-from speedups import returns
+from trainers.v0_11.speedups import returns
 returns.apply()
 rng = np.random.RandomState(1)
 for size in (0, 1, 2, 1000):
@@ -208,7 +208,7 @@ def test_returns_match_mlagents_bit_for_bit(run):
 
 THREADS = """
 from types import SimpleNamespace as Some
-from speedups.threads import is_small
+from trainers.v0_11.speedups.threads import is_small
 blind, seeing = Some(number_visual_observations=0), Some(number_visual_observations=1)
 for brain, batch, units in [(blind, 64, 128), (blind, "512", "128"), (blind, 1024, 512), (seeing, 8, 8)]:
     print(is_small(brain, {"batch_size": batch, "hidden_units": units}))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "container"))
 if sys.version_info >= (3, 8):  # noqa: UP036
-    import tf1_compat
+    from trainers.v0_11 import tf1_compat
 
     tf1_compat.install()
 import numpy as np

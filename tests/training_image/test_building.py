@@ -284,8 +284,8 @@ def test_settings_reach_only_the_packages_stage():
     copies = [line for line in last.splitlines() if line.startswith(("COPY", "ADD"))]
     assert copies == [
         "COPY --from=packages /packages/installed /usr/local",
-        "COPY speedups/*.py /opt/mlagents/speedups/",
-        "COPY train *.py *.json trainer_config.yaml /opt/mlagents/",
+        "COPY trainers /opt/mlagents/trainers",
+        "COPY train *.py *.json /opt/mlagents/",
     ]
     assert last.endswith('\nCMD ["python", "/opt/mlagents/usage.py"]\n')
     assert "--require-hashes --no-deps" in dockerfile

@@ -62,8 +62,8 @@ def test_dockerignore_is_read_as_docker_reads_it():
     sent = {path for path in exclude_paths(str(container), patterns) if (container / path).is_file()}
     sent = {path for path in sent if not path.startswith("locks-1.1.0/")}  # not copied into the image of 0.11.0
     assert {path.relative_to(container).as_posix() for path in name.list_files(container)} == sent - {".dockerignore"}
-    assert not {"compat.lock", "compat.in", "tf1_compat.py", "overrides.txt", "requirements.in"} & sent
-    assert {"Dockerfile", "train", "requirements.lock", "trainer_config.yaml", "speedups/__init__.py"} <= sent
+    assert not {"compat.lock", "compat.in", "overrides.txt", "requirements.in"} & sent
+    assert {"Dockerfile", "train", "requirements.lock", "contract.json", "trainers/v0_11/trainer_config.yaml"} <= sent
 
 
 def test_modules_of_packages_have_relative_names(folder):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common import ROOT
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from common.findings import Finding, ordered
 from mlagents_check.brain_spaces import BrainSpaces
 from mlagents_check.trainer_config import keys
@@ -20,7 +21,7 @@ from mlagents_check.trainer_config.later_format import convert_behaviors
 from mlagents_check.trainer_config.lessons import check_curriculum, check_sampler
 from mlagents_check.trainer_config.report import BrainSettings, ConfigReport
 
-SHIPPED = ROOT / "container" / "trainer_config.yaml"
+SHIPPED = ROOT / "container" / TRAINERS[DEFAULT_TRAINER]["trainer_config"]
 
 
 def check_folder(
@@ -47,7 +48,7 @@ def check_folder(
     if kind_of(own) == "file" or "trainer-config" in options:
         return check(own, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
     report = check(SHIPPED, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
-    todo = "To change the settings, put a file there, such as a copy of container/trainer_config.yaml."
+    todo = f"To change the settings, put a file there, such as a copy of {SHIPPED.relative_to(ROOT)}."
     note = Finding("note", f"There is no trainer_config.yaml in {folder}/: the container's own is used.", todo)
     return replace(report, findings=ordered((*report.findings, note)))
 

@@ -1,6 +1,6 @@
 """Checks of a job's hyperparameters before the job is paid for: names, types and ranges that the container accepts.
 
-An error here is refused by the container at start: both read `container/contract.json` and `trainer_keys.json`.
+An error here is refused by the container at start: both read `container/contract.json` and the table of keys.
 """
 
 from __future__ import annotations

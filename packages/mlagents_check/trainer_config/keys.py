@@ -1,6 +1,6 @@
 """The keys of a trainer config and their valid values, as ML-Agents 0.11.0 reads them.
 
-The table itself is `container/trainer_keys.json`. A test compares it with the source of the installed wheel.
+The table itself is `container/trainers/v0_11/keys.json`. A test compares it with the source of the installed wheel.
 """
 
 from __future__ import annotations

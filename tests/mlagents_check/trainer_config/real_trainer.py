@@ -143,7 +143,7 @@ def main():
     warnings.simplefilter("ignore")
     if sys.version_info[:2] != (3, 7):  # then TensorFlow is not 1.15
         sys.path.insert(0, sys.argv[1])
-        import tf1_compat
+        from trainers.v0_11 import tf1_compat
 
         tf1_compat.install()
     logging.disable(logging.CRITICAL)

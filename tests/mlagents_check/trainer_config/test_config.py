@@ -507,7 +507,7 @@ def test_good_hyperparameters(write, parts):
 
 def test_check_folder_uses_the_same_file_as_the_job(write, parts, tmp_path):
     report = trainer_config.check_folder(tmp_path, brains=["3DBall"])
-    assert report.ok and report.path.name == "trainer_config.yaml" and report.path.parent.name == "container"
+    assert report.ok and report.path.name == "trainer_config.yaml" and report.path.parent.name == "v0_11"
     assert any(notes.startswith("There is no trainer_config.yaml in ") for notes in found(report, "note"))
     write({"default": parts.PPO})
     assert trainer_config.check_folder(tmp_path).path == tmp_path / "trainer_config.yaml"

@@ -143,7 +143,7 @@ def test_samplers(wheel):
 
 def test_the_contract_names_the_installed_version(wheel):
     (found,) = wheel.parent.glob("mlagents-*.dist-info")
-    assert found.name == f"mlagents-{contract.CONTRACT['mlagents']}.dist-info"
+    assert found.name == f"mlagents-{contract.DEFAULT_TRAINER}.dist-info"
 
 
 def test_every_name_in_the_table_belongs_to_a_known_group():

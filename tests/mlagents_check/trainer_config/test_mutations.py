@@ -191,13 +191,13 @@ def test_hostile_yaml_is_refused_with_its_line(write, text, line, problem):
 
 IN_THE_CONTAINER = """
 import json, sys
-import trainer_config
+import trainer_config, trainers
 from refusal import RefusalError
 sys.setrecursionlimit(400)
 outcomes = []
 for path in json.load(sys.stdin):
     try:
-        trainer_config.find_demonstrations(trainer_config.load(path), ".")
+        trainer_config.find_demonstrations(trainers.chosen().load(path), ".")
         outcomes.append("")
     except RefusalError as error:
         outcomes.append(str(error))

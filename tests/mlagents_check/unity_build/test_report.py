@@ -169,7 +169,7 @@ def test_the_command(tmp_path, capsys):
     assert main([str(folder)]) == 0
     output = capsys.readouterr().out
     assert "The build is ready to train." in output
-    assert "Trainer config container/trainer_config.yaml" in output
+    assert "Trainer config container/trainers/v0_11/trainer_config.yaml" in output
     assert output.endswith("\nReady.\n")
 
 

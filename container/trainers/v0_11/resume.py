@@ -3,7 +3,6 @@
 import logging
 import os
 
-import brain_settings
 import checkpoints
 import events
 import h5py
@@ -11,6 +10,8 @@ import tensorflow as tf
 from mlagents.trainers import learn
 from refusal import RefusalError
 from run_state import Run
+
+from trainers.v0_11 import brain_settings
 
 EPISODE_STATS = ("Environment/Cumulative Reward", "Environment/Episode Length")
 """Statistics that are averaged over the episodes since the last summary."""

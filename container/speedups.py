@@ -1,4 +1,4 @@
-"""Speedups of ML-Agents 0.11.0 that do not change what is learned, one module for each.
+"""Speedups of ML-Agents that do not change what is learned, one module of a trainer version for each.
 
 A speedup replaces functions of the installed package at run time; the package itself is not changed. Each replacement
 returns exactly the same values as ML-Agents' own function, and leaves unsupported cases to it. The modules import
@@ -8,11 +8,10 @@ ML-Agents and TensorFlow, so they are imported only when a speedup is applied; t
 import importlib
 from typing import Iterable, Tuple
 
-import contract
+import trainers
 from refusal import RefusalError
 
-VERSION = contract.CONTRACT["mlagents"]
-NAMES = tuple(contract.CONTRACT["speedups"])
+NAMES = tuple(trainers.chosen().ROW["speedups"])
 
 _applied = set()
 
@@ -44,15 +43,16 @@ def apply(names: Iterable[str]) -> None:
     missing = [name for name in names if name not in _applied]
     if not missing:
         return
+    wanted = trainers.chosen().VERSION
     for package in ("mlagents", "mlagents_envs"):
         found = _version(package)
-        if found != VERSION:
+        if found != wanted:
             raise RefusalError(
                 "The speedups are made for %s %s, but %s is installed. Set the hyperparameter speedups to none, or "
-                "install what the lock file names." % (package, VERSION, found)
+                "install what the lock file names." % (package, wanted, found)
             )
     for name in missing:
-        importlib.import_module("speedups." + name).apply()
+        importlib.import_module("%s.speedups.%s" % (trainers.chosen().__name__, name)).apply()
         _applied.add(name)
 
 

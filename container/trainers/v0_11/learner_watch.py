@@ -16,12 +16,9 @@ import time
 from multiprocessing import connection
 from types import SimpleNamespace
 
-import brain_settings
 import checkpoints
 import events
 import paths
-import player_watch
-import resume
 import speedups
 import tensorflow as tf
 from auto_players import Trial
@@ -35,6 +32,8 @@ from mlagents.trainers.trainer_controller import TrainerController
 from mlagents.trainers.trainer_util import TrainerFactory
 from refusal import RefusalError
 from run_state import Run
+
+from trainers.v0_11 import brain_settings, player_watch, resume
 
 TICK = 0.5  # seconds
 EMPTY_UPDATES = 3  # updates without a batch after which no update will have one
