@@ -1,9 +1,10 @@
 """Where a session's requests go."""
 
 import pytest
+
 from common import aws_session
 
-LOOPBACK = ["127.0.0.1", "127.1", "127.8.8.8", "0.0.0.0", "0", "2130706433", "0x7f000001", "0177.0.0.1"]  # noqa: S104
+LOOPBACK = ["127.0.0.1", "127.1", "127.8.8.8", "0.0.0.0", "0", "2130706433", "0x7f000001", "0177.0.0.1"]
 LOOPBACK += ["localhost", "LOCALHOST.", "s3.localhost", "[::1]", "[::ffff:127.0.0.1]", "[0:0:0:0:0:0:0:1]", "[::]"]
 OTHERS = ["192.0.2.1", "[2001:db8::1]", "localhost.invalid", "x" * 70 + ".invalid"]
 
