@@ -25,7 +25,7 @@ PRICING_REGION = "us-east-1"
 PAGE = "https://aws.amazon.com/sagemaker/pricing/"
 SPOT_SAVES = 0.9
 """The largest share that spot saves (https://docs.aws.amazon.com/sagemaker/latest/dg/model-managed-spot-training.html)."""
-STOP_SECONDS = 120
+GRACE_SECONDS = 120
 """Seconds that a job has to save its model after its maximum runtime."""
 
 GPU = re.compile(r"ml\.[gp]\d")
@@ -144,7 +144,7 @@ class Estimate(Tabular):
         source += f"Source: {price.source}, {price.date}."
         left_out = (
             f"Spot saves up to {SPOT_SAVES:.0%}; the exact amount is known only afterwards. Disk, S3 and ECR cost less "
-            f"than a cent an hour. A job that reaches its maximum has {STOP_SECONDS / 60:.0f} more minutes to save."
+            f"than a cent an hour. A job that reaches its maximum has {GRACE_SECONDS / 60:.0f} more minutes to save."
         )
         return (f"{source} {self.price_note}".strip(), left_out, *gpu)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from account_setup.leftovers import USD_A_MONTH
 from common import ROOT
 from tools import tutorial
+from training_jobs import cost
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 TROUBLES = (ROOT / "docs/troubleshooting.md").read_text()
@@ -80,3 +82,19 @@ def test_the_glossary_has_each_word_that_a_lesson_introduces():
     terms = " ".join(re.findall(r"^\| (.+?) \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)).lower()
     assert {word for word in words if word not in terms and word.removesuffix("s") not in terms} == set()
     assert len(words) > 40
+
+
+def test_prices_are_those_of_the_code():
+    rows = (line.split("|") for line in (ROOT / "docs/costs.md").read_text().splitlines() if line.startswith("| "))
+    stated = {row[1].strip(): {float(number) for number in re.findall(r"\d+\.\d+", row[3])} for row in rows}
+    prices = {price.instance_type: price.usd_per_hour for price in cost.TABLE}
+    assert prices["ml.c5.xlarge"] in stated["training job"]
+    for what, kind in (
+        ("build, results, checkpoints", "builds"),
+        ("zipped `container/` for that", "sources"),
+        ("image", "images"),
+        ("log", "logs"),
+    ):
+        assert USD_A_MONTH[kind] in stated[what]
+    lesson = (ROOT / "notebooks/03_build_and_push_image.ipynb").read_text()
+    assert re.findall(r"(?:charges |1e9 \* )([0-9.]+)", lesson) == [f"{USD_A_MONTH['images']:.2f}"] * 2
