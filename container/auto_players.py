@@ -30,11 +30,13 @@ class Trial:
     manager
         ML-Agents' `SubprocessEnvManager`, whose workers were just made.
     first_step
-        Creates a worker's `EnvironmentStep` from its response to a reset.
+        Creates an `EnvironmentStep` from a worker and its response to a reset.
+    reset
+        Sends the reset to a worker, with the arguments that the manager's `reset` had.
     """
 
-    def __init__(self, run, manager, first_step):
-        self.run, self.manager, self.first_step = run, manager, first_step
+    def __init__(self, run, manager, first_step, reset):
+        self.run, self.manager, self.first_step, self.send_reset = run, manager, first_step, reset
         self.spare = manager.env_workers[1:]
         del manager.env_workers[1:]
         self.starting = []  # workers whose players are starting
@@ -108,7 +110,7 @@ class Trial:
             args, kwargs, _ = self.reset
             for worker in self.spare[:more]:
                 worker.reset_number = self.reset[2]
-                worker.send("reset", _reset_message(*args, **kwargs))
+                self.send_reset(worker, *args, **kwargs)
             self.starting, self.spare = self.spare[:more], self.spare[more:]
 
     def _find_bound(self, seconds: float) -> None:
@@ -140,9 +142,9 @@ class Trial:
             args, kwargs, number = self.reset
             if worker.reset_number != number:
                 worker.reset_number = number
-                worker.send("reset", _reset_message(*args, **kwargs))
+                self.send_reset(worker, *args, **kwargs)
                 continue
-            worker.previous_step = self.first_step(infos)
+            worker.previous_step = self.first_step(worker, infos)
             self.manager.env_workers.append(self.starting.pop(0))
         if not self.starting:
             self._begin_window()
@@ -176,7 +178,3 @@ class Trial:
             self.run.dismissed.add(worker.worker_id)
             worker.process.terminate()
         del workers[:]
-
-
-def _reset_message(config=None, train_mode=True, custom_reset_parameters=None):
-    return config, train_mode, custom_reset_parameters

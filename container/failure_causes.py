@@ -61,7 +61,13 @@ def _describe(event: Dict[str, Any], steps: str) -> str:
             trainers.chosen().ROW["builds"],
         )
     if kind == "nan_reward":
-        return "%s sent a reward that is not a number %s (%s)." % (player, after, text)
+        return "%s sent a reward that is not a number %s (%s)." % (player, after, text.rstrip("."))
+    if kind == "nan_observation":
+        return "%s sent an observation that is not a number %s (%s). Fix CollectObservations in the scene." % (
+            player,
+            after,
+            text.rstrip("."),
+        )
     if kind == "port_taken":
         return (
             "%s could not be given port %d: another program on this machine uses it. Leave base-port out, and free "

@@ -142,6 +142,8 @@ def _read_table(table: Dict[str, Any]) -> Tuple[Hyperparameter, ...]:
     entries = []
     for name, row in table.items():
         read, default = READERS[row["type"]], row.get("default")
+        if isinstance(default, dict):  # by trainer version; those of trainer keys are ML-Agents' own
+            default = default.get(_TRAINER.VERSION)
         default = None if default is None else read(_decode(default))
         bounds = row.get("least"), row.get("most"), tuple(row.get("choices", ()))
         entries.append(Hyperparameter(name, read, default, row["meaning"], *bounds))
@@ -263,6 +265,11 @@ def _check_run_id(run_id: str) -> None:
 def _unknown(names) -> str:
     """Return a short message, because SageMaker keeps at most 1,024 characters."""
     name = names[0]
+    if name in _LIMITS["options"]:
+        return (
+            "Hyperparameter %s is of ML-Agents %s, but %s is installed here. Leave it out, and write what it does into "
+            "the trainer configuration." % (name, ", ".join(_LIMITS["options"][name]["trainers"]), _TRAINER.VERSION)
+        )
     nearest = sorted(KNOWN, key=lambda known: -difflib.SequenceMatcher(None, name[:SHOWN], known).ratio())[:NEAREST]
     shown = [_short(other) for other in names[: 1 + NEAREST]]
     more = ", %d more" % (len(names) - len(shown)) if len(names) > len(shown) else ""

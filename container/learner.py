@@ -10,6 +10,7 @@ import traceback
 import events
 import process_tree
 import trainers
+import watching
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     except BaseException as error:
         code = 1
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
-        learner_watch.report(error)
+        watching.report(error)
         with contextlib.suppress(OSError):  # the log's disk may be full
             traceback.print_exc()
     finally:

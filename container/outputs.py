@@ -89,9 +89,13 @@ def describe(outcome: Outcome, **facts: Any) -> Dict[str, Any]:
 
 
 def _versions() -> Dict[str, str]:
-    import pkg_resources
+    try:
+        from importlib import metadata
+    except ImportError:  # Python 3.7
+        import pkg_resources
 
-    return {found.project_name.lower(): found.version for found in pkg_resources.working_set}
+        return {found.project_name.lower(): found.version for found in pkg_resources.working_set}
+    return {found.metadata["Name"].lower(): found.version for found in metadata.distributions()}
 
 
 def write_training(description: Dict[str, Any]) -> None:

@@ -14,13 +14,15 @@ class Run:
         self.found = {}  # brain -> checkpoint from which it resumes
         self.notes = {}  # brain -> the note of this checkpoint
         self.shapes = {}  # brain -> shape of brain and network
-        self.curricula = {}
+        self.curricula = {}  # ML-Agents' own
         self.imitated = set()  # brains that pretraining changed, or did so in an earlier job
         self.updated = set()  # brains whose network was updated in this process
         self.empty_updates = {}  # brain -> updates before its first batch
         self.episodes = set()  # brains with an ended episode in this process
         self.first_step = 0
         self.summarised = 0  # step of this process up to which summaries are written
+        self.summaries = {}  # brain -> step of its last summary, of the run
+        self.failed = None  # the error of a trainer that learns in a thread of its own
         self.ending = False  # processes that end from now on have not failed
         self.interrupted = False  # an interrupt has arrived
         self.leaving = False  # learning has ended

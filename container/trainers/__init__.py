@@ -15,8 +15,8 @@ Each package has, importable without ML-Agents:
 - `versions(installed)`: what `training.json` tells of the packages with these versions, by name;
 - `advice(code)`: what a learner's exit code means beyond what it means for any process.
 
-In the learner's process, `install()` prepares the import of `mlagents`, and the module `learner_watch` monitors it: its
-`install()` and `report(error)` send the events that `supervisor` handles.
+In the learner's process, `install()` prepares the import of `mlagents`, and `learner_watch.install()` makes it send the
+events that `supervisor` handles, and save and resume as the job needs; `watching` and `resume` are what both share.
 """
 
 import functools

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from common import ROOT, trainer_env
+from common.contract import DEFAULT_TRAINER, TRAINERS
 
 CONTAINER = ROOT / "container"
 PLAYER = Path(__file__).with_name("player.py")
@@ -24,6 +25,8 @@ FAULT_COLUMNS = [
     *("processes left", "model kept", "restarts", "went on from step", "steps lost"),
 ]
 FAULT_TIMES = ["start", "mid-run", "in an update", "in a save", "throughout"]  # the rows' order; others follow
+VERSION = os.environ.get("TRAINER", DEFAULT_TRAINER)
+"""The trainer version that `job` runs; `make faults TRAINER=1.1.0` sets it."""
 SMALL = {
     "max_steps": 60,
     "summary_freq": 20,
@@ -34,9 +37,19 @@ SMALL = {
     "num_layers": 1,
     "seed": 1,
 }
+OF_VERSION = {
+    "0.11.0": {"small": {}, "run": "models/run-0", "checkpoints": "model-*.index", "begins": "CommandLineOptions"},
+    "1.1.0": {
+        "small": {"time_horizon": 5},  # experiences count when they are handed over, all agents together
+        "run": "results/run",
+        "checkpoints": "{brain}-*.pt",
+        "begins": " Version information",
+    },
+}
+"""What differs between versions in a job: its small settings, its files, and the first line of the learner's log."""
 
 
-JOBS = {"job", "make_job", "train", "quick", "bare"}
+JOBS = {"job", "make_job", "v1_job", "train", "quick", "bare"}
 """Fixtures by which a test starts the real trainer."""
 
 
@@ -51,8 +64,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def trainer():
-    """Return the trainer environment; TRAINER_HOME chooses it."""
-    return trainer_env.find()
+    """Return the trainer environment; TRAINER_HOME and TRAINER choose it."""
+    return trainer_env.find(VERSION)
 
 
 @pytest.fixture
@@ -62,9 +75,23 @@ def make_job(trainer):
 
 
 @pytest.fixture
+def v1_job(tmp_path):
+    """Return a job for ML-Agents 1.1.0 with the test player; afterwards nothing of it may be running."""
+    try:
+        trainer = trainer_env.find("1.1.0")
+    except trainer_env.TrainerEnvError as missing:
+        pytest.skip(str(missing))
+    yield from leaving_nothing(Job(tmp_path / "opt-ml", trainer, "1.1.0"))
+
+
+@pytest.fixture
 def job(tmp_path, make_job):
     """Return a job with the test player in its channel; afterwards nothing of it may be running."""
-    job = make_job(tmp_path / "opt-ml")
+    yield from leaving_nothing(make_job(tmp_path / "opt-ml"))
+
+
+def leaving_nothing(job):
+    """Yield a job; afterwards nothing of it may be running."""
     yield job
     remaining = job.processes()
     for pid in remaining:
@@ -88,8 +115,9 @@ def tell(record_property):
 class Job:
     """One training job's folder, and its process."""
 
-    def __init__(self, root, trainer):
-        self.root, self.trainer = root, trainer
+    def __init__(self, root, trainer, version=VERSION):
+        self.root, self.trainer, self.version, self.own = root, trainer, version, OF_VERSION[version]
+        self.model = root / ("model/Test" + TRAINERS[version]["model_suffix"])
         self.channel = root / "input/data/unity-volume"
         (self.channel / "Test_Data").mkdir(parents=True)
         shutil.copy(PLAYER, self.channel / "Test.x86_64")
@@ -98,7 +126,11 @@ class Job:
 
     def start(self, player="", before=None, **hyperparameters):
         """Start `train` with small hyperparameters, these on top, and arguments for the player."""
-        settings = {**SMALL, **{name.replace("__", "-"): value for name, value in hyperparameters.items()}}
+        settings = {
+            **SMALL,
+            **self.own["small"],
+            **{name.replace("__", "-"): value for name, value in hyperparameters.items()},
+        }
         if player:
             settings["env-args"] = player
         self.start_with(settings, before)
@@ -177,11 +209,12 @@ class Job:
 
     @property
     def run_folder(self):
-        return self.root / "checkpoints/models/run-0"
+        return self.root / "checkpoints" / self.own["run"]
 
     def saved_steps(self, brain="Test"):
         """Return the steps of a brain's checkpoints."""
-        return sorted(int(path.name.split("-")[1].split(".")[0]) for path in self.run_folder.glob(f"{brain}/*.index"))
+        files = (self.run_folder / brain).glob(self.own["checkpoints"].format(brain=brain))
+        return sorted(int(path.name.split("-")[1].split(".")[0]) for path in files)
 
     def curve(self, brain="Test"):
         """Return the steps and mean rewards of the summaries, as TensorBoard shows them."""
@@ -205,7 +238,7 @@ class Job:
         for pid in self.processes():
             command = _read(Path(f"/proc/{pid}/cmdline"))
             parent = int(_read(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()[1])
-            if b".x86_64\0--port" in command or b".x86_64\0-nographics" in command:
+            if re.search(rb"\.x86_64\0(-nographics|--(mlagents-)?port)", command):
                 found["player"].append(pid)
             elif b"learner.py" in command:
                 found["learner" if parent == self.process.pid else "worker"].append(pid)

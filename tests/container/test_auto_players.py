@@ -26,6 +26,10 @@ class Worker:
         self.closed.set()
 
 
+def send_reset(worker, config=None, train_mode=True, custom_reset_parameters=None):
+    worker.send("reset", (config, train_mode, custom_reset_parameters))
+
+
 class Machine:
     """Players that step as fast as `rates` says, on a clock of their own."""
 
@@ -43,7 +47,7 @@ class Machine:
         monkeypatch.setattr(auto_players.memory, "available", self.available)
         monkeypatch.setattr(auto_players.memory, "total", lambda: total << 20)
         monkeypatch.setattr(auto_players.events, "send", lambda event, **fields: self.sent.append((event, fields)))
-        self.trial = auto_players.Trial(self.run, self.manager, lambda infos: ("first", infos))
+        self.trial = auto_players.Trial(self.run, self.manager, lambda worker, infos: ("first", infos), send_reset)
         self.trial.after_reset({"size": 1.0}, True)
 
     def available(self):

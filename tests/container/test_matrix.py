@@ -14,12 +14,14 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from common import ROOT
+from common.contract import DEFAULT_TRAINER
+from tests.container.conftest import OF_VERSION, VERSION
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -320,7 +322,7 @@ CASES = [
         status="stopped",
         model=False,
         signal=("train", signal.SIGTERM),
-        wait_for="CommandLineOptions",
+        wait_for=OF_VERSION[VERSION]["begins"],
     ),
     Case(
         "job stopped (SIGTERM)",
@@ -351,6 +353,36 @@ CASES = [
         signal=("train", signal.SIGTERM),
     ),
 ]
+OTHER_IN = {
+    "1.1.0": {
+        ("player never connects", "start"): {
+            "cause": r"Player 0 started but did not connect within 60 s",
+            "seconds": 62,
+            "gone": 75,
+        },
+        ("wrong protocol version", "start"): {"cause": r"Player 0 speaks protocol version '2\.0\.0'"},
+        # Twenty steps in a life: what is handed over before the crash.
+        ("player crashes again and again", "every 15 steps"): {"hyperparameters": {"max_steps": 70, "max-restarts": 1}},
+    }
+}
+"""Where another version of the trainer differs, by fault and time."""
+CASES = [replace(case, **OTHER_IN.get(VERSION, {}).get((case.fault, case.when), {})) for case in CASES]
+if VERSION == "1.1.0":
+    CASES += [
+        Case(
+            "a build of ML-Agents 0.11",
+            "start",
+            r"Player 0 speaks protocol version 'API-11', this trainer '1\.5\.0'\. Build it with com\.unity\.ml-agents",
+            "--fault wrong-version --version API-11",
+            model=False,
+        ),
+        Case(
+            "player ends the connection",
+            "mid-run",
+            rf"Player 0 (exited \(code 0\)|ended the connection) {AT}",
+            "--fault say-goodbye --at 30",
+        ),
+    ]
 
 
 @pytest.mark.slow
@@ -381,7 +413,7 @@ def test_fault(job, case, tmp_path, tell):
     assert training["status"] == case.status
     assert code == (1 if case.status == "failed" else 0)
     assert (job.root / "output/failure").exists() == (case.status == "failed")
-    assert (job.root / "model/Test.nn").exists() == case.model
+    assert job.model.exists() == case.model
     assert len(training["restarts"]) == case.restarts
     lost = max(0, step_in(training["reason"]) - max(job.saved_steps(), default=0))
     if case.status == "completed" and case.restarts:
@@ -409,6 +441,7 @@ def test_fault(job, case, tmp_path, tell):
     )
 
 
+@pytest.mark.skipif(VERSION != DEFAULT_TRAINER, reason="the page is of the default version")
 def test_the_page_matches_the_tests():
     """`docs/faults.md` has each row, as it must come out, and no other; `make faults` prints them anew."""
     lines = [line for line in (ROOT / "docs/faults.md").read_text().splitlines() if line.startswith("| ")]
@@ -448,13 +481,13 @@ def test_twenty_kills_each_lose_at_most_a_save_interval(job, tell):
         logged = len(job.log) if job.has_begun else 0
         job.start("--pause 0.01", **run)
         if rng.random() < 0.8:
-            job.wait_for(r"Test: Step: ", since=logged)
+            job.wait_for(r"Test[:.] Step: ", since=logged)
         with contextlib.suppress(subprocess.TimeoutExpired):
             job.process.wait(rng.uniform(0, 3))
         job.process.kill()
         job.process.wait()
         job.wait_until_gone(10)
-        steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log[logged:])]
+        steps = [int(float(step)) for step in re.findall(r"Test[:.] Step: ([0-9.]+)\. ", job.log[logged:])]
         resumed = re.search(r"brain Test goes on from step (\d+)", job.log[logged:])
         if resumed:
             lost.append(saved - int(resumed.group(1)))
@@ -484,7 +517,7 @@ def test_twenty_stops_lose_nothing(job, tell):
     for _ in range(20):
         logged = len(job.log) if job.has_begun else 0
         job.start("--pause 0.01", **run)
-        job.wait_for("CommandLineOptions", since=logged)  # Python has started, and heeds signals
+        job.wait_for(job.own["begins"], since=logged)  # Python has started, and heeds signals
         with contextlib.suppress(subprocess.TimeoutExpired):
             job.process.wait(rng.uniform(0, 3))
         stopped_at = time.monotonic()
@@ -495,7 +528,7 @@ def test_twenty_stops_lose_nothing(job, tell):
         assert job.processes() == []
         assert job.training["resumed_from"].get("Test", done) == done
         done = max([done, *job.saved_steps()])
-        steps = [int(float(step)) for step in re.findall(r"Test: Step: ([0-9.]+)\. ", job.log[logged:])]
+        steps = [int(float(step)) for step in re.findall(r"Test[:.] Step: ([0-9.]+)\. ", job.log[logged:])]
         assert max(steps, default=0) <= done
     assert job.run(**run) == 0
     assert job.training["brains"]["Test"]["steps"] == 1000
@@ -513,7 +546,7 @@ def test_twenty_stops_lose_nothing(job, tell):
 
 
 NOT_SAVED = (
-    r"The checkpoint could not be saved in models/run-0/Test at step \d+: {}\. What was saved before is whole: make "
+    rf"The checkpoint could not be saved in {OF_VERSION[VERSION]['run']}/Test at step \d+: {{}}\. What was saved before is whole: make "
     r"room, or keep fewer checkpoints \(keep-checkpoints\), and train on from there\."
 )
 
@@ -555,8 +588,8 @@ def test_a_disk_that_fills_up_loses_no_checkpoint(job, tell):
     assert job.run(**network) == 0
     saved = job.saved_steps()
     job.forget()
-    files = {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*")}
-    smallest = min(len(files[path]) for path in files if ".data" in path.name)
+    files = {path: path.read_bytes() for path in job.run_folder.glob("Test/*-[0-9]*.*")}
+    smallest = min(len(files[path]) for path in files if re.search(r"\.data|\.pt$", path.name))
 
     def fill_up():
         resource.setrlimit(resource.RLIMIT_FSIZE, (smallest // 2, smallest // 2))
@@ -564,8 +597,8 @@ def test_a_disk_that_fills_up_loses_no_checkpoint(job, tell):
     assert job.run(before=fill_up, **network, max_steps=100) == 1
     reason = job.failure.splitlines()[0]
     assert re.fullmatch(NOT_SAVED.format("File too large"), reason), reason
-    assert {path: path.read_bytes() for path in job.run_folder.glob("Test/model-*") if path in files} == files
-    assert (job.root / "model/Test.nn").exists()
+    assert {path: path.read_bytes() for path in files} == files
+    assert job.model.exists()
     assert job.run(**network, max_steps=100) == 0
     assert job.training["resumed_from"] == {"Test": saved[-1]}
     tell(
@@ -582,15 +615,17 @@ def test_a_disk_that_fills_up_loses_no_checkpoint(job, tell):
 def test_unreadable_checkpoints_are_not_skipped(job, tell):
     assert job.run() == 0
     saved = job.saved_steps()
-    newest = job.run_folder / f"Test/model-{saved[-1]}.cptk.index"
+    newest = next(path for path in job.run_folder.glob(f"Test/*-{saved[-1]}.*") if path.suffix in (".index", ".pt"))
     newest.chmod(0)
     job.forget()
     assert job.run(before=read_as_others_do, max_steps=100) == 1
     reason = job.failure.splitlines()[0]
-    assert reason == f"The checkpoint {Path('models/run-0/Test', newest.name)} may not be read. Change its permissions."
+    assert (
+        reason == f"The checkpoint {Path(job.own['run'], 'Test', newest.name)} may not be read. Change its permissions."
+    )
     assert job.saved_steps() == saved
     newest.chmod(0o644)
-    assert (job.root / "model/Test.nn").exists()
+    assert job.model.exists()
     assert job.run(max_steps=100) == 0
     assert job.training["resumed_from"] == {"Test": saved[-1]}
     tell(

@@ -1,26 +1,23 @@
 """Monitors the learner from inside: reports progress, rewards, saves and faults to the supervisor.
 
 `install` wraps methods of ML-Agents' classes at run time; the installed package is not changed. Three things are more
-than monitoring: resuming from checkpoints (`resume`), counting summaries and saves from the run's step rather than from
-the process's start, and interrupts that can't damage a save.
+than monitoring: resuming from checkpoints (`saved_state`), counting summaries and saves from the run's step rather than
+from the process's start, and interrupts that can't damage a save.
 """
 
 import functools
 import itertools
-import json
 import math
 import os
-import signal
-import threading
 import time
-from multiprocessing import connection
 from types import SimpleNamespace
 
 import checkpoints
 import events
 import paths
-import speedups
+import resume
 import tensorflow as tf
+import watching
 from auto_players import Trial
 from mlagents.envs import subprocess_env_manager
 from mlagents.envs.brain import BrainInfo
@@ -30,64 +27,25 @@ from mlagents.trainers.tf_policy import TFPolicy
 from mlagents.trainers.trainer import Trainer
 from mlagents.trainers.trainer_controller import TrainerController
 from mlagents.trainers.trainer_util import TrainerFactory
-from refusal import RefusalError
 from run_state import Run
 
-from trainers.v0_11 import brain_settings, player_watch, resume
+from trainers.v0_11 import brain_settings, player_watch, saved_state
 
-TICK = 0.5  # seconds
 EMPTY_UPDATES = 3  # updates without a batch after which no update will have one
-
-
-class NotFiniteError(Exception):
-    """A loss is NaN or infinite, so a further save would overwrite a good checkpoint."""
-
-
-class SaveError(Exception):
-    """A checkpoint could not be written."""
 
 
 def install() -> None:
     """Connect to the supervisor and monitor this process's learner."""
-    settings = events.settings()
-    events.connect(settings["events"])
-    speedups.apply(settings["speedups"])  # first, so that the monitoring wraps them
-    os.environ[events.SETTINGS] = json.dumps(dict(settings, learner=os.getpid()))  # for the workers
-    run = Run(settings)
-    signal.signal(signal.SIGINT, functools.partial(_interrupt, run))
-    resume.find_checkpoints(run)
+    run = watching.begin()
+    resume.find_checkpoints(run, saved_state.problem, saved_state.point_to)
     _watch_workers(run)
-    if settings["try_players"]:
+    if events.settings()["try_players"]:
         _try_players(run)
     _watch_trainers(run)
     _watch_controller(run)
     _watch_port()
-    resume.restore_lessons(run)
-    threading.Thread(target=_tick, args=(run, settings["supervisor"]), daemon=True).start()
-
-
-def report(error: BaseException) -> None:
-    """Report to the supervisor why the learner failed."""
-    kinds = {RefusalError: "refused", NotFiniteError: "not_finite", SaveError: "not_saved"}
-    kind = kinds.get(type(error), "trainer_error")
-    text = " ".join(str(error).split())
-    events.send("fault", kind=kind, error=type(error).__name__, message=text)
-
-
-def _interrupt(run: Run, signum, frame) -> None:
-    """Stop learning once, and only where it can't damage anything.
-
-    TensorFlow may swallow or replace an exception. So it is raised immediately while waiting for the players, otherwise
-    before the next computation; saving and exporting are not interrupted.
-    """
-    run.ending = run.interrupted = True
-    if run.waiting:
-        _stop_if_interrupted(run)
-
-
-def _stop_if_interrupted(run: Run) -> None:
-    if run.interrupted and not run.leaving:
-        raise KeyboardInterrupt
+    saved_state.restore_lessons(run)
+    watching.begin_ticking(run)
 
 
 def _watch_workers(run: Run) -> None:
@@ -96,28 +54,10 @@ def _watch_workers(run: Run) -> None:
 
     def watched_create(worker_id, step_queue, env_factory):
         env_worker = create(worker_id, step_queue, env_factory)
-        threading.Thread(target=await_end, args=(worker_id, env_worker.process), daemon=True).start()
+        watching.await_end(run, worker_id, env_worker.process)
         return env_worker
 
-    def await_end(worker_id, process):
-        connection.wait([process.sentinel])
-        process.join(2)  # the sentinel is closed a moment before the exit code is available
-        if not run.ending and worker_id not in run.dismissed:
-            events.send("fault", kind="worker_exit", player=worker_id, code=process.exitcode)
-
-    def watched(method):
-        @functools.wraps(method)
-        def wait_for_players(*args, **kwargs):
-            run.waiting = True
-            try:
-                _stop_if_interrupted(run)
-                return method(*args, **kwargs)
-            finally:
-                run.waiting = False
-                run.marks += 1
-
-        return wait_for_players
-
+    watched = functools.partial(watching.while_waiting, run)
     ask_for_brains, ask_for_parameters = watched(manager.external_brains.fget), watched(manager.reset_parameters.fget)
 
     def noted_brains(self):
@@ -136,9 +76,12 @@ def _try_players(run: Run) -> None:
     manager = subprocess_env_manager.SubprocessEnvManager
     init, step, reset, close = manager.__init__, manager.step, manager.reset, manager.close
 
+    def send_reset(worker, config=None, train_mode=True, custom_reset_parameters=None):
+        worker.send("reset", (config, train_mode, custom_reset_parameters))
+
     def begin_trial(self, env_factory, n_env=1):
         init(self, env_factory, n_env)
-        self.trial = Trial(run, self, lambda infos: EnvironmentStep(None, infos, None))
+        self.trial = Trial(run, self, lambda worker, infos: EnvironmentStep(None, infos, None), send_reset)
 
     def tried_step(self):
         steps = step(self)
@@ -167,7 +110,7 @@ def _watch_trainers(run: Run) -> None:
         brain_settings.refuse_ineffective_training(settings, brain.brain_name)
         brain_settings.refuse_long_name(brain.brain_name, self.run_id)
         brain_settings.refuse_curriculum(self.meta_curriculum, brain.brain_name, learn.parse_command_line().lesson)
-        run.shapes[brain.brain_name] = resume.shape_of(self.trainer_config, brain)
+        run.shapes[brain.brain_name] = saved_state.shape_of(self.trainer_config, brain)
         resume.refuse_other_checkpoints(run, brain.brain_name)
         self.load_model = brain.brain_name in run.found
         summaries = os.path.join(self.summaries_dir, "%s_%s" % (self.run_id, paths.brain_file(brain.brain_name)))
@@ -182,9 +125,9 @@ def _watch_trainers(run: Run) -> None:
         trainer.policy.update = functools.partial(_update_network, run, brain.brain_name, trainer.policy.update)
         trainer.update_policy = functools.partial(_update_policy, run, trainer, trainer.update_policy)
         if self.load_model:
-            resume.apply_state(run, trainer)
+            saved_state.apply_state(run, trainer)
         if attempts or self.load_model:
-            resume.begin_curve(trainer, attempts)
+            saved_state.begin_curve(trainer, attempts)
         return trainer
 
     def watched_summary(self, global_step, *args, **kwargs):
@@ -203,7 +146,7 @@ def _watch_trainers(run: Run) -> None:
             events.send("fault", kind="no_summary", message=place)
 
     def watched_execute(self, *args, **kwargs):
-        _stop_if_interrupted(run)
+        watching.stop_if_interrupted(run)
         run.marks += 1
         waiting, run.waiting = run.waiting, False
         try:
@@ -211,10 +154,10 @@ def _watch_trainers(run: Run) -> None:
         finally:
             run.waiting = waiting
             if waiting:
-                _stop_if_interrupted(run)
+                watching.stop_if_interrupted(run)
 
     def checked_load(self):
-        resume.refuse_other_network(run, self)
+        saved_state.refuse_other_network(run, self)
         load(self)
 
     def noted_save(self, steps):
@@ -222,10 +165,10 @@ def _watch_trainers(run: Run) -> None:
         folder = checkpoints.brain_folder(run.folder, name)
         checkpoint = checkpoints.Checkpoint(int(steps), os.path.join(folder, "model-%d.cptk" % steps))
         try:
-            checkpoints.write_note(checkpoint, resume.note_of(run, name))
+            checkpoints.write_note(checkpoint, saved_state.note_of(run, name))
             save(self, steps)
         except (OSError, tf.errors.OpError) as error:
-            raise SaveError(_why_not_saved(checkpoint, error)) from error
+            raise watching.SaveError(_why_not_saved(checkpoint, error)) from error
 
     TrainerFactory.generate, Trainer.write_summary = watched_generate, watched_summary
     TFPolicy._execute_model, TFPolicy.save_model = watched_execute, noted_save
@@ -274,7 +217,7 @@ def _update_policy(run: Run, trainer, update) -> None:
     losses = {name: values[-1] for name, values in trainer.stats.items() if "Loss" in name and len(values)}
     for name, loss in losses.items():
         if not math.isfinite(loss):
-            raise NotFiniteError(
+            raise watching.NotFiniteError(
                 "%s of brain %s became %s after step %d" % (name, trainer.brain_name, loss, trainer.get_step)
             )
 
@@ -379,26 +322,3 @@ def _watch_port() -> None:
         return create(env_path, docker_target_name, no_graphics, seed, start_port, env_args)
 
     learn.create_environment_factory = at_base_port
-
-
-def _tick(run: Run, supervisor: int) -> None:
-    """Report progress to the supervisor twice a second, and detect a stall.
-
-    A policy update may take any time while it computes. Time is counted in ticks, as for the players.
-    """
-    marks, quiet, busy = 0, 0.0, time.process_time()
-    while True:
-        time.sleep(TICK)
-        if os.getppid() != supervisor:
-            os._exit(1)
-        events.send("alive", who="the learner", steps=run.steps())
-        if run.marks != marks or not run.marks:  # while the players connect, they are monitored themselves
-            marks, quiet, busy = run.marks, 0.0, time.process_time()
-            continue
-        quiet += TICK
-        # While waiting it polls continuously, which does not count as work. Players and their drivers are monitored
-        # themselves, and are reported before the learner that waits for them.
-        computing = 0.0 if run.waiting else time.process_time() - busy
-        if quiet >= run.stall_timeout + (10 if run.waiting else 8) and computing < quiet / 10:
-            events.send("fault", kind="learner_stall", seconds=quiet)
-            marks = -1

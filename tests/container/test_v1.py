@@ -1,0 +1,220 @@
+"""ML-Agents 1.1.0: its configuration, and what its learner does under supervision. The matrix is in `test_matrix.py`."""
+
+import json
+import re
+import signal
+
+import pytest
+import yaml
+from refusal import RefusalError
+from trainers import v1
+
+from common import ROOT
+
+OPTIONS = {"save-freq": None, "keep-checkpoints": None, "seed": -1, "slow": False, "no-graphics": True, "debug": False}
+CURRICULUM = {
+    "default_settings": {"trainer_type": "ppo"},
+    "environment_parameters": {
+        "size": {
+            "curriculum": [
+                {
+                    "name": name,
+                    "value": value,
+                    "completion_criteria": {"behavior": "Test", "measure": "progress", "threshold": threshold},
+                }
+                for name, value, threshold in (("small", 1.0, 0.1), ("middle", 2.0, 0.9))
+            ]
+            + [{"name": "large", "value": 3.0}]
+        }
+    },
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a configuration and returns it as the job reads it."""
+
+    def load(content):
+        path = tmp_path / "trainer_config.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return v1.load(str(path))
+
+    return load
+
+
+def test_overrides_reach_every_behavior_at_their_place(write):
+    config = write(
+        {"default_settings": {"max_steps": 5}, "behaviors": {"A": {"hyperparameters": {"beta": 1.0}}, "B": {}}}
+    )
+    v1.override(config, {"batch_size": 16, "hidden_units": 8, "max_steps": 9, "reward_signals.gail.strength": 0.5})
+    common = {
+        "network_settings": {"hidden_units": 8},
+        "max_steps": 9,
+        "reward_signals": {"gail": {"strength": 0.5}},
+    }
+    assert config["behaviors"]["A"] == {**common, "hyperparameters": {"beta": 1.0, "batch_size": 16}}
+    assert config["behaviors"]["B"] == config["default_settings"] == {**common, "hyperparameters": {"batch_size": 16}}
+
+
+def test_the_job_decides_what_is_saved_and_where(write):
+    sections = {"env_settings": {"num_envs": 8, "num_areas": 2}, "checkpoint_settings": {"resume": True}}
+    behaviors = {"A": {"checkpoint_interval": 300}, "B": {"hyperparameters": {}}, "C": {"even_checkpoints": True}}
+    config = write({**sections, "behaviors": behaviors})
+    assert v1.prepare(OPTIONS, config) == []
+    assert config == {
+        "env_settings": {"num_areas": 2},
+        "behaviors": {
+            "A": {"checkpoint_interval": 300},
+            "B": {"hyperparameters": {}, "trainer_type": "ppo", "checkpoint_interval": 50000},
+            "C": {"even_checkpoints": True},
+        },
+    }
+    v1.prepare({**OPTIONS, "save-freq": 7, "keep-checkpoints": 3}, config)
+    for section in config["behaviors"].values():
+        assert (section["checkpoint_interval"], section["even_checkpoints"], section["keep_checkpoints"]) == (
+            7,
+            False,
+            3,
+        )
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({"default": {"trainer": "ppo"}}, "has default. It is in the format of ML-Agents 0.11: notebook 1 shows it as"),
+        ("- a", "should have a section `behaviors:` with the settings of each behavior, but has no sections."),
+        ({"behaviors": [1]}, "section behaviors should hold keys and values, but holds [1]."),
+        ("a: [", "trainer_config.yaml should be YAML, but cannot be read: "),
+    ],
+)
+def test_a_configuration_of_another_form_is_refused(write, content, message):
+    with pytest.raises(RefusalError, match=re.escape(message)):
+        write(content)
+
+
+def test_the_learners_arguments():
+    common = ["--results-dir", "results", "--seed", "-1", "--max-lifetime-restarts", "0"]
+    assert v1.arguments(OPTIONS, False) == [*common, "--force", "--no-graphics"]
+    options = {**OPTIONS, "slow": True, "debug": True, "no-graphics": False}
+    assert v1.arguments(options, True) == [*common, "--resume", "--time-scale", "1", "--debug"]
+
+
+@pytest.mark.essential
+def test_a_run_leaves_what_a_job_of_the_default_version_leaves(v1_job):
+    """Model, curve, facts: the same files and fields."""
+    assert v1_job.run(trainer__version="1.1.0") == 0
+    training = v1_job.training
+    assert {name: training[name] for name in ("status", "reason", "remarks", "flavour", "mlagents", "restarts")} == {
+        "status": "completed",
+        "reason": "Every brain reached its max_steps.",
+        "remarks": [],
+        "flavour": "cpu",
+        "mlagents": "1.1.0",
+        "restarts": [],
+    }
+    assert training["brains"] == {"Test": {"steps": 60, "mean_reward": pytest.approx(1.0)}}
+    assert training["model_steps"] == {"Test": v1_job.saved_steps()[-1]}
+    assert v1_job.model.read_bytes() == (v1_job.run_folder / "Test.onnx").read_bytes()
+    assert v1_job.curve() == [(20, 1.0), (40, 1.0), (60, 1.0)]
+    assert (v1_job.root / "output/data/timers.json").exists()
+    used = yaml.safe_load((v1_job.root / "model/trainer_config.yaml").read_text())["default_settings"]
+    assert (used["hyperparameters"]["batch_size"], used["network_settings"]["hidden_units"]) == (16, 8)
+    assert used["checkpoint_interval"] == 20
+
+
+@pytest.mark.essential
+def test_a_killed_job_resumes_without_loss(v1_job):
+    """Kill the trainer, tear the newest checkpoint, and train on: step, lesson and curve are kept."""
+    (v1_job.channel / "trainer_config.yaml").write_text(yaml.safe_dump(CURRICULUM))
+    run = {"max_steps": 300, "save-freq": 50, "stall-timeout": 20}
+    v1_job.start("--pause 0.02", **run)
+    v1_job.wait_for(r"Step: 180\.")
+    v1_job.process.kill()
+    v1_job.process.wait()
+    v1_job.wait_until_gone(10)
+    *_, before, newest = v1_job.saved_steps()
+    assert newest >= 140
+    torn = v1_job.run_folder / f"Test/Test-{newest}.pt"
+    torn.write_bytes(torn.read_bytes()[:-100])
+    (v1_job.run_folder / "Test/checkpoint.pt").write_bytes(b"")
+    (v1_job.run_folder / "run_logs/training_status.json").write_text("{")
+
+    assert v1_job.run(**run) == 0
+    training = v1_job.training
+    assert training["resumed_from"] == {"Test": before}
+    assert training["torn_checkpoints"] == [f"Test, step {newest}: File is not a zip file"]
+    assert "size goes on in lesson 1" in v1_job.log
+    assert "reset with {'size': 2.0}" in (v1_job.root / "output/data/players/0/Player.log").read_text()
+    assert training["brains"]["Test"]["steps"] == 300
+    assert [step for step, _ in v1_job.curve()] == list(range(20, 301, 20))
+    assert len(v1_job.saved_steps()) == 5  # those of both lives are counted by keep-checkpoints
+    assert json.loads((v1_job.run_folder / "run_logs/training_status.json").read_text())["size"] == {"lesson_num": 2}
+
+
+@pytest.mark.essential
+def test_a_stop_saves_and_a_network_that_does_not_fit_is_refused(v1_job):
+    v1_job.start("--pause 0.02", max_steps=100000, save__freq=100000)
+    v1_job.wait_for(r"Step: 20\.")
+    v1_job.process.send_signal(signal.SIGTERM)
+    assert v1_job.finish(60) == 0
+    step = v1_job.training["brains"]["Test"]["steps"]
+    assert v1_job.training["reason"] == f"Stopped by SIGTERM after step {step} of Test."
+    assert v1_job.saved_steps() == [step]
+    assert v1_job.model.stat().st_size > 0
+
+    files = {path: path.read_bytes() for path in v1_job.run_folder.glob("Test/*")}
+    assert v1_job.run(hidden_units=9) == 1
+    assert v1_job.failure == (
+        "The checkpoints of brain Test do not fit: hidden units: 8 in the checkpoint, 9 now. Start without "
+        "checkpoints, or train with what they were made with."
+    )
+    (v1_job.run_folder / f"Test/Test-{step}.json").unlink()  # as plain mlagents-learn leaves it
+    assert v1_job.run(hidden_units=9) == 1
+    assert v1_job.failure.startswith("The checkpoint checkpoint.pt of brain Test does not fit the network: ")
+    assert {path: path.read_bytes() for path in v1_job.run_folder.glob("Test/*")} == {
+        path: content for path, content in files.items() if path.suffix != ".json"
+    }
+
+
+@pytest.mark.parametrize(
+    "player, settings, cause",
+    [
+        (
+            "--fault wrong-version --version API-11",
+            {},
+            r"Player 0 speaks protocol version 'API-11', this trainer '1.5.0'",
+        ),
+        ("--fault nan-reward --at 10", {}, r"Player 0 sent a reward that is not a number .*NaN"),
+        ("--fault nan-observation --at 10", {}, r"Player 0 sent an observation that is not a number .*NaN"),
+        ("--fault infinite --at 10", {}, r"Losses/Value Loss of brain Test became inf after step \d+"),
+        (
+            "",
+            {"batch_size": 64},
+            r"Brain Test would learn nothing: batch_size is 64 and buffer_size 32, so that no batch",
+        ),
+        (
+            "",
+            {"lesson": 1},
+            r"Hyperparameter lesson is of ML-Agents 0\.11\.0, but 1\.1\.0 is installed here\. Leave it out",
+        ),
+    ],
+)
+def test_what_stock_hangs_on_or_hides_is_a_failure(v1_job, player, settings, cause):
+    assert v1_job.run(player, **{"max_steps": 100000, **settings}) == 1
+    assert re.match(cause, v1_job.failure), v1_job.failure
+
+
+def test_several_players_of_several_brains_are_tried(v1_job):
+    """With the number of players left to the job, a brain's name that no file can have, and images."""
+    player = "--brains A/Red,Blue --images 1"
+    assert v1_job.run(player, num__envs="auto", max_steps=200) == 0
+    training = v1_job.training
+    assert set(training["model_steps"]) == {"A/Red", "Blue"}
+    assert {path.name for path in v1_job.model.parent.glob("*.onnx")} == {"A%2FRed.onnx", "Blue.onnx"}
+    assert v1_job.saved_steps("A%2FRed")
+    assert [step for step, _ in v1_job.curve("A%2FRed")][:2] == [20, 40]
+
+
+def test_the_shipped_configuration_is_read_by_the_wheel():
+    config = v1.load(str(ROOT / "container" / v1.ROW["trainer_config"]))
+    assert set(config["behaviors"]) == {"3DBall"}
