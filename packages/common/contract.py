@@ -17,8 +17,12 @@ TRAINERS: Mapping[str, Mapping[str, Any]] = CONTRACT["trainers"]
 """What each version of ML-Agents has of its own, by version."""
 DEFAULT_TRAINER: str = CONTRACT["default_trainer"]
 _DEFAULT = TRAINERS[DEFAULT_TRAINER]
-TRAINER_KEYS: Mapping[str, Mapping[str, Any]] = _load(_DEFAULT["trainer_keys"])
-"""Keys of the trainer config by their dotted names; `container/contract.py` says what a row holds."""
+KEYS_OF: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    trainer: _load(row["trainer_keys"]) for trainer, row in TRAINERS.items()
+}
+"""Keys of the trainer config by version and name; `container/contract.py` says what a row holds."""
+TRAINER_KEYS = KEYS_OF[DEFAULT_TRAINER]
+"""Those of the default version, by their dotted names."""
 
 CHANNEL: str = CONTRACT["channel"]
 """Name of the job's input channel, and of the folder that is uploaded to it."""

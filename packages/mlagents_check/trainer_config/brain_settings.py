@@ -218,18 +218,11 @@ def _together(
             what = f"batch_size {batch} is more than buffer_size {buffer}."
             todo = "The buffer is discarded after each update. Make it about 100 times the batch."
             yield finding("warning", what, todo, "buffer_size")
-        elif batch > buffer:
-            # An update empties the buffer once it exceeds its size, maybe by far, because whole trajectories are added.
-            longest = settings["time_horizon"] + 1 if good("time_horizon") else math.inf
-            needed = math.ceil((batch - buffer) / max(1, longest))
-            what = f"batch_size {batch} is more than buffer_size {buffer}."
-            todo = f"A batch is full only when {needed} agents or more fill the buffer at once. "
-            todo = ("" if math.isinf(longest) else todo) + "Make the buffer about 10 times the batch."
-            yield finding("error" if needed > max(agents, _MANY_AGENTS) else "warning", what, todo, "buffer_size")
-        elif trainer == "ppo" and batch > 0 and buffer % batch:
-            what = f"buffer_size {buffer} is not a multiple of batch_size {batch}."
-            todo = f"Each update drops the remainder; {max(1, round(buffer / batch)) * batch} would fit."
-            yield finding("warning" if buffer % batch > buffer / 20 else "note", what, todo, "buffer_size")
+        elif trainer == "ppo" or batch > buffer:
+            for level, what, todo in batches(
+                batch, buffer, settings["time_horizon"] if good("time_horizon") else math.inf, agents
+            ):
+                yield finding(level, what, todo, "buffer_size")
         filled = buffer if trainer == "ppo" else batch
         filled = 2 * filled / (agents or 100) + min(settings["time_horizon"] if good("time_horizon") else 0, filled)
         if good("max_steps") and float(settings["max_steps"]) < filled:
@@ -257,12 +250,27 @@ def _together(
         yield from _recurrent(settings, trainer, good, finding)
 
 
+def batches(batch: int, buffer: float, horizon: float, agents: int) -> Iterator[tuple[Level, str, str]]:
+    """Yield level, what was found and what to do if batches do not fit into the buffer."""
+    if batch > buffer:
+        # An update empties the buffer once it exceeds its size, maybe by far, because whole trajectories are added.
+        needed = math.ceil((batch - buffer) / max(1, horizon + 1))
+        todo = f"A batch is full only when {needed} agents or more fill the buffer at once. "
+        todo = ("" if math.isinf(horizon) else todo) + "Make the buffer about 10 times the batch."
+        level = "error" if needed > max(agents, _MANY_AGENTS) else "warning"
+        yield level, f"batch_size {batch} is more than buffer_size {buffer}.", todo
+    elif batch > 0 and buffer % batch:
+        todo = f"Each update drops the remainder; {max(1, round(buffer / batch)) * batch} would fit."
+        level = "warning" if buffer % batch > buffer / 20 else "note"
+        yield level, f"buffer_size {buffer} is not a multiple of batch_size {batch}.", todo
+
+
 def _sequences(settings: Mapping[str, Any]) -> int:
     length = settings.get("sequence_length") if settings.get("use_recurrent") else 1
     return max(1, length) if isinstance(length, int) else 1
 
 
-def _drawn_from(ends: list[bool], sequence: int) -> int:
+def drawn_from(ends: list[bool], sequence: int) -> int:
     """Return the number of demonstration steps to draw from, with each episode padded to whole sequences."""
     episodes = [0]
     for end in ends[1:]:
@@ -277,7 +285,7 @@ def _offline_batches(
     if not ends or bad & {"batch_size", "batches_per_epoch", "sequence_length"}:
         return
     sequence = _sequences(settings)
-    drawn, count = _drawn_from(ends, sequence), max(1, int(settings.get("batch_size", 0) / sequence))
+    drawn, count = drawn_from(ends, sequence), max(1, int(settings.get("batch_size", 0) / sequence))
     batches = min(drawn // count, settings.get("batches_per_epoch", 0))
     if drawn <= count:
         what = f"batch_size {settings['batch_size']} is too large for {drawn} steps of demonstrations."
@@ -306,16 +314,22 @@ def _recurrent(settings: Mapping[str, Any], trainer: str, good: Callable, findin
 
 
 # Smallest height and width for which each encoder's convolutions have an output.
-_LEAST_IMAGE = {"simple": 20, "nature_cnn": 36, "resnet": 15}
+_LEAST_IMAGE = {"simple": 20, "nature_cnn": 36, "resnet": 15, "match3": 5}
 
 
 def _cameras(settings: Mapping[str, Any], trainer: str, cameras: tuple, finding: Callable) -> Iterator[Finding]:
     encoder = "simple" if trainer == "offline_bc" else settings.get("vis_encode_type", "simple")
+    for what, todo in small_images(encoder, cameras):
+        yield finding("error", what, todo, "vis_encode_type")
+
+
+def small_images(encoder: Any, cameras: tuple) -> Iterator[tuple[str, str]]:
+    """Yield what was found and what to do for each camera whose image is too small for an encoder."""
     for height, width, _ in cameras:
         if encoder in _LEAST_IMAGE and min(height, width) < _LEAST_IMAGE[encoder]:
             what = f"The encoder {encoder} can't read an image of {width} x {height}."
             todo = f"It needs {_LEAST_IMAGE[encoder]} pixels each way. Enlarge the camera in Unity or choose another."
-            yield finding("error", what, todo, "vis_encode_type")
+            yield what, todo
 
 
 def _signals(settings: Mapping[str, Any], trainer: str, finding: Callable, check_demo: Callable) -> Iterator[Finding]:
@@ -360,7 +374,7 @@ def _signals(settings: Mapping[str, Any], trainer: str, finding: Callable, check
 def _compared_batches(settings: Mapping[str, Any], ends: list[bool], finding: Callable) -> Iterator[Finding]:
     """Check that GAIL can compare whole batches: it shortens one that PPO has fed in part, which TensorFlow refuses."""
     sequence = _sequences(settings)
-    drawn, batch = _drawn_from(ends, sequence), max(settings["batch_size"] // sequence, 1) * sequence
+    drawn, batch = drawn_from(ends, sequence), max(settings["batch_size"] // sequence, 1) * sequence
     if drawn < batch:
         what = f"gail compares batches of {batch} steps with only {drawn} steps of demonstrations."
         todo = f"PPO fails at its first update. Lower batch_size to {drawn} or less, or record more."
@@ -386,7 +400,7 @@ def _pretraining(
     limit = settings.get("batch_size") if trainer == "sac" else values.get("samples_per_update", 0)
     if ends and isinstance(batch, int) and isinstance(limit, int):
         sequence = _sequences(settings)
-        drawn = _drawn_from(ends, sequence)
+        drawn = drawn_from(ends, sequence)
         count = max(1, min(batch, drawn) // sequence)
         batches = min(drawn // count, limit // count or drawn // count) // sequence
         if batches < 1:

@@ -13,15 +13,16 @@ from common.contract import DEFAULT_TRAINER, TRAINERS
 from common.findings import Finding, ordered
 from mlagents_check.brain_spaces import BrainSpaces
 from mlagents_check.trainer_config import keys
+from mlagents_check.trainer_config.behaviors import check_behaviors
 from mlagents_check.trainer_config.brain_settings import AliasError, Source, examine
 from mlagents_check.trainer_config.demonstrations import check_demonstration, kind_of
 from mlagents_check.trainer_config.document import Document, UnreadableError, read_document, read_text, repeated_keys
 from mlagents_check.trainer_config.hyperparameters import split
-from mlagents_check.trainer_config.later_format import convert_behaviors
+from mlagents_check.trainer_config.later_format import convert_behaviors, convert_sections
 from mlagents_check.trainer_config.lessons import check_curriculum, check_sampler
 from mlagents_check.trainer_config.report import BrainSettings, ConfigReport
 
-SHIPPED = ROOT / "container" / TRAINERS[DEFAULT_TRAINER]["trainer_config"]
+SHIPPED = {trainer: ROOT / "container" / row["trainer_config"] for trainer, row in TRAINERS.items()}
 
 
 def check_folder(
@@ -29,6 +30,7 @@ def check_folder(
     brains: Iterable[str | BrainSpaces] | None = None,
     hyperparameters: Mapping[str, Any] | None = None,
     reset_parameters: Collection[str] | None = None,
+    trainer: str = DEFAULT_TRAINER,
 ) -> ConfigReport:
     """Check the trainer config that a training job would use from a folder, and the files named by its hyperparameters.
 
@@ -39,16 +41,24 @@ def check_folder(
     ----------
     folder
         The folder of the build.
-    brains, hyperparameters, reset_parameters
+    brains, hyperparameters, reset_parameters, trainer
         As for `check`.
     """
     folder = Path(folder)
-    options, _, _ = split(hyperparameters or {})
+    options, _, _ = split(hyperparameters or {}, trainer)
     own = folder / options.get("trainer-config", "trainer_config.yaml")
+    run_check = partial(
+        check,
+        brains=brains,
+        hyperparameters=hyperparameters,
+        folder=folder,
+        reset_parameters=reset_parameters,
+        trainer=trainer,
+    )
     if kind_of(own) == "file" or "trainer-config" in options:
-        return check(own, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
-    report = check(SHIPPED, brains, hyperparameters, folder=folder, reset_parameters=reset_parameters)
-    todo = f"To change the settings, put a file there, such as a copy of {SHIPPED.relative_to(ROOT)}."
+        return run_check(own)
+    report = run_check(SHIPPED[trainer])
+    todo = f"To change the settings, put a file there, such as a copy of {SHIPPED[trainer].relative_to(ROOT)}."
     note = Finding("note", f"There is no trainer_config.yaml in {folder}/: the container's own is used.", todo)
     return replace(report, findings=ordered((*report.findings, note)))
 
@@ -60,8 +70,9 @@ def check(
     *,
     folder: str | Path | None = None,
     reset_parameters: Collection[str] | None = None,
+    trainer: str = DEFAULT_TRAINER,
 ) -> ConfigReport:
-    """Check a trainer config against what ML-Agents 0.11.0 reads.
+    """Check a trainer config against what ML-Agents 0.11.0 or 1.1.0 reads.
 
     Parameters
     ----------
@@ -77,6 +88,8 @@ def check(
         The folder that the job will have, with demonstrations, curricula and samplers; by default the config's.
     reset_parameters
         Names of the environment's reset parameters, if known.
+    trainer
+        The trainer version, such as `BuildReport.trainer`.
 
     Returns
     -------
@@ -90,13 +103,13 @@ def check(
     if brains is not None:
         brains = list(brains)
     known = None if brains is None else [brain if isinstance(brain, str) else brain.name for brain in brains]
-    options, overrides, findings = split(hyperparameters or {})
+    options, overrides, findings = split(hyperparameters or {}, trainer)
     late = [brain.name for brain in brains or () if getattr(brain, "late", False)]
     findings += _files(options, folder, known, late, reset_parameters)
     settings: tuple[BrainSettings, ...] = ()
     described = {brain.name: brain for brain in brains or () if not isinstance(brain, str)}
     try:
-        run_check = partial(_check_text, shown, folder, overrides, known, described)
+        run_check = partial(_CHECKS[trainer], shown, folder, overrides, known, described)
         found, settings = run_check(read_text(path))
         findings += found
     except UnreadableError as error:
@@ -131,15 +144,56 @@ def _check_text(
     return findings, settings
 
 
+def _check_later_text(
+    shown: str,
+    folder: Path,
+    overrides: Mapping[tuple[str, ...], Any],
+    known: Collection[str] | None,
+    described: Mapping[str, BrainSpaces],
+    text: str,
+) -> tuple[list[Finding], tuple[BrainSettings, ...]]:
+    """Check the text of a config of 1.1.0."""
+    document = read_document(text)
+    findings = list(repeated_keys(document, shown))
+    if not isinstance(document.value, dict):
+        what = "It is empty." if document.value is None else "It holds no sections."
+        return [*findings, Finding("error", what, "It needs behaviors: with a section for each behavior.", shown)], ()
+    if "behaviors" not in document.value and any(
+        isinstance(values, dict) and ("trainer" in values or name == "default")
+        for name, values in document.value.items()
+    ):
+        look = partial(_check_later_text, shown, folder, overrides, known, described)
+        agents = {name: getattr(brain, "agents", 0) for name, brain in described.items()}
+        return [*findings, _earlier_format(document, shown, look, agents)], ()
+    found, settings = check_behaviors(
+        document, shown, overrides, known, described, partial(check_demonstration, folder, trainer="1.1.0")
+    )
+    return findings + found, settings
+
+
+_CHECKS = {"0.11.0": _check_text, "1.1.0": _check_later_text}
+
+
 def _later_format(document: Document, shown: str, look: Callable) -> Finding:
-    """Offer the conversion of a config in the later format, if the result passes the check."""
+    """Offer the conversion of a config in the later format."""
     sign = "behaviors" if "behaviors" in document.value else "default_settings"
     what = f"It is in the format of ML-Agents 0.17 and later ({sign}:)."
     todo = "0.11.0 reads default: and a section for each brain."
-    line = document.line(sign)
     if not isinstance(document.value.get("behaviors") or {}, dict):
-        return Finding("error", what, f"{todo} This one names no behaviors.", shown, line)
-    converted = convert_behaviors(document.value)
+        return Finding("error", what, f"{todo} This one names no behaviors.", shown, document.line(sign))
+    return _offer(what, todo, convert_behaviors(document.value), look, shown, document.line(sign))
+
+
+def _earlier_format(document: Document, shown: str, look: Callable, agents: Mapping[str, int]) -> Finding:
+    """Offer the conversion of a config of 0.11.0."""
+    what = "It is in the format of ML-Agents 0.16 and earlier (default: and a section for each brain)."
+    todo = "1.1.0 reads behaviors:, and its max_steps counts the steps of every agent, as 0.14 and later do."
+    line = document.line(next(iter(document.value)))
+    return _offer(what, todo, convert_sections(document.value, agents), look, shown, line)
+
+
+def _offer(what: str, todo: str, converted: str, look: Callable, shown: str, line: int | None) -> Finding:
+    """Return the finding of a config in the other version's format; it has the conversion if that passes the check."""
     try:
         errors = [finding for finding in look(converted)[0] if finding.level == "error"]
     except UnreadableError as error:

@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 import stat
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,9 +22,13 @@ _BRAIN_AT = 33  # the first 33 bytes hold the header, with its length before it 
 _MAX_ACTIONS = 10_000_000  # with more, the trainer runs out of memory for their masks
 _ORDERS = 720  # orders of a folder's files that are tried
 
-_RECORD = "Record it in Unity with a Demonstration Recorder of ML-Agents 0.8 to 0.11"
+_RECORD = {
+    "0.11.0": "Record it in Unity with a Demonstration Recorder of ML-Agents 0.8 to 0.11",
+    "1.1.0": "Record it in Unity with a Demonstration Recorder of com.unity.ml-agents 1.0 or later",
+}
 
-# The messages of ML-Agents 0.8 to 0.11: number, name and type of each field; `*` means repeated.
+# The messages of ML-Agents 0.8 to 0.11, and those of 1.0 and later: number, name and type of each field; `*` means
+# repeated.
 _MESSAGES = {
     "Header": "1 api_version int32, 2 name string, 3 steps int32, 4 episodes int32, 5 reward float",
     "BrainParameters": "1 observations int32, 2 stacked int32, 3 action_sizes int32*, 5 descriptions string*, "
@@ -35,6 +39,13 @@ _MESSAGES = {
     "7 reward float, 8 done bool, 9 max_step_reached bool, 10 id int32, 11 mask bool*, 12 custom Custom, "
     "13 cameras Camera*",
     "Pair": "1 info Custom, 2 action Custom",  # a step in 0.12 and later
+    "Values": "1 data float*",
+    "Observation": "1 shape int32*, 3 image bytes, 4 values Values",
+    "LaterInfo": "7 reward float, 8 done bool, 13 observations Observation*",
+    "LaterAction": "1 old float*, 6 continuous float*, 7 discrete int32*",
+    "LaterPair": "1 info LaterInfo, 2 action LaterAction",
+    "ActionSpec": "1 continuous int32, 2 branches int32, 3 sizes int32*",
+    "LaterParameters": "3 sizes int32*, 6 continuous int32, 7 name string, 9 actions ActionSpec",
 }
 
 
@@ -90,11 +101,12 @@ class Demonstration(BrainSpaces):
         return self.promised if 0 < self.promised <= self.present else self.present
 
 
-def read_demonstration(path: Path) -> Demonstration:
-    """Read a demonstration as the trainer does.
+def read_demonstration(path: Path, trainer: str = "0.11.0") -> Demonstration:
+    """Read a demonstration as a version of the trainer does.
 
-    A header in the first 33 bytes, then brain parameters and an agent info for each step, each as a length and a
-    protocol buffer message. Unity's recorder appends the header again, without a length; the trainer ignores it.
+    A header in the first 33 bytes, then brain parameters and an agent info for each step, from 0.12 on with its action,
+    each as a length and a protocol buffer message. Unity's recorder up to 0.11 appends the header again, without a
+    length; the trainer ignores it.
 
     Raises
     ------
@@ -105,6 +117,21 @@ def read_demonstration(path: Path) -> Demonstration:
     try:
         header = _parse("Header", data, *_span(data, 0))
         start, position = _span(data, _BRAIN_AT)
+    except (IndexError, DecodeError):
+        raise ValueError("not a demonstration, or damaged") from None
+    demonstration = _READERS[trainer](data, start, position, header.steps)
+    if demonstration.steps < 2 and header.steps < 2:
+        raise ValueError("without any steps")
+    if not _loads([demonstration]):
+        raise ValueError(demonstration.problem)
+    if demonstration.steps < 2:
+        raise ValueError("truncated")
+    return demonstration
+
+
+def _read_0_11(data: bytes, start: int, position: int, promised: int) -> Demonstration:
+    """Read the brain and the steps of a demonstration of 0.8 to 0.11."""
+    try:
         brain = _parse("BrainParameters", data, start, position)
         actions = ("discrete", "continuous")[brain.continuous]
         sizes = tuple(brain.action_sizes)
@@ -113,7 +140,7 @@ def read_demonstration(path: Path) -> Demonstration:
     except (IndexError, DecodeError, ValueError):
         raise ValueError("not a demonstration, or damaged") from None
     if _is_pair(data, position):
-        raise ValueError("recorded with ML-Agents 0.12 or later")
+        raise ValueError("recorded with ML-Agents 0.12 or later, which the trainer 1.1.0 may read")
     width = sum(sizes[:1]) if actions == "continuous" else len(sizes)
     ends, nan, problem, cameras = [], [], "", None
     while position < len(data) and not problem:
@@ -130,17 +157,68 @@ def read_demonstration(path: Path) -> Demonstration:
         if not problem:
             ends.append(info.done)
             nan.append(sum(map(math.isnan, info.observations)))
-    demonstration = Demonstration(
+    return Demonstration(
         *(brain.name, brain.observations, brain.stacked, cameras or (), actions, sizes),
-        *(header.steps, len(ends), tuple(ends), tuple(nan), problem),
+        *(promised, len(ends), tuple(ends), tuple(nan), problem),
     )
-    if demonstration.steps < 2 and header.steps < 2:
-        raise ValueError("without any steps")
-    if not _loads([demonstration]):
-        raise ValueError(problem)
-    if demonstration.steps < 2:
-        raise ValueError("truncated")
-    return demonstration
+
+
+def _read_later(data: bytes, start: int, position: int, promised: int) -> Demonstration:
+    """Read the brain and the steps of a demonstration of 1.0 and later, whose first step shows the observations."""
+    try:
+        brain = _parse("LaterParameters", data, start, position)
+    except DecodeError:
+        raise ValueError("not a demonstration, or damaged") from None
+    if position < len(data) and not _is_pair(data, position):
+        raise ValueError("recorded with ML-Agents 0.11 or earlier, which only the trainer 0.11.0 reads")
+    numbers, branches = brain.actions.continuous, tuple(brain.actions.sizes)
+    if not numbers and not brain.actions.branches:  # communicators before 1.3
+        numbers, branches = (sum(brain.sizes[:1]), ()) if brain.continuous else (0, tuple(brain.sizes))
+    kind = "continuous" if not branches else "hybrid" if numbers else "discrete"
+    sizes = (*((numbers,) if numbers else ()), *branches)
+    ends, problem, shapes = [], "", None
+    while position < len(data) and not problem:
+        problem = "truncated"
+        try:
+            start, position = _span(data, position)
+            problem = "truncated" if position > len(data) else "damaged"
+            pair = _parse("LaterPair", data, start, position)
+        except (IndexError, DecodeError):
+            break
+        found = [tuple(one.shape) for one in pair.info.observations]
+        shapes = found if shapes is None else shapes
+        taken = len(pair.action.continuous) + len(pair.action.discrete) or len(pair.action.old)
+        problem = "" if taken == numbers + len(branches) else f"damaged: a step holds {taken} actions"
+        if not found:
+            problem = "without observations that the trainer reads: record it with a later release"
+        elif found != shapes or any(_is_wrong(one) for one in pair.info.observations):
+            problem = "damaged: a step's observations are not of the sizes that it names"
+        values = [value for one in pair.info.observations for value in one.values.data]
+        if not problem and not all(map(math.isfinite, (*values, *pair.action.continuous, pair.info.reward))):
+            problem = "unusable: a step contains infinite values or NaN"
+        if not problem:
+            ends.append(pair.info.done)
+    vector = sum(math.prod(shape) for shape in shapes or () if len(shape) < 3)
+    cameras = tuple(shape for shape in shapes or () if len(shape) == 3)
+    return Demonstration(
+        *(brain.name, vector, 1, cameras, kind, sizes),
+        *(promised, len(ends), tuple(ends), (0,) * len(ends), problem),
+    )
+
+
+def _is_wrong(observation: Any) -> bool:
+    """Return whether an observation of 1.0 and later has not the values, or the image, that its shape promises."""
+    if not observation.image:
+        return len(observation.values.data) != math.prod(observation.shape)
+    try:
+        image = Image.open(io.BytesIO(observation.image))
+        image.load()
+    except Exception:  # Pillow's decoders raise many kinds
+        return True
+    return image.size[::-1] not in (tuple(observation.shape[:2]), tuple(observation.shape[1:]))
+
+
+_READERS: Mapping[str, Callable[[bytes, int, int, int], Demonstration]] = {"0.11.0": _read_0_11, "1.1.0": _read_later}
 
 
 def _span(data: bytes, position: int) -> tuple[int, int]:
@@ -219,7 +297,13 @@ def kind_of(path: Path) -> Literal["folder", "file"] | None:
 
 
 def check_demonstration(
-    folder: Path, named: str, path: str, line: int | None, brain: BrainSpaces | None = None, exact: bool = False
+    folder: Path,
+    named: str,
+    path: str,
+    line: int | None,
+    brain: BrainSpaces | None = None,
+    exact: bool = False,
+    trainer: str = "0.11.0",
 ) -> Generator[Finding, None, list[bool]]:
     """Check a `demo_path` of a config: a `.demo` file, or a folder of them, in the folder that is uploaded.
 
@@ -234,8 +318,10 @@ def check_demonstration(
     brain
         The brain that learns from it, if known; else the files of a folder are compared with the first of them.
     exact
-        Whether the trainer needs exactly the same brain, as offline_bc does. GAIL and pretraining need only the same
-        width.
+        Whether the trainer needs exactly the same brain, as offline_bc and 1.1.0 do. GAIL and pretraining of 0.11.0
+        need only the same width.
+    trainer
+        The version that reads it.
 
     Returns
     -------
@@ -251,12 +337,12 @@ def check_demonstration(
     if kind == "folder":
         files = sorted(target.glob("*.demo"))
         if not files:
-            yield Finding("error", f"{named}/ holds no .demo file.", f"{_RECORD}.", path, line)
+            yield Finding("error", f"{named}/ holds no .demo file.", f"{_RECORD[trainer]}.", path, line)
     elif kind is None:
         # No deeper, because a build has thousands of files.
         near = [found.relative_to(folder).as_posix() for deep in ("*.demo", "*/*.demo") for found in folder.glob(deep)]
         near = sorted(near)[:3]
-        hint = f" Found: {', '.join(near)}." if near else f" {_RECORD}."
+        hint = f" Found: {', '.join(near)}." if near else f" {_RECORD[trainer]}."
         todo = f"A demo_path is read from {folder}/.{hint}"
         yield Finding("error", f"The demonstration {named} is missing.", todo, path, line)
         return []
@@ -269,10 +355,10 @@ def check_demonstration(
     for file in files:
         shown = file.relative_to(folder).as_posix()
         try:
-            demonstration = read_demonstration(file)
+            demonstration = read_demonstration(file, trainer)
         except (ValueError, OSError) as error:
             text = f"unreadable ({error.strerror})" if isinstance(error, OSError) else error
-            yield Finding("error", f"{shown} is {text}.", f"{_RECORD}.", path, line)
+            yield Finding("error", f"{shown} is {text}.", f"{_RECORD[trainer]}.", path, line)
             continue
         read.append(demonstration)
         if demonstration.steps != demonstration.promised:
@@ -283,7 +369,7 @@ def check_demonstration(
         for level, holds, has in differences:
             what = f"{shown} holds {holds}, but {'brain ' if first is None else ''}{first or brain.name} has {has}."
             todo = "mlagents-learn fails on it." if level == "error" else "The actions would be confused."
-            yield Finding(level, what, f"{todo} {_RECORD}, in the scene that is trained.", path, line)
+            yield Finding(level, what, f"{todo} {_RECORD[trainer]}, in the scene that is trained.", path, line)
         what = f"{shown}: {demonstration.steps} steps of brain {demonstration.name}."
         if brain is None:
             todo = "Observations and actions must be those of the trained brain; only starting the build shows them."
@@ -295,9 +381,8 @@ def check_demonstration(
         orders = itertools.islice(itertools.permutations(read), _ORDERS)
         if not all(map(_loads, orders)):
             what = f"The headers in {named}/ name more or fewer steps than there are."
-            todo = (
-                f"mlagents-learn counts them over all files, and may fail. Remove the files with warnings. {_RECORD}."
-            )
+            todo = "mlagents-learn counts them over all files, and may fail. Remove the files with warnings. "
+            todo += f"{_RECORD[trainer]}."
             yield Finding("error", what, todo, path, line)
     return [end for file in read for end in file.ends[: file.steps]]
 

@@ -15,7 +15,7 @@ from yaml.constructor import ConstructorError
 from common.contract import CONTRACT
 from common.findings import Finding
 
-_DEPTH = 4  # a config has no deeper keys
+_DEPTH = 8  # a config has no deeper keys
 MAX_CHARACTERS: int = CONTRACT["yaml"]["most_characters"]  # of a file; the largest public trainer config has 20,000
 MAX_VALUES: int = CONTRACT["yaml"]["most_values"]  # keys, values, and the content of aliases each time
 MAX_LEVELS: int = CONTRACT["yaml"]["most_levels"]  # of nesting
@@ -82,7 +82,7 @@ class Document:
     value
         Its content.
     lines
-        Line of each key, counted from 1, by its path of keys.
+        Line of each key, counted from 1, by its path of keys; an item of a list has its number as key.
     repeated
         Paths of keys that appear twice in one mapping, with the line of the later one.
     """
@@ -170,7 +170,13 @@ def _repeated(node: Any) -> Iterator[tuple[tuple, int]]:
 
 
 def _keys(node: Any, above: tuple) -> Iterator[tuple[tuple, int]]:
-    if not isinstance(node, yaml.MappingNode) or len(above) >= _DEPTH:
+    if len(above) >= _DEPTH:
+        return
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield (*above, number), item.start_mark.line + 1
+            yield from _keys(item, (*above, number))
+    if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":

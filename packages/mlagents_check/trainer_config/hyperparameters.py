@@ -112,9 +112,11 @@ def _options(table: Mapping[str, Any]) -> dict[str, Option]:
 
 OPTIONS: Mapping[str, Option] = _options(_LIMITS["options"])
 # Trainer keys that a job may override. Stricter than in the config, where text is accepted as a number.
-TRAINER_KEYS: Mapping[str, Option] = _options(
-    {name: row for name, row in contract.TRAINER_KEYS.items() if "type" in row}
-)
+KEYS_OF: Mapping[str, Mapping[str, Option]] = {
+    trainer: _options({name: row for name, row in table.items() if "type" in row})
+    for trainer, table in contract.KEYS_OF.items()
+}
+TRAINER_KEYS = KEYS_OF[contract.DEFAULT_TRAINER]
 
 _EXPECTED = {
     _text: "a name",
@@ -146,8 +148,10 @@ def decode(value: Any) -> str:
     return decoded.strip() if isinstance(decoded, str) else value.strip()
 
 
-def split(hyperparameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...], Any], list[Finding]]:
-    """Split a job's hyperparameters into options and overrides of the trainer config.
+def split(
+    hyperparameters: Mapping[str, Any], trainer: str = contract.DEFAULT_TRAINER
+) -> tuple[dict[str, Any], dict[tuple[str, ...], Any], list[Finding]]:
+    """Split a job's hyperparameters into options and overrides of the trainer config of a version.
 
     Returns
     -------
@@ -157,7 +161,10 @@ def split(hyperparameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tupl
     options: dict[str, Any] = {}
     overrides: dict[tuple[str, ...], Any] = {}
     findings: list[Finding] = []
-    known = {**OPTIONS, **TRAINER_KEYS}
+    table = contract.KEYS_OF[trainer]
+    rows = _LIMITS["options"]
+    options_here = {name: one for name, one in OPTIONS.items() if trainer in rows[name].get("trainers", [trainer])}
+    known = {**options_here, **KEYS_OF[trainer]}
     for name, value in ((str(name), value) for name, value in hyperparameters.items()):
         if name.startswith(IGNORED_PREFIXES):
             continue
@@ -169,7 +176,8 @@ def split(hyperparameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tupl
         elif name in OPTIONS:
             options[name] = known[name].read(text)
         else:
-            overrides[tuple(name.split("."))] = known[name].read(text)
+            group = table[name].get("group")
+            overrides[tuple((f"{group}.{name}" if group else name).split("."))] = known[name].read(text)
     return options, overrides, findings
 
 

@@ -224,6 +224,8 @@ class Rule:
         The greatest value, in size, with which losses stay finite; a greater one is an error.
     endless
         Whether training works with an infinite value; else that is an error.
+    choices
+        The valid values of a choice.
     """
 
     kind: Kind
@@ -231,14 +233,18 @@ class Rule:
     usual: tuple[float, float] = (-math.inf, math.inf)
     high: float = math.inf
     endless: bool = False
+    choices: tuple[str, ...] = ()
 
 
-def _rule(read_as: Kind, usual: tuple[float | None, float | None] = (None, None), **more: Any) -> Rule:
-    least, most = usual
-    return Rule(read_as, usual=(-math.inf if least is None else least, math.inf if most is None else most), **more)
+def rule_of(row: Mapping[str, Any]) -> Rule:
+    """Return the rule of a row of the table."""
+    more = dict(row["in_config"])
+    kind, (least, most) = more.pop("read_as"), more.pop("usual", (None, None))
+    usual = (-math.inf if least is None else least, math.inf if most is None else most)
+    return Rule(kind, usual=usual, choices=tuple(row.get("choices", ())), **more)
 
 
-RULES: Mapping[str, Rule] = {name: _rule(**row["in_config"]) for name, row in TRAINER_KEYS.items()}
+RULES: Mapping[str, Rule] = {name: rule_of(row) for name, row in TRAINER_KEYS.items()}
 """The rule of each key, by its dotted name."""
 
 
@@ -259,10 +265,10 @@ def judge(key: str, value: Any, rule: Rule) -> tuple[Literal["error", "warning"]
     """
     found = f"{key} is {shown(value)}"
     if rule.kind == "choice":
-        names = CHOICES[key]
+        names = rule.choices
         if isinstance(value, str) and value in names:
             return None
-        if isinstance(value, str) and (other := OTHER_CHOICES.get(key, {}).get(value)):
+        if isinstance(value, str) and names == CHOICES.get(key) and (other := OTHER_CHOICES.get(key, {}).get(value)):
             return "error", f"{found}, which ML-Agents {other.releases} have.", f"{other.todo}."
         return "error", f"{found}.", f"It must be one of {', '.join(names)}.{nearest(value, names)}"
     if rule.kind == "truth":

@@ -1,4 +1,4 @@
-"""Conversion of the `behaviors:` format of ML-Agents 0.17 and later to the format of 0.11.0."""
+"""Conversion between the format of 0.11.0 and the `behaviors:` format of ML-Agents 0.17 and later, both ways."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from common.contract import CONTRACT
+from common.contract import CONTRACT, KEYS_OF
 from mlagents_check.trainer_config import keys
 
 NEVER_FADES: int = CONTRACT["hyperparameters"]["largest_whole_number"]
@@ -81,6 +81,134 @@ def convert_behaviors(config: Mapping[str, Any]) -> str:
     for name, values in behaviors.items():
         lines += ["", f"{_scalar(name)}:", *_Section(_merged(shared, values)).lines(default.settings)]
     return "\n".join(lines) + "\n"
+
+
+_HEAD_OF_LATER = "# Converted from the format of ML-Agents 0.11.0 to that of 1.1.0."
+_AGENTS_ASSUMED = 12
+_MULTIPLIED = (
+    "max_steps, summary_freq and other steps counted those of the environment. 1.1.0 counts those of every agent, so "
+    "they are multiplied by {}."
+)
+_ASSUMED = "the {} agents of 3DBall: correct them if your scene has more or fewer"
+_IMITATES = (
+    "offline_bc became behavioral_cloning, with which a policy learns from rewards too. 1.1.0 reads demonstrations of "
+    "com.unity.ml-agents alone."
+)
+_GROUP_OF = {
+    name: (*row.get("group", "").split("."), name) if row.get("group") else (name,)
+    for name, row in KEYS_OF["1.1.0"].items()
+    if "." not in name and row["in_config"]["read_as"] != "mapping"
+}
+_ALGORITHMS_OF = {
+    name: tuple(row["default"]) for name, row in KEYS_OF["1.1.0"].items() if row.get("group") == "hyperparameters"
+}
+
+
+def convert_sections(config: Mapping[str, Any], agents: Mapping[str, int] | None = None) -> str:
+    """Convert a config of 0.11.0, with `default:` and a section for each brain, to a `behaviors:` file of 1.1.0.
+
+    Each behavior is written out with the values that it takes from `default:`; that section becomes `default_settings:`
+    where all have the same trainer. Comments say what was left out or is counted differently. The result may still have
+    errors of the original config, so check it.
+
+    Parameters
+    ----------
+    config
+        The YAML's content.
+    agents
+        Number of agents of each brain, if known. 1.1.0 counts their steps one by one, so settings in steps are
+        multiplied by it, by 12 where it is not known.
+
+    Returns
+    -------
+    str
+        YAML text to save as a new trainer config.
+    """
+    agents = {name: number for name, number in (agents or {}).items() if number > 0}
+    default = dict(_mapping(config.get("default")))
+    sections = {}
+    for name, values in config.items():
+        seen = set()
+        while isinstance(values, str) and values in config and values not in seen:  # the name of another section
+            seen.add(values)
+            values = config[values]
+        if name != "default" and name not in keys.FILE_KEYS and isinstance(values, dict):
+            sections[str(name)] = {**default, **values}
+    behaviors = {name: _behavior(settings, agents.get(name)) for name, settings in sections.items()}
+    lines = [_HEAD_OF_LATER]
+    shared, comments = _behavior(default, max(agents.values(), default=None))
+    if "trainer" in default and all(found["trainer_type"] == shared["trainer_type"] for found, _ in behaviors.values()):
+        lines += ["default_settings:", *(f"  {line}" for line in (*_comments(comments), *_dumped(shared)))]
+        if "memory" in shared["network_settings"]:
+            for found, _ in behaviors.values():
+                found["network_settings"].setdefault("memory", None)
+    if behaviors:
+        lines.append("behaviors:")
+    for name, (found, comments) in behaviors.items():
+        lines.append(f"  {_scalar(name)}:")
+        lines += [f"    {line}" for line in (*_comments(comments), *_dumped(found))]
+    return "\n".join(lines) + "\n"
+
+
+def _behavior(settings: Mapping[str, Any], agents: int | None) -> tuple[dict[str, Any], list[str]]:
+    """Return a section's settings as those of a behavior, and comments on the changes."""
+    settings = {key: _number(value) for key, value in settings.items()}
+    comments = [_MULTIPLIED.format(f"its {agents} agents" if agents else _ASSUMED.format(_AGENTS_ASSUMED))]
+    agents = agents or _AGENTS_ASSUMED
+    trainer = settings.get("trainer", "ppo")
+    if trainer == "offline_bc":
+        trainer, imitated = "ppo", {"demo_path": settings.pop("demo_path", ""), "strength": 1.0}
+        settings = {key: settings[key] for key in settings if key not in ("batches_per_epoch", "batch_size")}
+        settings["pretraining"] = imitated
+        comments.append(_IMITATES)
+    found: dict[str, Any] = {"trainer_type": trainer, "hyperparameters": {}, "network_settings": {}}
+    handled = {"trainer", "use_recurrent", "num_update", "train_interval", "reward_signals", "pretraining"}
+    for key, value in settings.items():
+        group = _GROUP_OF.get(key)
+        if key in handled or value is None or (group and group[-2:-1] == ("memory",)):
+            continue
+        if group is None or trainer not in _ALGORITHMS_OF.get(key, (trainer,)):
+            if group is None:
+                comments.append(f"Left out: {keys.shown(str(key))[1:-1]}. 1.1.0 does not know it.")
+            continue
+        inner = found
+        for part in group[:-1]:
+            inner = inner.setdefault(part, {})
+        inner[key] = (
+            value * agents if key in ("max_steps", "summary_freq", "buffer_init_steps") and _is_finite(value) else value
+        )
+    if settings.get("use_recurrent"):
+        memory = {key: settings[key] for key in ("memory_size", "sequence_length") if key in settings}
+        found["network_settings"]["memory"] = memory
+    own = found["hyperparameters"]
+    if "beta" in own and own.get("learning_rate_schedule", "linear") != "linear":
+        own |= {"beta_schedule": "linear", "epsilon_schedule": "linear"}  # 0.11.0 always lowers them
+    signals = _mapping(settings.get("reward_signals"))
+    if trainer == "sac":
+        every, updates = settings.get("train_interval", 1), settings.get("num_update", 1)
+        own["steps_per_update"] = _divided(every, updates, agents)
+        if keys.SAC_SIGNAL_SETTING in signals:
+            own["reward_signal_steps_per_update"] = _divided(every, signals[keys.SAC_SIGNAL_SETTING], agents)
+    if converted := {name: _later_group(values) for name, values in signals.items() if isinstance(values, dict)}:
+        found["reward_signals"] = converted
+    if isinstance(settings.get("pretraining"), dict):
+        found["behavioral_cloning"] = imitated = _later_group(settings["pretraining"])
+        if _is_finite(imitated.get("steps")):
+            imitated["steps"] = 0 if imitated["steps"] >= NEVER_FADES else imitated["steps"] * agents
+    return {key: value for key, value in found.items() if value != {}}, comments
+
+
+def _later_group(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert the settings of a reward signal, or of pretraining; a size of its network stands deeper in 1.1.0."""
+    found = {key: _number(value) for key, value in values.items() if value is not None}
+    if "encoding_size" in found:
+        found["network_settings"] = {"hidden_units": found.pop("encoding_size")}
+    return found
+
+
+def _divided(steps: Any, updates: Any, agents: int) -> Any:
+    """Return the agents' steps for each update, from the environment's steps for some updates."""
+    return steps * agents / updates if _is_finite(steps) and _is_finite(updates) and updates > 0 else steps
 
 
 class _Section:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from common import contract
 from mlagents_check.unity_build.listing import Listing
 
-TRAINERS: Mapping[str, str] = {"0.11.0": "API-11", "1.1.0": "1.5.0"}
+TRAINERS: Mapping[str, str] = {trainer: row["communicator"] for trainer, row in contract.TRAINERS.items()}
 """The communicator's number of each trainer version."""
-DEFAULT = "0.11.0"
+DEFAULT = contract.DEFAULT_TRAINER
 """The trainer version for a build that does not say which one it needs."""
 
 # Literals in Academy.cs: up to 0.14 the communicator's number such as API-14 (API-15-dev0 between releases), from 0.15

@@ -121,6 +121,39 @@ def demo(
     return data + header if closed and more.get("trailer", True) else data
 
 
+def demo_v1(steps=30, observations=(4,), actions=(2,), promised=None, branches=(), spec=True, nan=(), episode=10):
+    """Bytes of a demonstration as the recorder of com.unity.ml-agents writes it; `spec`: as communicators from 1.3 on."""
+
+    def field(number, data):
+        return varint(number << 3 | 2) + varint(len(data)) + data
+
+    def floats(values):
+        return struct.pack(f"<{len(values)}f", *values)
+
+    def sized(data):
+        return varint(len(data)) + data
+
+    head = b"\x08\x01" + field(2, b"Ball") + b"\x18" + varint(steps if promised is None else promised)
+    width = sum(actions)
+    if spec:
+        described = b"\x08" + varint(width) + b"\x10" + varint(len(branches)) + field(3, bytes(branches))
+        brain = field(7, b"Ball") + field(9, described)
+    else:
+        brain = field(3, bytes(actions or branches)) + b"\x30" + bytes([bool(actions)]) + field(7, b"Ball")
+    data = sized(head).ljust(33, b"\0") + sized(brain)
+    for step in range(steps):
+        seen = b"".join(
+            field(
+                13, field(1, bytes([size])) + field(4, field(1, floats([float("nan") if step in nan else 0.1] * size)))
+            )
+            for size in observations
+        )
+        info = b"\x3d" + floats([0.1]) + b"\x40" + bytes([step % episode == episode - 1]) + seen
+        taken = field(6, floats([0.5] * width)) + field(7, bytes(len(branches)))
+        data += sized(field(1, info) + field(2, taken if spec else field(1, floats([0.5] * (width or len(branches))))))
+    return data
+
+
 @pytest.fixture
 def write(tmp_path):
     """Write a config and give its path."""
@@ -141,7 +174,7 @@ class Parts:
     """What test modules can't import from a conftest."""
 
     PPO, SAC, BC, GONE = PPO, SAC, BC, GONE
-    changed, demo = staticmethod(changed), staticmethod(demo)
+    changed, demo, demo_v1 = staticmethod(changed), staticmethod(demo), staticmethod(demo_v1)
 
 
 @pytest.fixture(scope="session")

@@ -300,7 +300,7 @@ def test_wrong_demonstrations(write, parts, found):
         whole[:20]: "Ball.demo is not a demonstration, or damaged.",
         whole[: len(whole) // 2]: "Ball.demo is truncated.",
         whole[:100] + b"\7" * 40 + whole[140:]: "Ball.demo is damaged.",
-        parts.demo(later=True): "Ball.demo is recorded with ML-Agents 0.12 or later.",
+        parts.demo(later=True): "Ball.demo is recorded with ML-Agents 0.12 or later, which the trainer 1.1.0 may read.",
         parts.demo(header_bytes=20): "Ball.demo is not a demonstration, or damaged.",
         b"": "Ball.demo is not a demonstration, or damaged.",
         b"hello, this is text, and no demonstration at all": "Ball.demo is not a demonstration, or damaged.",
