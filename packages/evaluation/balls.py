@@ -62,9 +62,11 @@ def play(scene: Ball3D, policy: Policy, layers: list, shadows: PolyCollection) -
         above = local[1] > HALF_CUBE
         behind = ~above & (towards @ scene.position < 0)
         for layer, which in ((layers[0], behind), (layers[2], ~behind)):
-            show_balls(layer, flat[which], scene.radius)
+            show_balls(layer, flat[which], scene.radius[which])
         on_top = above & (np.abs(local[0::2]) < HALF_CUBE).all(0)
-        shadows.set_verts(shadow(rotation[:, :, on_top], local[:, on_top], corners[on_top], right, up, scene.radius))
+        shadows.set_verts(
+            shadow(rotation[:, :, on_top], local[:, on_top], corners[on_top], right, up, scene.radius[on_top])
+        )
         yield
         scene.step(policy.decide(scene.observe()))
 
@@ -96,7 +98,7 @@ def cubes(
 
 
 def shadow(
-    rotation: np.ndarray, local: np.ndarray, corners: np.ndarray, right: np.ndarray, up: np.ndarray, radius: float
+    rotation: np.ndarray, local: np.ndarray, corners: np.ndarray, right: np.ndarray, up: np.ndarray, radius: np.ndarray
 ) -> list[np.ndarray]:
     """Return the shadows of balls on the tops of their cubes."""
     angles = np.linspace(0, 2 * np.pi, 24)
@@ -104,9 +106,9 @@ def shadow(
     for agent, corner in enumerate(corners):
         around = np.stack(
             [
-                local[0, agent] + radius * np.cos(angles),
+                local[0, agent] + radius[agent] * np.cos(angles),
                 np.full(24, HALF_CUBE),
-                local[2, agent] + radius * np.sin(angles),
+                local[2, agent] + radius[agent] * np.sin(angles),
             ]
         )
         around[0::2] = np.clip(around[0::2], -HALF_CUBE, HALF_CUBE)
@@ -115,15 +117,15 @@ def shadow(
     return polygons
 
 
-def show_balls(layer: EllipseCollection, places: np.ndarray, radius: float) -> None:
+def show_balls(layer: EllipseCollection, places: np.ndarray, radius: np.ndarray) -> None:
     """Place balls, each made of rings that get brighter towards the light."""
     rings = np.linspace(0, 1, 6)
-    size = 2 * radius * (1 - 0.8 * rings)
-    moved = radius * 0.42 * rings
-    offsets = (places[:, np.newaxis] + np.stack([-moved, moved], axis=1)).reshape(-1, 2)
+    size = np.outer(2 * radius, 1 - 0.8 * rings).ravel()
+    moved = np.outer(radius, 0.42 * rings)
+    offsets = (places[:, np.newaxis] + np.stack([-moved, moved], axis=2)).reshape(-1, 2)
     colours = np.minimum(BALL[np.newaxis] * (0.82 + 0.18 * rings[:, np.newaxis]) + 0.35 * rings[:, np.newaxis] ** 2, 1)
     layer.set_offsets(offsets)
-    layer.set_widths(np.tile(size, len(places)))
-    layer.set_heights(np.tile(size, len(places)))
+    layer.set_widths(size)
+    layer.set_heights(size)
     layer.set_angles(np.zeros(len(offsets)))
     layer.set_facecolor(np.tile(colours, (len(places), 1)))

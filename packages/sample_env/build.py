@@ -9,11 +9,11 @@ from pathlib import Path
 
 from common import trainer_env
 
-from .player.scenes import API_VERSION, SCENES
+from .player.scenes import PROTOCOLS, SCENES
 
 PLAYER = Path(__file__).parent / "player"
 EXTRA_FILES = Path(__file__).parent / "extra_files"
-"""Files that are written next to a scene's build: trainer config and curriculum, in a folder for each scene."""
+"""Files that are written next to a scene's build, by version of the trainer and scene: its config and curriculum."""
 MARKER = "sample_env.json"
 """File in `<scene>_Data/` that marks a build as a sample."""
 LAUNCHER = "launch.py"
@@ -25,14 +25,15 @@ class SampleEnvError(Exception):
     """The sample build cannot be made."""
 
 
-def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
+def make_sample_build(folder: Path | str, scene: str = "3DBall", trainer: str = trainer_env.DEFAULT) -> Path:
     """Write a sample build into a folder, as Unity would: `<scene>.x86_64` and `<scene>_Data/`.
 
     The files are always the same, byte for byte. If they exist already, nothing is written; an older version of
-    the same sample is replaced. The executable is written last, so an interrupted call leaves no build.
+    the same sample, or one for another trainer, is replaced. The executable is written last, so an interrupted call
+    leaves no build.
 
-    Warehouse comes with a `trainer_config.yaml` and a `curriculum/`. Existing files of these names are not replaced,
-    because they may be yours.
+    Warehouse comes with a `trainer_config.yaml`, and for 0.11.0 a `curriculum/`. Existing files of these names are not
+    replaced, because they may be yours, unless they are those of the other trainer, unchanged.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
         Created if it does not exist. Other files in it stay.
     scene
         One of `SCENES`.
+    trainer
+        The version of ML-Agents whose protocol the build speaks: ``"0.11.0"`` or ``"1.1.0"``. The scenes are the same.
 
     Returns
     -------
@@ -49,21 +52,24 @@ def make_sample_build(folder: Path | str, scene: str = "3DBall") -> Path:
     Raises
     ------
     SampleEnvError
-        If the scene is unknown, or the folder is a file or holds another build.
+        If the scene or the trainer is unknown, or the folder is a file or holds another build.
     """
     folder = Path(folder)
-    if scene not in SCENES:
-        raise SampleEnvError(f"Expected a scene out of {', '.join(SCENES)}, got {scene!r}. Choose one of them.")
+    for kind, known, given in (("scene", SCENES, scene), ("trainer", PROTOCOLS, trainer)):
+        if given not in known:
+            raise SampleEnvError(f"Expected a {kind} out of {', '.join(known)}, got {given!r}. Choose one of them.")
     if folder.exists() and not folder.is_dir():
         raise SampleEnvError(f"Expected a folder, found the file {folder}. Give a folder for the build.")
     refuse_other_build(folder, scene)
     executable, data = folder / f"{scene}.x86_64", folder / f"{scene}_Data"
     folder.mkdir(parents=True, exist_ok=True)
-    write_extra_files(folder, scene)
+    for other in PROTOCOLS.keys() - {trainer}:
+        remove_extra_files(folder, scene, other)
+    write_extra_files(folder, scene, trainer)
     with tempfile.TemporaryDirectory(prefix=".sample_env-", dir=folder) as scratch:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
         new.mkdir()
-        write_build(new, scene)
+        write_build(new, scene, trainer)
         if contents(new, scene) == contents(folder, scene):
             return executable
         executable.unlink(missing_ok=True)
@@ -88,13 +94,8 @@ def remove_sample_build(folder: Path | str) -> list[Path]:
         executable.unlink()
         shutil.rmtree(data)
         removed += [executable, data]
-        for source in sorted(path for path in (EXTRA_FILES / scene).rglob("*") if path.is_file()):
-            extra_file = folder / source.relative_to(EXTRA_FILES / scene)
-            if extra_file.is_file() and extra_file.read_bytes() == source.read_bytes():
-                extra_file.unlink()
-                removed.append(extra_file)
-                if extra_file.parent != folder and not any(extra_file.parent.iterdir()):
-                    extra_file.parent.rmdir()
+        for trainer in PROTOCOLS:
+            removed += remove_extra_files(folder, scene, trainer)
     return removed
 
 
@@ -122,7 +123,8 @@ def record_demonstrations(folder: Path | str, python: Path | str | None = None, 
             f"Expected a sample build in {folder}, found none. Record a build of your own in the Unity Editor, with a "
             "Demonstration Recorder on the agent."
         )
-    python = Path(python or trainer_env.find().python)
+    (marker,) = executables[0].parent.glob(f"{executables[0].stem}_Data/{MARKER}")
+    python = Path(python or trainer_env.find(json.loads(marker.read_text())["trainer"]).python)
     environment = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     command = [executables[0].absolute(), "--record", folder.absolute(), "--steps", str(steps)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -151,7 +153,7 @@ def is_part_of_sample(path: Path, scene: str) -> bool:
     return path.name == f"{scene}_Data" and (path / MARKER).is_file()
 
 
-def write_build(folder: Path, scene: str) -> None:
+def write_build(folder: Path, scene: str, trainer: str) -> None:
     """Write the files of a sample build."""
     data = folder / f"{scene}_Data"
     player = data / PLAYER.name
@@ -160,18 +162,36 @@ def write_build(folder: Path, scene: str) -> None:
         if source.name != LAUNCHER:
             write(player / source.name, source.read_bytes())
     brains = [kind.behaviour.name for kind in SCENES[scene]]
-    description = {"scene": scene, "protocol": API_VERSION, "brains": brains}
+    description = {"scene": scene, "trainer": trainer, "protocol": PROTOCOLS[trainer], "brains": brains}
     write(data / MARKER, (json.dumps(description, indent=2) + "\n").encode())
     write(folder / f"{scene}.x86_64", (PLAYER / LAUNCHER).read_bytes(), mode=0o755)
 
 
-def write_extra_files(folder: Path, scene: str) -> None:
+def write_extra_files(folder: Path, scene: str, trainer: str) -> None:
     """Write the extra files next to a scene's build, unless they exist already."""
-    for source in sorted(path for path in (EXTRA_FILES / scene).rglob("*") if path.is_file()):
-        target = folder / source.relative_to(EXTRA_FILES / scene)
+    for target, content in extra_files(folder, scene, trainer):
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            write(target, source.read_bytes())
+            write(target, content)
+
+
+def remove_extra_files(folder: Path, scene: str, trainer: str) -> list[Path]:
+    """Remove the extra files that nobody has changed, and return them."""
+    removed = []
+    for target, content in extra_files(folder, scene, trainer):
+        if target.is_file() and target.read_bytes() == content:
+            target.unlink()
+            removed.append(target)
+            if target.parent != folder and not any(target.parent.iterdir()):
+                target.parent.rmdir()
+    return removed
+
+
+def extra_files(folder: Path, scene: str, trainer: str) -> list[tuple[Path, bytes]]:
+    """Return the extra files of a scene: where each belongs, and its content."""
+    source = EXTRA_FILES / trainer / scene
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    return [(folder / path.relative_to(source), path.read_bytes()) for path in files]
 
 
 def write(file: Path, content: bytes, mode: int = 0o644) -> None:

@@ -34,6 +34,7 @@ def test_a_build_is_an_executable_and_its_data(tmp_path):
     assert sorted(path.name for path in executable.parent.iterdir()) == ["3DBall.x86_64", "3DBall_Data"]
     assert json.loads((executable.parent / "3DBall_Data" / "sample_env.json").read_text()) == {
         "scene": "3DBall",
+        "trainer": "0.11.0",
         "protocol": "API-11",
         "brains": ["3DBall"],
     }

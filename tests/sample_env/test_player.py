@@ -172,9 +172,9 @@ def lonely(trainer_python, executable, environment):
     """Run the player's program without a trainer, waiting for one only briefly."""
     hurry = (
         "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv.pop(1))\n"
-        "from player import communicator, main\n"
+        "from player import api_11, communicator, main\n"
         "communicator.CONNECT_SECONDS = 0.1\n"
-        "sys.exit(main.main('3DBall', ['--port', '9', *sys.argv[1:]]))"
+        "sys.exit(main.main('3DBall', api_11, ['--port', '9', *sys.argv[1:]]))"
     )
 
     def run(*arguments, **variables):

@@ -187,7 +187,7 @@ def test_each_group_takes_its_own_reset_parameters():
 
 def test_the_curriculum_has_three_lessons_that_the_scene_can_play():
     for kind in SCENES["Warehouse"]:
-        file = ROOT / f"packages/sample_env/extra_files/Warehouse/curriculum/{kind.behaviour.name}.json"
+        file = ROOT / f"packages/sample_env/extra_files/0.11.0/Warehouse/curriculum/{kind.behaviour.name}.json"
         lessons = json.loads(file.read_text())
         ((name, values),) = lessons["parameters"].items()
         assert len(values) == 3

@@ -11,7 +11,8 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, ".")
 from mlagents.envs.communicator_objects.unity_message_pb2 import UnityMessageProto  # noqa: E402
-from player.communicator import Communicator, requested_actions  # noqa: E402
+from player.api_11 import Communicator  # noqa: E402
+from player.communicator import requested_actions  # noqa: E402
 from player.scene import Scene  # noqa: E402
 from player.scenes import SCENES  # noqa: E402
 
@@ -40,14 +41,14 @@ def main(agents):
     """Print the microseconds of processor time that a decision takes: the median of several rounds."""
     scene = Scene(SCENES["3DBall"], agents, seed=1)
     communicator = Loop(scene)
-    request = communicator.report(scene, with_brains=True)
+    request = communicator.report(scene, after_reset=True)
     times = []
     for _ in range(ROUNDS):
         started = time.process_time()
         for _ in range(DECISIONS):
             for group in scene.groups:
                 group.step(requested_actions(request, group))
-            request = communicator.report(scene, with_brains=False)
+            request = communicator.report(scene, after_reset=False)
         times.append((time.process_time() - started) / DECISIONS * 1e6)
     print(statistics.median(times))
 

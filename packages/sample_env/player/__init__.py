@@ -1,7 +1,8 @@
-"""The sample player: a headless stand-in for a Unity build that mlagents-learn 0.11.0 starts and trains.
+"""The sample player: a headless stand-in for a Unity build that mlagents-learn 0.11.0, or 1.1.0, starts and trains.
 
-It needs only what the trainer's environment holds (Python 3.7 to 3.11, NumPy, grpcio, protobuf, mlagents_envs), and
-finds it as `python3` on PATH: the `bin` folder of that environment must come first.
+`sample_env.json` in a build says which of the two: they speak different protocols (`api_11.py`, `api_1_5.py`), and all
+else is the same. The player needs only what the trainer's environment holds (Python 3.7 to 3.11, NumPy, grpcio,
+protobuf, mlagents_envs), and finds it as `python3` on PATH: the `bin` folder of that environment must come first.
 
 Options, which follow `--env-args` of mlagents-learn:
 
@@ -21,8 +22,8 @@ Options, which follow `--env-args` of mlagents-learn:
 `-batchmode`, `-nographics`
     Accepted because mlagents-learn passes them; there are never any graphics.
 
-In training the player runs as fast as possible. With `train_mode` off (`mlagents-learn --slow`) it runs in real time,
-as Unity does.
+In training the player runs as fast as possible. It runs in real time, as Unity does, with `train_mode` off
+(`mlagents-learn --slow`), or, since 1.0, with a `capture_frame_rate` of 0 in the engine settings.
 
 Exit codes: 0 when the trainer quits or closes the connection; 1 when there is no trainer, its process is gone, or it
 sends an invalid request (which is answered with the reason); 2 for a wrong command line. The log names the reason.

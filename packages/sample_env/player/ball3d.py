@@ -45,7 +45,7 @@ import math
 
 import numpy as np
 
-from .scene import Behaviour, Group
+from .scene import Behaviour, Group, Parameters
 
 PHYSICS_STEP = 0.02
 STEPS_PER_DECISION = 5
@@ -71,10 +71,14 @@ class Ball3D(Group):
     position, velocity, roll : ndarray, shape (3, agents)
         Of the balls: centre relative to the cube's (m), its velocity, and the velocity that the spin gives the
         contact point relative to the centre (m/s); without slip the last is the opposite of the one before.
+    radius : ndarray, shape (agents,)
+        Of the balls (m).
     """
 
     behaviour = Behaviour(name="3DBall", observations=8, actions=(2,), continuous=True)
-    parameters = {"mass": 1.0, "gravity": 9.81, "scale": 1.0}  # noqa: RUF012
+    outcome = "Dropped"
+    # The trainer 0.11.0 sends the defaults back at every reset, as the messages carry them.
+    parameters = {"mass": 1.0, "gravity": float(np.float32(9.81)), "scale": 1.0}  # noqa: RUF012
     decision_seconds = PHYSICS_STEP * STEPS_PER_DECISION
     decisions_per_episode = 1000
 
@@ -84,15 +88,15 @@ class Ball3D(Group):
         self.position = np.zeros((3, agents))
         self.velocity = np.zeros((3, agents))
         self.roll = np.zeros((3, agents))
+        self.radius = np.zeros(agents)
         self.reset({})
 
-    def reset(self, parameters: dict[str, float]) -> None:
-        """Begin an episode for every agent; see `Group`."""
-        super().reset(parameters)
-        self.radius = self.current["scale"] / 2
-        self.fall = self.current["gravity"] * PHYSICS_STEP
+    def change(self, parameters: Parameters) -> None:
+        """Change reset parameters; see `Group`. Gravity is one for all agents, and changes at once, as in Unity."""
+        super().change(parameters)
+        self.fall = self.values("gravity", 1)[0] * PHYSICS_STEP
 
-    def check(self, parameters: dict[str, float]) -> None:
+    def check(self, name: str, value: float) -> None:
         """Refuse a mass or a scale that no ball can have.
 
         Raises
@@ -100,12 +104,11 @@ class Ball3D(Group):
         ValueError
             If one of them is not above 0.
         """
-        for name in ("mass", "scale"):
-            if parameters[name] <= 0:
-                raise ValueError(
-                    f"Expected the reset parameter {name} above 0, got {parameters[name]:g}. "
-                    "Correct the curriculum or sampler that sets it."
-                )
+        if name in ("mass", "scale") and value <= 0:
+            raise ValueError(
+                f"Expected the reset parameter {name} above 0, got {value:g}. "
+                "Correct the curriculum or sampler that sets it."
+            )
 
     def start(self, which: np.ndarray) -> None:
         """Tilt the cubes of these agents a little and put the balls at rest above them."""
@@ -114,6 +117,7 @@ class Ball3D(Group):
         self.position[1, which] = START_HEIGHT
         self.velocity[:, which] = 0
         self.roll[:, which] = 0
+        self.radius[which] = self.values("scale", len(which)) / 2
 
     def act(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turn the cubes and move the balls for one decision.
@@ -143,8 +147,7 @@ class Ball3D(Group):
         steps = np.arange(1, STEPS_PER_DECISION + 1)[:, np.newaxis, np.newaxis]
         tilts = clip(self.tilt + steps * turn, TILT_LIMIT)
         self.tilt = tilts[-1]
-        sin_z, sin_x = np.sin(tilts).swapaxes(0, 1)
-        cos_z, cos_x = np.cos(tilts).swapaxes(0, 1)
+        (cos_z, cos_x), (sin_z, sin_x) = (part.swapaxes(0, 1) for part in cos_and_sin(tilts))
         rotation = np.zeros((STEPS_PER_DECISION, 3, 3, self.agents))
         rotation[:, 0, 0], rotation[:, 0, 1] = cos_z, -sin_z
         rotation[:, 1, 0], rotation[:, 1, 1], rotation[:, 1, 2] = cos_x * sin_z, cos_x * cos_z, -sin_x
@@ -174,8 +177,8 @@ class Ball3D(Group):
 
     def observe(self) -> np.ndarray:
         """Return the observations: the cube's tilt, the ball's position and velocity, shape (agents, 8)."""
-        half = self.tilt / 2
-        quaternion = np.sin(half) * np.cos(half)[::-1]
+        cos, sin = cos_and_sin(self.tilt / 2)
+        quaternion = sin * cos[::-1]
         return np.concatenate((quaternion, self.position, self.velocity)).T
 
     def heuristic(self) -> np.ndarray:
@@ -189,6 +192,12 @@ def clip(values: np.ndarray, limit: float) -> np.ndarray:
     """Clip to [-limit, limit]."""
     # np.clip takes ten times as long for arrays as small as these.
     return np.minimum(np.maximum(values, -limit), limit)
+
+
+def cos_and_sin(angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines that are the same in every version of NumPy, whose own differ in the last digit."""
+    turned = np.exp(1j * angles)  # the C library's
+    return turned.real, turned.imag
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -12,14 +12,18 @@ if not marker.is_file():
         f"Expected {data.name}/ beside {Path(__file__).name}, found none in {data.parent}. Make the sample build again."
     )
 
+about = json.loads(marker.read_text())
 # Builds are stored by the hash of their content: write nothing into them, and import nothing beside them.
 sys.dont_write_bytecode = True
 sys.path[0] = str(data)
 try:
     from player.main import main
+    from player.scenes import protocol_module
+
+    protocol = protocol_module(about["protocol"])
 except ImportError as error:
     sys.exit(
-        f"Expected the trainer's Python (NumPy, grpcio, mlagents_envs 0.11.0), found {sys.executable}: {error}. "
-        "Put the bin folder of the trainer's environment first on PATH."
+        f"Expected the trainer's Python (NumPy, grpcio, mlagents_envs {about['trainer']}), found {sys.executable}: "
+        f"{error}. Put the bin folder of the trainer's environment first on PATH."
     )
-sys.exit(main(json.loads(marker.read_text())["scene"], sys.argv[1:]))
+sys.exit(main(about["scene"], protocol, sys.argv[1:]))

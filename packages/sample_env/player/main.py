@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from . import recorder, trainer_watch
 from .communicator import QUIT, RESET, Communicator, NoTrainerError, TrainerGoneError, requested_actions
@@ -19,21 +20,23 @@ from .scenes import SCENES
 log = logging.getLogger("player")
 
 
-def main(scene_name: str, arguments: list[str]) -> int:
+def main(scene_name: str, protocol: ModuleType, arguments: list[str]) -> int:
     """Run the player until the trainer ends it; return the exit code.
 
     Parameters
     ----------
     scene_name
         One of `SCENES`.
+    protocol
+        `api_11` or `api_1_5`.
     arguments
         The command line, without the program's name.
     """
-    parser = command_line(scene_name)
+    parser = command_line(scene_name, protocol)
     options = parser.parse_args(arguments)
     if options.record:
         for kind in options.brains:
-            print(recorder.record(kind, options.record, options.steps, options.seed or 0))
+            print(recorder.record(protocol, kind, options.record, options.steps, options.seed or 0))
         return 0
     try:
         log_path = start_log(options.logFile or default_log(scene_name), options.port)
@@ -43,7 +46,7 @@ def main(scene_name: str, arguments: list[str]) -> int:
         log_path = start_log("-", options.port)
     log.info("%s, sample player, process %d, Python %s", scene_name, os.getpid(), platform.python_version())
     trainer_watch.start()
-    communicator = Communicator(options.port)
+    communicator = protocol.Communicator(options.port, options.brains)
     try:
         play(communicator, scene_name, options, log_path)
     except TrainerGoneError as gone:
@@ -61,13 +64,13 @@ def main(scene_name: str, arguments: list[str]) -> int:
     return 0
 
 
-def command_line(scene_name: str) -> argparse.ArgumentParser:
+def command_line(scene_name: str, protocol: ModuleType) -> argparse.ArgumentParser:
     """Return the parser of the player's options."""
     parser = argparse.ArgumentParser(
-        f"{scene_name}.x86_64", allow_abbrev=False, description="Sample player for ML-Agents 0.11.0."
+        f"{scene_name}.x86_64", allow_abbrev=False, description=f"Sample player for ML-Agents {protocol.TRAINER}."
     )
     mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--port", type=int, help="where the trainer listens; mlagents-learn gives it")
+    mode.add_argument(protocol.PORT, dest="port", type=int, help="where the trainer listens; mlagents-learn gives it")
     mode.add_argument("--record", type=Path, metavar="FOLDER", help="write demonstrations there, without a trainer")
     parser.add_argument("--steps", type=at_least(2), default=3000, help="of each demonstration (3000)")
     parser.add_argument("--agents", type=at_least(1), default=12, help="how many of each brain act at once (12)")
@@ -141,31 +144,35 @@ def play(communicator: Communicator, scene_name: str, options: argparse.Namespac
     ValueError
         If a command is invalid.
     """
-    seed = communicator.introduce(scene_name, options.brains, log_path)
+    seed = communicator.introduce(scene_name, log_path)
     if options.seed is not None:
         seed = options.seed
     scene = Scene(options.brains, options.agents, seed)
     log.info("Connected; %d agents, seed %d", options.agents, seed)
     command = communicator.first_command()
-    real_time = False
+    pace = 0.0
     decisions = 0
     due = time.monotonic()
     try:
-        while command.command != QUIT:
-            if command.command == RESET:
-                scene.reset(dict(command.environment_parameters.float_parameters))
-                real_time = not command.is_training
-                log.info("Reset; %s%s", scene.current, ", in real time" if real_time else "")
+        while command.kind != QUIT:
+            if command.pace is not None:
+                pace = command.pace
+            if command.kind == RESET:
+                scene.reset(command.parameters)
+                log.info("Reset; %s%s", scene.current, ", in real time" if pace else "")
             else:
+                if command.parameters:
+                    scene.change(command.parameters)
+                    log.info("Changed; %s", scene.current)
                 for group in scene.groups:
                     group.step(requested_actions(command, group))
                 decisions += 1
                 if decisions == 1:
                     log.info("First decision")
-            if real_time:
+            if pace:
                 time.sleep(max(0, due - time.monotonic()))
-                due = time.monotonic() + scene.decision_seconds
-            command = communicator.report(scene, with_brains=command.command == RESET)
+                due = time.monotonic() + scene.decision_seconds * pace
+            command = communicator.report(scene, after_reset=command.kind == RESET)
         log.info("Ends: the trainer quits")
     finally:
         log.info("%d decisions of each agent, %d episodes in all", decisions, scene.episodes)

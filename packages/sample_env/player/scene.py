@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Dict, NamedTuple, Union  # noqa: UP035
 
 import numpy as np
 
@@ -24,6 +24,41 @@ class Behaviour(NamedTuple):
         return self.actions[0] if self.continuous else len(self.actions)
 
 
+class Sampler:
+    """A distribution that a reset parameter is drawn from, for each agent that begins an episode.
+
+    Parameters
+    ----------
+    kind
+        ``"uniform"``, ``"gaussian"`` or ``"multirange_uniform"``.
+    numbers
+        Lower and upper limit; mean and standard deviation; the limits of several ranges, which count by their width.
+    seed
+        Of the draws. They are not those of Unity, whose generator is .NET's.
+    """
+
+    def __init__(self, kind: str, numbers: Sequence[float], seed: int) -> None:
+        self.kind, self.numbers = kind, [float(number) for number in numbers]
+        self.random = np.random.RandomState(seed & 0xFFFFFFFF)
+
+    def __repr__(self) -> str:
+        return f"{self.kind}{tuple(self.numbers)}"
+
+    def draw(self, count: int) -> np.ndarray:
+        """Draw values, shape (count,)."""
+        if self.kind == "gaussian":
+            return self.random.normal(*self.numbers, size=count)
+        lower, upper = np.reshape(self.numbers, (-1, 2)).T
+        ends = np.cumsum(upper - lower)
+        at = self.random.uniform(0, ends[-1], size=count)
+        which = np.minimum(np.searchsorted(ends, at, side="right"), len(ends) - 1)
+        return upper[which] + at - ends[which]
+
+
+Parameters = Dict[str, Union[float, Sampler]]  # noqa: UP006, UP007 (Python 3.7)
+"""Reset parameters by name."""
+
+
 class Group:
     """A number of agents with one behaviour, acting at the same time; a subclass gives them their world.
 
@@ -36,7 +71,7 @@ class Group:
 
     Attributes
     ----------
-    current : dict of str to float
+    current : dict of str to float or Sampler
         The reset parameters in force.
     actions : ndarray, shape (agents, action values)
         The last actions; zero at first.
@@ -46,11 +81,15 @@ class Group:
         Whether the episode ended with the last decision, and whether only because it had lasted long enough.
     decisions : ndarray of int, shape (agents,)
         Decisions since the episode began.
+    last_observations : ndarray, shape (agents, observations)
+        Where an episode ended with the last decision, what was seen then.
     episodes : int
         Episodes that have ended, of all agents together.
     """
 
     behaviour: Behaviour
+    outcome: str
+    """What happened where an episode ends by the rules of the scene."""
     parameters: dict[str, float]
     """The reset parameters' defaults."""
     decision_seconds: float
@@ -61,7 +100,7 @@ class Group:
         self.agents = agents
         # RandomState draws the same in every version of NumPy. Unlike the protocol it takes no negative seed.
         self.random = np.random.RandomState(seed & 0xFFFFFFFF)
-        self.current = dict(self.parameters)
+        self.current: Parameters = dict(self.parameters)
         self.episodes = 0
         self._clear()
 
@@ -69,26 +108,50 @@ class Group:
         self.actions = np.zeros((self.agents, self.behaviour.action_values))
         self.rewards = np.zeros(self.agents)
         self.done = np.zeros(self.agents, dtype=bool)
+        self.last_observations = np.zeros((self.agents, self.behaviour.observations))
         self.max_step_reached = np.zeros(self.agents, dtype=bool)
         self.decisions = np.zeros(self.agents, dtype=int)
 
-    def reset(self, parameters: dict[str, float]) -> None:
-        """Begin an episode for every agent; reset parameters that are not given keep their values.
+    def change(self, parameters: Parameters) -> None:
+        """Change reset parameters, for the episodes that begin from now on; the others keep their values.
 
         Raises
         ------
         ValueError
             If a parameter is unknown, not finite, or refused by `check`. Nothing changes then.
         """
-        updated = {**self.current, **parameters}
         refuse_unknown(parameters, self.parameters)
         for name, value in parameters.items():
-            if not math.isfinite(value):
-                raise ValueError(
-                    f"Expected a finite reset parameter {name}, got {value}. Correct the curriculum or sampler."
-                )
-        self.check(updated)
-        self.current = updated
+            if not isinstance(value, Sampler):
+                self._check(name, value)
+        self.current = {**self.current, **parameters}
+
+    def _check(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise ValueError(
+                f"Expected a finite reset parameter {name}, got {value}. Correct the curriculum or sampler."
+            )
+        self.check(name, value)
+
+    def values(self, name: str, count: int) -> np.ndarray:
+        """Return a reset parameter for agents that begin an episode, shape (count,).
+
+        Raises
+        ------
+        ValueError
+            If a drawn value is refused by `check`.
+        """
+        value = self.current[name]
+        if not isinstance(value, Sampler):
+            return np.full(count, value)
+        drawn = value.draw(count)
+        for extreme in (drawn.min(), drawn.max()):
+            self._check(name, extreme)
+        return drawn
+
+    def reset(self, parameters: Parameters) -> None:
+        """Begin an episode for every agent. Takes and raises what `change` does."""
+        self.change(parameters)
         self._clear()
         self.start(np.arange(self.agents))
 
@@ -109,10 +172,11 @@ class Group:
             ended = np.flatnonzero(self.done)
             self.episodes += len(ended)
             self.decisions[ended] = 0
+            self.last_observations = self.observe()
             self.start(ended)
 
-    def check(self, parameters: dict[str, float]) -> None:
-        """Raise ValueError if these reset parameters are invalid."""
+    def check(self, name: str, value: float) -> None:
+        """Raise ValueError if this is no value of a reset parameter."""
 
     def start(self, which: np.ndarray) -> None:
         """Set up an episode for the agents whose indices are given."""
@@ -148,20 +212,26 @@ class Scene:
         self.groups = [kind(agents, seed + number) for number, kind in enumerate(kinds)]
         self.decision_seconds = kinds[0].decision_seconds
 
-    def reset(self, parameters: dict[str, float]) -> None:
-        """Begin an episode for every agent; each group takes its own reset parameters.
+    def reset(self, parameters: Parameters) -> None:
+        """Begin an episode for every agent. Takes and raises what `change` does."""
+        self.change(parameters)
+        for group in self.groups:
+            group.reset({})
+
+    def change(self, parameters: Parameters) -> None:
+        """Change reset parameters; each group takes its own.
 
         Raises
         ------
         ValueError
-            As `Group.reset` does.
+            As `Group.change` does.
         """
         refuse_unknown(parameters, self.current)
         for group in self.groups:
-            group.reset({name: value for name, value in parameters.items() if name in group.parameters})
+            group.change({name: value for name, value in parameters.items() if name in group.parameters})
 
     @property
-    def current(self) -> dict[str, float]:
+    def current(self) -> Parameters:
         """The reset parameters in force."""
         return {name: value for group in self.groups for name, value in group.current.items()}
 

@@ -73,7 +73,7 @@ class Robots(Group):
         self.choices = np.array(self.behaviour.actions) - 1
         self.place = np.zeros((2, agents), dtype=int)
 
-    def check(self, parameters: dict[str, float]) -> None:
+    def check(self, name: str, value: float) -> None:
         """Refuse a distance of less than a step.
 
         Raises
@@ -81,9 +81,9 @@ class Robots(Group):
         ValueError
             If it is below 1.
         """
-        if parameters[self.distance] < 1:
+        if value < 1:
             raise ValueError(
-                f"Expected the reset parameter {self.distance} to be 1 or more, got {parameters[self.distance]:g}. "
+                f"Expected the reset parameter {name} to be 1 or more, got {value:g}. "
                 "Correct the curriculum or sampler that sets it."
             )
 
@@ -94,7 +94,7 @@ class Robots(Group):
     def draw_near(self, places: np.ndarray) -> np.ndarray:
         """Draw a place for each of these, at least one step from it and as far as the reset parameter allows."""
         steps = np.abs(places[:, :, np.newaxis] - PLACES[:, np.newaxis]).sum(0)
-        fits = (steps >= 1) & (steps <= self.current[self.distance])
+        fits = (steps >= 1) & (steps <= self.values(self.distance, len(steps))[:, np.newaxis])
         # Of the cells that fit, the one that draws the highest number.
         return PLACES[:, (self.random.uniform(size=steps.shape) * fits).argmax(1)]
 
@@ -130,6 +130,7 @@ class Seeker(Robots):
     """
 
     behaviour = Behaviour(name="Seeker", observations=4, actions=(5,), continuous=False)
+    outcome = "Arrived"
     parameters = {"goal_distance": float(FARTHEST)}  # noqa: RUF012
     distance = "goal_distance"
 
@@ -170,6 +171,7 @@ class Carrier(Robots):
     """
 
     behaviour = Behaviour(name="Carrier", observations=7, actions=(5, 2), continuous=False)
+    outcome = "Delivered"
     parameters = {"parcel_distance": float(FARTHEST)}  # noqa: RUF012
     distance = "parcel_distance"
 
