@@ -25,7 +25,7 @@ FAULT_COLUMNS = [
     *("processes left", "model kept", "restarts", "went on from step", "steps lost"),
 ]
 FAULT_TIMES = ["start", "mid-run", "in an update", "in a save", "throughout"]  # the rows' order; others follow
-VERSION = os.environ.get("TRAINER", DEFAULT_TRAINER)
+VERSION = os.environ.get("TRAINER") or DEFAULT_TRAINER
 """The trainer version that `job` runs; `make faults TRAINER=1.1.0` sets it."""
 SMALL = {
     "max_steps": 60,

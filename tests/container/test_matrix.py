@@ -361,6 +361,9 @@ OTHER_IN = {
             "gone": 75,
         },
         ("wrong protocol version", "start"): {"cause": r"Player 0 speaks protocol version '2\.0\.0'"},
+        ("none: a long update", "in an update"): {
+            "hyperparameters": {**LONG_UPDATE, "max_steps": 150, "stall-timeout": 1},
+        },
         # Twenty steps in a life: what is handed over before the crash.
         ("player crashes again and again", "every 15 steps"): {"hyperparameters": {"max_steps": 70, "max-restarts": 1}},
     }

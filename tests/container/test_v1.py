@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import zipfile
 
 import pytest
 import yaml
@@ -213,6 +214,73 @@ def test_several_players_of_several_brains_are_tried(v1_job):
     assert {path.name for path in v1_job.model.parent.glob("*.onnx")} == {"A%2FRed.onnx", "Blue.onnx"}
     assert v1_job.saved_steps("A%2FRed")
     assert [step for step, _ in v1_job.curve("A%2FRed")][:2] == [20, 40]
+
+
+ALGORITHMS = {
+    "Sac": {"trainer_type": "sac", "hyperparameters": {"buffer_init_steps": 20, "save_replay_buffer": True}},
+    "Poca": {"trainer_type": "poca"},
+    "Memory": {"network_settings": {"memory": {"sequence_length": 4, "memory_size": 8}}},
+    "Thread": {"threaded": True},
+    "Curious": {"reward_signals": {name: {"strength": 0.1} for name in ("extrinsic", "curiosity", "rnd")}},
+    "Play": {"self_play": {"save_steps": 20, "team_change": 50, "swap_steps": 10, "window": 2}},
+}
+
+
+def test_every_algorithm_trains_and_resumes(v1_job):
+    (v1_job.channel / "trainer_config.yaml").write_text(yaml.safe_dump({"behaviors": ALGORITHMS}))
+    player = "--brains Sac,Poca,Memory,Thread,Curious,Play?team=0,Play?team=1"
+    run = {"buffer_size": 40, "summary_freq": 50, "save-freq": 50}
+    assert v1_job.run(player, max_steps=100, **run) == 0
+    assert v1_job.training["remarks"] == []
+    first = v1_job.training["model_steps"]
+    assert set(first) == set(ALGORITHMS)
+    assert v1_job.run(player, max_steps=200, **run) == 0
+    assert v1_job.training["resumed_from"] == first
+    assert v1_job.training["torn_checkpoints"] == []
+    for brain in ALGORITHMS:
+        assert [step for step, _ in v1_job.curve(brain)][:4] == [50, 100, 150, 200]
+        assert (v1_job.root / f"model/{brain}.onnx").exists()
+
+
+def test_a_goal_ends_a_run(v1_job):
+    assert v1_job.run(max_steps=100000, stop__at__reward="Test=0.9") == 0
+    assert v1_job.training["reason"] == "The mean reward held 0.9 over 3 summaries."
+    assert 60 <= v1_job.saved_steps()[-1] < 1000
+
+
+def test_a_network_to_start_from_must_fit(v1_job):
+    """A checkpoint in the channel, as of an earlier job, from which the steps begin anew."""
+    assert v1_job.run() == 0
+    (v1_job.channel / "earlier.pt").write_bytes((v1_job.run_folder / "Test/checkpoint.pt").read_bytes())
+    (v1_job.root / "checkpoints/results").rename(v1_job.root / "earlier")
+    config = {"default_settings": {"init_path": "earlier.pt", "network_settings": {"normalize": True}}}
+    (v1_job.channel / "trainer_config.yaml").write_text(yaml.safe_dump(config))
+    assert v1_job.run(hidden_units=9) == 1
+    assert v1_job.failure.startswith("The checkpoint earlier.pt of brain Test does not fit the network: Policy.")
+    assert v1_job.saved_steps() == []
+    assert v1_job.run() == 0
+    assert "Initializing from " in v1_job.log
+    assert v1_job.training["resumed_from"] == {}
+    assert v1_job.run(max_steps=100) == 0  # and goes on from its own checkpoints
+    assert list(v1_job.training["resumed_from"]) == ["Test"]
+
+
+def network(job):
+    """Return the contents of the last checkpoint, by their names in it."""
+    with zipfile.ZipFile(job.run_folder / "Test/checkpoint.pt") as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_speedups_change_nothing(tmp_path, v1_job):
+    """The same seed gives the same summaries, digit for digit, and the same network."""
+    other = type(v1_job)(tmp_path / "other", v1_job.trainer, v1_job.version)
+    found = []
+    for job, speedups in ((v1_job, "none"), (other, "all")):
+        assert job.run("--agents 6", speedups=speedups, max_steps=600, buffer_size=100, batch_size=30) == 0
+        lines = re.findall(r"(Test\. Step: \d+).*?(Mean .*)", job.log)
+        found.append((lines, job.curve(), network(job)))
+    assert len(found[0][0]) == 30
+    assert found[0] == found[1]
 
 
 def test_the_shipped_configuration_is_read_by_the_wheel():

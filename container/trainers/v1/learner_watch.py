@@ -210,9 +210,8 @@ def _watch_saves(run: Run) -> None:
         try:
             checkpoints.write_note(saved, saved_state.note_of(run, brain))
             return save(self, name, int(step))
-        except (OSError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
-            raise watching.SaveError("%s at step %d: %s" % (folder, step, reason)) from error
+        except OSError as error:
+            raise watching.SaveError("%s at step %d: %s" % (folder, step, error.strerror)) from error
 
     def noted_checkpoint(self):
         made = checkpoint(self)

@@ -17,9 +17,20 @@ from mlagents_envs.environment import UnityEnvironment
 from mlagents_envs.exception import UnityTimeOutException, UnityWorkerInUseException
 
 CONNECT_SECONDS = 60  # ML-Agents' own default
-FOREVER = 10**6  # seconds; a player that hangs is found by its ticks, which do not count while the job is paused
-
 run_worker_of_mlagents = subprocess_env_manager.worker
+
+
+class _Forever(int):
+    """A timeout that never passes: a player that hangs is found by its ticks, which stop while the job is paused.
+
+    ML-Agents looks whether the player still runs after a tenth of it, which is half a second here.
+    """
+
+    def __floordiv__(self, other):
+        return watching.TICK
+
+
+FOREVER = _Forever(10**9)  # seconds
 
 
 def worker(parent_conn, step_queue, pickled_env_factory, worker_id, run_options, log_level=logging_util.INFO) -> None:

@@ -66,7 +66,9 @@ def write_status(path: str) -> None:
 def restore(run: Run) -> None:
     """Restore what ML-Agents keeps beside the checkpoints: lessons, ratings, and which checkpoints there are."""
     path = os.path.join(run.folder, "run_logs", "training_status.json")
-    notes = [note for _, note in sorted((run.found[brain].step, note) for brain, note in run.notes.items() if note)]
+    notes = [
+        run.notes[brain] for brain in sorted(run.found, key=lambda brain: run.found[brain].step) if run.notes[brain]
+    ]
     if notes or not _is_json(path):
         GlobalTrainingStatus.saved_state.clear()
     else:
