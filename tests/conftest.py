@@ -176,18 +176,34 @@ def export_policies(tmp_path_factory):
 
     Workers share what one of them exported, because each export takes seconds of processor time.
     """
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
     def export(*kinds):
-        folder = root / f"policies-{'-'.join(kinds)}"
-        with (root / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / "complete").exists():
-                command = [trainer_env.find().python, TESTS / "policy_files" / "policies.py", folder, *kinds]
-                done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-                assert done.returncode == 0, done.stderr
-                (folder / "complete").touch()
-        return folder
+        python, name = trainer_env.find().python, f"policies-{'-'.join(kinds)}"
+        return export_once(tmp_path_factory, name, python, TESTS / "policy_files" / "policies.py", *kinds)
 
     return export
+
+
+def export_once(tmp_path_factory, name, python, script, *arguments):
+    """Run a script that fills a folder, unless another worker has; return the folder."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / name
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            folder.mkdir(exist_ok=True)
+            done = subprocess.run([python, script, folder, *arguments], capture_output=True, text=True, timeout=200)
+            assert done.returncode == 0, done.stderr
+            (folder / "complete").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def onnx_models(tmp_path_factory):
+    """Return a folder with models that ML-Agents 1.1.0 exported, see `policy_files/export_onnx.py`."""
+    try:
+        python = trainer_env.find("1.1.0").python
+    except trainer_env.TrainerEnvError as error:
+        pytest.skip(str(error))
+    return export_once(tmp_path_factory, "onnx", python, TESTS / "policy_files" / "export_onnx.py")

@@ -1,6 +1,6 @@
 """Evaluate a trained model: measure its reward, and show it at work.
 
-`evaluate` starts any build over ML-Agents' protocol and lets the `.nn` file decide. `film` draws the sample
+`evaluate` starts any build over ML-Agents' protocol and lets the model file decide. `film` draws the sample
 environments.
 """
 

@@ -16,10 +16,9 @@ from PIL import Image
 
 from common.findings import Report
 from evaluation import balls, floors
-from evaluation.score import IN_UNITY, EvaluationError, read_models
+from evaluation.score import IN_UNITY, AnyModel, EvaluationError, check_version, read_models
 from mlagents_check import unity_build
-from policy_files.inference import Policy
-from policy_files.model import Model
+from policy_files.inference import policy_of
 from sample_env.player.scenes import SCENES
 
 FRAMES_PER_SECOND = 10
@@ -59,7 +58,7 @@ class Film:
 
 
 def film(
-    models: str | Path | Model | Iterable[str | Path | Model],
+    models: str | Path | AnyModel | Iterable[str | Path | AnyModel],
     unity_volume: str | Path,
     *,
     seconds: float = 10,
@@ -91,7 +90,7 @@ def film(
     ModelError
         If a file is not a complete model, or not for this scene.
     EvaluationError
-        If a brain of the scene has no model, or `seconds` is too small.
+        If a brain of the scene has no model, a model is of another version, or `seconds` is too small.
     """
     count = round(seconds * FRAMES_PER_SECOND)
     if count < 1:
@@ -101,7 +100,9 @@ def film(
     if not report.build.is_sample:
         return Report(f"Picture of {report.build.name}", (IN_UNITY,))
     scene = report.build.name
-    policies = {found.brain: Policy(found, seed) for found in read_models(models)}
+    read = read_models(models)
+    check_version(read, report.build)
+    policies = {found.brain: policy_of(found, seed) for found in read}
     brains = [kind.behaviour.name for kind in SCENES[scene]]
     if set(policies) != set(brains):
         raise EvaluationError(

@@ -20,7 +20,7 @@ from common.processes import kill_marked
 from evaluation import frames
 from mlagents_check.unity_build import UnityBuild, smoke
 
-_SCRIPT = Path(__file__).with_name("play.py")
+_SCRIPTS = {"0.11.0": Path(__file__).with_name("play.py"), "1.1.0": Path(__file__).with_name("play_later.py")}
 SECONDS_TO_START = 90
 SECONDS_TO_STEP = 60
 
@@ -39,6 +39,7 @@ class Observations:
         Their names, which do not change.
     vector : ndarray, shape (agents, observations)
     visual : tuple of ndarray, each of shape (agents, height, width, channels)
+        From builds of com.unity.ml-agents (agents, channels, height, width).
     masks : ndarray or None
         1 for each choice that an agent may make, else 0.
     reward : ndarray, shape (agents,)
@@ -162,7 +163,7 @@ def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[st
         path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
         with (folder / "console.log").open("wb") as console:
             process = subprocess.Popen(
-                [python, _SCRIPT, request],
+                [python, _SCRIPTS[build.trainer], request],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=console,

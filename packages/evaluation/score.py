@@ -11,14 +11,18 @@ from typing import ClassVar
 import numpy as np
 
 from common import trainer_env
+from common.contract import TRAINERS
 from common.findings import CheckError, Finding, Report
 from evaluation.player import Player, PlayerError, playing
 from mlagents_check import unity_build
 from mlagents_check.unity_build import UnityBuild
 from policy_files import model
-from policy_files.inference import Policy
+from policy_files.inference import Policy, policy_of
 from policy_files.model import Model
+from policy_files.onnx_model import OnnxModel, OnnxPolicy
 
+AnyModel = Model | OnnxModel
+AnyPolicy = Policy | OnnxPolicy
 RESAMPLES = 10_000
 MAX_AGENTS = 100
 IN_UNITY = Finding(
@@ -120,7 +124,7 @@ def interval(rewards: np.ndarray) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def read_models(models: str | Path | Model | Iterable[str | Path | Model]) -> list[Model]:
+def read_models(models: str | Path | AnyModel | Iterable[str | Path | AnyModel]) -> list[AnyModel]:
     """Read models: one or several, as files or already read.
 
     Raises
@@ -128,12 +132,12 @@ def read_models(models: str | Path | Model | Iterable[str | Path | Model]) -> li
     ModelError
         If a file is not a complete model.
     """
-    several = [models] if isinstance(models, (str, Path, Model)) else models
-    return [found if isinstance(found, Model) else model.read(found) for found in several]
+    several = [models] if isinstance(models, (str, Path, Model, OnnxModel)) else models
+    return [found if isinstance(found, (Model, OnnxModel)) else model.read(found) for found in several]
 
 
 def evaluate(
-    models: str | Path | Model | Iterable[str | Path | Model],
+    models: str | Path | AnyModel | Iterable[str | Path | AnyModel],
     unity_volume: str | Path,
     *,
     episodes: int = 100,
@@ -143,8 +147,9 @@ def evaluate(
 ) -> Evaluation:
     """Let trained models act in their environment, and sum up their rewards.
 
-    The build is started as `mlagents-learn` starts it and driven by ML-Agents' own `UnityEnvironment`. The `.nn` files
-    decide, as in Unity. Every agent plays the same number of episodes; otherwise short episodes would count more.
+    The build is started as `mlagents-learn` starts it and driven by ML-Agents' own `UnityEnvironment`. The model files
+    decide, as in Unity: `.nn` in a build of 0.11, `.onnx` in one of com.unity.ml-agents. Every agent plays the same
+    number of episodes; otherwise short episodes would count more.
 
     Parameters
     ----------
@@ -166,7 +171,8 @@ def evaluate(
     ModelError
         If a file is not a complete model.
     EvaluationError
-        If models and brains do not match, `episodes` is not a positive number, the player ends, or it takes too long.
+        If models and build or brains do not match, `episodes` is not a positive number, the player ends, or it takes
+        too long.
     """
     start = time.monotonic()
     if not isinstance(episodes, (int, np.integer)) or episodes < 1:
@@ -177,9 +183,10 @@ def evaluate(
     build: UnityBuild = report.build
     if build.is_sample and not env_args:
         env_args = ("--agents", str(min(episodes, MAX_AGENTS)))
-    policies = {found.brain: Policy(found, seed) for found in read}
+    check_version(read, build)
+    policies = {found.brain: policy_of(found, seed) for found in read}
     try:
-        with playing(build, trainer_env.find().python, seed=seed, env_args=env_args) as player:
+        with playing(build, trainer_env.find(build.trainer).python, seed=seed, env_args=env_args) as player:
             match(policies, player)
             scores = play(player, policies, episodes, start + max_seconds)
     except PlayerError as error:
@@ -193,7 +200,19 @@ def evaluate(
     )
 
 
-def match(policies: Mapping[str, Policy], player: Player) -> None:
+def check_version(models: Iterable[AnyModel], build: UnityBuild) -> None:
+    """Raise EvaluationError unless the models are of the version of ML-Agents that the build is of."""
+    suffix = TRAINERS[build.trainer]["model_suffix"]
+    if wrong := [found.path.name for found in models if found.path.suffix != suffix]:
+        others = [trainer for trainer, row in TRAINERS.items() if Path(wrong[0]).suffix == row["model_suffix"]]
+        raise EvaluationError(
+            f"Expected an {suffix} file for {build.name}, which ML-Agents {build.trainer} trains, found {wrong[0]} of "
+            f"ML-Agents {' or '.join(others)}. Take the model that was trained in this build, or the build that it was "
+            "trained in."
+        )
+
+
+def match(policies: Mapping[str, AnyPolicy], player: Player) -> None:
     """Raise EvaluationError unless each brain has one model, with its kind and number of actions."""
     if set(policies) != set(player.brains):
         raise EvaluationError(
@@ -211,7 +230,7 @@ def match(policies: Mapping[str, Policy], player: Player) -> None:
             )
 
 
-def play(player: Player, policies: Mapping[str, Policy], episodes: int, until: float) -> dict[str, BrainScore]:
+def play(player: Player, policies: Mapping[str, AnyPolicy], episodes: int, until: float) -> dict[str, BrainScore]:
     """Play until every agent that was there at the start has played its share of the episodes.
 
     Raises

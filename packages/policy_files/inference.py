@@ -7,10 +7,14 @@ continuous ones from the Gaussian, discrete ones from the probabilities that the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from policy_files.model import ACTION, LOAD, MASKS, VECTOR, VISUAL, Layer, Model, ModelError
+
+if TYPE_CHECKING:
+    from policy_files.onnx_model import OnnxModel, OnnxPolicy
 
 EPSILON = "epsilon"
 NOISE = 64
@@ -192,6 +196,15 @@ class Network:
                     "Is it the model for this environment?"
                 ) from None
         return {name: values[name] for name in names}
+
+
+def policy_of(model: Model | OnnxModel, seed: int = 0) -> Policy | OnnxPolicy:
+    """Return a model that decides, of whichever version."""
+    if isinstance(model, Model):
+        return Policy(model, seed)
+    from policy_files.onnx_model import OnnxPolicy
+
+    return OnnxPolicy(model, seed)
 
 
 class Policy:

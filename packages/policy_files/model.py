@@ -1,7 +1,7 @@
-"""Read and check a trained model, the `.nn` file that Unity uses.
+"""Read and check a trained model, the file that Unity uses: `.nn` of ML-Agents 0.11.0, or `.onnx` of 1.1.0.
 
-The file is in the format of Barracuda, Unity's runtime for neural networks, as `mlagents` 0.11.0 writes it: a header
-with inputs, outputs and memories; the layers in the order in which they run; last, the weights of all of them
+An `.nn` file is in the format of Barracuda, Unity's runtime for neural networks, as `mlagents` 0.11.0 writes it: a
+header with inputs, outputs and memories; the layers in the order in which they run; last, the weights of all of them
 (float32). All numbers are little-endian, and all shapes have four axes: batch, height, width, channels.
 """
 
@@ -14,12 +14,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from common.brain_names import brain_of
 from common.findings import CheckError, Report
+
+if TYPE_CHECKING:
+    from policy_files.onnx_model import OnnxModel
 
 FORMAT = 16
 """The number with which a file of `mlagents` 0.11.0 begins."""
@@ -156,8 +159,8 @@ def shown(shape: tuple[int, ...]) -> str:
     return " x ".join(["agents", *map(str, rest)])
 
 
-def read(path: str | Path) -> Model:
-    """Read a model and check it.
+def read(path: str | Path) -> Model | OnnxModel:
+    """Read a model and check it: an `.nn` file of ML-Agents 0.11.0, or an `.onnx` file of 1.1.0.
 
     The file is named after its brain, percent-encoded where file systems need it: ``A%2FRed.nn`` belongs to the
     brain ``A/Red``. A `training.json` beside it must mention that brain.
@@ -165,13 +168,13 @@ def read(path: str | Path) -> Model:
     Parameters
     ----------
     path
-        Of the `.nn` file.
+        Of the file.
 
     Raises
     ------
     ModelError
-        If it is missing, empty, truncated, damaged, not a model of ML-Agents 0.11.0, or from another training than the
-        `training.json` beside it; or if its weights are not finite.
+        If it is missing, empty, truncated, damaged, not a model of its version of ML-Agents, or from another training
+        than the `training.json` beside it; or if its weights are not finite.
     """
     path = Path(path)
     try:
@@ -180,6 +183,10 @@ def read(path: str | Path) -> Model:
         raise ModelError(f"Expected a model {path}, but it can't be read: {error.strerror}.") from None
     if not content:
         raise ModelError(f"Expected a model, found the empty file {path}. The job ended before its export.")
+    if path.suffix == ".onnx":
+        from policy_files import onnx_model
+
+        return onnx_model.read(path, content)
     try:
         inputs, outputs, memories, layers = parse(content)
         return describe(path, len(content), inputs, outputs, memories, layers)

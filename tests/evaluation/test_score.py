@@ -9,7 +9,7 @@ import pytest
 import evaluation
 from evaluation.score import BrainScore, RewardBook
 from policy_files import model
-from policy_files.inference import Policy
+from policy_files.inference import Policy, policy_of
 from sample_env import make_sample_build
 from sample_env.player.scene import Scene
 from sample_env.player.scenes import SCENES
@@ -54,6 +54,25 @@ def test_scores_match_the_scene(untrained, builds, scene):
     for name, score in report.scores.items():
         assert score.rewards == pytest.approx(expected[name], abs=1e-4)
     assert report.ok and report.findings == ()
+
+
+def test_scores_of_an_onnx_model_match_the_scene(onnx_models, untrained, builds, tmp_path):
+    make_sample_build(tmp_path, "3DBall", trainer="1.1.0")
+    path = onnx_models / "3DBall.onnx"
+    report = evaluation.evaluate(path, tmp_path, episodes=AGENTS, seed=SEED)
+    played = Scene(SCENES["3DBall"], AGENTS, SEED)
+    played.reset({})
+    expected = first_episodes(played.groups, {"3DBall": policy_of(model.read(path), SEED)})
+    assert report.scores["3DBall"].rewards == pytest.approx(expected["3DBall"], abs=1e-4)
+    assert len(evaluation.film(path, tmp_path, seconds=0.2).pictures) == 2
+    for wrong, folder, wanted, own in (
+        (untrained / "3DBall.nn", tmp_path, ".onnx", "0.11.0"),
+        (path, builds["3DBall"], ".nn", "1.1.0"),
+    ):
+        match = f"Expected an {wanted} file for 3DBall, .* found {wrong.name} of ML-Agents {own}. Take the model that"
+        for judge in (evaluation.evaluate, evaluation.film):
+            with pytest.raises(evaluation.EvaluationError, match=match):
+                judge(wrong, folder)
 
 
 def test_the_same_seed_gives_the_same_score(untrained, builds):

@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
 from typing import Any
 
 from common.contract import KEYS_OF
@@ -82,6 +83,7 @@ class _Check:
     document: Document
     path: str
     overrides: Mapping[Path, Any]
+    folder: FilePath
     check_demo: Demo
     findings: list[Finding] = field(default_factory=list)
 
@@ -100,6 +102,9 @@ class _Check:
                 self._unknown(key, (*at, key), group, unknown, label, algorithm, known)
             elif group == ("environment_parameters", "lesson") and key != "name":
                 continue  # `_lesson` checks the value and the criteria
+            elif group[:1] and key in _SET_BY_JOB.get(group[0], ()):
+                todo = "A job sets it itself, by its hyperparameters or by what it finds."
+                self.add("note", f"{group[0]}: {key} has no effect in a job.", todo, *at, key)
             elif row["in_config"]["read_as"] == "list":
                 if not isinstance(value, list) and value is not None:
                     self.add("error", f"{key} is {shown(value)}.", "It must be a list.", *at, key)
@@ -107,6 +112,10 @@ class _Check:
             elif row["in_config"]["read_as"] != "mapping":
                 rule = _rule(name, values, algorithm)
                 judged = None if value is None and row.get("may_be_empty") else judge(str(key), value, rule)
+                if rule.kind == "whole" and isinstance(value, bool):
+                    judged = "error", f"{key} is {value}.", "It must be a whole number."
+                elif name == "init_path" and isinstance(value, str) and not (self.folder / value).is_file():
+                    judged = "error", f"There is no checkpoint {value}.", f"It is looked for in {self.folder}/."
                 if judged:
                     self.add(*judged, *at, key)
                     bad |= {(*group, key)} if judged[0] == "error" else set()
@@ -146,6 +155,8 @@ def _rule(name: str, values: Mapping, algorithm: str) -> Rule:
         return replace(rule, kind="whole")  # the network is built with it as it is
     if name == "batch_size" and algorithm != "sac":
         return replace(rule, low=None)  # counts as 1
+    if name == "hidden_units" and algorithm == "poca":
+        return replace(rule, low=4)  # its attention has 4 heads
     return rule
 
 
@@ -155,6 +166,7 @@ def check_behaviors(
     overrides: Mapping[Path, Any],
     known: Collection[str] | None,
     described: Mapping[str, BrainSpaces],
+    folder: FilePath,
     check_demo: Demo,
 ) -> tuple[list[Finding], tuple[BrainSettings, ...]]:
     """Check a `behaviors:` file.
@@ -167,10 +179,12 @@ def check_behaviors(
         The job's hyperparameters by their path of keys in a behavior.
     known, described
         Names of the build's behaviors, and their spaces, if known.
+    folder
+        The folder that the job will have.
     check_demo
         As in `brain_settings.Source`.
     """
-    check = _Check(document, path, overrides, check_demo)
+    check = _Check(document, path, overrides, folder, check_demo)
     config = document.value
     for key, value in config.items():
         if key not in FILE_KEYS:
@@ -214,10 +228,6 @@ def check_behaviors(
 
 def _section(check: _Check, section: str, values: Mapping) -> None:
     check.group(values, (section,), (section,), "")
-    for key in values:
-        if key in _SET_BY_JOB.get(section, ()):
-            todo = "A job sets it itself, by its hyperparameters or by what it finds."
-            check.add("note", f"{section}: {key} has no effect in a job.", todo, section, key)
     if section == "checkpoint_settings" and values.get("inference"):
         check.add("error", "inference is set.", "Then nothing is learned. Delete it.", section, "inference")
 
@@ -407,7 +417,10 @@ class _Behavior:
             self.add("warning", "Every reward signal has strength 0.", todo, "reward_signals")
         for name, values in found.items():
             path = ("reward_signals", name)
-            if name != "extrinsic" and strengths[name] == 0:
+            if name == "curiosity" and strengths[name] == 0:
+                todo = "mlagents-learn divides by it. Delete curiosity."
+                self.add("error", "curiosity has strength 0.", todo, *path, "strength")
+            elif name != "extrinsic" and strengths[name] == 0:
                 self.add("warning", f"{name} has strength 0.", "It has no effect.", *path, "strength")
             if "encoding_size" in values:
                 if "network_settings" in values:

@@ -166,7 +166,7 @@ def _check_later_text(
         agents = {name: getattr(brain, "agents", 0) for name, brain in described.items()}
         return [*findings, _earlier_format(document, shown, look, agents)], ()
     found, settings = check_behaviors(
-        document, shown, overrides, known, described, partial(check_demonstration, folder, trainer="1.1.0")
+        document, shown, overrides, known, described, folder, partial(check_demonstration, folder, trainer="1.1.0")
     )
     return findings + found, settings
 

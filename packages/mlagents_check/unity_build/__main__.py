@@ -21,13 +21,14 @@ def main(argv: list[str] | None = None) -> int:
         brains, reset_parameters = build.brains, None
         if arguments.start and reports[0].ok:
             try:
-                python = trainer_env.find().python
+                python = trainer_env.find(build.trainer).python
             except trainer_env.TrainerEnvError as error:
                 sys.exit(str(error))
             smoke = unity_build.smoke_start(build, python)
             brains, reset_parameters = smoke.brains or brains, smoke.reset_parameters
             reports.append(smoke)
-        reports.append(trainer_config.check_folder(arguments.folder, brains, reset_parameters=reset_parameters))
+        more = {"reset_parameters": reset_parameters, "trainer": build.trainer}
+        reports.append(trainer_config.check_folder(arguments.folder, brains, **more))
     together = findings.join(arguments.folder, *reports)
     texts = [str(report) for report in reports] + ([together.verdict] if len(reports) > 1 else [])
     # A file's name may have characters that the terminal's encoding lacks.

@@ -86,9 +86,12 @@ def explain(answer: Mapping[str, Any], log: str, timeout: float) -> Finding:
         Seconds that it had to connect.
     """
     error, message = answer["error"], answer["message"]
-    if versions := re.search(r"Python API : (\S+), Unity API : (\S+?)\.?\s", message):
+    if versions := re.search(r"Python API ?: (\S+), Unity API ?: (\S+?)\.?\s", message):
         what = f"The player speaks {versions[2]}, the trainer {versions[1]}."
-        todo = "Put the ML-Agents SDK of release 0.11.0 into the Unity project and build again."
+        todo = (
+            "Put the ML-Agents SDK of release 0.11.0, or com.unity.ml-agents 2.0 or later, into the Unity project and "
+        )
+        todo += "build again."
         return Finding("error", what, todo)
     for pattern, what, todo in _IN_LOG:
         if found := re.search(pattern, log):

@@ -25,8 +25,8 @@ from mlagents_check.unity_build.report import UnityBuild, UnityBuildError
 
 _OVERHEAD = 60  # seconds for the trainer environment's own start
 DRIVER = Path(__file__).parent
-"""The folder from which a script in the trainer's Python imports `watched_player`."""
-_SCRIPT = DRIVER / "ask_player.py"
+"""The folder from which scripts in a trainer's Python import `watched_player` or `stepped_player`."""
+_SCRIPTS = {"0.11.0": DRIVER / "ask_player.py", "1.1.0": DRIVER / "ask_later_player.py"}
 MARK = "SMOKE_START"  # environment variable that marks all processes of one smoke start
 
 
@@ -64,9 +64,9 @@ class SmokeReport(Report):
     academy
         Name of the Academy; None if the player did not connect.
     brains
-        Its brains, which `trainer_config.check` accepts.
+        Its brains, or behaviors, which `trainer_config.check` accepts.
     reset_parameters
-        Their names and starting values, for curricula and samplers.
+        Their names and starting values, for curricula and samplers; None if the player does not tell, as from 0.14 on.
     steps_per_second
         Environment steps per second with one player and an instant trainer: an upper bound.
     seconds_to_connect
@@ -94,7 +94,7 @@ class SmokeReport(Report):
         return (
             ("academy", self.academy),
             *((f"brain {brain.name}", str(brain)) for brain in self.brains),
-            ("reset parameters", parameters or "none"),
+            *([] if self.reset_parameters is None else [("reset parameters", parameters or "none")]),
             ("connected after", f"{self.seconds_to_connect:.1f} s"),
             ("speed", f"{self.steps_per_second:,.0f} steps a second at most, with one player"),
         )
@@ -122,7 +122,7 @@ def smoke_start(
     build
         From `check`.
     trainer_python
-        The trainer environment's Python (`trainer_env.find().python`).
+        The Python of the trainer that the build speaks to (`trainer_env.find(build.trainer).python`).
     timeout
         Seconds that the player has to connect. In training it is always 30.
     env_args
@@ -140,7 +140,7 @@ def smoke_start(
         folder = Path(temporary).resolve()
         lay_out(build, folder / "build")
         _write_request(build, folder, timeout, env_args, no_graphics, seconds)
-        answer = _ask(folder, Path(trainer_python), timeout + seconds + _OVERHEAD)
+        answer = _ask(folder, Path(trainer_python), _SCRIPTS[build.trainer], timeout + seconds + _OVERHEAD)
         logs = [folder / "Player.log", folder / "console.log"]
         log = "\n".join(path.read_text("utf-8", "replace") for path in logs if path.is_file())
     if "error" in answer:
@@ -199,14 +199,14 @@ def _write_request(
     )
 
 
-def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
+def _ask(folder: Path, python: Path, script: Path, seconds: float) -> dict[str, Any]:
     mark = uuid.uuid4().hex
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, MARK: mark, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "console.log").open("wb") as console:
         try:
             asker = subprocess.Popen(
-                [python, _SCRIPT, folder / "request.json", folder / "answer.json"],
+                [python, script, folder / "request.json", folder / "answer.json"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,

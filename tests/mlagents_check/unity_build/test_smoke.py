@@ -57,6 +57,22 @@ def test_sample_describes_itself(trainer, tmp_path):
     assert executable.stat().st_mode & 0o111 == 0  # the reader's folder is left as it was
 
 
+def test_sample_of_the_package_describes_itself(tmp_path):
+    try:
+        python = trainer_env.find("1.1.0").python
+    except trainer_env.TrainerEnvError as error:
+        pytest.skip(str(error))
+    sample_env.make_sample_build(tmp_path, trainer="1.1.0")
+    build = unity_build.check(tmp_path).build
+    assert build.trainer == "1.1.0"
+    report = unity_build.smoke_start(build, python, env_args=["--agents", "5"], seconds=0.3)
+    assert report.ok, report.log
+    assert report.brains == (unity_build.Brain("3DBall", 8, 1, (), "continuous", (2,), 5),)
+    assert report.reset_parameters is None and report.steps_per_second > 0
+    report = unity_build.smoke_start(build, python, env_args=["--agents", "none"], seconds=0.3)
+    assert report.errors[0].what == "The player ended with exit code 2 before it was asked to."
+
+
 def test_brain_that_appears_later(trainer, player, tmp_path):
     build = player((ROOT / "tests/container/player.py").read_bytes())
     arguments = ["--brains", "Small,Big", "--late", "Big", "--at", "15"]
