@@ -136,10 +136,12 @@ def test_a_folder_without_a_build(untrained, tmp_path):
         evaluation.evaluate([untrained / "3DBall.nn"], tmp_path)
 
 
-def test_nothing_is_left_running(untrained, builds):
+def test_nothing_is_left_running(untrained, builds, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where the player runs
     evaluation.evaluate([untrained / "3DBall.nn"], builds["3DBall"], episodes=1)
     commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
-    assert not [command for command in commands if "3DBall.x86_64" in command and "/watch-" in command]
+    assert not [command for command in commands if str(tmp_path) in command]
+    assert not list(tmp_path.glob("watch-*"))
 
 
 def test_every_agent_has_the_same_share():

@@ -1,9 +1,11 @@
 """What `make` does itself, before any program of the project runs."""
 
+import contextlib
 import json
 import os
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -54,11 +56,13 @@ def test_lab_starts_for_root_too_with_the_options_given_and_asks_nobody_for_news
 
 
 def read_page(lab, folder, seconds=60):
-    """Return JupyterLab's page, as soon as its server has written where it is; there is no event for that."""
+    """Return JupyterLab's page as soon as its server, which says first where it is, answers; no event tells of it."""
     end = time.monotonic() + seconds
-    while not (files := list(folder.glob("runtime/jpserver-*.json"))):
+    while True:
+        for file in folder.glob("runtime/jpserver-*.json"):
+            with contextlib.suppress(ValueError, urllib.error.URLError):  # it is being written; not there yet
+                state = json.loads(file.read_text())
+                with urllib.request.urlopen(f"{state['url']}lab?token={state['token']}") as response:
+                    return response.read().decode()
         assert lab.poll() is None and time.monotonic() < end, (folder / "log").read_text()
         time.sleep(0.1)
-    state = json.loads(files[0].read_text())
-    with urllib.request.urlopen(f"{state['url']}lab?token={state['token']}") as response:
-        return response.read().decode()
