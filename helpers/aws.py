@@ -26,6 +26,7 @@ from common.aws_session import (
     open_session,
 )
 from helpers import settings
+from training_image.name import REPOSITORIES, REPOSITORY
 
 if TYPE_CHECKING:
     from sagemaker_local import Program, Server
@@ -138,16 +139,19 @@ def find_embedded_role(iam: Any, name: str) -> str:
 
 
 def find_program() -> "Program":
-    """Return the program that trains where no Docker engine does: `container/train`, in the trainer environment."""
+    """Return what trains where no Docker engine does: `container/train`, in the trainer environment of the image."""
     import sagemaker_local as embedded
 
-    try:
-        found = trainer_env.find()
-    except trainer_env.TrainerEnvError as error:
-        return embedded.Program((), str(error))
-    return embedded.Program(
-        (str(found.python), str(ROOT / "container" / "train")), f"in the trainer environment ({found.flavour})"
-    )
+    programs = {}
+    for trainer, repository in REPOSITORIES.items():
+        try:
+            found = trainer_env.find(trainer)
+        except trainer_env.TrainerEnvError as error:
+            programs[repository] = embedded.Program((), str(error))
+        else:
+            command = (str(found.python), str(ROOT / "container" / "train"))
+            programs[repository] = embedded.Program(command, f"in the trainer environment ({found.flavour})")
+    return replace(programs.pop(REPOSITORY), repositories=programs)
 
 
 def connect_aws(chosen: settings.Settings, kms_key: str) -> Connection:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from botocore.client import BaseClient
 
@@ -29,6 +31,8 @@ class Program:
         The program and its arguments. Its `/opt/ml` is at ``SAGEMAKER_BASE_DIR``. Empty if there is no program.
     description : str
         Where it runs, such as ``"in the virtual environment of the trainer"``; without a command, why, and what to do.
+    repositories : mapping of str to Program
+        The programs for images of other repositories, by the repository's name without its registry.
     """
 
     command: tuple[str, ...] = ()
@@ -36,12 +40,18 @@ class Program:
         f"Expected an image in this machine's Docker engine, or a program to run instead, found neither. Build "
         f"the image, or start the embedded AWS with start(program=Program((...))), or with {PROGRAM_VARIABLE} set."
     )
+    repositories: Mapping[str, Program] = field(default_factory=dict)
+
+    def for_image(self, image: str) -> Program:
+        """Return the program for an image."""
+        repository = re.sub(r"@.*|:[^/]*$", "", image).partition("/")[2]
+        return self.repositories.get(repository, self)
 
 
 def write_program(program: Program) -> None:
     """Set the program that jobs of this home run from now on, also under a server that already runs."""
     file = home_folder() / PROGRAM_FILE
-    text = json.dumps({"command": program.command, "description": program.description})
+    text = json.dumps(asdict(program))
     with contextlib.suppress(OSError):
         if file.read_text() == text:
             return
@@ -54,10 +64,14 @@ def write_program(program: Program) -> None:
 def read_program() -> Program:
     """Return the program that jobs of this home run."""
     try:
-        content = json.loads((home_folder() / PROGRAM_FILE).read_text())
-        return Program(tuple(content["command"]), content["description"])
+        return _parse(json.loads((home_folder() / PROGRAM_FILE).read_text()))
     except FileNotFoundError:
         return Program()
+
+
+def _parse(content: Mapping[str, Any]) -> Program:
+    others = {name: _parse(other) for name, other in content.get("repositories", {}).items()}
+    return Program(tuple(content["command"]), content["description"], others)
 
 
 def choose(image: str, clients: Callable[[str], BaseClient] | None = None) -> Runner:
@@ -73,7 +87,7 @@ def choose(image: str, clients: Callable[[str], BaseClient] | None = None) -> Ru
     if not isinstance(found, str):
         return found
 
-    program = read_program()
+    program = read_program().for_image(image)
     if not program.command:
         raise RunnerError(program.description)
     return ProcessRunner(program.command, f"as a process {program.description}: {found}")

@@ -20,7 +20,7 @@ from common import bar, pip_settings
 from common import docker_engine as engine
 from common.aws_session import Connection
 from common.errors import ImageError, UnavailableError
-from training_image.name import CONTAINER, Image, base_image, content_hash, read_files
+from training_image.name import CONTAINER, Image, build_inputs
 
 PLATFORM = "linux/amd64"  # what SageMaker's instances are, whatever this machine is
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout")
@@ -94,19 +94,13 @@ def build(
     if client is None:
         return None
     engine.require_linux(client)
-    arguments = dict(buildargs or {})
-    files = read_files(Path(path))  # once, because the tag must be the hash of what is built
-    if content_hash(files, arguments.get("GRAPHICS") == "1") != image.tag:
-        raise ImageError(
-            f"Expected {path} to be as it was when {image.local} was named, found it changed. Name it again."
-        )
+    files, arguments = build_inputs(image, Path(path), buildargs or {})
     if has_image(client, name, platform):
         print(f"{name}: built before from the same files.")
         return client.images.get(name)
     if image.digest:
         print(f"{name}: the registry holds it already, nothing to build.")
         return None
-    arguments = {"BASE_IMAGE": base_image(files), "GRAPHICS": "0", **engine.proxies(), **arguments}
     try:
         pull_base(client, arguments["BASE_IMAGE"], platform)
     except UnavailableError as error:
@@ -114,7 +108,7 @@ def build(
             raise
         print(f"{name}: not built. {error}")
         return None
-    run_build(client, context(files), arguments, name, platform)
+    run_build(client, context(files), {**engine.proxies(), **arguments}, name, platform)
     if not has_image(client, name, platform):
         raise ImageError(f"Expected the build to leave {name} for {platform}, found another platform or none.")
     print(f"{name}: built in {time.monotonic() - start:.1f} s.")
@@ -154,7 +148,7 @@ def pull_base(client: docker.DockerClient, base: str, platform: str = PLATFORM) 
             raise problem from error
         raise UnavailableError(
             f"{problem}. Check the network, and that the registry is reachable (`docker pull {base}`). Another image "
-            "with Python 3.7 can be named in TRAINING_BASE_IMAGE."
+            "with the same Python can be named in TRAINING_BASE_IMAGE."
         ) from error
     if not has_image(client, base, platform):
         raise ImageError(f"Expected the base image {base} for {platform}, found one of another platform. Name another.")
@@ -231,7 +225,7 @@ def build_error(error: Exception, last: deque[str]) -> ImageError:
     problem = str(engine.explain(error, "The build"))
     lines = "\n".join(line for line in last if line.strip())
     if isinstance(error, APIError) and re.search(r"DO NOT MATCH THE HASHES|--require-hashes", lines):
-        problem += ". A package is not the one in requirements.lock: ask for another index, or run `make lock`."
+        problem += ". A package is not the one in the lock: ask for another index, or run `make lock`."
     elif "no space left" in lines.lower() and engine.FULL not in problem:
         problem += f". {engine.FULL}"
     elif problem.endswith(engine.LOST):

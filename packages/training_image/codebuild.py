@@ -28,10 +28,8 @@ from training_image.name import (
     PROJECT,
     SOURCES,
     Image,
-    base_image,
-    content_hash,
+    build_inputs,
     look_up,
-    read_files,
 )
 from training_image.pushing import make_repository, settle
 
@@ -59,7 +57,7 @@ def build_in_codebuild(
     image : Image
         As `read` names it.
     path, buildargs
-        As for `build`; of the arguments the project knows ``GRAPHICS``.
+        As for `build`; of the arguments the project knows ``GRAPHICS``, ``TRAINER`` and ``GPU``.
     poll_seconds : float
         Between two looks.
 
@@ -80,14 +78,10 @@ def build_in_codebuild(
     if image.digest:
         print(f"{image.local}: the registry holds this very content already, nothing to build.")
         return settle(connection, image)
-    files, graphics = read_files(Path(path)), (buildargs or {}).get("GRAPHICS", "0")
-    if content_hash(files, graphics == "1") != image.tag:
-        raise ImageError(
-            f"Expected {path} to be as it was when {image.local} was named, found it changed. Name it again."
-        )
+    files, arguments = build_inputs(image, Path(path), buildargs or {})
     with _explained(connection):
         image = replace(image, registry=make_repository(connection, image.repository))
-        variables = {"IMAGE": image.uri, "BASE_IMAGE": base_image(files), "GRAPHICS": graphics}
+        variables = {"IMAGE": image.uri, **arguments}
         build = _find_running(connection, variables) or _start(connection, image, files, variables)
         build = _Follower(connection, build, poll_seconds).follow()
     if build["buildStatus"] == "FAULT":  # of the embedded AWS

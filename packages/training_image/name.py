@@ -7,14 +7,18 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from common import ROOT
 from common.aws_session import Connection, code, explained
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from common.errors import ImageError
 
-REPOSITORY = "mlagents-0.11.0"
+REPOSITORIES = {trainer: f"mlagents-{trainer}" for trainer in TRAINERS}
+"""The repository for each version of ML-Agents."""
+REPOSITORY = REPOSITORIES[DEFAULT_TRAINER]
 CONTAINER = ROOT / "container"
 PROJECT = "mlagents-image"
 """The CodeBuild project that builds the image, in the stack of `account_setup`."""
@@ -47,6 +51,8 @@ class Image:
         Media type of its manifest if it is in the registry.
     optional : bool
         Whether jobs run without it, as on the embedded target.
+    trainer : str
+        The version of ML-Agents in it.
     """
 
     registry: str
@@ -56,6 +62,7 @@ class Image:
     size: int = 0
     kind: str = MANIFEST
     optional: bool = False
+    trainer: str = DEFAULT_TRAINER
 
     @property
     def uri(self) -> str:
@@ -69,7 +76,14 @@ class Image:
         return f"{self.repository}:{self.tag}"
 
 
-def read(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Image:
+def read(
+    connection: Connection,
+    folder: str | Path = CONTAINER,
+    *,
+    graphics: bool = False,
+    trainer: str = DEFAULT_TRAINER,
+    gpu: bool = False,
+) -> Image:
     """Return the image of a folder's content, with its digest if it is in the registry.
 
     Parameters
@@ -79,17 +93,24 @@ def read(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bo
         With `Dockerfile` and `train` in it.
     graphics : bool
         The variant for players with visual observations.
+    trainer : str
+        The version of ML-Agents: ``"0.11.0"`` or ``"1.1.0"``.
+    gpu : bool
+        The variant of 1.1.0 for instances with an NVIDIA card.
 
     Raises
     ------
     ImageError
-        If the folder does not exist, or ECR does not respond.
+        If the folder does not exist, there is no such trainer or variant, or ECR does not respond.
     """
-    tag = content_hash(read_files(Path(folder)), graphics)
-    return look_up(connection, Image(registry_address(connection), tag, optional=connection.target == "embedded"))
+    tag = content_hash(read_files(Path(folder), trainer), graphics, gpu)
+    repository = REPOSITORIES[trainer]
+    optional = connection.target == "embedded"
+    named = Image(registry_address(connection, repository), tag, repository, optional=optional, trainer=trainer)
+    return look_up(connection, named)
 
 
-def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: bool = False) -> Image:
+def locate(connection: Connection, folder: str | Path = CONTAINER, **variant: Any) -> Image:
     """Return the image for a training job. Takes and raises what `read` does.
 
     Raises
@@ -98,7 +119,7 @@ def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: 
         Also if it is not in AWS's registry (the embedded AWS trains without one, as a process), or has a manifest that
         SageMaker may refuse.
     """
-    image = read(connection, folder, graphics=graphics)
+    image = read(connection, folder, **variant)
     if image.kind != MANIFEST:
         raise ImageError(
             f"Expected {image.uri} to have the manifest of a single Docker image, found {image.kind}, which SageMaker "
@@ -113,33 +134,46 @@ def locate(connection: Connection, folder: str | Path = CONTAINER, *, graphics: 
     return image
 
 
-def content_hash(files: Mapping[str, bytes], graphics: bool = False) -> str:
-    """Hash what the image is built from: names and contents of the files, the variant, another base image."""
+def content_hash(files: Mapping[str, bytes], graphics: bool = False, gpu: bool = False) -> str:
+    """Hash what the image is built from: names and contents of the files, the variant, another base image.
+
+    Raises
+    ------
+    ImageError
+        If the version of the trainer has no variant for cards.
+    """
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode())
     if graphics:
         digest.update(b"graphics\n")
+    if gpu:
+        if not any(name.endswith("/gpu-1.txt") for name in files):
+            raise ImageError("Expected a trainer that can use a card (gpu), found none. Only 1.1.0 can: leave gpu out.")
+        digest.update(b"gpu\n")
     if base := os.environ.get(BASE_VARIABLE):
         digest.update(f"base {base}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def read_files(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path, trainer: str = DEFAULT_TRAINER) -> dict[str, bytes]:
     """Read the files that the image is built from, by name in the folder. Raises as `list_files` does."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder)}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in list_files(folder, trainer)}
 
 
-def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files that the image is built from.
+def list_files(folder: Path, trainer: str = DEFAULT_TRAINER) -> Iterator[Path]:
+    """Yield the files that the image of a version of the trainer is built from.
 
-    These are the files at the top of the folder that `.dockerignore` does not exclude, and all of its packages.
+    These are the files at the top of the folder that `.dockerignore` does not exclude, all of its packages, and the
+    locks of this version.
 
     Raises
     ------
     ImageError
-        If Dockerfile or `train` is missing.
+        If Dockerfile or `train` is missing, or there is no such trainer.
     """
+    if trainer not in TRAINERS:
+        raise ImageError(f"Expected a trainer out of {', '.join(TRAINERS)}, found {trainer!r}. Choose one of them.")
     for name in ("Dockerfile", "train"):
         if not (folder / name).is_file():
             raise ImageError(f"Expected {folder / name}, found none. Restore it from Git, or name another folder.")
@@ -155,21 +189,39 @@ def list_files(folder: Path) -> Iterator[Path]:
     for package in sorted(folder.glob("*/__init__.py")):
         inside = sorted(path for path in package.parent.rglob("*") if path.is_file())
         yield from (path for path in inside if path.suffix != ".pyc")
+    yield from sorted(path for path in (folder / f"locks-{trainer}").glob("*") if path.suffix != ".in")
 
 
-def base_image(files: Mapping[str, bytes]) -> str:
-    """Return the base image from `TRAINING_BASE_IMAGE`, else from the Dockerfile."""
+def build_inputs(image: Image, folder: Path, given: Mapping[str, str]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return the files of an image, and the Dockerfile's arguments for it, with the given ones among them.
+
+    Raises
+    ------
+    ImageError
+        If the folder is not the one that the image was named after, or the Dockerfile names no base image.
+    """
+    files = read_files(folder, image.trainer)  # once, because the tag must be the hash of what is built
+    if content_hash(files, given.get("GRAPHICS") == "1", given.get("GPU") == "1") != image.tag:
+        raise ImageError(
+            f"Expected {folder} to be as it was when {image.local} was named, found it changed. Name it again."
+        )
+    trainer = {} if image.trainer == DEFAULT_TRAINER else {"TRAINER": image.trainer}
+    return files, {"BASE_IMAGE": base_image(files, image.trainer), "GRAPHICS": "0", **trainer, **given}
+
+
+def base_image(files: Mapping[str, bytes], trainer: str = DEFAULT_TRAINER) -> str:
+    """Return the base image: of `TRAINING_BASE_IMAGE`, else the Dockerfile's for the Python of this trainer."""
     named = re.search(r"^ARG BASE_IMAGE=(\S+)", files["Dockerfile"].decode(), re.MULTILINE)
     if not named:
         raise ImageError("Expected a line ARG BASE_IMAGE=… in the Dockerfile, found none. Restore it.")
-    return os.environ.get(BASE_VARIABLE) or named[1]
+    return os.environ.get(BASE_VARIABLE) or named[1].replace("${PYTHON}", TRAINERS[trainer]["python"])
 
 
-def registry_address(connection: Connection) -> str:
+def registry_address(connection: Connection, repository: str = REPOSITORY) -> str:
     """Return the address of the account's registry, or of the embedded AWS's registry if it has one."""
     if connection.target == "embedded":
         try:
-            found = connection.client("ecr").describe_repositories(repositoryNames=[REPOSITORY])
+            found = connection.client("ecr").describe_repositories(repositoryNames=[repository])
             return found["repositories"][0]["repositoryUri"].rpartition("/")[0]
         except ClientError as error:
             if code(error) not in NOT_THERE:

@@ -130,6 +130,27 @@ def test_without_an_engine_a_job_runs_as_a_process_and_says_why(monkeypatch, tmp
     assert way.description == f"as a process in a test: {reason}"
 
 
+@pytest.mark.parametrize(
+    ("image", "command"),
+    [
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/other:0a1b", ("other",)),
+        (f"127.0.0.1:5000/other@{DIGEST}", ("other",)),
+        ("127.0.0.1:5000/team/other:1", ("train",)),
+        ("127.0.0.1:5000/first:1", ("train",)),
+        ("other", ("train",)),
+    ],
+)
+def test_a_program_may_differ_by_the_images_repository(monkeypatch, tmp_path, image, command):
+    monkeypatch.setattr(docker_runner, "find", lambda image, clients: "no engine")
+    monkeypatch.delenv(runner_choice.PROGRAM_VARIABLE, raising=False)
+    monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path))
+    other = runner_choice.Program(("other",), "in another place")
+    program = runner_choice.Program(("train",), "in a place", {"other": other})
+    runner_choice.write_program(program)
+    assert runner_choice.read_program() == program
+    assert runner_choice.choose(image).program == command
+
+
 def run_of(container, base):
     """Return a run of a stand-in container."""
     (base / "output").mkdir()

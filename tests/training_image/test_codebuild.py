@@ -160,7 +160,7 @@ def test_it_is_built_and_pushed_by_the_buildspec_and_checked_in_the_registry(acc
     assert made.digest == digest_of(account.images[tag])
     assert json.loads(account.images[tag]) == json.loads(manifest.convert(json.dumps(OCI)))
     [options] = docker.builds
-    assert options["buildargs"] == {"BASE_IMAGE": "python:3.7-test", "GRAPHICS": "0"}
+    assert options["buildargs"] == {"BASE_IMAGE": "python:3.7-test", "GRAPHICS": "0", "TRAINER": "0.11.0", "GPU": "0"}
     assert (options["platform"], options["tag"]) == ("linux/amd64", f"{REGISTRY}/mlagents-0.11.0:{tag}")
     with tarfile.open(fileobj=options["fileobj"]) as archive:
         sent = {item.name: (item.mode, archive.extractfile(item).read()) for item in archive}
@@ -325,12 +325,13 @@ def test_the_buildspec_is_shell_that_logs_in_builds_and_pushes(tmp_path):
         ("aws", "ecr", "get-login-password"),
         ("docker", "login", "--username", "AWS", "--password-stdin", "registry.example"),
     }
-    arguments = ("--build-arg", "BASE_IMAGE=python:3.7", "--build-arg", "GRAPHICS=1", "--tag", variables["IMAGE"], ".")
+    given = ("BASE_IMAGE=python:3.7", "GRAPHICS=1", "TRAINER=0.11.0", "GPU=0")
+    arguments = (*(word for each in given for word in ("--build-arg", each)), "--tag", variables["IMAGE"], ".")
     assert called[2:] == [
         ("docker", "build", "--platform", "linux/amd64", *arguments),
         ("docker", "push", variables["IMAGE"]),
     ]
-    assert spec["env"]["variables"] == {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    assert spec["env"]["variables"] == {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "TRAINER": "0.11.0", "GPU": "0"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from docker.utils.build import exclude_paths
 import training_image as image
 from common import ROOT
 from common.aws_session import Connection
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from training_image import name
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -41,6 +42,42 @@ def test_variants_and_base_images_have_their_own_tags(folder, monkeypatch):
     assert name.base_image(name.read_files(folder)) == "mine:1"
 
 
+def test_a_version_of_the_trainer_has_its_own_repository_base_image_locks_and_tag(connection, answers, folder):
+    for _ in range(4):
+        answers.absent()
+    before = image.read(connection, folder)
+    base = "ARG BASE_IMAGE=python:${PYTHON}-slim\nFROM ${BASE_IMAGE}\n"
+    (folder / "Dockerfile").write_text(base)
+    for trainer in ("0.11.0", "1.1.0"):
+        (folder / f"locks-{trainer}").mkdir()
+        (folder / f"locks-{trainer}/gpu-0.txt").write_text("--requirement requirements.lock\n")
+    (folder / "locks-1.1.0/requirements.in").write_text("left out")
+    with pytest.raises(image.ImageError, match=r"a trainer that can use a card \(gpu\), found none\. Only 1\.1\.0 can"):
+        image.read(connection, folder, gpu=True)
+    (folder / "locks-1.1.0/gpu-1.txt").write_text("--requirement torch-cuda.lock\n")
+    lines = lines_of(folder, "Dockerfile", "paths.py", "train", "locks-1.1.0/gpu-0.txt", "locks-1.1.0/gpu-1.txt")
+    named = image.read(connection, folder, trainer="1.1.0")
+    assert named.uri == f"{REGISTRY}/mlagents-1.1.0:{hash_of(*lines)}"
+    files, arguments = name.build_inputs(named, folder, {})
+    assert arguments == {"BASE_IMAGE": "python:3.10.18-slim", "GRAPHICS": "0", "TRAINER": "1.1.0"}
+    assert {"locks-1.1.0/gpu-0.txt", "locks-1.1.0/gpu-1.txt"} < files.keys()
+    with_card = image.read(connection, folder, trainer="1.1.0", gpu=True)
+    assert with_card.tag == hash_of(*lines, "gpu")
+    assert name.build_inputs(with_card, folder, {"GPU": "1"})[1]["GPU"] == "1"
+    old = image.read(connection, folder)
+    assert (old.repository, old.tag != before.tag) == (before.repository, True)
+    assert name.build_inputs(old, folder, {})[1] == {"BASE_IMAGE": "python:3.7.17-slim", "GRAPHICS": "0"}
+    with pytest.raises(image.ImageError, match=r"Expected a trainer out of 0\.11\.0, 1\.1\.0, found '1\.0\.0'"):
+        image.read(connection, folder, trainer="1.0.0")
+
+
+def test_the_dockerfiles_own_python_is_that_of_the_default_trainer():
+    dockerfile = (name.CONTAINER / "Dockerfile").read_text()
+    assert f"\nARG TRAINER={DEFAULT_TRAINER}\n" in dockerfile
+    assert f"\nARG PYTHON={TRAINERS[DEFAULT_TRAINER]['python']}\n" in dockerfile
+    assert f"--build-arg TRAINER=1.1.0 --build-arg PYTHON={TRAINERS['1.1.0']['python']}," in dockerfile
+
+
 @pytest.mark.parametrize("part", ["compat.lock", "__pycache__/paths.pyc", ".DS_Store"])
 def test_excluded_files_do_not_change_the_tag(folder, part):
     before = hash_folder(folder)
@@ -60,8 +97,9 @@ def test_dockerignore_is_read_as_docker_reads_it():
     container = ROOT / "container"
     patterns = [line for line in (container / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     sent = {path for path in exclude_paths(str(container), patterns) if (container / path).is_file()}
-    sent = {path for path in sent if not path.startswith("locks-1.1.0/")}  # not copied into the image of 0.11.0
-    assert {path.relative_to(container).as_posix() for path in name.list_files(container)} == sent - {".dockerignore"}
+    for trainer, other in (("0.11.0", "1.1.0"), ("1.1.0", "0.11.0")):  # the Dockerfile copies the locks of one
+        copied = {path for path in sent if not path.startswith(f"locks-{other}/")}
+        assert name.read_files(container, trainer).keys() == copied - {".dockerignore"}
     assert not {"compat.lock", "compat.in", "overrides.txt", "requirements.in"} & sent
     assert {"Dockerfile", "train", "requirements.lock", "contract.json", "trainers/v0_11/trainer_config.yaml"} <= sent
 
