@@ -3,9 +3,22 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from common import ROOT
+
+
+class SummaryForm(NamedTuple):
+    """How a version of ML-Agents writes a summary: `before_names`, names, `before_step`, `numbers`.
+
+    The names are the brain's, after the run's and `between_names` where that is not empty. `numbers` has groups `step`,
+    `elapsed` (seconds), `mean` and `std`; only the first where no episode ended.
+    """
+
+    before_names: str
+    between_names: str
+    before_step: str
+    numbers: re.Pattern[str]
 
 
 def _load(name: str) -> Any:
@@ -36,11 +49,16 @@ SPEEDUPS: tuple[str, ...] = tuple(_DEFAULT["speedups"])
 """What the container can make the trainer faster with."""
 
 _LOG = CONTRACT["log"]
-BEFORE_NAMES: str = _DEFAULT["log"]["before_names"]
-BEFORE_STEP: str = _DEFAULT["log"]["before_step"]
-"""A summary in the trainer's log: `BEFORE_NAMES`, run and brain, `BEFORE_STEP`, `SUMMARY_NUMBERS`."""
-SUMMARY_NUMBERS = re.compile(_DEFAULT["log"]["numbers"].replace("NUMBER", _LOG["number"]))
-"""Groups `step`, `elapsed` (seconds), `mean` and `std`; only the first where no episode ended."""
+SUMMARY_FORMS: Mapping[str, SummaryForm] = {
+    trainer: SummaryForm(
+        row["log"]["before_names"],
+        row["log"]["between_names"],
+        row["log"]["before_step"],
+        re.compile(row["log"]["numbers"].replace("NUMBER", _LOG["number"])),
+    )
+    for trainer, row in TRAINERS.items()
+}
+"""By version of ML-Agents."""
 SUMMARY_FILTER: str = _LOG["filter"]
 """Filter pattern of CloudWatch Logs for summaries with a reward."""
 RESUMED = re.compile(_LOG["resumed"])

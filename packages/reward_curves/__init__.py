@@ -7,12 +7,13 @@ from reward_curves.drawing import plot, plot_seeds, plot_training
 from reward_curves.events import read_events
 from reward_curves.log import LogReader, read_log
 from reward_curves.results import read
-from reward_curves.table import COLUMNS, RewardsError, show_last
+from reward_curves.table import COLUMNS, RewardsError, in_agent_steps, show_last
 
 __all__ = [
     "COLUMNS",
     "LogReader",
     "RewardsError",
+    "in_agent_steps",
     "plot",
     "plot_seeds",
     "plot_training",

@@ -28,7 +28,7 @@ LABELS = {
     "extrinsic_value_estimate": "value estimate, reward",
 }
 AXES = {
-    "step": ("step", 1.0),
+    "step": ("steps", 1.0),  # of the environment or of all agents, which the curves say
     "time": ("training time, minutes", 1 / 60),
     "cost": ("cost, USD", 1 / 3600),  # times the price of an hour
 }
@@ -126,7 +126,7 @@ def _draw(
         dots = {"marker": "o", "markersize": 3} if len(rows) <= 60 and smooth == 1 else {}
         (handles[label],) = axes.plot(along, values, **style, **dots, linewidth=1.8, label=label)
         _mark(axes, rows, along, values, style["color"], marks)
-    _finish(axes, x, y, " ± 1 std" if axes.collections else "")
+    _finish(axes, x, y, " ± 1 std" if axes.collections else "", [rows for _, _, rows in lines])
     return handles | marks
 
 
@@ -173,7 +173,7 @@ def plot_seeds(
         (handles[count],) = axes.plot(steps, mean, **style, linewidth=2.2, label=count)
         if len(drawn_runs) > 1:
             axes.fill_between(steps, low, high, color=style["color"], **BAND)
-    _finish(axes, "step", y, ", 95 % interval" if axes.collections else "")
+    _finish(axes, "step", y, ", 95 % interval" if axes.collections else "", [rows for _, _, rows in lines])
     if not lines:
         _say_why(axes, y)
     _place_legend(axes, handles, left_out)
@@ -233,8 +233,8 @@ def plot_training(curve: pd.DataFrame) -> Figure:
     """
     columns = [*LABELS, *(column for column in curve if column not in LABELS and column not in INDEX)]
     found = [column for column in columns if column in curve and curve[column].notna().any()]
-    if "lesson" in found and curve["lesson"].nunique() == 1:  # no curriculum
-        found.remove("lesson")
+    lessons = [column for column in found if column.startswith("lesson")]
+    found = [column for column in found if column not in lessons or curve[column].nunique() > 1]  # else no curriculum
     if not found:
         raise RewardsError("Expected summaries to plot, found none.")
     across = min(3, len(found))
@@ -332,6 +332,17 @@ def _mark(
             marks[meaning] = Line2D([], [], **style, color="#555555")
 
 
+def _counts(drawn: Sequence[pd.DataFrame]) -> str:
+    """Return which steps curves count. Raise `RewardsError` if they do not count the same."""
+    counts = sorted({rows.attrs["counts"] for rows in drawn if "counts" in rows.attrs})
+    if len(counts) > 1:
+        raise RewardsError(
+            f"Expected curves that count the same steps, found some in {' and some in '.join(counts)}. Convert those "
+            'of ML-Agents 0.11.0 with rewards.in_agent_steps(curve, agents), or plot with x="time".'
+        )
+    return counts[0] if counts else AXES["step"][0]
+
+
 def choose_ticks(most: int) -> Locator:
     """Return a locator that sets at most so many ticks, at numbers that one would choose by hand."""
     return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
@@ -343,10 +354,11 @@ def _new_axes() -> Axes:
     return axes
 
 
-def _finish(axes: Axes, x: str, y: str, band: str) -> None:
+def _finish(axes: Axes, x: str, y: str, band: str, drawn: Sequence[pd.DataFrame]) -> None:
     axes.set_ylabel(as_label(LABELS.get(y, y.replace("_", " ")) + band))
     axes.set_xlabel(AXES[x][0])
     if x == "step":
+        axes.set_xlabel(_counts(drawn))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.xaxis.set_major_locator(choose_ticks(6))
     axes.grid(alpha=0.25)

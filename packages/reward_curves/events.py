@@ -1,31 +1,33 @@
-"""Curves from TensorBoard's event files, as ML-Agents 0.11.0 writes them."""
+"""Curves from TensorBoard's event files, as ML-Agents writes them."""
 
 from __future__ import annotations
 
 import glob
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
+from itertools import count, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from common.brain_names import brain_of
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from reward_curves.table import Curve, RewardsError, make, name_field
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
 
 EPISODE = "Environment/"  # every summary of ML-Agents has a tag with this prefix
+LESSON = "Environment/Lesson Number/"  # followed by a parameter; 0.11.0 has one lesson for all of them
 ATTEMPT = re.compile("attempt ([0-9]{1,9})")
 OWN = ("brain", "attempt", "step", "elapsed")  # columns that no tag may fill
 FRAME = 16  # bytes of a record's length and its two checksums
 
 
-def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
+def read_events(folder: str | Path, run_id: str, trainer: str = DEFAULT_TRAINER) -> pd.DataFrame:
     """Read a curve, with all its scalars, from the event files below a folder.
 
     Parameters
@@ -35,6 +37,8 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
         ML-Agents makes nested folders, a job of this project encodes the name.
     run_id : str
         The run's name there.
+    trainer : str
+        The version of ML-Agents that wrote them, which decides what a step is; an unknown one counts as the default.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def read_events(folder: str | Path, run_id: str) -> pd.DataFrame:
             "shorter (Max Step of the Agent in Unity).",
             stacklevel=2,
         )
-    return make(curves.values())
+    return make(curves.values(), trainer if trainer in TRAINERS else DEFAULT_TRAINER)
 
 
 def _in_order(files: list[Path]) -> list[Path]:
@@ -111,15 +115,20 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
     foreign: set[str] = set()
     started = None
     complete = step = 0
-    for event, size in _events(file):
-        complete += size + FRAME
+    for events in _summaries(file):
+        event = events[0][0]
+        complete += sum(size + FRAME for _, size in events)
         started = event.wall_time if started is None else started
         if event.session_log.status == SessionLog.START:  # container/train writes it where a run is resumed
             curve.resume(event.step - 1)
-        values = {value.tag: value.simple_value for value in event.summary.value if not value.HasField("tensor")}
+        values = {
+            value.tag: value.simple_value
+            for event, _ in events
+            for value in event.summary.value
+            if value.WhichOneof("value") == "simple_value"
+        }
         if any(tag.startswith(EPISODE) for tag in values):
-            scalars = {name_field(tag): value for tag, value in values.items()}
-            scalars = {name: value for name, value in scalars.items() if name not in OWN}
+            scalars = {name: value for name, value in _name_fields(values).items() if name not in OWN}
             curve.add(event.step, event.wall_time - started, scalars)
             step = event.step
         else:
@@ -131,6 +140,29 @@ def _read_file(file: Path, curve: Curve) -> set[str]:
             stacklevel=3,
         )
     return foreign
+
+
+def _name_fields(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the scalars of a summary by column."""
+    lessons = {tag.removeprefix(LESSON): value for tag, value in values.items() if tag.startswith(LESSON)}
+    fields = {name_field(tag): value for tag, value in values.items() if not tag.startswith(LESSON)}
+    if len(lessons) > 1:
+        fields |= {name_field(f"lesson {parameter}"): value for parameter, value in lessons.items()}
+    return fields | ({"lesson": sum(lessons.values())} if lessons else {})
+
+
+def _summaries(file: Path) -> Iterator[list[tuple[Event, int]]]:
+    """Yield the events of a file as `_events` does, but those of one summary together.
+
+    ML-Agents 0.11.0 writes one event with all scalars, 1.1.0 an event for each scalar.
+    """
+    alone = count(-1, -1)
+
+    def summary(item: tuple[Event, int]) -> int:
+        return item[0].step if len(item[0].summary.value) == 1 else next(alone)
+
+    for _, events in groupby(_events(file), summary):
+        yield list(events)
 
 
 def _events(file: Path) -> Iterator[tuple[Event, int]]:

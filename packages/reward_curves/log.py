@@ -1,11 +1,11 @@
-"""Curves from the log of `mlagents-learn` 0.11.0, from a file or from CloudWatch."""
+"""Curves from the log of `mlagents-learn`, from a file or from CloudWatch."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import pandas as pd
 
-from common.contract import BEFORE_NAMES, BEFORE_STEP, RESUMED, SUMMARY_NUMBERS
+from common.contract import DEFAULT_TRAINER, RESUMED, SUMMARY_FORMS
 from reward_curves.table import Curve, make
 
 
@@ -17,18 +17,22 @@ class Summary(NamedTuple):
     elapsed: float
     mean: float
     std: float
+    trainer: str
+    """The version of ML-Agents that wrote it."""
 
 
 def read_summary(line: str) -> Summary | None:
-    """Read a summary of ML-Agents; return None for any other line.
+    """Read a summary of any version of ML-Agents; return None for any other line.
 
     Names may contain anything, so the line is split around them; a single pattern could take quadratic time.
     """
-    names, _, numbers = line.partition(BEFORE_NAMES)[2].rpartition(BEFORE_STEP)
-    brain, found = names.partition(": ")[2], SUMMARY_NUMBERS.match(numbers)
-    if not found or not brain:
-        return None
-    return Summary(brain, int(found["step"]), *(float(found[name] or "nan") for name in ("elapsed", "mean", "std")))
+    for trainer, form in SUMMARY_FORMS.items():
+        names, _, numbers = line.partition(form.before_names)[2].rpartition(form.before_step)
+        brain = names.partition(form.between_names)[2] if form.between_names else names
+        if brain and (found := form.numbers.match(numbers)):
+            values = (float(found[name] or "nan") for name in ("elapsed", "mean", "std"))
+            return Summary(brain, int(found["step"]), *values, trainer)
+    return None
 
 
 class LogReader:
@@ -36,11 +40,13 @@ class LogReader:
 
     def __init__(self):
         self._curves: dict[str, Curve] = {}
+        self._trainer = DEFAULT_TRAINER
 
     def feed(self, lines: Iterable[str]) -> None:
         """Read more lines. Lines that are not summaries are skipped."""
         for line in lines:
             if summary := read_summary(line):
+                self._trainer = summary.trainer
                 values = {"mean_reward": summary.mean, "std_reward": summary.std}
                 self._curve(summary.brain).add(summary.step, summary.elapsed, values)
             elif found := RESUMED.search(line):
@@ -48,7 +54,7 @@ class LogReader:
 
     def table(self) -> pd.DataFrame:
         """Return the curve so far, empty while there is no summary."""
-        return make(self._curves.values())
+        return make(self._curves.values(), self._trainer)
 
     def _curve(self, brain: str) -> Curve:
         return self._curves.setdefault(brain, Curve(brain))

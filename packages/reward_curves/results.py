@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from common.contract import DEFAULT_TRAINER
 from reward_curves.events import read_events
 from reward_curves.log import read_log
 from reward_curves.table import COLUMNS, RewardsError
@@ -48,7 +49,7 @@ def read(folder: str | Path) -> pd.DataFrame:
         ) from None
     if run_id is None:
         raise RewardsError(f"The job of {folder} never began to train: {reason}")
-    events = read_events(folder / "summaries", run_id)
+    events = read_events(folder / "summaries", run_id, str(record.get("mlagents", DEFAULT_TRAINER)))
     log = folder / "log.txt"
     if not log.is_file():
         return events
@@ -69,4 +70,6 @@ def _join(events: pd.DataFrame, logged: pd.DataFrame) -> pd.DataFrame:
         late = (times - rows["elapsed"]).groupby(rows["attempt"]).transform(lambda own: own.ffill().bfill())
         joined.loc[rows.index, "elapsed"] = times.fillna(rows["elapsed"] + late.fillna(0))
     joined = joined.drop(columns=["logged", "logged_attempt"])
-    return joined[COLUMNS + [column for column in joined if column not in COLUMNS]]
+    joined = joined[COLUMNS + [column for column in joined if column not in COLUMNS]]
+    joined.attrs.update(events.attrs)
+    return joined

@@ -5,15 +5,19 @@ column           unit       meaning
 ===============  =========  ==================================================================================
 brain                       the brain that was trained
 attempt                     1 at first, one more for each time that the run was resumed after an interruption
-step             steps      environment steps done by this brain when the summary was written
+step             steps      done by this brain when the summary was written; which steps, `counts` says
 elapsed          seconds    training time until then, over all attempts, including work that was lost and repeated
 mean_reward      reward     mean cumulative reward of the episodes that ended since the previous summary
 std_reward       reward     their standard deviation; only from the log, because ML-Agents writes no event of it
 ===============  =========  ==================================================================================
 
+ML-Agents counts the environment's steps up to 0.13, and from 0.14 on those of all agents together.
+``curve.attrs["counts"]`` says which: ``"environment steps"`` or ``"agent steps"``. `in_agent_steps` converts.
+
 Event files add, if the run has them, `episode_length` (steps), `entropy`, `lesson`,
 `learning_rate`, `policy_loss`, `value_loss`, `extrinsic_reward` and `extrinsic_value_estimate` (the same for other
-reward signals), and everything else that the trainer writes. A missing value is NaN.
+reward signals), and everything else that the trainer writes. Where lessons are those of several parameters, `lesson` is
+the sum of their numbers, and ``lesson_<parameter>`` each of them. A missing value is NaN.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from common.findings import PLAIN, as_html
 
 if TYPE_CHECKING:
@@ -79,12 +84,32 @@ class Curve:
         self.rows.append({"brain": self.brain, "attempt": self._attempt, "step": step, "elapsed": elapsed, **values})
 
 
-def make(curves: Iterable[Curve]) -> pd.DataFrame:
-    """Return the table of all brains, sorted by brain and step."""
+def make(curves: Iterable[Curve], trainer: str = DEFAULT_TRAINER) -> pd.DataFrame:
+    """Return the table of all brains, sorted by brain and step; `trainer` is the version of ML-Agents."""
     rows = [row for curve in sorted(curves, key=lambda curve: curve.brain) for row in curve.rows]
     table = pd.DataFrame(rows, columns=COLUMNS + sorted({column for row in rows for column in row} - set(COLUMNS)))
     kinds = {"brain": str, "attempt": int, "step": int}
-    return table.astype({column: kinds.get(column, float) for column in table})
+    table = table.astype({column: kinds.get(column, float) for column in table})
+    table.attrs["counts"] = TRAINERS[trainer]["counts"]
+    return table
+
+
+def in_agent_steps(curve: pd.DataFrame, agents: int) -> pd.DataFrame:
+    """Return a curve with the steps of all agents together, to compare ML-Agents 0.11.0 with a later version.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        One that counts agent steps already is returned as it is.
+    agents : int
+        The number of the brain's agents, which act in each step of the environment.
+    """
+    counts = TRAINERS[DEFAULT_TRAINER]["counts"]
+    if curve.attrs.get("counts", counts) != counts:
+        return curve
+    converted = curve.assign(step=curve["step"] * agents)
+    converted.attrs["counts"] = "agent steps"
+    return converted
 
 
 def show_last(curve: pd.DataFrame, caption: str) -> Styler:

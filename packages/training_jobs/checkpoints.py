@@ -10,6 +10,7 @@ import time
 from urllib.parse import urlparse
 
 from common.aws_session import Connection
+from common.contract import TRAINERS
 
 PREFIX = "checkpoints"
 STAMP = re.compile(r"\d{8}-\d{6}(?:-[0-9a-f]{4})?")  # the generated name of an unnamed run
@@ -44,7 +45,17 @@ def holds_files(connection: Connection, place: str) -> bool:
     return connection.client("s3").list_objects_v2(Bucket=bucket, Prefix=folder, MaxKeys=1)["KeyCount"] > 0
 
 
-def copy(connection: Connection, source: str, target: str) -> int:
+def refuse_other_version(connection: Connection, place: str, trainer: str) -> None:
+    """Raise a `CheckpointsError` if a place has checkpoints of another version of ML-Agents than `trainer`."""
+    for version, row in TRAINERS.items():
+        if version != trainer and holds_files(connection, f"{place.rstrip('/')}/{row['runs']}"):
+            raise CheckpointsError(
+                f"Expected checkpoints of ML-Agents {trainer} at {place}, found those of {version}, which it can't "
+                "read."
+            )
+
+
+def copy(connection: Connection, source: str, target: str, trainer: str) -> int:
     """Copy a run's checkpoints to another place within S3, and return the number of files.
 
     Parameters
@@ -52,18 +63,21 @@ def copy(connection: Connection, source: str, target: str) -> int:
     connection : Connection
     source, target : str
         S3 URIs of folders.
+    trainer : str
+        The version of ML-Agents that is to continue from them.
 
     Raises
     ------
     CheckpointsError
-        If there is no checkpoint at `source`.
+        If there is no checkpoint at `source`, or those of another version.
     """
     s3 = connection.client("s3")
     bucket, folder = _split(source)
     to_bucket, to_folder = _split(target)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-    if not any(key.endswith(".cptk.index") for key in keys):
+    refuse_other_version(connection, source, trainer)
+    if not any(key.endswith(TRAINERS[trainer]["checkpoint_suffix"]) for key in keys):
         raise CheckpointsError(f"Expected checkpoints at {source}, found none.")
     for key in keys:
         s3.copy({"Bucket": bucket, "Key": key}, to_bucket, to_folder + key.removeprefix(folder))

@@ -48,10 +48,10 @@ KINDS = {
 def fetch(connection: Connection, job: Job, folder: str | Path) -> Path:
     """Fetch the results of a job that has ended to ``<folder>/<job name>/``.
 
-    They are the model of each brain (``<Brain>.nn``), `trainer_config.yaml`, `training.json`, the TensorBoard
-    `summaries/` and the log, as far as the job got. A job is fetched once; a second call returns the same folder. Only
-    plain files and folders are fetched, up to `MAX_BYTES` and `MAX_MEMBERS` of each archive; `NOT-FETCHED.txt` lists
-    the others.
+    They are the model of each brain (``<Brain>.nn`` or ``.onnx``), `trainer_config.yaml`, `training.json`, the
+    TensorBoard `summaries/` and the log, as far as the job got. A job is fetched once; a second call returns the same
+    folder. Only plain files and folders are fetched, up to `MAX_BYTES` and `MAX_MEMBERS` of each archive;
+    `NOT-FETCHED.txt` lists the others.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """A training job as SageMaker describes it: find, list and stop jobs."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -9,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from botocore.exceptions import ClientError
 
 from common.aws_session import Connection, code, explained
-from common.contract import CHANNEL
+from common.contract import CHANNEL, DEFAULT_TRAINER, TRAINERS
 from common.findings import printable
 
 JOB_PREFIX = "mlagents"
@@ -128,6 +129,16 @@ class Job:
         """`saved_seconds` in per cent of the training time, as in SageMaker's console."""
         return 100 * self.saved_seconds / self.training_seconds if self.training_seconds else 0.0
 
+    @property
+    def trainer(self) -> str:
+        """The version of ML-Agents that trains: that of its image."""
+        return trainer_of(self.image)
+
+    @property
+    def model_suffix(self) -> str:
+        """How the names of its models end: ``".nn"`` or ``".onnx"``."""
+        return TRAINERS[self.trainer]["model_suffix"]
+
     def __str__(self) -> str:
         line = f"{self.name}: {self.status}"
         if self.status == "InProgress":
@@ -216,6 +227,12 @@ def from_description(description: Mapping[str, Any]) -> Job:
         max_seconds=limits.get("MaxRuntimeInSeconds", 0),
         max_wait_seconds=limits.get("MaxWaitTimeInSeconds", 0),
     )
+
+
+def trainer_of(image: str) -> str:
+    """Return the version of ML-Agents in an image, from the name of its repository; the default where it names none."""
+    repository = re.split("[@:]", image.rpartition("/")[2])[0]
+    return next((trainer for trainer in TRAINERS if repository.endswith(f"-{trainer}")), DEFAULT_TRAINER)
 
 
 def volume_of(job: Mapping[str, Any]) -> str:

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
 from common.aws_session import Connection
-from mlagents_check import trainer_config
+from common.contract import DEFAULT_TRAINER
+from mlagents_check import trainer_config, unity_build
 from training_jobs.job import CHANNEL
 
 MAX_SECONDS = 28 * 24 * 3600  # SageMaker's limit
@@ -49,8 +50,8 @@ def find_problems(connection: Connection, operation: str, request: Mapping[str, 
         yield f'Expected an instance_type such as "ml.c5.xlarge", found {_show(machine.get("InstanceType"))}.'
     if machine.get("InstanceCount", 1) != 1:
         yield (
-            f"Expected instance_count to be 1, because ML-Agents 0.11.0 cannot spread a training over several "
-            f"machines, found {machine['InstanceCount']}."
+            f"Expected instance_count to be 1, because ML-Agents cannot spread a training over several machines, "
+            f"found {machine['InstanceCount']}."
         )
     yield from _problems_of_limits(job["StoppingCondition"], job.get("EnableManagedSpotTraining", False))
 
@@ -66,7 +67,22 @@ def _problems_of_limits(limits: Mapping[str, int], spot: bool) -> Iterator[str]:
         )
 
 
-def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], metric: str = "mean_reward") -> list[str]:
+def find_misfit(folder: str | Path, trainer: str) -> Iterator[str]:
+    """Yield a message if the build in a folder is not one that a version of ML-Agents, that of the image, can train."""
+    build = unity_build.check(folder).build
+    if build and (build.protocol or build.package) and build.trainer != trainer:
+        yield (
+            f"Expected the image of ML-Agents {build.trainer}, which trains {build.name} in {folder}, found that of "
+            f"{trainer}. Run notebook 3 for this folder, and build the trainer with the image that it names."
+        )
+
+
+def find_conflicts(
+    folder: str | Path,
+    hyperparameters: Mapping[str, object],
+    metric: str = "mean_reward",
+    trainer: str = DEFAULT_TRAINER,
+) -> list[str]:
     """Return the hyperparameters that are unknown or conflict with the trainer config in a folder, as messages.
 
     Parameters
@@ -76,10 +92,12 @@ def find_conflicts(folder: str | Path, hyperparameters: Mapping[str, object], me
     hyperparameters : mapping
     metric : str
         The metric that the training reports.
+    trainer : str
+        The version of ML-Agents that trains.
     """
     if not isinstance(folder, (str, Path)) or not Path(folder).is_dir():
         return [f"Expected folder to be the folder that was uploaded, found {_show(str(folder))}."]
-    report = trainer_config.check_folder(folder, hyperparameters=hyperparameters)
+    report = trainer_config.check_folder(folder, hyperparameters=hyperparameters, trainer=trainer)
     problems = [f"{finding.what} {finding.todo}\n{finding.text}".rstrip() for finding in report.errors]
     return problems + [
         f"{brain.name} trains {brain.settings['max_steps']} steps and writes a summary every "

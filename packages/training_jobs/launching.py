@@ -24,6 +24,7 @@ from training_jobs.job import (
     TrainingError,
     describe,
     list_with_status,
+    trainer_of,
     volume_of,
 )
 from training_jobs.polling import POLL_SECONDS, Poller
@@ -83,6 +84,7 @@ def launch(
         raise TrainingError(f"Expected start_from to be a job or its name, or empty, found {start_from!r}.")
     request = make_request(connection, trainer, channels, folder)
     name, checkpoints = request["TrainingJobName"], request["CheckpointConfig"]["S3Uri"]
+    version = trainer_of(request["AlgorithmSpecification"]["TrainingImage"])
     call = functools.partial(Poller(connection, POLL_SECONDS).call, lost=nothing_launched)
     with launch_lock():
         if start_from:
@@ -90,6 +92,8 @@ def launch(
         else:
             run = call(lambda: places.name_earlier_run(connection, checkpoints))
             goes_on_from = f"run {run}" if run else ""
+            if run:
+                call(lambda: _refuse_other_version(connection, checkpoints, version))
         if running := call(lambda: find_running(connection, request, goes_on_from)):
             print(
                 f"{running.name} is running with the same volume, image and hyperparameters. No second job is launched."
@@ -102,7 +106,7 @@ def launch(
             )
         call(lambda: _refuse_second_writer(connection, checkpoints))
         if start_from:
-            call(lambda: _copy_checkpoints(connection, describe(connection, start_from), checkpoints))
+            call(lambda: _copy_checkpoints(connection, describe(connection, start_from), checkpoints, version))
         if goes_on_from:
             request["Environment"][GOES_ON_FROM] = goes_on_from
         try:
@@ -150,9 +154,11 @@ def make_request(
     request["CheckpointConfig"]["S3Uri"] = f"{place.rstrip('/')}/"
     refuse(job_request.find_problems(connection, "CreateTrainingJob", request))
     if folder is not None:
+        version = trainer_of(request["AlgorithmSpecification"]["TrainingImage"])
+        refuse(job_request.find_misfit(folder, version))
         found: dict[str, list[str]] = {}
         for setting, hyperparameters in zip(settings or {"": {}}, all_hyperparameters, strict=True):
-            for problem in job_request.find_conflicts(folder, hyperparameters):
+            for problem in job_request.find_conflicts(folder, hyperparameters, trainer=version):
                 found.setdefault(problem, []).append(setting)
         refuse(f"With {', '.join(names)}: {problem}" if settings else problem for problem, names in found.items())
     return request
@@ -241,7 +247,14 @@ def _refuse_second_writer(connection: Connection, place: str) -> None:
                 )
 
 
-def _copy_checkpoints(connection: Connection, job: Job, place: str) -> None:
+def _refuse_other_version(connection: Connection, place: str, version: str) -> None:
+    try:
+        places.refuse_other_version(connection, place, version)
+    except places.CheckpointsError as error:
+        raise TrainingError(f"{error} Build the trainer with another folder in its CheckpointConfig.") from error
+
+
+def _copy_checkpoints(connection: Connection, job: Job, place: str, version: str) -> None:
     """Copy an earlier job's checkpoints to a new run's place."""
     if not job.ended:
         raise TrainingError(f"{job.name} is still {job.status}. Wait for its end, or stop it, to start from it.")
@@ -255,7 +268,7 @@ def _copy_checkpoints(connection: Connection, job: Job, place: str) -> None:
             "trainer with another folder in its CheckpointConfig, or leave start_from empty to go on with these."
         )
     try:
-        count = places.copy(connection, job.checkpoints, place)
+        count = places.copy(connection, job.checkpoints, place, version)
     except places.CheckpointsError as error:
         raise TrainingError(f"{job.name} ({job.status}) saved nothing to start from. {error}") from error
     except ClientError as error:

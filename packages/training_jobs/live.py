@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
 TAIL = 6
 # The learner logs every brain's settings when it starts: a heading, then one "name:<tab>value" a line.
-SETTINGS = re.compile(r"Hyperparameters for the \w+ of brain (?P<brain>.+?):\s*$")
+SETTINGS = re.compile(r"Hyperparameters for (?:the \w+ of brain|behavior name) (?P<brain>.+?):\s*$")
 MAX_STEPS = re.compile(r"^\s*max_steps:\s+([0-9]{1,15}(?:\.[0-9]*)?(?:[eE]\+?[0-9]{1,2})?)\s*$")
 MAX_LINE_LENGTH = 1000  # of lines that are matched with these patterns
 MAX_SHOWN_LENGTH = 600  # characters of a line in a notebook
 NOISE = re.compile(
-    r"\s*$|.*[▀▄█▓]"  # ML-Agents' logo, whatever the width
+    r"\s*$|.*[▀▄█▓]|[\s╓╖╗╜╝╟╣╦╩╪╫╬│┌┐┘╙╘╒╛╚╔]+$"  # ML-Agents' logos, whatever the width
     r"|WARNING:tensorflow:|INFO:tensorflow:|[\d-]{10} [\d:.]+: [IW] tensorflow/"
     r"|The TensorFlow contrib module|For more information, please see:|  \* https://github\.com/tensorflow/"
     r"|If you depend on functionality not listed|Instructions for updating:|(?:Please u|U)se (?:keras|`?tf|`layer)\."
     r"|(?:IGNORED|GLOBALS|IN|OUT): |DONE: wrote |Converting \./|INFO:mlagents\.trainers:(?:\t|List of|Command)"
+    r"|.*pkg_resources"
 )
 """Lines that say nothing about the training; the log that `training.fetch` brings has them all."""
 # A curve is redrawn when it has grown, but drawing may take at most this share of a core.

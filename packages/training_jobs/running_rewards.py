@@ -52,7 +52,7 @@ def read_running(connection: Connection, job: Job) -> pd.DataFrame:
                 if _download(connection, place, Path(scratch)):
                     break
         try:
-            return read_events(scratch, job.hyperparameters.get("run-id", "run"))
+            return read_events(scratch, job.hyperparameters.get("run-id", "run"), job.trainer)
         except RewardsError as error:
             raise RewardsError(str(error).replace(scratch, place)) from None
 

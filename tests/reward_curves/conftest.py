@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 
@@ -16,6 +16,17 @@ def summary(step, wall_time=0.0, **values):
         wall_time=wall_time,
         summary=Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in tags.items()]),
     )
+
+
+def later_summary(step, wall_time=0.0, **values):
+    """Make the events of a summary of ML-Agents 1.1.0: one for each scalar, and one of the rewards' distribution."""
+    one_by_one = [summary(step, wall_time, **{name: value}) for name, value in values.items()]
+    histogram = HistogramProto(num=3, sum=6.0, bucket_limit=[4.0], bucket=[3.0])
+    tag = "Environment/Cumulative Reward_hist"
+    return [
+        *one_by_one,
+        Event(step=step, wall_time=wall_time, summary=Summary(value=[Summary.Value(tag=tag, histo=histogram)])),
+    ]
 
 
 def reward(step, value, wall_time=0.0):
@@ -54,4 +65,4 @@ def run(tmp_path):
 @pytest.fixture
 def event():
     """Return what makes events and files (a test module can't import from a conftest)."""
-    return SimpleNamespace(summary=summary, reward=reward, resumed=resumed, write=write)
+    return SimpleNamespace(summary=summary, later_summary=later_summary, reward=reward, resumed=resumed, write=write)

@@ -35,7 +35,7 @@ def test_the_curve_and_its_band():
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(-1.353)
     assert band[:, 1].max() == pytest.approx(2.0)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "mean cumulative reward ± 1 std")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("steps", "mean cumulative reward ± 1 std")
 
 
 def test_each_brain_and_each_job_has_a_line():

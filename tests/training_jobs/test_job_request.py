@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from sample_env import make_sample_build
 from training_jobs import job_request
 
 REQUEST = {
@@ -66,7 +67,7 @@ def limits(runtime, wait=None, spot=True):
         ),
         (
             {"ResourceConfig": {**REQUEST["ResourceConfig"], "InstanceCount": 2}},
-            "Expected instance_count to be 1, because ML-Agents 0.11.0 cannot spread a training over several machines, ",
+            "Expected instance_count to be 1, because ML-Agents cannot spread a training over several machines, ",
         ),
         ({"RoleArn": 5}, "Expected a request that AWS accepts, found: Invalid type for parameter RoleArn, value: 5"),
     ],
@@ -125,3 +126,20 @@ def test_the_container_decodes_the_same_hyperparameters():
         "g": '["--name", "a b"]',
     }
     assert json.loads(encoded["b"]) == ["--x", 1]
+
+
+@pytest.mark.parametrize("trainer", ["0.11.0", "1.1.0"])
+def test_the_image_must_hold_the_trainer_of_the_build(tmp_path, trainer):
+    assert list(job_request.find_misfit(tmp_path, trainer)) == []  # without a build there is nothing to fit
+    make_sample_build(tmp_path, trainer=trainer)
+    (other,) = {"0.11.0", "1.1.0"} - {trainer}
+    assert list(job_request.find_misfit(tmp_path, trainer)) == []
+    assert list(job_request.find_misfit(tmp_path, other)) == [
+        f"Expected the image of ML-Agents {trainer}, which trains 3DBall in {tmp_path}, found that of {other}. Run "
+        "notebook 3 for this folder, and build the trainer with the image that it names."
+    ]
+
+
+def test_hyperparameters_are_those_of_the_trainer(tmp_path):
+    assert job_request.find_conflicts(tmp_path, {"network_settings.memory": 1, "beta_schedule": "linear"})
+    assert job_request.find_conflicts(tmp_path, {"beta_schedule": "linear", "max_steps": 20000}, trainer="1.1.0") == []

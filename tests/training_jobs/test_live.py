@@ -186,6 +186,25 @@ def test_logo_and_warnings_of_tensorflow_are_left_out(shown, capsys):
     assert capsys.readouterr().out.splitlines() == ["train: 1 player", "Training"]
 
 
+LATER = """\
+            ┐  ╖
+ ╬╬╬╬┐     ╙╬╬╣╣      ╫╣╣╣╬      ╟╣╣╬    ╟╣╣╣ ╟╣╣╬   ╣╣╣  ╣╣╣  ╟╣╣     ╣╣╣┌╣╣╜
+             ╙
+/trainer/mlagents/torch_utils/torch.py:4: UserWarning: pkg_resources is deprecated as an API.
+  import pkg_resources
+[INFO] Hyperparameters for behavior name My Ball:\x20
+\tmax_steps:\t24000
+[INFO] My Ball. Step: 12000. Time Elapsed: 24.000 s. Mean Reward: 1.631. Std of Reward: 0.785. Training.
+"""
+
+
+def test_steps_are_read_from_the_log_of_ml_agents_1_1_0():
+    view = live.View()
+    view.update(job(), LATER.splitlines(), rewards.read_log(LATER.splitlines()))
+    assert list(view.tail) == LATER.splitlines()[-3:]
+    assert (view.progress.step, view.progress.total, view.progress.speed) == (12000, 24000, 500.0)
+
+
 def test_a_long_line_ends_with_a_whole_word(shown):
     view = live.Notebook()
     view.update(job(), ["advice, " * 100], EMPTY)

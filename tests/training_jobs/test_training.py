@@ -396,6 +396,22 @@ def test_nothing_to_start_from(connection, volume, launch):
     follow(connection, running)
 
 
+def test_checkpoints_of_another_version_are_refused(connection, volume, launch):
+    """Those of an earlier job, and those in the folder of a named run."""
+    earlier = follow(connection, launch(connection, volume, "count", trainer={"run": "versions"}))
+    bucket, _, key = earlier.checkpoints.removeprefix("s3://").partition("/")
+    connection.client("s3").put_object(Bucket=bucket, Key=f"{key}results/run/3DBall/3DBall-20.pt", Body=b"saved")
+    found = f"of ML-Agents 0.11.0 at {earlier.checkpoints}, found those of 1.1.0, which it can't read."
+    for options in ({"start_from": earlier}, {"trainer": {"run": "versions"}}):
+        with pytest.raises(training.TrainingError, match=found):
+            launch(connection, volume, "", **options)
+    later = IMAGE.replace("0.11.0", "1.1.0")
+    name = launch(connection, volume, "count", start_from=earlier, trainer={"image": later})
+    job = follow(connection, name)
+    assert (job.trainer, job.model_suffix) == ("1.1.0", ".onnx")
+    assert (earlier.trainer, earlier.model_suffix) == ("0.11.0", ".nn")
+
+
 def test_an_interrupted_spot_job_continues(connection, volume, capsys, launch):
     do = f"count;say {SUMMARY.format(20, '0.5')};wait 0.5;say {SUMMARY.format(40, '0.5')};until 2"
     name = launch(connection, volume, do, trainer={"spot": True})

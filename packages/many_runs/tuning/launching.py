@@ -18,6 +18,7 @@ from common.aws_session import Connection, code
 from many_runs.tuning import ranges as tried
 from many_runs.tuning.job import PREFIX, Tuning, describe
 from training_jobs import TrainingError, job_request, sdk_request
+from training_jobs.job import trainer_of
 from training_jobs.launching import complete, launch_lock, refuse, tag
 from training_jobs.polling import POLL_SECONDS, Poller
 
@@ -76,16 +77,18 @@ def launch(
     tag(request)
     config = request["HyperParameterTuningJobConfig"]
     ranges = tried.read(config.get("ParameterRanges", {}))
+    version = trainer_of(request["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"])
     refuse(
         [
             *job_request.find_problems(connection, "CreateHyperParameterTuningJob", request),
-            *tried.find_problems(ranges, static),
+            *tried.find_problems(ranges, static, version),
             *_find_problems(request, ranges, tuner.random_seed),
         ]
     )
     metric = config["HyperParameterTuningJobObjective"]["MetricName"]
     if folder is not None:
-        refuse(tried.find_conflicts(folder, ranges, static, metric))
+        refuse(job_request.find_misfit(folder, version))
+        refuse(tried.find_conflicts(folder, ranges, static, metric, version))
     suffix = _hash_request(request)
     call = functools.partial(
         Poller(connection, POLL_SECONDS).call, lost=lambda why: TrainingError(f"{why} {NOT_KNOWN}")

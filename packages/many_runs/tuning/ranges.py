@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.contract import DEFAULT_TRAINER, KEYS_OF
 from common.findings import Finding
 from mlagents_check import trainer_config
 from mlagents_check.trainer_config import hyperparameters as known
@@ -72,7 +73,7 @@ def read(parameter_ranges: Mapping[str, list[Mapping[str, Any]]]) -> list[Range]
     ]
 
 
-def find_problems(ranges: list[Range], static: Mapping[str, Any]) -> Iterator[str]:
+def find_problems(ranges: list[Range], static: Mapping[str, Any], trainer: str = DEFAULT_TRAINER) -> Iterator[str]:
     """Yield the problems of ranges, independent of the trainer config.
 
     Parameters
@@ -80,6 +81,8 @@ def find_problems(ranges: list[Range], static: Mapping[str, Any]) -> Iterator[st
     ranges : list of Range
     static : mapping
         The hyperparameters that are not tuned.
+    trainer : str
+        The version of ML-Agents that trains.
     """
     if not 1 <= len(ranges) <= MAX_RANGES:
         yield (
@@ -87,28 +90,35 @@ def find_problems(ranges: list[Range], static: Mapping[str, Any]) -> Iterator[st
             f'{{"learning_rate": ContinuousParameter(1e-5, 1e-2)}}, found {len(ranges)}.'
         )
     for each in ranges:
-        yield from list(_problems_of_key(each.name, static)) or _problems_of_range(each)
+        yield from list(_problems_of_key(each.name, static, trainer)) or _problems_of_range(each, trainer)
 
 
-def find_conflicts(folder: str | Path, ranges: Iterable[Range], static: Mapping[str, Any], metric: str) -> list[str]:
+def find_conflicts(
+    folder: str | Path,
+    ranges: Iterable[Range],
+    static: Mapping[str, Any],
+    metric: str,
+    trainer: str = DEFAULT_TRAINER,
+) -> list[str]:
     """Return the conflicts of the ranges with the trainer config in `folder`.
 
     The config is checked with each end of each range.
     """
-    problems = job_request.find_conflicts(folder, static, metric)
-    report = trainer_config.check_folder(folder, hyperparameters=static)
+    problems = job_request.find_conflicts(folder, static, metric, trainer)
+    report = trainer_config.check_folder(folder, hyperparameters=static, trainer=trainer)
     before = {finding.what for finding in _errors(report)}
+    algorithms = {brain.trainer for brain in report.brains if brain.trainer}
     for each in ranges:
-        top = each.name.partition(".")[0]
-        trainers = {brain.trainer for brain in report.brains} & set(keys.TRAINERS)
-        if trainers and not any(top in keys.REQUIRED[name] | keys.OPTIONAL[name] | {"trainer"} for name in trainers):
+        readers = _readers(KEYS_OF[trainer].get(each.name.partition(".")[0], {}))
+        if readers and algorithms and not readers & algorithms:
             problems.append(
-                f"{each.name} is not read by the trainer {' or '.join(sorted(trainers))}. Tune another key."
+                f"{each.name} is not read by the trainer {' or '.join(sorted(algorithms))}. Tune another key."
             )
             continue
         found = {}
         for value in each.ends:
-            for finding in _errors(trainer_config.check_folder(folder, hyperparameters={**static, each.name: value})):
+            tried = trainer_config.check_folder(folder, hyperparameters={**static, each.name: value}, trainer=trainer)
+            for finding in _errors(tried):
                 if finding.what not in before:
                     found.setdefault(finding.what, f"With {each.name} {value}: {finding.what} {finding.todo}")
         problems += found.values()
@@ -119,10 +129,16 @@ def _errors(report: trainer_config.ConfigReport) -> list[Finding]:
     return [finding for finding in report.findings if finding.level == "error"]
 
 
-def _problems_of_key(name: str, static: Mapping[str, Any]) -> Iterator[str]:
-    if name not in known.TRAINER_KEYS:
+def _readers(row: Mapping[str, Any]) -> set[str]:
+    """Return the algorithms that read a key, from its row of `keys.json`; none where all do."""
+    named = (row.get("required"), row.get("optional"), row.get("default"))
+    return {algorithm for one in named if isinstance(one, (list, Mapping)) for algorithm in one}
+
+
+def _problems_of_key(name: str, static: Mapping[str, Any], trainer: str) -> Iterator[str]:
+    if name not in known.KEYS_OF[trainer]:
         option = " It is an option of the run, not a key of the trainer." if name in known.OPTIONS else ""
-        near = "" if option else keys.nearest(name, known.TRAINER_KEYS)
+        near = "" if option else keys.nearest(name, known.KEYS_OF[trainer])
         yield f"Expected the ranges to be of keys that the trainer has, found {name}.{option}{near}"
     elif name in static:
         yield (
@@ -131,19 +147,19 @@ def _problems_of_key(name: str, static: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _problems_of_range(one: Range) -> Iterator[str]:
-    key = known.TRAINER_KEYS[one.name]
+def _problems_of_range(one: Range, trainer: str) -> Iterator[str]:
+    key = known.KEYS_OF[trainer][one.name]
     if one.kind == "Categorical":
         if not 2 <= len(set(one.values)) == len(one.values) <= MAX_VALUES:
             yield f"Expected for {one.name} 2 to {MAX_VALUES} different values to try, found {list(one.values)}."
-        yield from (problem for value in one.values for problem in _problems_of_value(one.name, value))
+        yield from (problem for value in one.values for problem in _problems_of_value(one.name, value, trainer))
         return
     expected = "Categorical" if not key.is_number else "Integer" if key.is_whole else "Continuous"
     if one.kind != expected:
         article = "an" if expected == "Integer" else "a"
         yield f"Expected for {one.name} {article} {expected}Parameter, found {one}."
         return
-    yield from (problem for value in one.ends for problem in _problems_of_value(one.name, value))
+    yield from (problem for value in one.ends for problem in _problems_of_value(one.name, value, trainer))
     if one.low >= one.high:
         yield f"Expected the range of {one.name} to go from a lower to a higher value, found {one}."
     if one.scale not in SCALES:
@@ -157,8 +173,9 @@ def _problems_of_range(one: Range) -> Iterator[str]:
         )
 
 
-def _problems_of_value(name: str, value: str) -> Iterator[str]:
-    _, _, findings = known.split({name: value})
+def _problems_of_value(name: str, value: str, trainer: str) -> Iterator[str]:
+    _, _, findings = known.split({name: value}, trainer)
     yield from (f"{finding.what} {finding.todo}" for finding in findings)
-    if not findings and name in keys.CHOICES and known.decode(value) not in keys.CHOICES[name]:
-        yield f"{name} is {value!r}. It must be one of {', '.join(keys.CHOICES[name])}."
+    choices = KEYS_OF[trainer][name].get("choices")
+    if not findings and choices and known.decode(value) not in choices:
+        yield f"{name} is {value!r}. It must be one of {', '.join(choices)}."

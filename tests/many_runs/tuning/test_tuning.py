@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 import training_jobs as training
 from many_runs import tuning
-from many_runs.tuning import job, launching
+from many_runs.tuning import job, launching, ranges
 from many_runs.tuning.drawing import plot
 from many_runs.tuning.job import make_table
 from many_runs.tuning.ranges import Range
@@ -453,6 +453,21 @@ default:
   use_recurrent: false
   reward_signals: {extrinsic: {strength: 1.0, gamma: 0.99}}
 """
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "problems"),
+    [
+        ("beta_schedule", ("constant", "linear"), []),
+        ("num_layers", ("1", "2"), []),
+        ("tau", ("0.1", "0.2"), ["tau is not read by the trainer ppo. Tune another key."]),
+        ("use_recurrent", ("true",), ["Expected the ranges to be of keys that the trainer has, found use_recurrent."]),
+    ],
+)
+def test_ranges_are_of_keys_of_the_trainer_that_the_image_holds(tmp_path, name, values, problems):
+    one = [ranges.Range(name, "Categorical", values=values)]
+    found = [*ranges.find_problems(one, {}, "1.1.0")]
+    assert problems == (found or ranges.find_conflicts(tmp_path, one, {"max_steps": 20000}, "mean_reward", "1.1.0"))
 
 
 @pytest.mark.parametrize(
