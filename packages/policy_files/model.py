@@ -7,7 +7,6 @@ header with inputs, outputs and memories; the layers in the order in which they 
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Callable, Mapping
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from common.brain_names import brain_of
 from common.findings import CheckError, Report
+from policy_files.basics import MASKS, ModelError, shown, training_of
 
 if TYPE_CHECKING:
     from policy_files.onnx_model import OnnxModel
@@ -37,13 +36,8 @@ MAX_NUMBERS = 10_000_000
 ACTION = "action"
 VECTOR = "vector_observation"
 VISUAL = "visual_observation_"
-MASKS = "action_masks"
 
 Item = TypeVar("Item")
-
-
-class ModelError(CheckError):
-    """The file is not a model that Unity can use; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -151,12 +145,6 @@ class Model(Report):
         lines += [(f"memory {memory.before}", shown(memory.shape)) for memory in self.memories]
         layers = sum(layer.type != LOAD for layer in self.layers)
         return (*lines, ("network", f"{layers} layers, {self.weights:,} weights"))
-
-
-def shown(shape: tuple[int, ...]) -> str:
-    """Write a shape, such as ``agents x 8`` or ``agents x 84 x 84 x 3``."""
-    rest = shape[1:] if shape[1:-1] != (1, 1) else shape[-1:]
-    return " x ".join(["agents", *map(str, rest)])
 
 
 def read(path: str | Path) -> Model | OnnxModel:
@@ -378,35 +366,3 @@ def branches(layers: tuple[Layer, ...], choices: int) -> tuple[int, ...]:
     ends = {layer.pool_size[-1] for layer in layers if layer.inputs == (MASKS,) and layer.pool_size}
     edges = sorted({0, *(end for end in ends if 0 < end < choices), choices})
     return tuple(end - begin for begin, end in pairwise(edges))
-
-
-def training_of(path: Path) -> tuple[str, Mapping[str, Any]]:
-    """Return a model's brain, and what the `training.json` beside it says about that brain.
-
-    Raises
-    ------
-    ModelError
-        If that is from a training without this brain, or cannot be read.
-    """
-    record, brain = path.with_name("training.json"), brain_of(path.stem)
-    if not record.is_file():
-        return brain, {}
-    try:
-        brains = dict(json.loads(record.read_text(encoding="utf-8"))["brains"])
-        known = {
-            name: {
-                "steps": int(b["steps"]),
-                "mean_reward": None if b["mean_reward"] is None else float(b["mean_reward"]),
-            }
-            for name, b in brains.items()
-        }
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise ModelError(
-            f"Expected the record of a training in {record}, but it cannot be read ({type(error).__name__}: {error})."
-        ) from None
-    if brain not in known:
-        raise ModelError(
-            f"Expected a model of one of the brains {', '.join(known) or '(none)'}, as in {record}, found {path.name}. "
-            "Was it renamed, or is it from another training?"
-        )
-    return brain, known[brain]

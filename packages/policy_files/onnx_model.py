@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from common.findings import CheckError, Report
-from policy_files.model import MASKS, ModelError, shown, training_of
+from policy_files.basics import MASKS, ModelError, shown, training_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
