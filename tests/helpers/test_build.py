@@ -28,6 +28,16 @@ def test_a_sample_is_put_where_no_build_is(tmp_path):
     assert unity_build.has_build(tmp_path)
 
 
+def test_a_sample_for_another_trainer_is_made_anew(tmp_path):
+    build.prepare(tmp_path, trainer="1.1.0")
+    assert unity_build.check(tmp_path).trainer == "1.1.0"
+    assert build.prepare(tmp_path) == build.prepare(tmp_path, trainer="1.1.0") == f"There is a build in {tmp_path}."
+    assert build.prepare(tmp_path, "Warehouse", trainer="0.11.0") == (
+        f"In {tmp_path} was the sample for ML-Agents 1.1.0. Made the sample environment 3DBall.x86_64."
+    )
+    assert unity_build.check(tmp_path).trainer == "0.11.0"
+
+
 def test_the_sample_beside_an_own_build_is_named_and_removed(tmp_path):
     put_own_build(tmp_path)
     own = names(tmp_path)

@@ -286,7 +286,7 @@ class _Behavior:
         if ("trainer_type",) not in self.bad:
             self._together()
         section = self.name if self.at[0] == "behaviors" else "default_settings"
-        return BrainSettings(self.name, section, self.algorithm, self._complete(), {})
+        return BrainSettings(self.name, section, self.algorithm, self._complete(), {}, each_agent=True)
 
     def add(self, level: Level, what: str, todo: str, *path: Any) -> None:
         if path in self.check.overrides:

@@ -137,7 +137,7 @@ def convert_sections(config: Mapping[str, Any], agents: Mapping[str, int] | None
     behaviors = {name: _behavior(settings, agents.get(name)) for name, settings in sections.items()}
     lines = [_HEAD_OF_LATER]
     shared, comments = _behavior(default, max(agents.values(), default=None))
-    if "trainer" in default and all(found["trainer_type"] == shared["trainer_type"] for found, _ in behaviors.values()):
+    if "trainer" in default and all(found.get("trainer") == default["trainer"] for found in sections.values()):
         lines += ["default_settings:", *(f"  {line}" for line in (*_comments(comments), *_dumped(shared)))]
         if "memory" in shared["network_settings"]:
             for found, _ in behaviors.values():

@@ -30,9 +30,11 @@ class BrainSettings:
     trainer
         ``ppo``, ``sac`` or ``offline_bc``; None if the config names none of them.
     settings
-        All settings by key.
+        All settings by key; of 1.1.0, in their groups, with the defaults of some.
     origins
-        The origin of each key: a section's name or ``hyperparameter``.
+        The origin of each key: a section's name or ``hyperparameter``; empty for 1.1.0.
+    each_agent
+        Whether its steps are those of every agent, as in 0.14 and later, not those of the environment.
     """
 
     name: str
@@ -40,6 +42,7 @@ class BrainSettings:
     trainer: str | None
     settings: Mapping[str, Any]
     origins: Mapping[str, str]
+    each_agent: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ class ConfigReport(Report):
         """A line for each brain: section, trainer and the main settings."""
         facts = []
         for brain in self.brains:
-            main = ", ".join(f"{key} {shown(brain.settings[key])}" for key in _SHOWN if key in brain.settings)
+            flat = dict(brain.settings)
+            for group in ("hyperparameters", "network_settings"):  # of 1.1.0
+                flat |= flat[group] if isinstance(flat.get(group), dict) else {}
+            agents = {"max_steps": " (steps of all agents)"} if brain.each_agent else {}
+            main = ", ".join(f"{key} {shown(flat[key])}{agents.get(key, '')}" for key in _SHOWN if key in flat)
             facts.append((brain.name, f"section {brain.section}, {brain.trainer or 'no trainer'}: {main}"))
         return tuple(facts)

@@ -25,7 +25,12 @@ def findings(write, text, **more):
 def test_a_good_file_is_ready(write):
     report = trainer_config.check(write(BALL), ["Ball"], trainer="1.1.0")
     assert report.verdict == "The trainer config is ready." and report.findings == ()
-    assert report.facts == (("Ball", "section Ball, ppo: max_steps 5000, time_horizon 64"),)
+    assert report.facts == (
+        (
+            "Ball",
+            "section Ball, ppo: max_steps 5000 (steps of all agents), batch_size 64, buffer_size 640, time_horizon 64",
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,7 @@ def test_a_good_file_is_ready(write):
             ["warning 7: hiden_units is not known in network_settings."],
         ),
         ("max_steps: 5000", "network_settings: {memory: {memory_size: 7}}", ["error 7: memory_size is 7."]),
-        ("max_steps: 5000", "self_play: {save_steps: 0}", ["error 7: save_steps is 0."]),
+        ("max_steps: 5000", "self_play: {save_steps: 0}", ["warning 7: save_steps is 0."]),
         ("max_steps: 5000", "reward_signals: {gail: {}}", ["error 7: gail lacks demo_path."]),
         (
             "max_steps: 5000",

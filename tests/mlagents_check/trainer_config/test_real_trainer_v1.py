@@ -130,7 +130,6 @@ def test_accepted_files_learn_and_refused_ones_do_not(trainer_v1, parts, tmp_pat
         for config in (
             {"default": parts.PPO, **recurrent},
             {"default": parts.SAC, "Ball": {"pretraining": {**DEMO, "strength": 1.0, "steps": 100}}},
-            {"default": parts.BC, "Other": parts.PPO},
         )
     ]
     learns = LEARNS + converted
