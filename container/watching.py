@@ -53,6 +53,10 @@ def begin_ticking(run: Run) -> None:
 def report(error: BaseException) -> None:
     """Report to the supervisor why the learner failed."""
     kinds = {RefusalError: "refused", NotFiniteError: "not_finite", SaveError: "not_saved"}
+    cause = error
+    while cause is not None and type(cause) not in kinds:  # what fails while ML-Agents ends is a consequence
+        cause = cause.__context__
+    error = cause or error
     kind = kinds.get(type(error), "trainer_error")
     text = " ".join(str(error).split())
     events.send("fault", kind=kind, error=type(error).__name__, message=text)

@@ -20,13 +20,14 @@ PLAYER = Path(__file__).with_name("player.py")
 SCRIPTED = Path(__file__).with_name("scripted_training.py")
 sys.path.insert(0, str(CONTAINER))  # its modules import one another by plain name
 
+VERSION = os.environ.get("TRAINER") or DEFAULT_TRAINER
+"""The trainer version that `job` runs; `make faults TRAINER=1.1.0` sets it."""
+FAULTS_PAGE = ROOT / "docs" / ("faults.md" if VERSION == DEFAULT_TRAINER else f"faults-{VERSION}.md")
 FAULT_COLUMNS = [
     *("fault", "when", "players", "status", "exit code", "reason", "seconds until seen", "seconds until gone"),
     *("processes left", "model kept", "restarts", "went on from step", "steps lost"),
 ]
 FAULT_TIMES = ["start", "mid-run", "in an update", "in a save", "throughout"]  # the rows' order; others follow
-VERSION = os.environ.get("TRAINER") or DEFAULT_TRAINER
-"""The trainer version that `job` runs; `make faults TRAINER=1.1.0` sets it."""
 SMALL = {
     "max_steps": 60,
     "summary_freq": 20,
@@ -253,7 +254,7 @@ def _read(path):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print the fault matrix, as a table in Markdown, and keep it in build/faults.md."""
+    """Print the fault matrix, as a table in Markdown, and keep it in build/, named as its page in docs/ is."""
     reports = [report for state in ("passed", "failed") for report in terminalreporter.stats.get(state, [])]
     rows = [value for report in reports for name, value in report.user_properties if name == "fault"]
     if not rows:
@@ -266,4 +267,4 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("fault matrix")
     terminalreporter.write_line("\n".join(lines))
     (ROOT / "build").mkdir(exist_ok=True)
-    (ROOT / "build/faults.md").write_text("\n".join(lines) + "\n")
+    (ROOT / "build" / FAULTS_PAGE.name).write_text("\n".join(lines) + "\n")
