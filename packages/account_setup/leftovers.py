@@ -19,7 +19,7 @@ from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find
 from common.aws_session import PROJECT_TAG, code, default_bucket
 from common.bar import make as make_bar
 from common.contract import CHANNEL
-from training_image.name import PROJECT, REPOSITORY, SOURCES
+from training_image.name import PROJECT, REPOSITORIES, SOURCES
 from training_jobs import JOB_PREFIX, LOG_GROUP
 
 TAG, VALUE = PROJECT_TAG["Key"], PROJECT_TAG["Value"]
@@ -34,7 +34,7 @@ KINDS = {
     "running": "jobs, warm pools and builds of the image, which cost by the second; jobs save their model first",
     **{kind: f"objects below {place}, with all their versions" for kind, place in PLACES.items()},
     "uploads": "uploads that were never finished, invisible in the console's list of objects",
-    "images": f"images in the ECR repository {REPOSITORY}",
+    "images": f"images in the ECR repositories {' and '.join(REPOSITORIES.values())}",
     "logs": f"log streams in {LOG_GROUP} and of builds of the image",
     "records": "SageMaker's records of jobs that have ended, which cost nothing",
     "bucket": "the bucket, where no stack owns it; must be empty",
@@ -188,11 +188,12 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
             elif not of_stack:
                 items.append(Item("bucket", "S3", name))
         items += _list_builds(session)
-        images, foreign_images = _list_images(session)
-        items += images
-        kept += foreign_images
-        if (images or not foreign_images) and REPOSITORY not in owned.get("AWS::ECR::Repository", ()):
-            items += _list_repository(session)
+        for repository in REPOSITORIES.values():
+            images, foreign_images = _list_images(session, repository)
+            items += images
+            kept += foreign_images
+            if (images or not foreign_images) and repository not in owned.get("AWS::ECR::Repository", ()):
+                items += _list_repository(session, repository)
         items += _list_streams(session, BUILD_LOG, "")
         for item in _list_streams(session, LOG_GROUP, OURS):
             job = item.name.partition("/")[0]
@@ -310,25 +311,25 @@ def _list_bucket(session: boto3.Session, bucket: str, account: str) -> tuple[lis
     return items, sorted(beside - set(PLACES.values()))
 
 
-def _list_images(session: boto3.Session) -> tuple[list[Item], list[str]]:
+def _list_images(session: boto3.Session, repository: str) -> tuple[list[Item], list[str]]:
     """Return our images, and the names of others: each tag of ours is a content hash; a replaced image has none."""
     items: list[Item] = []
     foreign: list[str] = []
     with _gone("RepositoryNotFoundException"):
-        for page in session.client("ecr").get_paginator("describe_images").paginate(repositoryName=REPOSITORY):
+        for page in session.client("ecr").get_paginator("describe_images").paginate(repositoryName=repository):
             for each in page["imageDetails"]:
                 size, made = each.get("imageSizeInBytes", 0), each["imagePushedAt"]
                 if others := [tag for tag in each.get("imageTags", ()) if not re.fullmatch(HASH, tag)]:
-                    foreign.append(f"image {REPOSITORY}:{others[0]}")
+                    foreign.append(f"image {repository}:{others[0]}")
                 else:
-                    items.append(Item("images", REPOSITORY, each["imageDigest"], "", size, made))
+                    items.append(Item("images", repository, each["imageDigest"], "", size, made))
     return items, foreign
 
 
-def _list_repository(session: boto3.Session) -> Iterator[Item]:
+def _list_repository(session: boto3.Session, repository: str) -> Iterator[Item]:
     with _gone("RepositoryNotFoundException"):
-        found = session.client("ecr").describe_repositories(repositoryNames=[REPOSITORY])["repositories"][0]
-        yield Item("repository", "ECR", REPOSITORY, made=found["createdAt"])
+        found = session.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"][0]
+        yield Item("repository", "ECR", repository, made=found["createdAt"])
 
 
 def _list_streams(session: boto3.Session, group: str, prefix: str) -> Iterator[Item]:
@@ -423,12 +424,12 @@ def _require_possible(found: Leftovers, picked: Mapping[str, tuple[Item, ...]]) 
     repositories = {item.name for item in picked.get("repository", ())} | set(
         found.stack_owns if "stack" in picked else ()
     )
-    if REPOSITORY in repositories and (kept := [each for each in found.kept if each.startswith("image ")]):
+    if kept := [each for each in found.kept if each[len("image ") :].partition(":")[0] in repositories]:
         raise LeftoversError(
             f"Expected the repository to hold nothing but this project's images, found {', '.join(kept)}. Leave out "
             '"repository" and "stack".'
         )
-    if REPOSITORY in repositories and found["images"] and "images" not in picked:
+    if {item.place for item in found["images"]} & repositories and "images" not in picked:
         raise LeftoversError('Expected the repository to be empty by then, found images in it. Add "images".')
 
 

@@ -311,7 +311,8 @@ def test_in_a_bucket_of_the_readers_own_only_what_we_wrote_is_deleted(session, a
     s3.delete_bucket(Bucket="readers-own")
 
 
-def test_images_are_deleted_by_their_digests():
+@pytest.mark.parametrize("repository", ["mlagents-0.11.0", "mlagents-1.1.0"])
+def test_images_are_deleted_by_their_digests(repository):
     """ECR's own words, since pushing takes an engine."""
     ecr = boto3.client("ecr")
     session = type("Session", (), {"client": lambda self, service: ecr})()
@@ -324,12 +325,12 @@ def test_images_are_deleted_by_their_digests():
         )
     ]
     with Stubber(ecr) as stub:
-        named = {"repositoryName": "mlagents-0.11.0"}
+        named = {"repositoryName": repository}
         stub.add_response("describe_images", {"imageDetails": details}, named)
-        images, foreign = leftovers._list_images(session)
-        found = Leftovers((*images, Item("repository", "ECR", "mlagents-0.11.0")), tuple(foreign))
-        assert found.kept == ("image mlagents-0.11.0:latest",)
-        with pytest.raises(LeftoversError, match=r"found image mlagents-0\.11\.0:latest\. Leave out \"repository\""):
+        images, foreign = leftovers._list_images(session, repository)
+        found = Leftovers((*images, Item("repository", "ECR", repository)), tuple(foreign))
+        assert found.kept == (f"image {repository}:latest",)
+        with pytest.raises(LeftoversError, match=rf"found image {repository}:latest\. Leave out \"repository\""):
             delete(session, found, ["images", "repository"])
         for start, end in ((0, 100), (100, 101)):
             ids = [{"imageDigest": digest} for digest in digests[start:end]]
