@@ -93,7 +93,7 @@ class _Check:
     def group(self, values: Mapping, at: Path, group: Path, algorithm: str) -> set[Path]:
         """Check the keys of a group, and of those in it; return the paths, in the group's table, that are invalid."""
         bad, known = set(), members(group)
-        label = at[-1] if isinstance(at[-1], str) else group[-1]
+        label = group[-1] if group and isinstance(at[-1], int) else at[-1]
         unknown = KEYS.get(BY_PATH.get(group, ""), {}).get("unknown", "refused")
         for key, value in values.items():
             name = known.get(key)
@@ -102,9 +102,6 @@ class _Check:
                 self._unknown(key, (*at, key), group, unknown, label, algorithm, known)
             elif group == ("environment_parameters", "lesson") and key != "name":
                 continue  # `_lesson` checks the value and the criteria
-            elif group[:1] and key in _SET_BY_JOB.get(group[0], ()):
-                todo = "A job sets it itself, by its hyperparameters or by what it finds."
-                self.add("note", f"{group[0]}: {key} has no effect in a job.", todo, *at, key)
             elif row["in_config"]["read_as"] == "list":
                 if not isinstance(value, list) and value is not None:
                     self.add("error", f"{key} is {shown(value)}.", "It must be a list.", *at, key)
@@ -112,6 +109,10 @@ class _Check:
             elif row["in_config"]["read_as"] != "mapping":
                 rule = _rule(name, values, algorithm)
                 judged = None if value is None and row.get("may_be_empty") else judge(str(key), value, rule)
+                if group[:1] and key in _SET_BY_JOB.get(group[0], ()):
+                    todo = "A job sets it itself, by its hyperparameters or by what it finds."
+                    self.add("note", f"{group[0]}: {key} has no effect in a job.", todo, *at, key)
+                    judged = judged if rule.kind != "path" else None
                 if rule.kind == "whole" and isinstance(value, bool):
                     judged = "error", f"{key} is {value}.", "It must be a whole number."
                 elif name == "init_path" and isinstance(value, str) and not (self.folder / value).is_file():

@@ -2,8 +2,11 @@
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mlagents_check import trainer_config
+from mlagents_check.trainer_config import behaviors
 from mlagents_check.unity_build import Brain
 
 BALL = """behaviors:
@@ -186,3 +189,26 @@ def test_demonstrations_say_which_trainer_reads_them(write, parts):
     assert "error 9: Ball.demo holds 3 observations, but brain Ball has 4 observations." in findings(
         write, later, brains=[brain]
     )
+
+
+NAMES = sorted({key for name in behaviors.KEYS for key in behaviors.path_of(name)} | set(behaviors.FILE_KEYS))
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "ppo", "sac", "1e3", "Ball", "uniform"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*NAMES, "Ball", 3]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+FILES = st.dictionaries(st.sampled_from([*behaviors.FILE_KEYS, "default", 3]), VALUES, max_size=5)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=FILES, inner=VALUES)
+def test_no_file_breaks_the_check(write, content, inner):
+    for config in (content, {"behaviors": {"Ball": inner}}, {"environment_parameters": {"mass": inner}} | content):
+        report = trainer_config.check(write(config), ["Ball"], trainer="1.1.0")
+        assert report.verdict and all(isinstance(one.line, int) or one.line is None for one in report.findings)
