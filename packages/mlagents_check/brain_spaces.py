@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,11 @@ class BrainSpaces:
     cameras
         Height, width and channels of each visual observation.
     actions
-        ``continuous`` or ``discrete``.
+        ``continuous``, ``discrete`` or, from com.unity.ml-agents on, ``hybrid``.
     action_sizes
-        Continuous: number of actions; discrete: number of choices of each branch.
+        Continuous: number of actions; discrete: number of choices of each branch; hybrid: both, one after the other.
+    sensors
+        Shape of what each sensor sees, in order, which 1.1.0 compares; empty if unknown.
     """
 
     name: str
@@ -31,3 +33,4 @@ class BrainSpaces:
     cameras: tuple[tuple[int, int, int], ...]
     actions: str
     action_sizes: tuple[int, ...]
+    sensors: tuple[tuple[int, ...], ...] = field(default=(), kw_only=True)

@@ -74,7 +74,7 @@ class Demonstration(BrainSpaces):
 
     Parameters
     ----------
-    name, observations, stacked, cameras, actions, action_sizes
+    name, observations, stacked, cameras, actions, action_sizes, sensors
         Of the recorded brain, as in `BrainSpaces`.
     promised
         Number of steps in its header, after which the trainer stops. 0 if the recording was never closed.
@@ -199,10 +199,11 @@ def _read_later(data: bytes, start: int, position: int, promised: int) -> Demons
         if not problem:
             ends.append(pair.info.done)
     vector = sum(math.prod(shape) for shape in shapes or () if len(shape) < 3)
-    cameras = tuple(shape for shape in shapes or () if len(shape) == 3)
+    cameras = tuple((*shape[1:], shape[0]) for shape in shapes or () if len(shape) == 3)  # channels come first
     return Demonstration(
         *(brain.name, vector, 1, cameras, kind, sizes),
         *(promised, len(ends), tuple(ends), (0,) * len(ends), problem),
+        sensors=tuple(shapes or ()),
     )
 
 
@@ -403,6 +404,10 @@ def _differences(
 ) -> Iterator[tuple[Literal["error", "warning"], str, str]]:
     """Yield differences between a demonstration's brain and the trained one: level, and what each of them has."""
     pair = (demonstration, brain)
+    sensors = [" and ".join(" x ".join(map(str, shape)) for shape in one.sensors) for one in pair]
+    if all(sensors) and sensors[0] != sensors[1]:
+        yield "error", *(f"observations of {one}" for one in sensors)
+        return
     seen = [(one.observations, one.stacked) if exact else one.observations * one.stacked for one in pair]
     if seen[0] != seen[1] and (exact or brain.observations):
         yield "error", *map(_observations, pair)

@@ -30,6 +30,7 @@ def describe(name, spec, agents, late):
         "name": name,
         "observations": int(agents.vector.shape[1]),
         "stacked": 1,
+        "sensors": [list(one.shape) for one in spec.observation_specs],
         "cameras": [[one.shape[2], one.shape[3], one.shape[1]] for one in agents.pictures],
         "actions": kind,
         "action_sizes": [*numbers, *actions.discrete_branches],

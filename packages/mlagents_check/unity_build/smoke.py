@@ -36,7 +36,7 @@ class Brain(BrainSpaces):
 
     Parameters
     ----------
-    name, observations, stacked, cameras, actions, action_sizes
+    name, observations, stacked, cameras, actions, action_sizes, sensors
         As in `BrainSpaces`.
     agents
         Number of agents that request decisions.
@@ -146,7 +146,14 @@ def smoke_start(
     if "error" in answer:
         return SmokeReport(subject, (explain(answer, log, timeout),), log=log)
     brains = tuple(
-        Brain(**{**brain, "cameras": tuple(map(tuple, brain["cameras"])), "action_sizes": tuple(brain["action_sizes"])})
+        Brain(
+            **{
+                **brain,
+                "cameras": tuple(map(tuple, brain["cameras"])),
+                "action_sizes": tuple(brain["action_sizes"]),
+                "sensors": tuple(map(tuple, brain.get("sensors", ()))),
+            }
+        )
         for brain in answer["brains"]
     )
     return SmokeReport(

@@ -1,6 +1,7 @@
 """Run by the Python of ML-Agents 1.1.0: train on each config with its own trainers, as far as some updates.
 
-Reads a JSON list of config paths from standard input; prints a JSON list of what went wrong, null where nothing did.
+Reads a JSON list of config paths from standard input; prints a JSON list of what went wrong, null where nothing did. For a
+demonstration among them it prints the number of its steps.
 The environment is a stand-in of random numbers; reading, trainers, experiences, updates and summaries are the wheel's.
 """
 
@@ -19,6 +20,7 @@ import torch
 from mlagents.plugins.trainer_type import register_trainer_plugins
 from mlagents.trainers import stats
 from mlagents.trainers.cli_utils import load_config
+from mlagents.trainers.demo_loader import demo_to_buffer
 from mlagents.trainers.environment_parameter_manager import EnvironmentParameterManager
 from mlagents.trainers.settings import RunOptions, TrainerSettings
 from mlagents.trainers.simple_env_manager import SimpleEnvManager
@@ -129,6 +131,15 @@ def train(path):
         raise RuntimeError("learned nothing")
 
 
+def load(path):
+    """Load a demonstration as the trainers do, for the behavior of the stand-in; return the number of steps."""
+    _, buffer = demo_to_buffer(path, 1, BehaviorSpec([SEEN], ActionSpec.create_continuous(2)))
+    fields = [np.array(buffer[key].get_batch(), dtype=np.float32) for key in buffer]
+    if not all(np.isfinite(values).all() for values in fields):
+        raise ValueError("NaN")
+    return buffer.num_experiences + 1
+
+
 def interrupt(*_):
     raise TimeoutError("it hangs")
 
@@ -148,11 +159,9 @@ def main():
         signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of its own time: a busy machine is no hang
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             try:
-                train(path)
+                outcomes.append(load(path) if path.endswith(".demo") else train(path))
             except BaseException as error:
                 outcomes.append(f"{type(error).__name__}: {error}"[:200])
-            else:
-                outcomes.append(None)
         signal.setitimer(signal.ITIMER_PROF, 0)
     json.dump(outcomes, sys.stdout)
 

@@ -15,6 +15,7 @@ import yaml
 from mlagents_check import trainer_config
 from mlagents_check.trainer_config import behaviors
 from mlagents_check.trainer_config.behaviors import KEYS
+from mlagents_check.trainer_config.demonstrations import check_demonstration, read_demonstration
 from mlagents_check.unity_build import Brain
 
 DEMO = {"demo_path": "Ball.demo"}
@@ -109,6 +110,11 @@ def run(trainer, folder, files):
         path.write_text(yaml.safe_dump(content, sort_keys=False))
     brain = Brain("Ball", 4, 1, (), "continuous", (2,), 12)
     reports = [trainer_config.check(path, [brain], trainer="1.1.0") for path in paths]
+    return list(zip(reports, ask(trainer, folder, paths), strict=True))
+
+
+def ask(trainer, folder, paths):
+    """Return what the trainer's Python made of each file."""
     script = Path(__file__).with_name("real_trainer_v1.py")
     done = subprocess.run(
         [trainer.python, script],
@@ -118,7 +124,7 @@ def run(trainer, folder, files):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return list(zip(reports, json.loads(done.stdout), strict=True))
+    return json.loads(done.stdout)
 
 
 @pytest.mark.long
@@ -136,6 +142,42 @@ def test_accepted_files_learn_and_refused_ones_do_not(trainer_v1, parts, tmp_pat
     for number, (report, failure) in enumerate(run(trainer_v1, tmp_path, learns + FAILS)):
         content = (learns + FAILS)[number]
         assert report.ok == (failure is None) == (number < len(learns)), f"{content}\n{report}\n{failure}"
+
+
+@pytest.mark.long
+def test_demonstrations_are_read_as_the_trainer_reads_them(trainer_v1, parts, tmp_path):
+    whole = parts.demo_v1()
+    contents = [
+        whole,
+        parts.demo_v1(spec=False),
+        parts.demo_v1(promised=20),
+        parts.demo_v1(promised=40),
+        parts.demo_v1(steps=2),
+        parts.demo_v1(steps=0),
+        parts.demo_v1(observations=(3,)),
+        parts.demo_v1(observations=(2, 2)),
+        parts.demo_v1(actions=(1,)),
+        parts.demo_v1(actions=(), branches=(2,)),
+        parts.demo_v1(branches=(2,)),
+        parts.demo_v1(nan=[3]),
+        parts.demo(),
+        parts.demo(later=True),
+        whole[:-5],
+        whole[:500],
+        whole[:20],
+        b"hello, this is text, and no demonstration at all",
+        b"",
+    ]
+    brain = Brain("Ball", 4, 1, (), "continuous", (2,), 12, sensors=((4,),))
+    paths = [tmp_path / f"{number}.demo" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    for path, found in zip(paths, ask(trainer_v1, tmp_path, paths), strict=True):
+        findings = list(check_demonstration(tmp_path, path.name, "config", 1, brain, exact=True, trainer="1.1.0"))
+        errors = [one.what for one in findings if one.level == "error"]
+        assert bool(errors) == isinstance(found, str), f"{path.name}: {errors}, {found}"
+        if not errors:
+            assert read_demonstration(path, "1.1.0").steps == found
 
 
 # Values at and over the edges, by how a key is read.

@@ -67,7 +67,7 @@ def test_sample_of_the_package_describes_itself(tmp_path):
     assert build.trainer == "1.1.0"
     report = unity_build.smoke_start(build, python, env_args=["--agents", "5"], seconds=0.3)
     assert report.ok, report.log
-    assert report.brains == (unity_build.Brain("3DBall", 8, 1, (), "continuous", (2,), 5),)
+    assert report.brains == (unity_build.Brain("3DBall", 8, 1, (), "continuous", (2,), 5, sensors=((8,),)),)
     assert report.reset_parameters is None and report.steps_per_second > 0
     report = unity_build.smoke_start(build, python, env_args=["--agents", "none"], seconds=0.3)
     assert report.errors[0].what == "The player ended with exit code 2 before it was asked to."
