@@ -124,7 +124,8 @@ def record_demonstrations(folder: Path | str, python: Path | str | None = None, 
             "Demonstration Recorder on the agent."
         )
     (marker,) = executables[0].parent.glob(f"{executables[0].stem}_Data/{MARKER}")
-    python = Path(python or trainer_env.find(json.loads(marker.read_text())["trainer"]).python)
+    trainer = json.loads(marker.read_text()).get("trainer", trainer_env.DEFAULT)
+    python = Path(python or trainer_env.find(trainer).python)
     environment = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     command = [executables[0].absolute(), "--record", folder.absolute(), "--steps", str(steps)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
