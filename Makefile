@@ -138,6 +138,8 @@ lock: .venv/stamp  ## make the lock files anew from their inputs
 		$(LOCKS_1_1_0)/requirements.in -o $(LOCKS_1_1_0)/requirements.lock
 	@$(UV) pip compile --quiet --python-version 3.10.12 --no-deps --no-header --generate-hashes \
 		$(LOCKS_1_1_0)/mlagents.in -o $(LOCKS_1_1_0)/mlagents.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
+		$(LOCKS_1_1_0)/protobuf.in -o $(LOCKS_1_1_0)/protobuf.lock
 	@$(UV) pip compile --quiet --python-version 3.10 --python-platform x86_64-manylinux_2_28 --no-header --generate-hashes \
 		--constraint $(LOCKS_1_1_0)/requirements.lock $(foreach name,filelock fsspec jinja2 markupsafe mpmath networkx \
 		setuptools sympy typing-extensions,--no-emit-package $(name)) \

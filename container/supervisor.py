@@ -22,6 +22,7 @@ import memory
 import outputs
 import paths
 import process_tree
+import trainers
 from contract import CONTRACT
 from job_outcome import HELD_SUMMARIES, Brain, Outcome
 from learner_command import LearnerCommand
@@ -160,7 +161,11 @@ class Attempt:
         """Run the learner to its end; `fault` is then the failure, if any."""
         others = set(process_tree.descendants())
         self.learner = subprocess.Popen(
-            self.command.line(), cwd=paths.CHECKPOINTS, stdin=subprocess.DEVNULL, start_new_session=True
+            self.command.line(),
+            cwd=paths.CHECKPOINTS,
+            env=dict(os.environ, **trainers.chosen().environment(self.command.options)),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             self._follow()

@@ -10,6 +10,7 @@ Each package has, importable without ML-Agents:
 - `prepare(options, config)`: the learner's further arguments, once the options that only this version has are checked;
 - `arguments(options, resume)`: the arguments of `mlagents-learn` for an attempt;
 - `SUFFIX` of runs' folders, and `CHECKPOINT`, a pattern of checkpoints' names;
+- `environment(options)`: the learner's environment variables;
 - `timers(run_id)`: file of a run's timers, below the checkpoints;
 - `NEVER_UPDATED`, by algorithm, `IMITATION` and `END_EPISODE`: the words of remarks on a training that learned nothing;
 - `versions(installed)`: what `training.json` tells of the packages with these versions, by name;

@@ -20,8 +20,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uv
@@ -57,6 +57,8 @@ class Flavour:
         Its packages.
     older : tuple of Path
         Further packages, which claim not to run on this CPython.
+    beside : dict of str to Path
+        Packages that replace some of those while training, by the folder in the environment that they lie in.
     """
 
     trainer: str
@@ -65,6 +67,7 @@ class Flavour:
     python: str
     locks: tuple[Path, ...]
     older: tuple[Path, ...] = ()
+    beside: Mapping[str, Path] = field(default_factory=dict)
 
 
 FLAVOURS = {
@@ -83,6 +86,7 @@ FLAVOURS = {
         "3.11",
         (LOCKS_1_1_0 / "requirements.lock", LOCKS_1_1_0 / "torch-cpu.lock"),
         (LOCKS_1_1_0 / "mlagents.lock",),
+        {"compiled-protobuf": LOCKS_1_1_0 / "protobuf.lock"},
     ),
 }
 
@@ -265,7 +269,7 @@ def make(trainer: str = DEFAULT, folder: Path | None = None) -> TrainerEnv:
     folder = folder or home(trainer)
     name, python = choose(trainer)
     flavour = FLAVOURS[name]
-    content = b"".join(lock.read_bytes() for lock in (*flavour.locks, *flavour.older))
+    content = b"".join(lock.read_bytes() for lock in (*flavour.locks, *flavour.older, *flavour.beside.values()))
     stamp = f"{name} {hashlib.sha256(content).hexdigest()}\n"
     stamp_file = folder / "stamp"
     if stamp_file.is_file() and stamp_file.read_text() == stamp:
@@ -278,6 +282,8 @@ def make(trainer: str = DEFAULT, folder: Path | None = None) -> TrainerEnv:
     for lock in flavour.older:
         # uv then takes wheels for this Python, too; they hold no compiled code.
         run_uv("pip", "install", *checked, "--no-deps", "--python-version", "3.10.12", "--requirements", str(lock))
+    for name, lock in flavour.beside.items():
+        run_uv("pip", "install", *checked, "--no-deps", "--target", str(folder / name), "--requirements", str(lock))
     stamp_file.write_text(stamp)
     return find(trainer, folder)
 

@@ -151,7 +151,7 @@ def test_torch_comes_from_where_pip_finds_a_wheel_without_cuda_else_from_its_own
 
 def test_the_locks_of_1_1_0_are_hashed_and_only_that_for_cards_holds_cuda():
     assert [lock.name for lock in LOCKS_1_1_0] == [
-        *("mlagents.lock", "requirements.lock", "torch-cpu.lock", "torch-cuda.lock")
+        *("mlagents.lock", "protobuf.lock", "requirements.lock", "torch-cpu.lock", "torch-cuda.lock")
     ]
     packages = {}
     for lock in LOCKS_1_1_0:

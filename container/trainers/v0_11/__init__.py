@@ -112,6 +112,11 @@ def arguments(options: Dict[str, Any], resume: bool) -> List[str]:
     return line + (["--load"] if resume else [])
 
 
+def environment(options: Dict[str, Any]) -> Dict[str, str]:
+    """Return the learner's environment variables: no further ones."""
+    return {}
+
+
 def timers(run_id: str) -> str:
     """Return a run's file of timers, relative to the checkpoints."""
     return os.path.join("summaries", run_id + "-0_timers.json")

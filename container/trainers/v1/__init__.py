@@ -20,6 +20,7 @@ NEVER_UPDATED = {
     "sac": _NO_UPDATE % "buffer_init_steps, batch_size, steps_per_update",
 }
 IMITATION, END_EPISODE = "behavioral_cloning", "EndEpisode()"
+COMPILED = os.path.join(contract.FOLDER, "trainers", "v1", "compiled")  # Python runs the sitecustomize.py in it
 SAVE_FREQ = 50000  # where neither the job nor the configuration says
 LEFT_TO_THE_CONFIG = {"env_settings": ("num_areas",), "checkpoint_settings": ()}
 """Sections in which the job decides, but for these keys."""
@@ -101,6 +102,14 @@ def arguments(options: Dict[str, Any], resume: bool) -> List[str]:
     line += ["--resume" if resume else "--force"]
     line += ["--time-scale", "1"] if options["slow"] else []
     return line + ["--" + name for name in ("no-graphics", "debug") if options[name]]
+
+
+def environment(options: Dict[str, Any]) -> Dict[str, str]:
+    """Return the learner's environment variables, which its workers and players inherit."""
+    given = os.environ.get("PYTHONPATH")
+    return (
+        {"PYTHONPATH": os.pathsep.join([COMPILED, *filter(None, [given])])} if "protobuf" in options["speedups"] else {}
+    )
 
 
 def timers(run_id: str) -> str:
