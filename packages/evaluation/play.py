@@ -1,9 +1,10 @@
 """Start a player as mlagents-learn does, and step it. Run by the trainer environment's Python (3.7 and later).
 
 Usage: ``python play.py REQUEST.json``. It reads actions from standard input and writes observations to standard output,
-as `frames`. The player is started by `mlagents.envs` of the unmodified wheel.
+as `frames`. The player is started by the unmodified wheel of the build's version.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -19,25 +20,17 @@ def end_process(_):
     os._exit(3)
 
 
-def describe(brain):
-    """Describe a brain's actions."""
-    return {
-        "continuous": brain.vector_action_space_type == "continuous",
-        "actions": list(brain.vector_action_space_size),
-    }
-
-
-def send(pipe, infos, **values):
+def send(pipe, player, **values):
     """Send the observations, rewards and ends of episodes of all agents."""
     arrays = {}
-    for name, info in infos.items():
-        values.setdefault("agents", {})[name] = list(info.agents)
-        arrays[name + "/vector"] = info.vector_observations.astype("<f4")
-        arrays[name + "/reward"] = np.array(info.rewards, "<f8")
-        arrays[name + "/done"] = np.array(info.local_done, "?")
-        if info.action_masks is not None:
-            arrays[name + "/masks"] = np.array(info.action_masks, "<f4")
-        for number, picture in enumerate(info.visual_observations):
+    for name, agents in player.agents.items():
+        values.setdefault("agents", {})[name] = agents.names
+        arrays[name + "/vector"] = agents.vector.astype("<f4")
+        arrays[name + "/reward"] = np.array(agents.rewards, "<f8")
+        arrays[name + "/done"] = agents.done
+        if agents.masks is not None:
+            arrays[name + "/masks"] = np.array(agents.masks, "<f4")
+        for number, picture in enumerate(agents.pictures):
             arrays[f"{name}/visual/{number}"] = np.array(picture, "<f4")
     frames.write(pipe, values, arrays)
 
@@ -49,17 +42,19 @@ def main():
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.path.append(request["driver"])
-    from watched_player import WatchedEnvironment
-
-    env = WatchedEnvironment(end_process, request)
-    infos = env.reset(train_mode=True)
-    send(out, infos, brains={name: describe(env.brains[name]) for name in env.external_brain_names})
+    player = importlib.import_module(request["module"]).Player(end_process, request)
+    brains = {
+        name: {"continuous": brain["actions"] == "continuous", "actions": brain["action_sizes"]}
+        for name, brain in player.brains.items()
+    }
+    send(out, player, brains=brains)
     while True:
         try:
             _, actions = frames.read(sys.stdin.buffer)
         except EOFError:
             break
-        send(out, env.step(actions))
+        player.step(actions)
+        send(out, player)
     sys.stderr.flush()
     os._exit(0)  # the player ends with its trainer; a plain exit may wait for the server's threads
 

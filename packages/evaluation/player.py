@@ -20,7 +20,7 @@ from common.processes import kill_marked
 from evaluation import frames
 from mlagents_check.unity_build import UnityBuild, smoke
 
-_SCRIPTS = {"0.11.0": Path(__file__).with_name("play.py"), "1.1.0": Path(__file__).with_name("play_later.py")}
+_SCRIPT = Path(__file__).with_name("play.py")
 SECONDS_TO_START = 90
 SECONDS_TO_STEP = 60
 
@@ -151,6 +151,7 @@ def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[st
             json.dumps(
                 {
                     "driver": str(smoke.DRIVER),
+                    "module": smoke.MODULES[build.trainer],
                     "file_name": str(folder / "build" / build.name),
                     "port": smoke.free_port(),
                     "no_graphics": True,
@@ -163,7 +164,7 @@ def playing(build: UnityBuild, python: Path, *, seed: int, env_args: Sequence[st
         path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
         with (folder / "console.log").open("wb") as console:
             process = subprocess.Popen(
-                [python, _SCRIPTS[build.trainer], request],
+                [python, _SCRIPT, request],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=console,

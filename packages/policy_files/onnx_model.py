@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -78,11 +77,6 @@ class OnnxModel(Report):
     def actions(self) -> tuple[int, ...]:
         """How many numbers, then the choices of each branch."""
         return (*((self.numbers,) if self.numbers else ()), *self.choices)
-
-    @cached_property
-    def session(self) -> InferenceSession:
-        """The model, ready to run on one processor; it draws from onnxruntime's own random numbers."""
-        return _session(self.content)
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:

@@ -4,15 +4,16 @@ Usage: ``python ask_player.py REQUEST.json ANSWER.json``; the answer is written 
 """
 
 import contextlib
+import importlib
 import json
 import os
+import re
 import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
-from watched_player import WatchedEnvironment
 
 
 def write(path, answer):
@@ -24,25 +25,12 @@ def write(path, answer):
     part.unlink()
 
 
-def describe(brain, agents, late):
-    """Convert a brain's parameters to plain values."""
-    return {
-        "name": brain.brain_name,
-        "observations": brain.vector_observation_space_size,
-        "stacked": brain.num_stacked_vector_observations,
-        "cameras": [list(camera) for camera in brain.camera_resolutions],
-        "actions": brain.vector_action_space_type,
-        "action_sizes": list(brain.vector_action_space_size),
-        "agents": agents,
-        "late": late,
-    }
-
-
 def rest(brain, agents):
     """Return an action of zeros for each agent."""
-    continuous = brain.vector_action_space_type == "continuous"
-    width = brain.vector_action_space_size[0] if continuous else len(brain.vector_action_space_size)
-    return np.zeros((agents, width), dtype=np.float32 if continuous else np.int32)
+    kind, sizes = brain["actions"], brain["action_sizes"]
+    numbers = 0 if kind == "discrete" else sizes[0]
+    width = numbers + len(sizes) - (kind != "discrete")
+    return np.zeros((agents, width), dtype=np.int32 if kind == "discrete" else np.float32)
 
 
 def write_end(answer_file):
@@ -62,29 +50,28 @@ def write_end(answer_file):
 def ask(request, answer_file):
     """Start the player, step it for the requested time, and describe it."""
     start = time.perf_counter()
-    env = WatchedEnvironment(write_end(answer_file), request)
-    connected = time.perf_counter() - start
-    info = env.reset(train_mode=True)
-    early = set(env.external_brain_names)
+    player = importlib.import_module(request["module"]).Player(write_end(answer_file), request)
+    connected, early = time.perf_counter() - start, set(player.brains)
     start, steps = time.perf_counter(), 0
-    while info and (not steps or time.perf_counter() - start < request["seconds"]):
-        info = env.step({name: rest(env.brains[name], len(info[name].agents)) for name in env.external_brain_names})
+    while player.agents and (not steps or time.perf_counter() - start < request["seconds"]):
+        waiting = {name: len(player.agents[name].names) for name in player.brains if name in player.agents}
+        player.step({name: rest(player.brains[name], agents) for name, agents in waiting.items()})
         steps += 1
     seconds = time.perf_counter() - start
     brains = [
-        describe(env.brains[name], len(info[name].agents) if name in info else 0, name not in early)
-        for name in env.external_brain_names
+        {"name": name, "agents": getattr(player.agents.get(name), "count", 0), "late": name not in early, **brain}
+        for name, brain in player.brains.items()
     ]
     answer = {
-        "academy": env.academy_name,
+        "academy": player.academy,
         "brains": brains,
-        "reset_parameters": env.reset_parameters,
+        "reset_parameters": player.reset_parameters,
         "steps": steps,
         "steps_per_second": steps / seconds if steps else 0.0,
         "seconds_to_connect": connected,
     }
     write(answer_file, answer)
-    env.close()
+    player.close()
 
 
 def main():
@@ -93,7 +80,11 @@ def main():
     try:
         ask(request, sys.argv[2])
     except BaseException as error:
-        write(sys.argv[2], {"error": type(error).__name__, "message": str(error)})
+        answer = {"error": type(error).__name__, "message": str(error)}
+        ended = re.search(r"return code (-?[0-9]+)", str(error))  # as 1.1.0 says that the player has ended
+        if ended:
+            answer = {"error": "PlayerEnded", "message": "", "exit_code": int(ended.group(1))}
+        write(sys.argv[2], answer)
         raise
     finally:
         sys.stdout.flush()

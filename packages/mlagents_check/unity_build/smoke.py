@@ -25,8 +25,10 @@ from mlagents_check.unity_build.report import UnityBuild, UnityBuildError
 
 _OVERHEAD = 60  # seconds for the trainer environment's own start
 DRIVER = Path(__file__).parent
-"""The folder from which scripts in a trainer's Python import `watched_player` or `stepped_player`."""
-_SCRIPTS = {"0.11.0": DRIVER / "ask_player.py", "1.1.0": DRIVER / "ask_later_player.py"}
+"""The folder from which scripts in a trainer's Python import one of `MODULES`."""
+_SCRIPT = DRIVER / "ask_player.py"
+MODULES = {"0.11.0": "watched_player", "1.1.0": "stepped_player"}
+"""The module in that folder that drives a player, by trainer version."""
 MARK = "SMOKE_START"  # environment variable that marks all processes of one smoke start
 
 
@@ -140,7 +142,7 @@ def smoke_start(
         folder = Path(temporary).resolve()
         lay_out(build, folder / "build")
         _write_request(build, folder, timeout, env_args, no_graphics, seconds)
-        answer = _ask(folder, Path(trainer_python), _SCRIPTS[build.trainer], timeout + seconds + _OVERHEAD)
+        answer = _ask(folder, Path(trainer_python), timeout + seconds + _OVERHEAD)
         logs = [folder / "Player.log", folder / "console.log"]
         log = "\n".join(path.read_text("utf-8", "replace") for path in logs if path.is_file())
     if "error" in answer:
@@ -195,6 +197,7 @@ def _write_request(
     (folder / "request.json").write_text(
         json.dumps(
             {
+                "module": MODULES[build.trainer],
                 "file_name": str(folder / "build" / build.name),
                 "port": free_port(),
                 "no_graphics": no_graphics,
@@ -206,14 +209,14 @@ def _write_request(
     )
 
 
-def _ask(folder: Path, python: Path, script: Path, seconds: float) -> dict[str, Any]:
+def _ask(folder: Path, python: Path, seconds: float) -> dict[str, Any]:
     mark = uuid.uuid4().hex
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, MARK: mark, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "console.log").open("wb") as console:
         try:
             asker = subprocess.Popen(
-                [python, script, folder / "request.json", folder / "answer.json"],
+                [python, _SCRIPT, folder / "request.json", folder / "answer.json"],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,

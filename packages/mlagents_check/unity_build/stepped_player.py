@@ -11,72 +11,41 @@ from mlagents_envs.side_channel.stats_side_channel import StatsSideChannel
 
 
 class Agents:
-    """The agents of a behavior that wait for a decision, and the results of the last one.
+    """The agents of a behavior, as `watched_player.Player` has them; pictures have channels before height and width.
 
     The protocol names an agent anew for each episode. Here it keeps its name: who begins takes that of one who ended.
-
-    Attributes
-    ----------
-    names
-    vector
-        The observations of all sensors of one axis, side by side.
-    pictures
-        A list of arrays, one for each camera, channels before height and width.
-    others
-        Number of sensors that are neither.
-    masks
-        1 for each choice that an agent may make; None without choices.
-    rewards, done
-        Since the last decision.
     """
 
     def __init__(self):
-        self.names, self.known, self.free, self.pending = [], {}, [], {}
+        self._known, self._free, self._pending = {}, [], {}
 
     def update(self, spec, decisions, terminals):
         """Take what the player answered."""
-        for agent, reward in zip(terminals.agent_id.tolist(), terminals.reward.tolist(), strict=True):
-            name = self.known.pop(agent, None)
-            if name is not None:
-                self.pending[name] = reward + float(terminals.group_reward[terminals.agent_id_to_index[agent]])
-                self.free.append(name)
-        self.names, rewards, done = [], [], []
-        for agent, reward in zip(decisions.agent_id.tolist(), decisions.reward.tolist(), strict=True):
-            if agent not in self.known:
-                self.known[agent] = self.free.pop(0) if self.free else str(len(self.known) + len(self.free))
-            name = self.known[agent]
-            self.names.append(name)
-            done.append(name in self.pending)
-            rewards.append(reward + self.pending.pop(name, 0.0))
-        self.rewards, self.done = np.array(rewards), np.array(done, dtype=bool)
-        shapes = [one.shape for one in spec.observation_specs]
-        vectors = [seen for seen, shape in zip(decisions.obs, shapes, strict=True) if len(shape) == 1]
+        rewards = (terminals.reward + terminals.group_reward).tolist()
+        for agent, reward in zip(terminals.agent_id.tolist(), rewards, strict=True):
+            if agent in self._known:
+                self._free.append(self._known.pop(agent))
+                self._pending[self._free[-1]] = reward
+        for agent in decisions.agent_id.tolist():
+            if agent not in self._known:
+                self._known[agent] = self._free.pop(0) if self._free else str(len(self._known))
+        self.count, self.names = len(self._known), [self._known[agent] for agent in decisions.agent_id.tolist()]
+        self.done = np.array([name in self._pending for name in self.names], dtype=bool)
+        self.rewards = decisions.reward + decisions.group_reward
+        self.rewards = self.rewards + np.array([self._pending.pop(name, 0.0) for name in self.names])
+        axes = [len(one.shape) for one in spec.observation_specs]
+        vectors = [seen for seen, number in zip(decisions.obs, axes, strict=True) if number == 1]
         self.vector = np.concatenate([np.zeros((len(decisions), 0), np.float32), *vectors], axis=1)
-        self.pictures = [seen for seen, shape in zip(decisions.obs, shapes, strict=True) if len(shape) == 3]
-        self.others = len(shapes) - len(vectors) - len(self.pictures)
-        masked = decisions.action_mask
-        self.masks = None if masked is None else 1.0 - np.concatenate(masked, axis=1)
+        self.pictures = [seen for seen, number in zip(decisions.obs, axes, strict=True) if number == 3]
+        self.masks = decisions.action_mask and 1.0 - np.concatenate(decisions.action_mask, axis=1)
 
 
-class SteppedPlayer:
-    """A running player.
+class Player:
+    """A running player, as `watched_player.Player`; `ended` is not called, because 1.1.0 sees the end itself."""
 
-    Parameters
-    ----------
-    request
-        `file_name`, `port`, `no_graphics`, `args` and, if not the defaults, `seed` and `timeout` in seconds.
-
-    Attributes
-    ----------
-    specs
-        The wheel's description of each behavior, by its name without the team.
-    agents
-        `Agents` by the same names.
-    """
-
-    def __init__(self, request):
+    def __init__(self, ended, request):
         engine = EngineConfigurationChannel()
-        self.env = UnityEnvironment(
+        self._env = UnityEnvironment(
             file_name=request["file_name"],
             base_port=request["port"],
             seed=request.get("seed", 1),
@@ -86,22 +55,40 @@ class SteppedPlayer:
             side_channels=[engine, StatsSideChannel()],
         )
         engine.set_configuration_parameters(84, 84, 5, 20.0, -1, 60)  # mlagents-learn's own
-        self.specs, self.agents, self._full_names = {}, {}, {}
-        self.env.reset()
+        self.academy, self.reset_parameters, self.close = "Academy", None, self._env.close
+        self.brains, self.agents, self._specs = {}, {}, {}
+        self._env.reset()
         self._look()
 
     def _look(self):
-        for full, spec in self.env.behavior_specs.items():
-            name = full.split("?")[0]
-            self.specs[name], self._full_names[name] = spec, full
-            self.agents.setdefault(name, Agents()).update(spec, *self.env.get_steps(full))
+        for full, spec in self._env.behavior_specs.items():
+            name = full.split("?")[0]  # without the team
+            self._specs[name] = full, spec
+            agents = self.agents.setdefault(name, Agents())
+            agents.update(spec, *self._env.get_steps(full))
+            self.brains[name] = self._describe(spec, agents)
 
     def step(self, actions):
         """Carry out a decision for every agent that waits: numbers, then the choice in each branch."""
         for name, agents in self.agents.items():
             if agents.names:
-                width, values = self.specs[name].action_spec.continuous_size, np.asarray(actions[name])
+                full, spec = self._specs[name]
+                width, values = spec.action_spec.continuous_size, np.asarray(actions[name])
                 taken = ActionTuple(values[:, :width].astype(np.float32), values[:, width:].astype(np.int32))
-                self.env.set_actions(self._full_names[name], taken)
-        self.env.step()
+                self._env.set_actions(full, taken)
+        self._env.step()
         self._look()
+
+    @staticmethod
+    def _describe(spec, agents):
+        actions, shapes = spec.action_spec, [one.shape for one in spec.observation_specs]
+        numbers = [actions.continuous_size] if actions.continuous_size else []
+        kind = "continuous" if not actions.discrete_size else "hybrid" if numbers else "discrete"
+        return {
+            "observations": int(agents.vector.shape[1]),
+            "stacked": 1,
+            "sensors": [list(shape) for shape in shapes],
+            "cameras": [[*shape[1:], shape[0]] for shape in shapes if len(shape) == 3],
+            "actions": kind,
+            "action_sizes": numbers + [int(size) for size in actions.discrete_branches],
+        }

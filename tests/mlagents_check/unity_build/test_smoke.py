@@ -187,4 +187,4 @@ def test_no_trainer_environment(player, tmp_path):
 
 def test_environment_without_mlagents(player):
     (finding,) = unity_build.smoke_start(player(""), Path(sys.executable)).errors
-    assert finding.what.startswith("The trainer environment failed.") and "make setup" in finding.todo
+    assert finding.what.startswith("The trainer environment lacks ML-Agents.") and "make setup" in finding.todo
