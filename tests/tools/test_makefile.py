@@ -31,6 +31,14 @@ def test_line_ends_of_windows_are_named_before_anything_is_installed(tmp_path, w
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.mark.parametrize("given", [[], ["TRAINER=1.1.0"]], ids=["default", "1.1.0"])
+def test_setup_makes_the_environment_of_the_trainer_that_is_named(given):
+    command = ["make", "-n", "setup", *given]
+    dry = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    options = ["--trainer", "1.1.0"] if given else []
+    assert dry.stdout.splitlines()[-1].split() == [".venv/bin/python", "-m", "common.trainer_env", *options]
+
+
 def test_lab_starts_for_root_too_with_the_options_given_and_asks_nobody_for_news(tmp_path):
     arguments = "--no-browser --ServerApp.port=0"
     dry = subprocess.run(
