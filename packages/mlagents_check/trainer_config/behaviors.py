@@ -220,17 +220,13 @@ def check_behaviors(
         check.add("note", what, "mlagents-learn does not use unused sections.", "behaviors", idle[0])
     for section in SECTIONS:
         if isinstance(config.get(section), dict):
-            _section(check, section, config[section])
+            check.group(config[section], (section,), (section,), "")
+            if section == "checkpoint_settings" and config[section].get("inference"):
+                check.add("error", "inference is set.", "Then nothing is learned. Delete it.", section, "inference")
     if isinstance(config.get("environment_parameters"), dict):
         names = set(behaviors) if known is None else set(known)
         _parameters(check, config["environment_parameters"], names, known is not None or default is None)
     return check.findings, tuple(settings)
-
-
-def _section(check: _Check, section: str, values: Mapping) -> None:
-    check.group(values, (section,), (section,), "")
-    if section == "checkpoint_settings" and values.get("inference"):
-        check.add("error", "inference is set.", "Then nothing is learned. Delete it.", section, "inference")
 
 
 def merged(under: Mapping, over: Mapping) -> dict:
@@ -257,7 +253,6 @@ class _Behavior:
         self.check, self.name, self.at, self.own, self.default = check, name, at, own, default
         self.described, self.bad = described, set()
         self.settings = merged(default or {}, own)
-        self.origin = {}
         for path, value in check.overrides.items():
             inner = self.settings
             for key in path[:-1]:
@@ -268,12 +263,8 @@ class _Behavior:
 
     def keys(self) -> None:
         """Check each key that the section has."""
-        own = {key: value for key, value in self.own.items() if key != "framework"}
+        own = {key: value for key, value in self.own.items() if key != "framework"}  # ignored by the wheel, too
         self.bad |= self.check.group(own, self.at, (), self.algorithm)
-        if "framework" in self.own:
-            self.check.add(
-                "warning", "framework is ignored.", "1.1.0 has only PyTorch. Delete it.", *self.at, "framework"
-            )
         if "hyperparameters" in self.own and "trainer_type" not in self.own and self.default is None:
             todo = f"mlagents-learn must know whose they are. Add trainer_type: {' or '.join(ALGORITHMS)}."
             self.check.add("error", "hyperparameters lack a trainer_type.", todo, *self.at, "hyperparameters")
@@ -284,6 +275,10 @@ class _Behavior:
             self.keys()
         if self.default is not None:
             self._merged_hyperparameters()
+        for path in self.check.overrides:
+            if path[0] == "hyperparameters" and self.algorithm not in KEYS[path[-1]]["default"]:
+                what = f"{path[-1]} is no hyperparameter of {self.algorithm}."
+                self.add("error", what, "mlagents-learn stops on it. Leave it out.", *path)
         if ("trainer_type",) not in self.bad:
             self._together()
         section = self.name if self.at[0] == "behaviors" else "default_settings"

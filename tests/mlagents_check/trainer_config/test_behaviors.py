@@ -123,11 +123,12 @@ def test_the_last_lesson_and_default_settings(write):
 
 def test_hyperparameters_of_a_job_override_a_behavior(write):
     report = trainer_config.check(
-        write(BALL), trainer="1.1.0", hyperparameters={"batch_size": 6400, "hidden_units": 0, "lesson": 1}
+        write(BALL), trainer="1.1.0", hyperparameters={"batch_size": 6400, "hidden_units": 0, "lesson": 1, "tau": 0.1}
     )
     assert [(one.place, one.what) for one in report.errors] == [
         ("hyperparameter hidden_units", "hidden_units is 0."),
-        ("hyperparameter lesson", "lesson is not a hyperparameter."),
+        ("hyperparameter lesson", "lesson is not a hyperparameter of this version."),
+        ("hyperparameter tau", "tau is no hyperparameter of ppo."),
         ("trainer_config.yaml:6", "batch_size 6400 is more than buffer_size 640."),
     ]
     report = trainer_config.check(write(BALL), trainer="1.1.0", hyperparameters={"memory_size": "32", "max_steps": 900})

@@ -196,6 +196,10 @@ REFUSED = {
     ("behavioral_cloning.samples_per_update", "-1"): "it imitates nothing",
     ("beta", "1e+30"): "losses become infinite sooner or later",
     ("checkpoint_interval", "-1"): "a checkpoint at every step",
+    **{
+        (f"reward_signals.{name}.gamma", "1e+30"): "returns become infinite sooner or later"
+        for name in behaviors.SIGNALS
+    },
     ("summary_freq", "-1"): "a summary at every step",
     ("torch_settings.device", "''"): "there is no such device",
     ("torch_settings.device", "0"): "there is no such device",
