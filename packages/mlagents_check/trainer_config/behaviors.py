@@ -190,6 +190,7 @@ def check_behaviors(
     for key, value in config.items():
         if key not in FILE_KEYS:
             close = nearest(key, FILE_KEYS).strip() or f"The file has {', '.join(FILE_KEYS)}."
+            close = "Write environment_parameters." if key in ("curriculum", "parameter_randomization") else close
             check.add("error", f"{key} is not known in the file.", f"mlagents-learn stops on it. {close}", key)
         elif not isinstance(value, dict) and key != "debug" and (value is not None or key in ("behaviors", *SECTIONS)):
             check.add("error", f"{key} is {shown(value)}.", "It must hold settings, indented below it.", key)

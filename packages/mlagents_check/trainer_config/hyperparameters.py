@@ -183,10 +183,8 @@ def split(
 
 def _unknown(name: str, known: Mapping[str, Option], place: str) -> Finding:
     if versions := _LIMITS["options"].get(name, {}).get("trainers"):
-        todo = f"Only ML-Agents {' and '.join(versions)} has it."
-        todo += " In 1.1.0, curricula and samplers are environment_parameters of the config." * (
-            "1.1.0" not in versions
-        )
+        todo = f"Only ML-Agents {' and '.join(versions)} has it. In a behaviors: file, curricula and samplers are its "
+        todo += "environment_parameters."
         return Finding("error", f"{name} is not a hyperparameter of this version.", todo, place)
     start = name[:100]  # bounds the time of the comparisons
     close = get_close_matches(start, known, 1, 0.6) or get_close_matches(start.replace("_", "-"), known, 1, 0.6)

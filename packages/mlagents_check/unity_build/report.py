@@ -125,11 +125,9 @@ class BuildReport(Report):
         """The verdict on a good build; it names the trainer unless that is the default."""
         if self.trainer == DEFAULT:
             return "The build is ready to train."
-        package = f"package {self.build.package}" if self.build.package else "its package"
-        return (
-            f"The build is ready to train with ML-Agents {self.trainer}, the trainer of {package} "
-            f"(protocol {self.build.protocol or '1.x'})."
-        )
+        package = f" (package {self.build.package})" if self.build.package else ""
+        speaks = f"because it speaks protocol {self.build.protocol or '1.x'}{package}"
+        return f"The build is ready to train with ML-Agents {self.trainer}, {speaks}."
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:

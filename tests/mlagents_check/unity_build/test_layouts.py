@@ -148,7 +148,9 @@ def test_builds_of_the_package_are_ready_for_the_trainer_of_today(formats, tmp_p
     report = unity_build.check(tmp_path)
     assert report.ok and report.trainer == report.build.trainer == "1.1.0"
     assert dict(report.facts)["ML-Agents protocol"] == f"{number}, package {package}"
-    verdict = f"The build is ready to train with ML-Agents 1.1.0, the trainer of package {package} (protocol {number})."
+    verdict = (
+        f"The build is ready to train with ML-Agents 1.1.0, because it speaks protocol {number} (package {package})."
+    )
     old = package.startswith("1.")
     assert report.verdict == verdict + " Read the warning first." * old
     assert [finding.what for finding in report.warnings] == old * [

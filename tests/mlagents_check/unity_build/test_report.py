@@ -183,7 +183,7 @@ def test_the_command_with_a_config_that_is_wrong(tmp_path, capsys):
 def test_the_command_without_a_trainer(tmp_path, monkeypatch):
     sample_env.make_sample_build(tmp_path)
     monkeypatch.setenv("TRAINER_HOME", str(tmp_path / "none"))
-    with pytest.raises(SystemExit, match="Expected a trainer environment"):
+    with pytest.raises(SystemExit, match="Expected an environment of the trainer 0.11.0"):
         main([str(tmp_path), "--start"])
 
 
