@@ -43,12 +43,12 @@ setup: line-ends .venv/stamp  ## make both environments: .venv for the notebooks
 	@$(BIN)/python -m common.trainer_env $(if $(TRAINER),--trainer $(TRAINER))
 
 .PHONY: tutorial
-tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains some hundred steps only
-	@$(BIN)/python -m tools.tutorial $(if $(SHORT),--short) $(if $(SURE),--sure)
+tutorial: setup  ## run all notebooks end to end, with a real training; SHORT=1 trains some hundred steps only; TRAINER=1.1.0
+	@$(BIN)/python -m tools.tutorial $(if $(SHORT),--short) $(if $(SURE),--sure) $(if $(TRAINER),--trainer $(TRAINER))
 
 .PHONY: html
 html: .venv/stamp  ## write what `make tutorial` executed as a small site, build/html/index.html
-	@$(BIN)/python -m tools.tutorial --html
+	@$(BIN)/python -m tools.tutorial --html $(if $(TRAINER),--trainer $(TRAINER))
 
 .PHONY: lab
 lab: setup  ## open the notebooks in JupyterLab; ARGS="--no-browser --ip=0.0.0.0" for options of its own

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from common.aws_session import Connection
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from common.findings import Tabular
 from training_jobs import Job, cost
 from training_jobs.log import Log
@@ -29,7 +30,6 @@ PLAYERS = "1"
 KEPT = re.compile(r"^train: training with (\d{1,6}) players?: auto")
 """The log line of the container with the number of players that is fastest."""
 HERE = "this machine"
-HEADER = ("measured by", "on", "players", "steps a second", "hours", "USD")
 MILLION = 1_000_000
 
 
@@ -75,11 +75,16 @@ class Speed:
 
 @dataclass(frozen=True)
 class Advice(Tabular):
-    """Measured speeds, cheapest first, and notes about other instances."""
+    """Measured speeds, cheapest first, in steps of one kind, and notes about other instances."""
 
     speeds: tuple[Speed, ...]
     notes: tuple[str, ...]
-    header = HEADER
+    counts: str = TRAINERS[DEFAULT_TRAINER]["counts"]
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The table's heading."""
+        return "measured by", "on", "players", f"{self.counts} a second", "hours", "USD"
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
@@ -87,7 +92,7 @@ class Advice(Tabular):
         return tuple(speed.cells for speed in self.speeds)
 
 
-def compare(connection: Connection, *jobs: Job) -> Advice:
+def compare(connection: Connection, *jobs: Job, agents: int = 0) -> Advice:
     """Compare the cost of a million steps by the jobs that measured it.
 
     A job on the embedded target measures this machine, one on AWS its instance.
@@ -97,12 +102,23 @@ def compare(connection: Connection, *jobs: Job) -> Advice:
     connection : Connection
     *jobs : Job
         That have ended.
+    agents : int
+        How many agents act in each step of the environment. It converts the steps of jobs with ML-Agents 0.11.0 where
+        others count those of all agents.
 
     Raises
     ------
     cost.CostError
-        If a job's ``num-envs`` is not a valid number of players.
+        If a job's ``num-envs`` is not a valid number of players, or jobs count different steps and `agents` is not
+        given.
     """
+    kinds = {TRAINERS[job.trainer]["counts"] for job in jobs}
+    if len(kinds) > 1 and agents < 1:
+        raise cost.CostError(
+            f"Expected jobs that count the same steps, found {' and '.join(sorted(kinds))}. Say with agents=… how many "
+            "agents act in each step of the environment."
+        )
+    counts = min(kinds, default=TRAINERS[DEFAULT_TRAINER]["counts"])  # agent steps where there are both
     speeds, notes = [], []
     for job in jobs:
         seconds, steps = training_seconds(job), job.metrics.get("step", 0.0)
@@ -116,9 +132,10 @@ def compare(connection: Connection, *jobs: Job) -> Advice:
             here = connection.target == "embedded"
             price = None if here else cost.find_price(connection, job.instance_type)[0]
             machine = HERE if here else job.instance_type
+            steps *= 1 if TRAINERS[job.trainer]["counts"] == counts else agents
             speeds.append(Speed(job.name, machine, count_players(connection, job), steps / seconds, price))
     speeds.sort(key=lambda speed: (speed.usd is None, speed.usd, speed.hours))
-    return Advice(tuple(speeds), (*notes, *describe_others(connection, speeds)))
+    return Advice(tuple(speeds), (*notes, *describe_others(connection, speeds, counts)), counts)
 
 
 def count_players(connection: Connection, job: Job) -> int:
@@ -149,11 +166,11 @@ def training_seconds(job: Job) -> float:
     return sum((phase.end - phase.start).total_seconds() for phase in phases)
 
 
-def describe_others(connection: Connection, speeds: Sequence[Speed]) -> Iterable[str]:
+def describe_others(connection: Connection, speeds: Sequence[Speed], counts: str) -> Iterable[str]:
     """Yield notes about instances that no job has measured: cores, and the price of an hour."""
     if not speeds:
         return
-    yield "Hours and USD are for a million steps, on demand."
+    yield f"Hours and USD are for a million {counts}, on demand."
     busy = max(speed.players for speed in speeds) + 1
     count = f"{busy - 1} player{'s' * (busy > 2)}"
     yield (

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from common.findings import printable
 from reward_curves import RewardsError
 from training_jobs import Job
 
 FILES = {
     "*.nn": "the model, for Unity's Model field",
+    "*.onnx": "the model, for Unity's Model field",
     "trainer_config.yaml": "the trainer's settings as they were used",
     "training.json": "versions, steps, last rewards, and why the training ended",
     "curve.csv": "every summary: one row a brain and step",
@@ -95,7 +97,7 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
         ("build", f"content hash {job.volume.rstrip('/').rpartition('/')[2]}"),
         ("image", job.image if "@" in job.image else f"{job.image} (no registry held it: the tag is its content hash)"),
         ("instance", f"{job.instance_type}, {job.training_seconds} s of training, {job.billable_seconds} s billed"),
-        ("trainer", f"ML-Agents {record['mlagents']}, TensorFlow {record['tensorflow']}, Python {record['python']}"),
+        ("trainer", f"ML-Agents {record['mlagents']}, {_library(record)}, Python {record['python']}"),
         ("went on from", job.goes_on_from or "nothing"),
         ("interruptions", str(max(job.interruptions, len(record["restarts"])))),
     ]
@@ -112,7 +114,7 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
             *_table(("", ""), facts),
             "## How far it came",
             "",
-            *_table(("brain", "steps", "mean reward"), _brains(record["brains"], curve)),
+            *_table(("brain", TRAINERS[job.trainer]["counts"], "mean reward"), _brains(record["brains"], curve)),
             "## Hyperparameters",
             "",
             *_table(("name", "value"), sorted(job.hyperparameters.items())),
@@ -126,14 +128,19 @@ def _write_text(job: Job, folder: Path, record: dict, curve: pd.DataFrame) -> st
             "```python",
             _code(job) + "```",
             "",
-            "Two trainings with one seed come close and are not equal to the last digit: TensorFlow adds up in the",
-            "order in which its threads finish.",
+            "Two trainings with one seed come close and need not be equal to the last digit: the trainer adds up in",
+            "the order in which its threads finish.",
             "",
             "## Files",
             "",
             *_table(("file", "what it is"), there),
         ]
     )
+
+
+def _library(record: dict) -> str:
+    """Return the name and version of what the trainer computes with."""
+    return f"TensorFlow {record['tensorflow']}" if record["tensorflow"] else f"PyTorch {record['torch']}"
 
 
 def _earlier(job: Job) -> list[str]:
@@ -152,9 +159,10 @@ def _code(job: Job) -> str:
     kind, _, name = job.goes_on_from.partition(" ")
     limits = {"max_runtime_in_seconds": job.max_seconds} if job.max_seconds else {}
     limits |= {"max_wait_time_in_seconds": job.max_wait_seconds} if job.spot else {}
+    # A job with graphics uses the image with a screen, as in notebook 4.
+    variant = ", graphics=True" if job.hyperparameters.get("no-graphics") == "false" else ""
     return REPRODUCE.format(
-        # A job with graphics uses the image with a screen, as in notebook 4.
-        variant=", graphics=True" if job.hyperparameters.get("no-graphics") == "false" else "",
+        variant=variant if job.trainer == DEFAULT_TRAINER else f"{variant}, trainer={job.trainer!r}",
         hyperparameters=dict(sorted(job.hyperparameters.items())),
         instance_type=job.instance_type,
         spot=job.spot,

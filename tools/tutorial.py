@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import sagemaker_local
-from common import ROOT
+from common import ROOT, trainer_env
 from common.aws_session import ConnectError
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from common.cores import cores_here
 from helpers import account, aws, settings
 from training_jobs.job import NAME_PREFIX, list_with_status
@@ -41,6 +42,26 @@ except for the last, which deletes what all of them have left."""
 
 class TutorialError(RuntimeError):
     """A notebook failed, or does not have a parameter."""
+
+
+def choose_parameters(notebook: Path, short: bool = False, trainer: str = DEFAULT_TRAINER) -> dict[str, object]:
+    """Return the parameters of a notebook that differ from its own.
+
+    Parameters
+    ----------
+    notebook : Path
+    short : bool
+        Train only long enough to show that everything works.
+    trainer : str
+        The version of ML-Agents. With another one than the default, notebooks work on a sample build of its own.
+    """
+    chosen = dict(SHORT.get(notebook.stem, {})) if short else {}
+    if trainer != DEFAULT_TRAINER:
+        own = {"unity_volume": f"../build/{trainer}/sample", "folder": f"../build/{trainer}/imitation"}
+        own["sample_version"] = trainer
+        text = notebook.read_text()  # JSON, in which the line of a parameter that is text begins so
+        chosen |= {name: value for name, value in own.items() if f'"{name} = \\"' in text}
+    return chosen
 
 
 def list_notebooks() -> list[Path]:
@@ -107,7 +128,9 @@ def execute(notebook: Path, parameters: Mapping[str, object], folder: Path) -> P
     return executed
 
 
-def execute_all(notebooks: Sequence[Path], folder: Path, short: bool = False) -> Iterator[tuple[Path, float]]:
+def execute_all(
+    notebooks: Sequence[Path], folder: Path, short: bool = False, trainer: str = DEFAULT_TRAINER
+) -> Iterator[tuple[Path, float]]:
     """Execute notebooks, in parallel where they are independent, and yield each with its duration in seconds.
 
     Raises
@@ -122,7 +145,7 @@ def execute_all(notebooks: Sequence[Path], folder: Path, short: bool = False) ->
             return None
         started = time.monotonic()
         try:
-            execute(notebook, SHORT.get(notebook.stem, {}) if short else {}, folder)
+            execute(notebook, choose_parameters(notebook, short, trainer), folder)
         except BaseException:
             failed.set()
             raise
@@ -138,7 +161,12 @@ def execute_all(notebooks: Sequence[Path], folder: Path, short: bool = False) ->
     yield from filter(None, map(run, notebooks[SEQUENTIAL:][-1:]))
 
 
-def write_site() -> Path:
+def place_of(trainer: str) -> Path:
+    """Return the folder for what a version of ML-Agents leaves: `build/`, for another than the default below it."""
+    return BUILD if trainer == DEFAULT_TRAINER else BUILD / trainer
+
+
+def write_site(trainer: str = DEFAULT_TRAINER) -> Path:
     """Write the executed notebooks as HTML, a failed one up to its error; return the first page.
 
     Raises
@@ -148,11 +176,12 @@ def write_site() -> Path:
     """
     from tools import gallery
 
-    executed = [BUILD / "notebooks" / notebook.name for notebook in list_notebooks()]
+    place = place_of(trainer)
+    executed = [place / "notebooks" / notebook.name for notebook in list_notebooks()]
     executed = [notebook for notebook in executed if notebook.is_file()]
     if not executed:
-        raise TutorialError(f"Expected executed notebooks in {BUILD / 'notebooks'}, found none. Run: make tutorial")
-    return gallery.write(executed, BUILD / "html")
+        raise TutorialError(f"Expected executed notebooks in {place / 'notebooks'}, found none. Run: make tutorial")
+    return gallery.write(executed, place / "html")
 
 
 def choose_target(sure: bool) -> None:
@@ -203,25 +232,27 @@ def describe_running() -> str:
     return "\n    ".join([f"{still} AWS bills that until it ends, or you stop it:", *lines])
 
 
-def run_all(short: bool) -> None:
+def run_all(short: bool, trainer: str = DEFAULT_TRAINER) -> None:
     """Execute every notebook and print where the results are. Raises as `execute_all` does."""
     start = time.monotonic()
-    notebooks = list_notebooks()
-    shutil.rmtree(BUILD / "notebooks", ignore_errors=True)
+    notebooks, place = list_notebooks(), place_of(trainer)
+    for old in ("notebooks", "sample"):
+        shutil.rmtree(place / old, ignore_errors=True)
     try:
-        for notebook, seconds in execute_all(notebooks, BUILD / "notebooks", short):
+        for notebook, seconds in execute_all(notebooks, place / "notebooks", short, trainer):
             print(f"{notebook.stem}   {seconds:.0f} s", flush=True)
             if notebook.stem.startswith("05"):
                 result = max(RESULTS.glob("*/rewards.png"), key=lambda path: path.stat().st_mtime).parent
     except TutorialError as error:
-        raise TutorialError(f"{error}\nThe notebooks executed until then: {write_site()}") from error
-    shutil.copy(result / "rewards.png", BUILD)
-    shutil.copy(result / "rewards.svg", BUILD)
-    models = [shutil.copy(model, BUILD) for model in sorted(result.glob("*.nn"))]
+        raise TutorialError(f"{error}\nThe notebooks executed until then: {write_site(trainer)}") from error
+    models = sorted(result.glob(f"*{TRAINERS[trainer]['model_suffix']}"))
+    left = (Path(shutil.copy(path, place)) for path in (result / "rewards.png", result / "rewards.svg", *models))
+    curve, vectors, *models = (path.relative_to(ROOT) for path in left)
+    page = write_site(trainer).relative_to(ROOT)
     print(f"\nAll {len(notebooks)} notebooks in {time.monotonic() - start:.0f} s.")
-    print(f"executed notebooks   build/notebooks/, as pages {write_site().relative_to(ROOT)}")
-    print("reward curve         build/rewards.png, build/rewards.svg")
-    print(f"trained model        {', '.join(str(Path(model).relative_to(ROOT)) for model in models)}")
+    print(f"executed notebooks   {place.relative_to(ROOT)}/notebooks/, as pages {page}")
+    print(f"reward curve         {curve}, {vectors}")
+    print(f"trained model        {', '.join(map(str, models))}")
 
 
 def main() -> None:
@@ -230,15 +261,17 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="train only long enough to see that all works")
     parser.add_argument("--sure", action="store_true", help="yes, train on AWS if that is the target, and be billed")
     parser.add_argument("--html", action="store_true", help="execute nothing; only write executed notebooks as HTML")
+    parser.add_argument("--trainer", choices=TRAINERS, default=DEFAULT_TRAINER, help="version of ML-Agents")
     arguments = parser.parse_args()
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger would warn on each start
     try:
         if arguments.html:
-            print(write_site().relative_to(ROOT))
+            print(write_site(arguments.trainer).relative_to(ROOT))
         else:
             choose_target(arguments.sure)
-            run_all(arguments.short)
-    except TutorialError as error:
+            trainer_env.find(arguments.trainer)
+            run_all(arguments.short, arguments.trainer)
+    except (TutorialError, trainer_env.TrainerEnvError) as error:
         sys.exit(str(error))
     except OSError as error:
         target = error.filename or f"files below {ROOT}"

@@ -30,8 +30,8 @@ GRACE_SECONDS = 120
 
 GPU = re.compile(r"ml\.[gp]\d")
 NO_CUDA = (
-    "You would pay for an idle GPU: the image's TensorFlow, 1.15.5 from PyPI, is built without CUDA. The networks "
-    "of ML-Agents are small, and players need cores: use an instance without a GPU."
+    "You would pay for an idle GPU: images are built without CUDA, but for that of ML-Agents 1.1.0 with gpu=True. The "
+    "networks of ML-Agents are small, and players need cores: use an instance without a GPU."
 )
 
 
@@ -181,10 +181,10 @@ def estimate(
     max_minutes : float
         The job's maximum runtime.
     steps : int, optional
-        Steps of the training, as in ``max_steps``.
+        Steps of the training, as in ``max_steps``: those of the environment, or from ML-Agents 0.14 on of all agents.
     steps_per_second : float, optional
-        The speed: an earlier job's last step divided by its seconds. A smoke start's speed is an upper bound, because
-        the trainer does not learn there.
+        The speed, in the same steps: an earlier job's last step divided by its seconds. A smoke start's speed is an
+        upper bound, because the trainer does not learn there.
     spot : bool
         Whether it runs on spot instances.
 

@@ -172,7 +172,7 @@ def speed_of(rows: pd.DataFrame, first_step: int = 0) -> float:
     Parameters
     ----------
     rows : pandas.DataFrame
-    began : int
+    first_step : int
         The step from which the run was resumed, else 0.
     """
     if not len(rows):
@@ -183,7 +183,8 @@ def speed_of(rows: pd.DataFrame, first_step: int = 0) -> float:
         steps, seconds = rows["step"].iloc[-1] - rows["step"].iloc[0], seconds - rows["elapsed"].iloc[0]
     elif rows["attempt"].iloc[-1] > 1:
         return 0.0  # the duration of earlier attempts is unknown
-    return float(steps / seconds) if seconds > 0 else 0.0
+    # A job that was resumed after its last summary has no speed yet.
+    return float(steps / seconds) if seconds > 0 and steps > 0 else 0.0
 
 
 class Terminal(View):

@@ -58,7 +58,7 @@ def test_measured_instances_are_sorted_by_cost(on_aws):
 def test_other_instances_have_only_cores_and_prices():
     notes = advice.compare(connection(), job(num_envs="3")).notes
     assert notes == (
-        "Hours and USD are for a million steps, on demand.",
+        "Hours and USD are for a million environment steps, on demand.",
         "3 players and the trainer keep 4 cores busy at most, so an instance with more of them trains no faster. How fast "
         "a core of it is only a job tells: a short one there adds its row.",
         "An hour costs 0.204 USD on ml.c5.xlarge (4 cores), 0.230 USD on ml.m5.xlarge (4 cores), 0.408 USD on "
@@ -66,6 +66,18 @@ def test_other_instances_have_only_cores_and_prices():
         "on ml.c5.9xlarge (36 cores), as of 2026-09-24 to 2026-09-25 in us-east-1.",
     )
     assert advice.compare(connection(region="eu-west-1"), job()).notes[-1].endswith(" Prices in eu-west-1 differ.")
+
+
+def test_jobs_of_two_versions_are_compared_in_agent_steps():
+    earlier = replace(job(), image="registry/mlagents-0.11.0:tag")
+    later = replace(job(108000.0), name="later", image="registry/mlagents-1.1.0@sha256:77")
+    assert advice.compare(connection(), earlier).header[3] == "environment steps a second"
+    with pytest.raises(cost.CostError, match="Expected jobs that count the same steps, found agent steps and env"):
+        advice.compare(connection(), earlier, later)
+    found = advice.compare(connection(), earlier, later, agents=12)
+    assert [(speed.job, speed.steps_per_second) for speed in found.speeds] == [("later", 720.0), ("job", 360.0)]
+    assert found.header[3] == "agent steps a second"
+    assert found.notes[0] == "Hours and USD are for a million agent steps, on demand."
 
 
 def test_each_listed_type_has_a_dated_price():

@@ -10,6 +10,7 @@ import pytest
 from helpers import settings
 from tools import tutorial
 
+LESSONS = tutorial.list_notebooks()
 NOTEBOOKS = [Path(f"{number:02}_lesson.ipynb") for number in range(1, tutorial.SEQUENTIAL + 4)]
 
 
@@ -18,7 +19,7 @@ def program(monkeypatch, tmp_path):
     """Return a function that runs `make tutorial` in an empty folder, with fake notebooks."""
     monkeypatch.setenv("TRAINING_SETTINGS", str(tmp_path / "settings.toml"))  # which the program changes
     monkeypatch.setattr(tutorial, "list_notebooks", lambda: NOTEBOOKS)
-    monkeypatch.setattr(tutorial, "write_site", lambda: tmp_path / "build/html/index.html")
+    monkeypatch.setattr(tutorial, "write_site", lambda trainer: tmp_path / "build/html/index.html")
     for name, folder in (("ROOT", ""), ("BUILD", "build"), ("RESULTS", "results")):
         monkeypatch.setattr(tutorial, name, tmp_path / folder)
 
@@ -92,6 +93,30 @@ def test_the_program_copies_curve_and_model_of_notebook_5(program, tmp_path, cap
     ]
     assert f"All {len(NOTEBOOKS)} notebooks in 0 s." in printed
     assert "trained model        build/3DBall.nn" in printed
+
+
+def test_another_version_has_a_sample_and_a_place_of_its_own(program, monkeypatch, tmp_path, capsys):
+    given = {}
+
+    def execute(notebook, parameters, folder):
+        given[notebook.stem] = parameters
+        if notebook.stem.startswith("05"):
+            results = tmp_path / "results/job"
+            results.mkdir(parents=True)
+            for name in ("rewards.png", "rewards.svg", "3DBall.onnx"):
+                (results / name).write_text(name)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(tutorial.trainer_env, "find", lambda trainer: None)
+    monkeypatch.setattr(tutorial, "list_notebooks", lambda: LESSONS)
+    program(execute, "--trainer", "1.1.0", "--short")
+    sample = {"unity_volume": "../build/1.1.0/sample"}
+    assert given["00_set_up_your_account"] == given["05_plot_rewards"] == {}
+    assert given["06_watch_the_agent"] == sample
+    assert given["01_check_unity_build"] == {**sample, "sample_version": "1.1.0"}
+    assert given["04_train_on_sagemaker"] == {**sample, "max_steps": 500}
+    assert given["10_learn_from_demonstrations"] == {**sample, "folder": "../build/1.1.0/imitation", "max_steps": 500}
+    assert "trained model        build/1.1.0/3DBall.onnx" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

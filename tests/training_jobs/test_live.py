@@ -123,6 +123,13 @@ def test_an_ended_job_has_no_time_left(status, bar):
     assert found.drawn == bar
 
 
+def test_a_job_that_was_resumed_after_its_last_summary_has_no_speed_yet():
+    resumed = [*LINES, "train: brain 3DBall goes on from step 1050"]
+    view = live.View()
+    view.update(job(), resumed, rewards.read_log(resumed))
+    assert (view.progress.step, view.progress.speed) == (1000, 0.0)
+
+
 def test_the_speed_of_a_resumed_job_counts_only_its_own_steps():
     lines = [*settings("3DBall", "1.0e6"), "train: brain 3DBall goes on from step 900000"]
     assert progress(job(), lines, rewards.read_log(lines)).step == 900_000
