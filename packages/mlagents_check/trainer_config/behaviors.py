@@ -504,7 +504,10 @@ def _lesson(check: _Check, lesson: Any, at: Path, behaviors: Collection[str], co
     criteria = lesson.get("completion_criteria")
     label = shown(lesson.get("name", at[-1]))
     if not isinstance(criteria, dict):
-        if criteria is None and not is_last:
+        if criteria is not None:
+            todo = "It must hold settings, indented below it."
+            check.add("error", f"completion_criteria is {shown(criteria)}.", todo, *at, "completion_criteria")
+        elif not is_last:
             todo = "mlagents-learn stops on it: only the last lesson has none."
             check.add("error", f"The lesson {label} lacks completion_criteria.", todo, *at)
         return
@@ -553,13 +556,10 @@ def _sampler(check: _Check, value: Any, at: Path) -> None:
     )
     if kind == "uniform" and not bad and low > high:
         check.add("error", f"min_value {low:g} is more than max_value {high:g}.", "Exchange them.", *at)
-    intervals = parameters.get("intervals", [[0.0, 1.0]])
     if kind == "multirangeuniform":
-        ends = (
-            [[keys.as_number(end, "float()") for end in pair] if isinstance(pair, list) else [] for pair in intervals]
-            if isinstance(intervals, list)
-            else [[]]
-        )
+        intervals = parameters.get("intervals", [[0.0, 1.0]])
+        pairs = [pair if isinstance(pair, list) else [] for pair in (intervals if isinstance(intervals, list) else [])]
+        ends = [[keys.as_number(end, "float()") for end in pair] for pair in pairs]
         if not ends or any(len(pair) != 2 or None in pair or pair[0] > pair[1] for pair in ends):
             todo = "Write pairs of a least and a greatest value: [[1, 2], [5, 6]]."
             check.add("error", f"intervals is {shown(intervals)}.", todo, *at, "intervals")
