@@ -126,7 +126,7 @@ def test_stopping_the_editor_ends_the_training_regularly(bare, tmp_path, free_po
         training["reason"] == f"Stopped by the Unity Editor after step {training['brains']['Test']['steps']} of Test."
     )
     assert training["restarts"] == []
-    assert (bare.root / "model/Test.nn").stat().st_size > 0
+    assert bare.model.stat().st_size > 0
 
 
 @pytest.mark.slow
