@@ -1,16 +1,21 @@
 """ML-Agents 1.1.0: its configuration, and what its learner does under supervision. The matrix is in `test_matrix.py`."""
 
 import json
+import os
 import re
+import shutil
 import signal
+import subprocess
 import zipfile
 
+import learner_command
 import pytest
 import yaml
 from refusal import RefusalError
 from trainers import v1
 
 from common import ROOT
+from tests.container.conftest import PLAYER
 
 OPTIONS = {"save-freq": None, "keep-checkpoints": None, "seed": -1, "slow": False, "no-graphics": True, "debug": False}
 CURRICULUM = {
@@ -281,6 +286,47 @@ def test_speedups_change_nothing(tmp_path, v1_job):
         found.append((lines, job.curve(), network(job)))
     assert len(found[0][0]) == 30
     assert found[0] == found[1]
+
+
+PLAIN = """
+import functools, torch
+torch.onnx.export = functools.partial(torch.onnx.export, dynamo=False)
+from mlagents.trainers import learn
+learn.main()
+"""
+
+
+def test_plain_mlagents_learns_the_same_and_its_run_goes_on(v1_job, tmp_path):
+    """The same summaries, digit for digit; its checkpoints, which have no notes, are resumed if they fit."""
+    settings = {"max_steps": 300, "buffer_size": 100, "batch_size": 30}
+    assert v1_job.run(**settings) == 0
+    lines = re.findall(r"Test\. Step: \d+|Mean .*", v1_job.log)
+    shutil.rmtree(v1_job.root / "checkpoints/results")
+    shutil.rmtree(v1_job.root / "checkpoints/summaries")
+    build = tmp_path / "Test.x86_64"
+    shutil.copy(PLAYER, build)
+    build.chmod(0o755)
+    arguments = f"--results-dir results --run-id run --seed 1 --no-graphics --base-port {learner_command.free_ports(1)}"
+    (tmp_path / "0").mkdir()
+    python = v1_job.trainer.python
+    plain = subprocess.run(
+        [
+            *(python, "-c", PLAIN, v1_job.root / "model/trainer_config.yaml", "--env", build, *arguments.split()),
+            *("--env-args", "-logFile", tmp_path / "0/Player.log"),
+        ],
+        cwd=v1_job.root / "checkpoints",
+        env={**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.findall(r"Test\. Step: \d+|Mean .*", plain.stdout) == lines
+    newest = v1_job.saved_steps()[-1]
+    v1_job.forget()
+    assert v1_job.run(**settings, hidden_units=9) == 1
+    assert "does not fit the network" in v1_job.failure
+    assert v1_job.run(**{**settings, "max_steps": 400}) == 0
+    assert v1_job.training["resumed_from"] == {"Test": newest}
 
 
 def test_the_shipped_configuration_is_read_by_the_wheel():

@@ -201,7 +201,7 @@ def _update_policy(run: Run, trainer, update):
 
 
 def _watch_saves(run: Run) -> None:
-    save, checkpoint = TorchModelSaver.save_checkpoint, RLTrainer._checkpoint
+    save, checkpoint, increment = TorchModelSaver.save_checkpoint, RLTrainer._checkpoint, RLTrainer._increment_step
 
     def noted_save(self, brain, step):
         folder = checkpoints.brain_folder(run.folder, brain)
@@ -220,12 +220,23 @@ def _watch_saves(run: Run) -> None:
         events.send("saved", steps=run.steps())
         return made
 
+    # ML-Agents saves before it counts the trajectory with which a save is due; a kill would lose more than an interval.
+    def note_if_due(self, step_after_process):
+        interval = self.trainer_settings.checkpoint_interval
+        self.save_is_due = step_after_process >= (self._next_save_step or self._get_next_interval_step(interval))
+
+    def count_and_save(self, n_steps, name_behavior_id):
+        increment(self, n_steps, name_behavior_id)
+        if vars(self).pop("save_is_due", False):
+            self._checkpoint()
+
     def copy_final_model(self, source):
         path = self.model_path + ".onnx"
         shutil.copyfile(source, path + ".part")
         os.replace(path + ".part", path)
 
     TorchModelSaver.save_checkpoint, RLTrainer._checkpoint = noted_save, noted_checkpoint
+    RLTrainer._maybe_save_model, RLTrainer._increment_step = note_if_due, count_and_save
     TorchModelSaver.copy_final_model = copy_final_model
 
 

@@ -1,5 +1,6 @@
 """What ML-Agents 1.1.0 resumes from: a checkpoint of PyTorch, lessons, steps and the reward curve."""
 
+import contextlib
 import io
 import json
 import os
@@ -37,7 +38,12 @@ def problem(checkpoint: checkpoints.Checkpoint):
 def point_to(checkpoint: checkpoints.Checkpoint) -> None:
     """Make a checkpoint the one that ML-Agents loads."""
     path = os.path.join(os.path.dirname(checkpoint.prefix), DEFAULT_CHECKPOINT_NAME)
-    shutil.copyfile(checkpoint.prefix, path + ".part")
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path + ".part")
+    try:
+        os.link(checkpoint.prefix, path + ".part")  # there may be no room for a copy
+    except OSError:
+        shutil.copyfile(checkpoint.prefix, path + ".part")
     os.replace(path + ".part", path)
 
 

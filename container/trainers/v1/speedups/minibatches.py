@@ -16,6 +16,10 @@ class _Array(np.ndarray):
         return np.asarray(self, dtype=dtype)
 
 
+class _Mates(AgentBufferField):
+    """A field of agents without group mates: a list of empty lists, in which no order is another."""
+
+
 def apply() -> None:
     """Keep a shuffled buffer as arrays until it is emptied."""
     shuffle, make_mini_batch, reset_agent = AgentBuffer.shuffle, AgentBuffer.make_mini_batch, AgentBuffer.reset_agent
@@ -30,7 +34,7 @@ def apply() -> None:
         np.random.shuffle(order)
         steps = (order[:, np.newaxis] * sequence_length + np.arange(sequence_length)).ravel()
         for key, values in self.arrays.items():
-            self.arrays[key] = values[steps] if isinstance(values, np.ndarray) else _pick(values, steps)
+            self.arrays[key] = _pick(values, steps)
             del self._fields[key][len(steps) :]  # an incomplete sequence at the end
 
     def cut(self, start, end):
@@ -49,9 +53,9 @@ def apply() -> None:
 
 
 def _as_array(field):
-    """Return a field as an array; as it is if its entries are of several lengths, such as those of group mates."""
+    """Return a field as an array; as a list if its entries are of several lengths, such as those of group mates."""
     if field.contains_lists:
-        return field
+        return field if any(field) else _Mates(field)
     try:
         values = np.asanyarray(field)
     except ValueError:
@@ -59,7 +63,11 @@ def _as_array(field):
     return field if values.dtype == object else values.view(_Array)
 
 
-def _pick(field, steps):
-    picked, values = AgentBufferField(), list(field)
-    picked.set([values[step] for step in steps])
-    return picked
+def _pick(values, steps):
+    if isinstance(values, np.ndarray):
+        return values[steps]
+    if isinstance(values, _Mates):
+        del values[len(steps) :]
+        return values
+    entries = list(values)
+    return AgentBufferField([entries[step] for step in steps])
