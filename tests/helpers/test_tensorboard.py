@@ -27,7 +27,14 @@ def test_a_job_without_tensorboard_output():
 
 
 def running(**places):
-    attributes = {"name": "mlagents-1", "checkpoints": "", "tensorboard": "", "hyperparameters": {}, **places}
+    attributes = {
+        "name": "mlagents-1",
+        "checkpoints": "",
+        "tensorboard": "",
+        "hyperparameters": {},
+        "trainer": "0.11.0",
+        **places,
+    }
     return SimpleNamespace(**attributes)
 
 
