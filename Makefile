@@ -70,8 +70,9 @@ test-long: setup  ## run the tests that take many seconds each: trainings, kills
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m "long and not docker and not slow"
 
 .PHONY: test-all
-test-all: setup  ## run every group of tests, one after another; says at the end which failed
-	@failed=; for group in test test-long faults test-compat test-browser test-docker test-clients; do \
+test-all: setup  ## run every group of tests with both versions of ML-Agents, one after another; says at the end which failed
+	@failed=; for group in "setup TRAINER=1.1.0" test test-long faults "faults TRAINER=1.1.0" test-compat test-browser \
+		test-docker test-clients; do \
 		$(MAKE) --no-print-directory $$group || failed="$$failed $$group"; \
 	done; test -z "$$failed" || { echo "These failed:$$failed" >&2; exit 1; }
 
