@@ -131,8 +131,8 @@ class Job:
 
     @property
     def trainer(self) -> str:
-        """The version of ML-Agents that trains: that of its image."""
-        return trainer_of(self.image)
+        """The version of ML-Agents that trains."""
+        return trainer_in(self.image) or self.hyperparameters.get("trainer-version") or DEFAULT_TRAINER
 
     @property
     def model_suffix(self) -> str:
@@ -229,10 +229,10 @@ def from_description(description: Mapping[str, Any]) -> Job:
     )
 
 
-def trainer_of(image: str) -> str:
-    """Return the version of ML-Agents in an image, from the name of its repository; the default where it names none."""
+def trainer_in(image: str) -> str | None:
+    """Return the version of ML-Agents in an image, from the name of its repository; None where that does not say."""
     repository = re.split("[@:]", image.rpartition("/")[2])[0]
-    return next((trainer for trainer in TRAINERS if repository.endswith(f"-{trainer}")), DEFAULT_TRAINER)
+    return next((trainer for trainer in TRAINERS if repository.endswith(f"-{trainer}")), None)
 
 
 def volume_of(job: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from botocore.validate import ParamValidator
 from common.aws_session import Connection
 from common.contract import DEFAULT_TRAINER
 from mlagents_check import trainer_config, unity_build
-from training_jobs.job import CHANNEL
+from training_jobs.job import CHANNEL, trainer_in
 
 MAX_SECONDS = 28 * 24 * 3600  # SageMaker's limit
 MAX_HYPERPARAMETERS, MAX_NAME_LENGTH, MAX_VALUE_LENGTH = 100, 256, 2500  # SageMaker's limits
@@ -67,9 +67,15 @@ def _problems_of_limits(limits: Mapping[str, int], spot: bool) -> Iterator[str]:
         )
 
 
+def choose_trainer(folder: str | Path | None, request: Mapping[str, Any]) -> str:
+    """Return the version of ML-Agents of a job: its image's, or its build's where the image's name does not say."""
+    named = trainer_in(request["AlgorithmSpecification"].get("TrainingImage", ""))
+    return named or (unity_build.check(folder).trainer if isinstance(folder, (str, Path)) else DEFAULT_TRAINER)
+
+
 def find_misfit(folder: str | Path, trainer: str) -> Iterator[str]:
     """Yield a message if the build in a folder is not one that a version of ML-Agents, that of the image, can train."""
-    build = unity_build.check(folder).build
+    build = unity_build.check(folder).build if isinstance(folder, (str, Path)) else None
     if build and (build.protocol or build.package) and build.trainer != trainer:
         yield (
             f"Expected the image of ML-Agents {build.trainer}, which trains {build.name} in {folder}, found that of "
@@ -99,6 +105,8 @@ def find_conflicts(
         return [f"Expected folder to be the folder that was uploaded, found {_show(str(folder))}."]
     report = trainer_config.check_folder(folder, hyperparameters=hyperparameters, trainer=trainer)
     problems = [f"{finding.what} {finding.todo}\n{finding.text}".rstrip() for finding in report.errors]
+    if (named := hyperparameters.get("trainer-version", trainer)) != trainer:
+        problems.append(f"Expected trainer-version {trainer}, which is in the image, found {named}. Leave it out.")
     return problems + [
         f"{brain.name} trains {brain.settings['max_steps']} steps and writes a summary every "
         f"{brain.settings['summary_freq']}: no training would report {metric}. Raise max_steps or lower summary_freq."

@@ -24,7 +24,6 @@ from training_jobs.job import (
     TrainingError,
     describe,
     list_with_status,
-    trainer_of,
     volume_of,
 )
 from training_jobs.polling import POLL_SECONDS, Poller
@@ -84,7 +83,7 @@ def launch(
         raise TrainingError(f"Expected start_from to be a job or its name, or empty, found {start_from!r}.")
     request = make_request(connection, trainer, channels, folder)
     name, checkpoints = request["TrainingJobName"], request["CheckpointConfig"]["S3Uri"]
-    version = trainer_of(request["AlgorithmSpecification"]["TrainingImage"])
+    version = job_request.choose_trainer(folder, request)
     call = functools.partial(Poller(connection, POLL_SECONDS).call, lost=nothing_launched)
     with launch_lock():
         if start_from:
@@ -154,7 +153,7 @@ def make_request(
     request["CheckpointConfig"]["S3Uri"] = f"{place.rstrip('/')}/"
     refuse(job_request.find_problems(connection, "CreateTrainingJob", request))
     if folder is not None:
-        version = trainer_of(request["AlgorithmSpecification"]["TrainingImage"])
+        version = job_request.choose_trainer(folder, request)
         refuse(job_request.find_misfit(folder, version))
         found: dict[str, list[str]] = {}
         for setting, hyperparameters in zip(settings or {"": {}}, all_hyperparameters, strict=True):

@@ -143,3 +143,20 @@ def test_the_image_must_hold_the_trainer_of_the_build(tmp_path, trainer):
 def test_hyperparameters_are_those_of_the_trainer(tmp_path):
     assert job_request.find_conflicts(tmp_path, {"network_settings.memory": 1, "beta_schedule": "linear"})
     assert job_request.find_conflicts(tmp_path, {"beta_schedule": "linear", "max_steps": 20000}, trainer="1.1.0") == []
+    assert job_request.find_conflicts(tmp_path, {"max_steps": 20000, "trainer-version": "0.11.0"}, trainer="1.1.0") == [
+        "Expected trainer-version 1.1.0, which is in the image, found 0.11.0. Leave it out."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("1.dkr.ecr.us-east-1.amazonaws.com/mlagents-1.1.0@sha256:77", "1.1.0"),
+        ("1.dkr.ecr.us-east-1.amazonaws.com/mlagents-0.11.0:0123", "0.11.0"),
+        ("registry:5000/my-own:1.1.0", "1.1.0"),  # whose name does not say: as the build wants it
+    ],
+)
+def test_the_version_is_that_of_the_image_or_the_build(tmp_path, image, version):
+    request = {"AlgorithmSpecification": {"TrainingImage": image}}
+    make_sample_build(tmp_path, trainer="1.1.0")
+    assert job_request.choose_trainer(tmp_path, request) == version

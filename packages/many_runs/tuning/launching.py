@@ -18,7 +18,6 @@ from common.aws_session import Connection, code
 from many_runs.tuning import ranges as tried
 from many_runs.tuning.job import PREFIX, Tuning, describe
 from training_jobs import TrainingError, job_request, sdk_request
-from training_jobs.job import trainer_of
 from training_jobs.launching import complete, launch_lock, refuse, tag
 from training_jobs.polling import POLL_SECONDS, Poller
 
@@ -77,7 +76,7 @@ def launch(
     tag(request)
     config = request["HyperParameterTuningJobConfig"]
     ranges = tried.read(config.get("ParameterRanges", {}))
-    version = trainer_of(request["TrainingJobDefinition"]["AlgorithmSpecification"]["TrainingImage"])
+    version = job_request.choose_trainer(folder, request["TrainingJobDefinition"])
     refuse(
         [
             *job_request.find_problems(connection, "CreateHyperParameterTuningJob", request),
