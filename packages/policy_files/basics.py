@@ -12,6 +12,8 @@ from common.findings import CheckError
 
 MASKS = "action_masks"
 """Input with 1 for each choice that an agent may make."""
+MAX_NUMBERS = 10_000_000
+"""Limit for one input; a camera of 1,920 by 1,080 has 6 million."""
 
 
 class ModelError(CheckError):

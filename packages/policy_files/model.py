@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 
 from common.findings import CheckError, Report
-from policy_files.basics import MASKS, ModelError, shown, training_of
+from policy_files.basics import MASKS, MAX_NUMBERS, ModelError, shown, training_of
 
 if TYPE_CHECKING:
     from policy_files.onnx_model import OnnxModel
@@ -31,8 +31,6 @@ CONSTANTS = ("version_number", "is_continuous_control", "memory_size", "action_o
 """The constants that Unity's ML-Agents 0.11.0 reads from a model before it uses it."""
 VERSION = 2
 """The `version_number` that it expects."""
-MAX_NUMBERS = 10_000_000
-"""Limit for one input; a camera of 1,920 by 1,080 has 6 million."""
 ACTION = "action"
 VECTOR = "vector_observation"
 VISUAL = "visual_observation_"

@@ -7,6 +7,7 @@ onnx and onnxruntime are imported when a file is read: together they take half a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from common.findings import CheckError, Report
-from policy_files.basics import MASKS, ModelError, shown, training_of
+from policy_files.basics import MASKS, MAX_NUMBERS, ModelError, shown, training_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -104,7 +105,9 @@ def read(path: Path, content: bytes) -> OnnxModel:
     """
     import onnx
     from google.protobuf.message import DecodeError
-    from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    broken = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 
     def damaged(how: object) -> ModelError:
         return ModelError(f"Expected a model that mlagents 1.1.0 exported, but {path} {how}.")
@@ -115,15 +118,17 @@ def read(path: Path, content: bytes) -> OnnxModel:
         if external:
             raise damaged(f"keeps its weights {external[0]} in another file")
         onnx.checker.check_model(proto)
-    except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
+        weights = _weights(proto, damaged)
+    except ModelError:
+        raise
+    except (DecodeError, onnx.checker.ValidationError, ValueError, LookupError, TypeError):
         raise damaged("is truncated, damaged, or no ONNX file") from None
-    weights = _weights(proto, damaged)
     try:
         session = _session(content)
         inputs = {one.name: tuple(n if isinstance(n, int) else -1 for n in one.shape) for one in session.get_inputs()}
         outputs = tuple(one.name for one in session.get_outputs())
+        if any(math.prod(map(abs, shape)) > MAX_NUMBERS for shape in inputs.values()):
+            raise damaged("is damaged: an input is too large")
         lacking = [f"output {name}" for name in CONSTANTS if name not in outputs]
         lacking += [] if {NUMBERS, CHOICES} & set(outputs) else ["actions"]
         lacking += [] if any(name.startswith(SEEN) for name in inputs) else ["observation"]
@@ -132,14 +137,17 @@ def read(path: Path, content: bytes) -> OnnxModel:
         values = dict(
             zip(outputs, session.run(None, {name: _zeros(shape, 1) for name, shape in inputs.items()}), strict=True)
         )
-    except RuntimeException as error:
+        version = float(values["version_number"].flat[0])
+        if version != VERSION:
+            raise damaged(f"has version_number {version:g}, but com.unity.ml-agents 2.0 and later expect {VERSION}")
+        memory_size = int(values["memory_size"].flat[0])
+        numbers, choices = (
+            tuple(map(int, values[SHAPE_OF[name]].flat)) if name in outputs else () for name in (NUMBERS, CHOICES)
+        )
+    except ModelError:
+        raise
+    except (*broken, state.RuntimeException, ValueError, LookupError, TypeError, OverflowError) as error:
         raise damaged(f"does not run: {str(error).splitlines()[0]}") from None
-    version = float(values["version_number"].flat[0])
-    if version != VERSION:
-        raise damaged(f"has version_number {version:g}, but com.unity.ml-agents 2.0 and later expect {VERSION}")
-    numbers, choices = (
-        tuple(map(int, values[SHAPE_OF[name]].flat)) if name in outputs else () for name in (NUMBERS, CHOICES)
-    )
     brain, trained = training_of(path)
     return OnnxModel(
         subject=f"Model {path.name}",
@@ -151,7 +159,7 @@ def read(path: Path, content: bytes) -> OnnxModel:
         outputs=outputs,
         numbers=sum(numbers),
         choices=choices,
-        memory_size=int(values["memory_size"].flat[0]),
+        memory_size=memory_size,
         weights=weights,
         trained=trained,
     )

@@ -1,5 +1,6 @@
 """`.onnx` files that ML-Agents 1.1.0 exported: read, checked, and run as PyTorch runs the network that they are from."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -129,6 +130,15 @@ def test_a_file_that_is_no_complete_model(onnx_models, tmp_path, change, found):
     path.write_bytes(change((onnx_models / "3DBall.onnx").read_bytes()))
     with pytest.raises(ModelError, match=found):
         model.read(path)
+
+
+def test_damaged_bits_raise_only_model_errors(onnx_models, tmp_path):
+    content, random = (onnx_models / "Memory.onnx").read_bytes(), np.random.default_rng(1)
+    path = tmp_path / "Memory.onnx"
+    for place in random.integers(0, len(content), 150).tolist():
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        with contextlib.suppress(ModelError):
+            assert np.isfinite(policy_of(model.read(path)).decide(np.zeros((2, 4)))).all()
 
 
 def test_observations_of_another_environment(onnx_models):
