@@ -72,7 +72,7 @@ test-long: setup  ## run the tests that take many seconds each: trainings, kills
 .PHONY: test-all
 test-all: setup  ## run every group of tests with both versions of ML-Agents, one after another; says at the end which failed
 	@failed=; for group in "setup TRAINER=1.1.0" test test-long faults "faults TRAINER=1.1.0" test-compat test-browser \
-		test-docker test-clients; do \
+		test-docker "test-docker TRAINER=1.1.0" test-clients; do \
 		$(MAKE) --no-print-directory $$group || failed="$$failed $$group"; \
 	done; test -z "$$failed" || { echo "These failed:$$failed" >&2; exit 1; }
 
@@ -86,8 +86,8 @@ test-clients: setup .sdk2/stamp  ## run the tests in which SageMaker SDK 2 uses 
 	@$(BIN)/pytest -m clients tests/sagemaker_local
 
 .PHONY: test-docker
-test-docker: setup  ## run the tests that need a Docker engine: build, push and train in the image
-	@$(BIN)/pytest -m docker tests/docker
+test-docker: setup  ## run the tests that need a Docker engine: build, push and train in the image; TRAINER=1.1.0 in that of 1.1.0
+	@$(BIN)/pytest -m "docker and $(if $(TRAINER),slow,not slow)" tests/docker
 
 .PHONY: test-browser
 test-browser: setup  ## open the executed notebooks, and JupyterLab, in Chromium

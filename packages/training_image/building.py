@@ -23,7 +23,7 @@ from common.errors import ImageError, UnavailableError
 from training_image.name import CONTAINER, Image, build_inputs
 
 PLATFORM = "linux/amd64"  # what SageMaker's instances are, whatever this machine is
-PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "default-timeout", "timeout")
+PIP_SETTINGS = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "default-timeout", "timeout")
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
 WITHOUT_ENGINE = 'set build_with = "codebuild" in notebook 3, for 0.005 USD a minute'
 """What to do on a machine that has no engine, with the price of CodeBuild's BUILD_GENERAL1_SMALL in us-east-1."""
@@ -172,12 +172,12 @@ def context(files: Mapping[str, bytes]) -> io.BytesIO:
 def pip_files(settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, bytes]:
     """Return `pip.conf` and `ca.pem` for the build, or neither where pip needs no settings.
 
-    Indexes in folders of this machine are left out, because the build can't see them.
+    Indexes and wheels in folders of this machine are left out, because the build can't see them.
     """
     kept = {}
     for name in PIP_SETTINGS:
         values = settings.get(name, "").split()
-        if name.endswith("index-url"):
+        if name.endswith(("index-url", "find-links")):
             values = [value for value in values if urlsplit(value).scheme in ("http", "https")]
         if values:
             kept[name] = " ".join(values)

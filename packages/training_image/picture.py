@@ -14,7 +14,7 @@ FIRST_OF_OURS = "ARG GRAPHICS"  # the instruction that follows the base image in
 RECORDED = Path(__file__).with_name("recorded.json")
 MEANINGS = (
     (r"apt-get install", "graphics"),
-    (r"in /usr/local|/usr/local # buildkit", "ML-Agents, TensorFlow"),
+    (r"in /usr/local|/usr/local # buildkit", "ML-Agents, its packages"),
     (r"/opt/mlagents/trainers", "trainer versions"),
     (r"/opt/mlagents", "train"),
 )
@@ -24,7 +24,7 @@ def list_layers(image: docker.models.images.Image) -> list[tuple[str, int]]:
     """Return content and uncompressed bytes of each layer, lowest first; the base image counts as one layer."""
     history = image.history()[::-1]
     first = next((i for i, step in enumerate(history) if FIRST_OF_OURS in step["CreatedBy"]), 0)
-    layers = [("base: Debian, Python 3.7", sum(step["Size"] for step in history[:first]))]
+    layers = [("base: Debian, Python", sum(step["Size"] for step in history[:first]))]
     return layers + [(name_layer(step["CreatedBy"]), step["Size"]) for step in history[first:] if step["Size"]]
 
 

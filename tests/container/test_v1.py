@@ -98,6 +98,13 @@ def test_a_configuration_of_another_form_is_refused(write, content, message):
         write(content)
 
 
+@pytest.mark.parametrize(
+    "installed, flavour", [({"torch": "2.13.0+cpu"}, "cpu"), ({"torch": "2.13.0", "nvidia-cuda-runtime": "13"}, "cuda")]
+)
+def test_pytorch_with_cuda_is_told_by_its_libraries(installed, flavour):
+    assert v1.versions(installed) == {"flavour": flavour, "tensorflow": None, "torch": installed["torch"]}
+
+
 def test_the_learners_arguments():
     common = ["--results-dir", "results", "--seed", "-1", "--max-lifetime-restarts", "0"]
     assert v1.arguments(OPTIONS, False) == [*common, "--force", "--no-graphics"]

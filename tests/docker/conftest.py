@@ -4,6 +4,8 @@ The base image is the public one where it can be pulled, else the stand-in that 
 """
 
 import contextlib
+import functools
+import http.server
 import importlib.util
 import os
 import re
@@ -19,8 +21,9 @@ import pytest
 
 import sagemaker_local as embedded
 import training_image as image
-from common import ROOT
+from common import ROOT, trainer_env
 from common import docker_engine as engine
+from common.contract import DEFAULT_TRAINER
 from helpers import aws
 from training_image import name
 
@@ -128,17 +131,24 @@ def manifests(connection):
 
 def base_image(client):
     """Return the base image: what the caller named, the public one, or the stand-in."""
-    if given := os.environ.get(name.BASE_VARIABLE):
-        return given
-    public = name.base_image(name.read_files(name.CONTAINER))
-    try:
+    given = os.environ.get(name.BASE_VARIABLE)
+    return given or public_base(client, DEFAULT_TRAINER) or stand_in_base().make()
+
+
+def public_base(client, trainer):
+    """Pull the public base image for a version of ML-Agents; return its name, or nothing where it can't be pulled."""
+    public = name.base_image(name.read_files(name.CONTAINER, trainer), trainer)
+    with contextlib.suppress(*engine.FAILURES):
         client.images.pull(public, platform="linux/amd64")
         return public
-    except engine.FAILURES:
-        place = importlib.util.spec_from_file_location("stand_in_base", HERE / "stand_in_base.py")
-        stand_in_base = importlib.util.module_from_spec(place)
-        place.loader.exec_module(stand_in_base)
-        return stand_in_base.make()
+
+
+def stand_in_base():
+    """Import the module, which lies in no package."""
+    place = importlib.util.spec_from_file_location("stand_in_base", HERE / "stand_in_base.py")
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
@@ -154,25 +164,71 @@ def container(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def pushed(client, connection, container):
-    """Build and push the image. Nothing of it stays in the engine."""
-    named = image.read(connection, container)
+def build_and_push(client, connection, container, trainer):
+    """Build and push the image of a version of ML-Agents. Nothing of it stays in the engine."""
+    named = image.read(connection, container, trainer=trainer)
     assert image.build(client, named, path=container)
     done = image.push(connection, client, named)
     yield done
     for tag in [tag for found in client.images.list() for tag in found.tags]:
-        if tag.startswith(f"{done.registry}/"):
+        if tag.startswith(f"{done.registry}/{done.repository}"):
             client.images.remove(tag)
     client.images.remove(named.local, force=True)
 
 
 @pytest.fixture(scope="session")
-def sample(connection, tmp_path_factory):
-    """Upload the sample build and return its place in S3."""
+def pushed(client, connection, container):
+    """Build and push the image."""
+    yield from build_and_push(client, connection, container, DEFAULT_TRAINER)
+
+
+@pytest.fixture(scope="session")
+def pushed_1_1_0(client, connection, container):
+    """Build and push the image of 1.1.0.
+
+    PyTorch comes from where the Dockerfile says. Over the stand-in it comes from pip's folder of wheels on this
+    machine, which is served to the build.
+    """
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as served:
+        patch.delenv(name.BASE_VARIABLE)  # that of 0.11.0
+        option, folder = trainer_env.wheels_of_torch(trainer_env.FLAVOURS["cpu"])
+        base = public_base(client, "1.1.0")
+        if not base and option == "--find-links":
+            base = stand_in_base().make("1.1.0")
+            address = client.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+            handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+            server = served.enter_context(http.server.ThreadingHTTPServer((address, 0), handler))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            served.callback(server.shutdown)
+            patch.setenv("PIP_FIND_LINKS", f"http://{address}:{server.server_port}/")
+            patch.setenv("PIP_TRUSTED_HOST", address)
+        if not base:
+            pytest.skip(
+                "The base image of Python 3.10 cannot be pulled, and no folder in pip's find-links holds a wheel of "
+                "PyTorch without CUDA."
+            )
+        patch.setenv(name.BASE_VARIABLE, base)
+        built = build_and_push(client, connection, container, "1.1.0")
+        done = next(built)
+    yield done
+    yield from built
+
+
+@pytest.fixture(scope="session")
+def upload_sample(connection, tmp_path_factory):
+    """Return a function that uploads the sample build for a version of ML-Agents and returns its place in S3."""
     from helpers import volume
     from sample_env import make_sample_build
 
-    folder = tmp_path_factory.mktemp("unity-volume")
-    make_sample_build(folder)
-    return volume.upload(connection.client("s3"), connection.bucket, folder, progress=False).uri
+    def upload(trainer):
+        folder = tmp_path_factory.mktemp("unity-volume")
+        make_sample_build(folder, trainer=trainer)
+        return volume.upload(connection.client("s3"), connection.bucket, folder, progress=False).uri
+
+    return upload
+
+
+@pytest.fixture(scope="session")
+def sample(upload_sample):
+    """Upload the sample build and return its place in S3."""
+    return upload_sample(DEFAULT_TRAINER)

@@ -1,8 +1,9 @@
-"""Makes a stand-in for the official `python:3.7-slim` image where no public registry can be reached.
+"""Makes a stand-in for the official `python:…-slim` images where no public registry can be reached.
 
-``python tests/docker/stand_in_base.py`` (as root, on Debian or a relative of it) prints the image's name. The base
-system comes from the mirror in this machine's apt sources, CPython 3.7 from where `common.trainer_env` finds it, so
-nothing here is to be edited. An image that is there already is kept.
+``python tests/docker/stand_in_base.py`` (as root, on Debian or a relative of it) prints the name of that for ML-Agents
+0.11.0. The base system comes from the mirror in this machine's apt sources. CPython 3.7 comes from where
+`common.trainer_env` finds it, that for 1.1.0 is the one that runs this, so nothing here is to be edited. An image that
+is there already is kept.
 """
 
 import os
@@ -16,6 +17,7 @@ import docker
 from docker.errors import ImageNotFound
 
 from common import trainer_env
+from common.contract import DEFAULT_TRAINER
 
 NAME = "mlagents-stand-in-base:python-3.7"
 PACKAGES = {"ca-certificates", "netbase", "tzdata"}  # what the official image holds beside Python's libraries
@@ -48,8 +50,8 @@ def apt_source() -> tuple[str, str]:
 
 def library_packages(prefix: Path) -> set[str]:
     """Name the packages whose libraries this Python links to."""
-    modules = [path for path in prefix.glob("lib/python3.7/lib-dynload/*.so") if not path.name.startswith(TK)]
-    lines = run("ldd", prefix / "bin" / "python3.7", *modules).splitlines()
+    modules = [path for path in prefix.glob("lib/python3.*/lib-dynload/*.so") if not path.name.startswith(TK)]
+    lines = run("ldd", (prefix / "bin" / "python3").resolve(), *modules).splitlines()
     libraries = {Path(line.split("=> ")[1].split(" (")[0]).resolve() for line in lines if "=> /" in line}
     packages = set()
     for library in libraries:
@@ -60,26 +62,46 @@ def library_packages(prefix: Path) -> set[str]:
     return packages
 
 
-def make(name: str = NAME) -> str:
-    """Make the image, unless it is there. Returns its name.
+def find_python(trainer: str) -> tuple[str, Path]:
+    """Return the minor version and the folder of a CPython for a version of ML-Agents.
+
+    Raises
+    ------
+    StandInError
+        If there is none, or it shares its folder with the rest of the system.
+    """
+    if trainer == DEFAULT_TRAINER:
+        python, wanted = trainer_env.exact_python(), {"3.7"}
+    else:
+        python, wanted = Path(sys.executable), trainer_env.flavours(trainer).keys()
+    found = run(python, "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.base_prefix)") if python else ""
+    minor, _, prefix = found.strip().partition(" ")
+    if minor not in wanted or prefix == "/usr":
+        place = "on Linux x86-64 on PATH, in pyenv or in conda" if trainer == DEFAULT_TRAINER else "to run these tests"
+        raise StandInError(
+            f"Expected a CPython {' or '.join(wanted)} in a folder of its own {place}, found {found.strip() or 'none'}."
+        )
+    return minor, Path(prefix)
+
+
+def make(trainer: str = DEFAULT_TRAINER) -> str:
+    """Make the image for a version of ML-Agents, unless it is there. Returns its name.
 
     Raises
     ------
     StandInError
         If this machine lacks what it takes.
     """
+    minor, prefix = find_python(trainer)
+    name = NAME.replace("3.7", minor)
     engine = docker.from_env()
     try:
         engine.images.get(name)
         return name
     except ImageNotFound:
         pass
-    python = trainer_env.exact_python()
-    if python is None:
-        raise StandInError("Expected a CPython 3.7 on Linux x86-64, found none on PATH, in pyenv or in conda.")
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         raise StandInError("Expected to be root with debootstrap installed: `apt-get install debootstrap`.")
-    prefix = Path(run(python, "-c", "import sys; print(sys.base_prefix)").strip())
     mirror, suite = apt_source()
     packages = ",".join(sorted(PACKAGES | library_packages(prefix)))
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +110,7 @@ def make(name: str = NAME) -> str:
         run("debootstrap", "--variant=minbase", f"--include={packages}", suite, root, mirror)
         for cache in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
             shutil.rmtree(root / cache, ignore_errors=True)
-        fill_in_python(prefix, root / "usr" / "local")
+        fill_in_python(minor, prefix, root / "usr" / "local")
         run("chroot", root, "ldconfig")
         run("chroot", root, "python3", "-m", "ensurepip")
         archive = Path(folder) / "root.tar"
@@ -103,15 +125,15 @@ def make(name: str = NAME) -> str:
     return name
 
 
-def fill_in_python(prefix: Path, local: Path) -> None:
-    """Copy CPython 3.7 to /usr/local, without its tests and other packages, as the official image has it."""
-    left_out = shutil.ignore_patterns("test", "tests", "idlelib", "tkinter", "config-3.7*", "*.a", "site-packages")
+def fill_in_python(minor: str, prefix: Path, local: Path) -> None:
+    """Copy CPython to /usr/local, without its tests and other packages, as the official images have it."""
+    left_out = shutil.ignore_patterns("test", "tests", "idlelib", "tkinter", "config-3.*", "*.a", "site-packages")
     shutil.copytree(prefix, local, symlinks=True, dirs_exist_ok=True, ignore=left_out)
-    (local / "lib" / "python3.7" / "site-packages").mkdir()
+    (local / "lib" / f"python{minor}" / "site-packages").mkdir()
     for alias in ("python", "python3"):
         link = local / "bin" / alias
         link.unlink(missing_ok=True)
-        link.symlink_to("python3.7")
+        link.symlink_to(f"python{minor}")
 
 
 if __name__ == "__main__":

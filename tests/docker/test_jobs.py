@@ -6,6 +6,7 @@ import os
 import tarfile
 import time
 
+import onnx
 import pytest
 
 import sagemaker_local as embedded
@@ -175,3 +176,39 @@ def test_memory_and_cores_are_bounded(connection, client, sample, pushed, launch
     assert host["NetworkMode"] == "none"
     training.stop(connection, name)
     assert training.follow(connection, name, poll_seconds=0.2).status == "Stopped"
+
+
+SHORT_1_1_0 = {"max_steps": 2400, "summary_freq": 1200, "buffer_size": 512, "env-args": "--agents 12"}
+
+
+@pytest.mark.slow
+def test_1_1_0_trains_in_its_image(connection, client, upload_sample, pushed_1_1_0, launch):
+    sample = upload_sample("1.1.0")
+    name = launch(connection, sample, pushed_1_1_0, **SHORT_1_1_0)
+    job = training.follow(connection, name, poll_seconds=0.5)
+    assert (job.status, job.failure) == ("Completed", "")
+    assert job.metrics["step"] >= 2400
+    assert (job.trainer, job.image) == ("1.1.0", pushed_1_1_0.uri)
+    messages = [step.get("StatusMessage", "") for step in describe_job(connection, name)["SecondaryStatusTransitions"]]
+    assert f"in a container of {pushed_1_1_0.uri} without a network" in " ".join(messages)
+    assert_whole_1_1_0(model_of(connection, name), "completed")
+
+    name = launch(connection, sample, pushed_1_1_0, **{**SHORT_1_1_0, "max_steps": 1_000_000})
+    wait_for_log(name, "Mean Reward")
+    training.stop(connection, name)  # with SIGTERM
+    assert training.follow(connection, name, poll_seconds=0.2).status == "Stopped"
+    assert_whole_1_1_0(model_of(connection, name), "stopped")
+    assert docker_runner.remove_all(client, folder_of(name)) == 0
+
+
+def assert_whole_1_1_0(model, status):
+    """Assert that what a job left has a model that Unity can load, of the version that the image holds."""
+    assert {"3DBall.onnx", "trainer_config.yaml", "training.json"} <= set(model)
+    graph = onnx.load_from_string(model["3DBall.onnx"])
+    onnx.checker.check_model(graph)
+    assert [found.name for found in graph.graph.input] == ["obs_0"]
+    assert {"continuous_actions", "deterministic_continuous_actions"} <= {found.name for found in graph.graph.output}
+    facts = json.loads(model["training.json"])
+    expected = {"status": status, "flavour": "cpu", "mlagents": "1.1.0", "tensorflow": None, "torch": "2.13.0+cpu"}
+    assert {key: facts[key] for key in expected} == expected
+    assert facts["python"].startswith(("3.10.", "3.11."))

@@ -246,7 +246,7 @@ def test_pip_settings_are_passed_without_local_folders(tmp_path):
     settings = {
         "index-url": "https://user:secret@example.org/simple",
         "extra-index-url": "file:///opt/simple https://other.example/simple",
-        "find-links": "/opt/wheels",
+        "find-links": "/opt/wheels https://other.example/wheels",
         "default-timeout": "180",
         "cert": str(bundle),
     }
@@ -255,6 +255,7 @@ def test_pip_settings_are_passed_without_local_folders(tmp_path):
         "[global]",
         "index-url = https://user:secret@example.org/simple",
         "extra-index-url = https://other.example/simple",
+        "find-links = https://other.example/wheels",
         "default-timeout = 180",
         "cert = /packages/ca.pem",
     ]

@@ -9,6 +9,8 @@ from common import ROOT
 
 ROOT_USER = {"id": "echo 0", "apt-get": 'echo "apt-get $@" >> called', "dpkg-query": "echo install ok installed"}
 ANSWERS = 'case "$1" in version) exit 0;; esac\n'
+PUBLIC = "public.ecr.aws/docker/library/python:3.7.17-slim-bookworm"
+STAND_IN = "mlagents-stand-in-base:python-3.7"
 NO_DEBOOTSTRAP = 'case "$*" in *debootstrap*) exit 1;; esac\necho install ok installed'
 
 
@@ -63,9 +65,9 @@ def test_an_engine_that_cannot_be_installed_is_reported(with_engine):
     assert called == []
 
 
-@pytest.mark.parametrize("found", ["pull", "image"])
+@pytest.mark.parametrize("found", [f"pull --quiet --platform linux/amd64 {PUBLIC}", f"image inspect {STAND_IN}"])
 def test_nothing_is_made_where_a_base_image_is_there(with_engine, found):
-    done, called = with_engine(docker=f'{ANSWERS}[ "$1" = {found} ]', dpkg_query=NO_DEBOOTSTRAP)
+    done, called = with_engine(docker=f'{ANSWERS}[ "$*" = "{found}" ]', dpkg_query=NO_DEBOOTSTRAP)
     assert (done.returncode, done.stderr) == (0, "")
     assert called == ["ran"]
 

@@ -119,8 +119,8 @@ def timers(run_id: str) -> str:
 
 def versions(installed: Dict[str, str]) -> Dict[str, Optional[str]]:
     """Return what `training.json` tells of installed packages."""
-    torch = installed.get("torch", "")
-    return {"flavour": "cuda" if "+cu" in torch else "cpu", "tensorflow": None, "torch": torch}
+    flavour = "cuda" if "nvidia-cuda-runtime" in installed else "cpu"  # PyTorch of PyPI has no +cu… in its version
+    return {"flavour": flavour, "tensorflow": None, "torch": installed.get("torch", "")}
 
 
 def advice(code: int) -> str:
