@@ -38,8 +38,12 @@ line-ends:
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.venv/stamp-1.1.0: .venv/stamp requirements-1.1.0.lock
+	@$(UV) pip install --quiet --compile-bytecode --require-hashes --no-deps --python .venv --requirements requirements-1.1.0.lock
+	@touch $@
+
 .PHONY: setup
-setup: line-ends .venv/stamp  ## make both environments: .venv for the notebooks, .trainer for ML-Agents; TRAINER=1.1.0 another
+setup: line-ends .venv/stamp $(if $(filter 1.1.0,$(TRAINER)),.venv/stamp-1.1.0)  ## make both environments: .venv for the notebooks, .trainer for ML-Agents; TRAINER=1.1.0 another
 	@$(BIN)/python -m common.trainer_env $(if $(TRAINER),--trainer $(TRAINER))
 
 .PHONY: tutorial
@@ -131,6 +135,8 @@ LOCKS_1_1_0 := container/locks-1.1.0
 lock: .venv/stamp  ## make the lock files anew from their inputs
 	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
 		requirements.in -o requirements.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.10 --no-header --generate-hashes \
+		--constraint requirements.lock requirements-1.1.0.in -o requirements-1.1.0.lock
 	@$(UV) pip compile --quiet --python-version 3.7 --python-platform x86_64-unknown-linux-gnu --no-header \
 		--generate-hashes --override container/overrides.txt container/requirements.in -o container/requirements.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.9 --no-header --generate-hashes \

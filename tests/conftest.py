@@ -206,4 +206,5 @@ def onnx_models(tmp_path_factory):
         python = trainer_env.find("1.1.0").python
     except trainer_env.TrainerEnvError as error:
         pytest.skip(str(error))
+    pytest.importorskip("onnxruntime", reason="`make setup TRAINER=1.1.0` installs onnxruntime")
     return export_once(tmp_path_factory, "onnx", python, TESTS / "policy_files" / "export_onnx.py")

@@ -103,9 +103,16 @@ def read(path: Path, content: bytes) -> OnnxModel:
     ModelError
         As `policy_files.model.read` does.
     """
-    import onnx
     from google.protobuf.message import DecodeError
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    try:
+        import onnx
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+    except ImportError:
+        raise ModelError(
+            f"Expected onnx and onnxruntime to read {path}, a model of ML-Agents 1.1.0, found them not installed. Run "
+            "`make setup TRAINER=1.1.0`."
+        ) from None
 
     broken = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
 

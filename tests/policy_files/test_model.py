@@ -3,6 +3,7 @@
 import json
 import random
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -183,3 +184,10 @@ def test_damaged_bits_raise_only_model_errors(whole, flips):
         except ModelError:
             refused += 1
     assert refused > 500
+
+
+def test_what_reads_an_onnx_file_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    (tmp_path / "3DBall.onnx").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"found them not installed. Run `make setup TRAINER=1.1.0`.$"):
+        model.read(tmp_path / "3DBall.onnx")
