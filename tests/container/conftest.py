@@ -22,7 +22,6 @@ sys.path.insert(0, str(CONTAINER))  # its modules import one another by plain na
 
 VERSION = os.environ.get("TRAINER") or DEFAULT_TRAINER
 """The trainer version that `job` runs; `make faults TRAINER=1.1.0` sets it."""
-FAULTS_PAGE = ROOT / "docs" / ("faults.md" if VERSION == DEFAULT_TRAINER else f"faults-{VERSION}.md")
 FAULT_COLUMNS = [
     *("fault", "when", "players", "status", "exit code", "reason", "seconds until seen", "seconds until gone"),
     *("processes left", "model kept", "restarts", "went on from step", "steps lost"),
@@ -61,6 +60,11 @@ def pytest_collection_modifyitems(items):
         starts = JOBS & set(getattr(item, "fixturenames", ()))
         if item.path.parent == Path(__file__).parent and starts and not item.get_closest_marker("essential"):
             item.add_marker(pytest.mark.long)
+
+
+def faults_page(version):
+    """Return the page of a version's fault matrix."""
+    return ROOT / "docs" / ("faults.md" if version == DEFAULT_TRAINER else f"faults-{version}.md")
 
 
 @pytest.fixture(scope="session")
@@ -267,4 +271,4 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section("fault matrix")
     terminalreporter.write_line("\n".join(lines))
     (ROOT / "build").mkdir(exist_ok=True)
-    (ROOT / "build" / FAULTS_PAGE.name).write_text("\n".join(lines) + "\n")
+    (ROOT / "build" / faults_page(VERSION).name).write_text("\n".join(lines) + "\n")

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from common.contract import DEFAULT_TRAINER
-from tests.container.conftest import FAULTS_PAGE, OF_VERSION, VERSION
+from tests.container.conftest import OF_VERSION, VERSION, faults_page
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -368,9 +368,8 @@ OTHER_IN = {
     }
 }
 """Where another version of the trainer differs, by fault and time."""
-CASES = [replace(case, **OTHER_IN.get(VERSION, {}).get((case.fault, case.when), {})) for case in CASES]
-if VERSION == "1.1.0":
-    CASES += [
+FURTHER_IN = {
+    "1.1.0": [
         Case(
             "a build of ML-Agents 0.11",
             "start",
@@ -385,10 +384,17 @@ if VERSION == "1.1.0":
             "--fault say-goodbye --at 30",
         ),
     ]
+}
+
+
+def cases(version):
+    """Return the rows of a version of the trainer."""
+    other = OTHER_IN.get(version, {})
+    return [replace(case, **other.get((case.fault, case.when), {})) for case in CASES] + FURTHER_IN.get(version, [])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.fault}, {case.when}, {case.players}")
+@pytest.mark.parametrize("case", cases(VERSION), ids=lambda case: f"{case.fault}, {case.when}, {case.players}")
 def test_fault(job, case, tmp_path, tell):
     counted = "--times" in case.player or "--then" in case.player
     player = case.player + (f" --counter {tmp_path / 'count'}" if counted else "")
@@ -443,16 +449,17 @@ def test_fault(job, case, tmp_path, tell):
     )
 
 
-def test_the_page_matches_the_tests():
+@pytest.mark.parametrize("version", OF_VERSION)
+def test_the_page_matches_the_tests(version):
     """Its page in docs/ has each row, as it must come out, and no other; `make faults` prints them anew."""
-    lines = [line for line in FAULTS_PAGE.read_text().splitlines() if line.startswith("| ")]
+    lines = [line for line in faults_page(version).read_text().splitlines() if line.startswith("| ")]
     columns, *rows = [line[2:-2].split(" | ") for line in lines if not line.startswith("| ---")]
     by_case = {}
     for cells in rows:
         row = dict(zip(columns, map(str.strip, cells), strict=True))
         by_case[row["fault"], row["when"], int(row["players"])] = row
     assert len(by_case) == len(rows)
-    for case in CASES:
+    for case in cases(version):
         row = by_case.pop((case.fault, case.when, case.players))
         assert re.match(case.cause, row["reason"]), row
         assert row["status"] == case.status, row
@@ -461,7 +468,7 @@ def test_the_page_matches_the_tests():
         assert row["restarts"] == str(case.restarts), row
         assert row["processes left"] == "0", row
         assert float(row["seconds until seen"] or 0) <= case.seconds, row
-    files = ("test_matrix.py", "test_memory.py") if VERSION == DEFAULT_TRAINER else ("test_matrix.py",)
+    files = ("test_matrix.py", "test_memory.py") if version == DEFAULT_TRAINER else ("test_matrix.py",)
     other_tests = "".join((Path(__file__).parent / name).read_text() for name in files)
     assert sorted(fault for fault, _, _ in by_case) == sorted(re.findall(r'\bfault="([^"]+)"', other_tests))
 

@@ -39,12 +39,11 @@ def point_to(checkpoint: checkpoints.Checkpoint) -> None:
     """Make a checkpoint the one that ML-Agents loads."""
     path = os.path.join(os.path.dirname(checkpoint.prefix), DEFAULT_CHECKPOINT_NAME)
     with contextlib.suppress(FileNotFoundError):
-        os.remove(path + ".part")
+        os.remove(path)
     try:
-        os.link(checkpoint.prefix, path + ".part")  # there may be no room for a copy
+        os.link(checkpoint.prefix, path)  # there may be no room for a copy
     except OSError:
-        shutil.copyfile(checkpoint.prefix, path + ".part")
-    os.replace(path + ".part", path)
+        shutil.copyfile(checkpoint.prefix, path)
 
 
 def write_whole(path: str, content: bytes) -> None:
