@@ -12,6 +12,7 @@ import reward_curves as rewards
 import sagemaker_local as embedded
 import sample_env
 import training_image as image
+from common import trainer_env
 from helpers import aws, volume
 from tools import tutorial
 
@@ -66,9 +67,9 @@ def scripted():
 def run(project):
     """Return a function that runs a notebook by its number, shortened, and returns the text that its cells put out."""
 
-    def run_notebook(number, folder="executed", **parameters):
+    def run_notebook(number, folder="executed", trainer=trainer_env.DEFAULT, **parameters):
         (notebook,) = (project / "notebooks").glob(f"{number:02}_*.ipynb")
-        short = tutorial.SHORT.get(notebook.stem, {})
+        short = tutorial.choose_parameters(notebook, short=True, trainer=trainer)
         return read_output(tutorial.execute(notebook, {**short, **parameters}, project / folder))
 
     return run_notebook
