@@ -283,12 +283,14 @@ def network(job):
         return {name: file.read(name) for name in file.namelist()}
 
 
-def test_speedups_change_nothing(tmp_path, v1_job):
+@pytest.mark.parametrize("player, behavior", [("--agents 6", {}), ("--discrete --images 1", ALGORITHMS["Memory"])])
+def test_speedups_change_nothing(tmp_path, v1_job, player, behavior):
     """The same seed gives the same summaries, digit for digit, and the same network."""
     other = type(v1_job)(tmp_path / "other", v1_job.trainer, v1_job.version)
     found = []
     for job, speedups in ((v1_job, "none"), (other, "all")):
-        assert job.run("--agents 6", speedups=speedups, max_steps=600, buffer_size=100, batch_size=30) == 0
+        (job.channel / "trainer_config.yaml").write_text(yaml.safe_dump({"default_settings": behavior}))
+        assert job.run(player, speedups=speedups, max_steps=600, buffer_size=100, batch_size=30) == 0
         lines = re.findall(r"(Test\. Step: \d+).*?(Mean .*)", job.log)
         found.append((lines, job.curve(), network(job)))
     assert len(found[0][0]) == 30
