@@ -29,6 +29,7 @@ from mlagents.trainers.trainer import TrainerFactory
 from mlagents.trainers.trainer.rl_trainer import RLTrainer
 from mlagents.trainers.trainer_controller import TrainerController
 from run_state import Run
+from torch.utils.tensorboard import SummaryWriter
 
 from trainers.v1 import brain_settings, player_watch, saved_state
 
@@ -283,11 +284,7 @@ def _note_what_had_no_effect(run: Run, trainer) -> None:
 
 def _watch_summaries(run: Run) -> None:
     """Report summaries, count them from the run's beginning, and join the curves of several attempts."""
-    begin, write_if_due, list_writers = (
-        TensorboardWriter._maybe_create_summary_writer,
-        RLTrainer._maybe_write_summary,
-        learn.register_stats_writer_plugins,
-    )
+    write_if_due, list_writers = RLTrainer._maybe_write_summary, learn.register_stats_writer_plugins
     sizes = {}
 
     class Reporter(StatsWriter):
@@ -307,11 +304,7 @@ def _watch_summaries(run: Run) -> None:
         if category not in self.summary_writers:
             folder = saved_state.curve_folder(run, category)
             attempts = resume.attempts(folder)
-            self.base_dir, self._clear_past_data, base = os.path.dirname(folder), False, self.base_dir
-            begin_as = os.path.basename(folder)
-            begin(self, begin_as)
-            self.summary_writers[category] = self.summary_writers.pop(begin_as)
-            self.base_dir = base
+            self.summary_writers[category] = SummaryWriter(folder)
             if attempts or category in run.found:
                 saved_state.begin_curve(run, category, self.summary_writers[category], attempts)
 
