@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import training_image
 from common import trainer_env
-from common.aws_session import Connection
 from common.contract import METRICS, TRAINERS
 from mlagents_check import unity_build
+
+if TYPE_CHECKING:
+    import training_image
+    from common.aws_session import Connection
 
 IMITATION: Mapping[str, Mapping[str, object]] = {
     "0.11.0": {"trainer": "offline_bc", "demo_path": "", "batch_size": 64, "batches_per_epoch": 3},
@@ -48,6 +51,8 @@ class Version:
 
     def image(self, **variant: object) -> training_image.Image:
         """Return its image for a training job; takes and raises what `training_image.locate` does."""
+        import training_image  # here, because lesson 1 needs no boto3
+
         return training_image.locate(self.connection, trainer=self.number, **variant)
 
     def steps(self, of_environment: int, agents: int) -> int:
