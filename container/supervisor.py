@@ -67,7 +67,7 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
     """Train until the run is complete, stopped or has failed.
 
     After a crash or hang of a player, the learner saves and is restarted from there, at most `max-restarts` times
-    without a further saved step, and only if a step was ever saved.
+    without a further saved step, and only if a step was ever saved, or another program took a port that was found free.
 
     Parameters
     ----------
@@ -106,7 +106,9 @@ def train(command: LearnerCommand, options: Dict[str, Any], stop: StopRequest, w
         attempt.run()
         saved = checkpoints.newest_step(run_folder)
         restarts = 0 if saved > saved_before else restarts
-        allowed = options["max-restarts"] if saved else 0  # a build that never trained a step will not after a restart
+        # A build that never trained a step will not after a restart, except with other ports.
+        lost_race = attempt.fault and attempt.fault.kind == "port_taken" and not options["base-port"]
+        allowed = options["max-restarts"] if saved or lost_race else 0
         if not attempt.fault or not attempt.fault.worth_a_restart or stop.signal_name or restarts >= allowed:
             break
         restarts += 1

@@ -2,6 +2,11 @@
 
 import ctypes
 import socket
+from types import SimpleNamespace
+
+import failure_causes
+import pytest
+import supervisor
 
 
 def test_a_curve_that_cannot_be_written_is_a_failure(job):
@@ -39,3 +44,32 @@ def test_a_port_that_another_program_uses(job):
         f"Player 0 could not be given port {port}: another program on this machine uses it. Leave base-port out, and "
         "free ports are found."
     )
+
+
+@pytest.mark.parametrize(
+    ("base_port", "most", "status", "attempts"),
+    [(None, 3, "completed", 3), (None, 1, "failed", 2), (None, 0, "failed", 1), (5005, 3, "failed", 1)],
+)
+def test_a_free_port_that_another_program_took_first(monkeypatch, tmp_path, base_port, most, status, attempts):
+    made = []
+
+    class Attempt:
+        """An attempt that loses its port, the third but for that."""
+
+        def __init__(self, command, options, stop, inbox, outcome):
+            made.append(self)
+            self.outcome, lost = outcome, {"kind": "port_taken", "player": 0, "port": 50000}
+            self.fault = failure_causes.Fault(lost) if len(made) < 3 else None
+
+        def run(self):
+            pass
+
+        def conclude(self):
+            self.outcome.status = "failed" if self.fault else "completed"
+
+    monkeypatch.setattr(supervisor, "Attempt", Attempt)
+    monkeypatch.setenv(supervisor.events.SETTINGS, "")
+    command = SimpleNamespace(try_players=False, num_envs=1, run_folder="none", environment="Test", executable="Test")
+    options = {"num-envs": 1, "stall-timeout": 9, "speedups": (), "max-restarts": most, "base-port": base_port}
+    outcome = supervisor.train(command, options, SimpleNamespace(signal_name=""), str(tmp_path))
+    assert (outcome.status, len(made), len(outcome.restarts)) == (status, attempts, attempts - 1)
