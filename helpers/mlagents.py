@@ -87,5 +87,13 @@ def find(folder: str | Path, connection: Connection | None = None) -> Version:
         Such as ``"../unity-volume"``.
     connection : Connection, optional
         For `Version.image`.
+
+    Raises
+    ------
+    UnityBuildError
+        If none here speaks the build's protocol.
     """
-    return Version(unity_build.check(folder).trainer, connection)
+    report = unity_build.check(folder)
+    if report.build and not report.build.has_trainer:
+        report.raise_for_errors()
+    return Version(report.trainer, connection)

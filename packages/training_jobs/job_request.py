@@ -74,9 +74,12 @@ def choose_trainer(folder: str | Path | None, request: Mapping[str, Any]) -> str
 
 
 def find_misfit(folder: str | Path, trainer: str) -> Iterator[str]:
-    """Yield a message if the build in a folder is not one that a version of ML-Agents, that of the image, can train."""
-    build = unity_build.check(folder).build if isinstance(folder, (str, Path)) else None
-    if build and (build.protocol or build.package) and build.trainer != trainer:
+    """Yield a message if the build in a folder is one that no version of ML-Agents, or not the image's, can train."""
+    report = unity_build.check(folder) if isinstance(folder, (str, Path)) else None
+    build = report.build if report else None
+    if build and not build.has_trainer:
+        yield "\n".join(f"{finding.what} {finding.todo}" for finding in report.errors[:1])
+    elif build and (build.protocol or build.package) and build.trainer != trainer:
         yield (
             f"Expected the image of ML-Agents {build.trainer}, which trains {build.name} in {folder}, found that of "
             f"{trainer}. Run notebook 3 for this folder, and build the trainer with the image that it names."

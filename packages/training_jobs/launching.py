@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from common.aws_session import PROJECT_TAG, Connection, code, explain_silence
+from common.contract import DEFAULT_TRAINER
 from training_jobs import checkpoints as places
 from training_jobs import job_request, sdk_request
 from training_jobs.job import (
@@ -24,6 +25,7 @@ from training_jobs.job import (
     TrainingError,
     describe,
     list_with_status,
+    trainer_in,
     volume_of,
 )
 from training_jobs.polling import POLL_SECONDS, Poller
@@ -155,6 +157,8 @@ def make_request(
     if folder is not None:
         version = job_request.choose_trainer(folder, request)
         refuse(job_request.find_misfit(folder, version))
+        if not trainer_in(request["AlgorithmSpecification"].get("TrainingImage", "")) and version != DEFAULT_TRAINER:
+            request["HyperParameters"] |= job_request.encode({"trainer-version": version})  # `Job.trainer` reads it
         found: dict[str, list[str]] = {}
         for setting, hyperparameters in zip(settings or {"": {}}, all_hyperparameters, strict=True):
             for problem in job_request.find_conflicts(folder, hyperparameters, trainer=version):

@@ -5,7 +5,10 @@ import json
 
 import pytest
 
+from helpers import mlagents
+from mlagents_check.unity_build import UnityBuildError
 from sample_env import make_sample_build
+from sample_env.player import scenes
 from training_jobs import job_request
 
 REQUEST = {
@@ -160,3 +163,14 @@ def test_the_version_is_that_of_the_image_or_the_build(tmp_path, image, version)
     request = {"AlgorithmSpecification": {"TrainingImage": image}}
     make_sample_build(tmp_path, trainer="1.1.0")
     assert job_request.choose_trainer(tmp_path, request) == version
+
+
+@pytest.mark.parametrize("protocol", ["0.15.0", "API-14", "2.0.0"])
+def test_a_build_that_no_trainer_speaks_to_is_not_launched(tmp_path, monkeypatch, protocol):
+    monkeypatch.setitem(scenes.PROTOCOLS, "1.1.0", protocol)
+    make_sample_build(tmp_path, trainer="1.1.0")
+    for trainer in ("0.11.0", "1.1.0"):
+        (problem,) = job_request.find_misfit(tmp_path, trainer)
+        assert protocol in problem and problem.startswith("The build speaks")
+    with pytest.raises(UnityBuildError, match=protocol):
+        mlagents.find(tmp_path)

@@ -18,6 +18,7 @@ from botocore.validate import ParamValidator
 
 import training_jobs as training
 from many_runs import experiment, tuning
+from sample_env import make_sample_build
 from training_jobs import following, launching, polling
 from training_jobs.job import stop_once
 
@@ -410,6 +411,14 @@ def test_checkpoints_of_another_version_are_refused(connection, volume, launch):
     job = follow(connection, name)
     assert (job.trainer, job.model_suffix) == ("1.1.0", ".onnx")
     assert (earlier.trainer, earlier.model_suffix) == ("0.11.0", ".nn")
+
+
+def test_a_job_whose_image_names_no_version_says_that_of_its_build(connection, volume, make_trainer, tmp_path):
+    make_sample_build(tmp_path, trainer="1.1.0")
+    given = {"max_steps": "20000"}
+    for image, said in (("my-own:7", {"trainer-version": "1.1.0"}), (IMAGE.replace("0.11.0", "1.1.0"), {})):
+        made = make_trainer(connection, volume, {"max_steps": 20000}, image=image)
+        assert launching.make_request(connection, *made, tmp_path)["HyperParameters"] == given | said
 
 
 def test_an_interrupted_spot_job_continues(connection, volume, capsys, launch):

@@ -55,6 +55,7 @@ def load(path: str) -> Dict[str, Any]:
         kept = {key: content[key] for key in keys if key in content}
         if kept:
             config[section] = kept
+    (config.get("engine_settings") or {}).pop("no_graphics", None)  # an option of the job
     return config
 
 
@@ -87,6 +88,8 @@ def prepare(options: Dict[str, Any], config: Dict[str, Any]) -> List[str]:
             section.setdefault("checkpoint_interval", SAVE_FREQ)
         if options["keep-checkpoints"] is not None:
             section["keep_checkpoints"] = options["keep-checkpoints"]
+        elif section.get("keep_checkpoints") == 1:
+            section["keep_checkpoints"] = 2  # should the newest be torn
         if isinstance(section.get("hyperparameters"), dict) and "trainer_type" not in {*section, *own}:
             section["trainer_type"] = "ppo"  # ML-Agents' own default, but it wants it named
         if section.get("init_path") is not None:

@@ -222,6 +222,12 @@ def check_behaviors(
     for section in SECTIONS:
         if isinstance(config.get(section), dict):
             check.group(config[section], (section,), (section,), "")
+            device = config[section].get("device") if section == "torch_settings" else None
+            if device is not None and str(device).partition(":")[0] not in ("cpu", "cuda"):
+                check.add("error", f"device is {shown(device)}.", "It must be cpu or cuda.", section, "device")
+            elif device is not None and device != "cpu":
+                todo = "The image has no CUDA unless it was built with GPU=1; mlagents-learn stops without."
+                check.add("warning", f"device is {shown(device)}.", todo, section, "device")
             if section == "checkpoint_settings" and config[section].get("inference"):
                 check.add("error", "inference is set.", "Then nothing is learned. Delete it.", section, "inference")
     if isinstance(config.get("environment_parameters"), dict):
@@ -266,7 +272,8 @@ class _Behavior:
         """Check each key that the section has."""
         own = {key: value for key, value in self.own.items() if key != "framework"}  # ignored by the wheel, too
         self.bad |= self.check.group(own, self.at, (), self.algorithm)
-        if "hyperparameters" in self.own and "trainer_type" not in self.own and self.default is None:
+        named = "trainer_type" in self.own or ("trainer_type",) in self.check.overrides
+        if "hyperparameters" in self.own and not named and self.default is None:
             todo = f"mlagents-learn must know whose they are. Add trainer_type: {' or '.join(ALGORITHMS)}."
             self.check.add("error", "hyperparameters lack a trainer_type.", todo, *self.at, "hyperparameters")
 

@@ -139,9 +139,9 @@ def convert_sections(config: Mapping[str, Any], agents: Mapping[str, int] | None
     shared, comments = _behavior(default, max(agents.values(), default=None))
     if "trainer" in default and all(found.get("trainer") == default["trainer"] for found in sections.values()):
         lines += ["default_settings:", *(f"  {line}" for line in (*_comments(comments), *_dumped(shared)))]
-        if "memory" in shared["network_settings"]:
+        if "memory" in shared.get("network_settings", {}):
             for found, _ in behaviors.values():
-                found["network_settings"].setdefault("memory", None)
+                found.setdefault("network_settings", {}).setdefault("memory", None)
     if behaviors:
         lines.append("behaviors:")
     for name, (found, comments) in behaviors.items():

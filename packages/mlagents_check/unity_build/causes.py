@@ -7,6 +7,8 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+from common import trainer_env
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from common.findings import Finding
 
 # Searched for in the player's log and output, the most reliable first. \1 is the pattern's group.
@@ -19,7 +21,7 @@ _IN_LOG = (
     (
         r"version `(GLIBC[\w.]+)' not found",
         r"The player needs \1, newer than this system's.",
-        "Build with a Unity version of the time of ML-Agents 0.11 (2017.4 to 2019.4), or start it in the container.",
+        "Build with an earlier version of Unity (for ML-Agents 0.11: 2017.4 to 2019.4), or start it in the container.",
     ),
     (
         r"(?:DllNotFoundException|Unable to load|[Ee]rror loading native library)[^\n]*(grpc_csharp_ext)",
@@ -64,16 +66,16 @@ _BY_ERROR = {
         "The system refuses to start the player.",
         "Temporary files may be on a file system without execution (noexec): set TMPDIR to another folder.",
     ),
-    "NoTrainer": ("The trainer environment can't be started.", "Make it with `make setup`."),
+    "NoTrainer": ("The trainer environment can't be started.", "Make it with `{}`."),
     "AskerFailed": (
         "The trainer environment failed.",
-        "Make it again with `make setup`; the log has the details.",
+        "Make it again with `{}`; the log has the details.",
     ),
-    "ModuleNotFoundError": ("The trainer environment lacks ML-Agents.", "Make it again with `make setup`."),
+    "ModuleNotFoundError": ("The trainer environment lacks ML-Agents.", "Make it again with `{}`."),
 }
 
 
-def explain(answer: Mapping[str, Any], log: str, timeout: float) -> Finding:
+def explain(answer: Mapping[str, Any], log: str, timeout: float, trainer: str = DEFAULT_TRAINER) -> Finding:
     """Return the cause of a failed smoke start.
 
     Parameters
@@ -84,6 +86,8 @@ def explain(answer: Mapping[str, Any], log: str, timeout: float) -> Finding:
         The player's log and output.
     timeout
         Seconds that it had to connect.
+    trainer
+        The version of ML-Agents that started it.
     """
     error, message = answer["error"], answer["message"]
     if versions := re.search(r"Python API ?: (\S+), Unity API ?: (\S+?)\.?\s", message):
@@ -98,7 +102,7 @@ def explain(answer: Mapping[str, Any], log: str, timeout: float) -> Finding:
             return Finding("error", found.expand(what), todo)
     if error in _BY_ERROR:
         what, todo = _BY_ERROR[error]
-        return Finding("error", f"{what} {message}".strip(), todo)
+        return Finding("error", f"{what} {message}".strip(), todo.format(trainer_env.SETUP[trainer]))
     if error == "PlayerEnded":
         return _ended(answer["exit_code"], log)
     if "Exec format error" in message:
@@ -108,7 +112,10 @@ def explain(answer: Mapping[str, Any], log: str, timeout: float) -> Finding:
         what = f"The player ran, but did not connect within {timeout:g} s."
         if error == "TimedOut":
             what = "The player connected and then stopped responding."
-        todo = "Is there an Academy in its first scene, and is ML-Agents' release 0.11.0? Its log shows how far it got."
+        made_with = TRAINERS[trainer]["builds"]
+        todo = (
+            f"Is there an Academy in its first scene, and was it built with {made_with}? Its log shows how far it got."
+        )
         return Finding("error", what, todo)
     return Finding("error", f"The start failed: {error}: {message}.", "The log says more.")
 

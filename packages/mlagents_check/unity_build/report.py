@@ -71,6 +71,12 @@ class UnityBuild:
         return ProtocolVersion(self.protocol or "", self.package).trainer or DEFAULT
 
     @property
+    def has_trainer(self) -> bool:
+        """Whether a trainer speaks its protocol, or it does not tell which one it speaks."""
+        version = ProtocolVersion(self.protocol or "", self.package)
+        return bool(version.trainer or not (version.number or version.package))
+
+    @property
     def is_sample(self) -> bool:
         """Whether this is the project's own sample environment."""
         return self.backend == "sample"

@@ -146,7 +146,7 @@ def smoke_start(
         logs = [folder / "Player.log", folder / "console.log"]
         log = "\n".join(path.read_text("utf-8", "replace") for path in logs if path.is_file())
     if "error" in answer:
-        return SmokeReport(subject, (explain(answer, log, timeout),), log=log)
+        return SmokeReport(subject, (explain(answer, log, timeout, build.trainer),), log=log)
     brains = tuple(
         Brain(
             **{

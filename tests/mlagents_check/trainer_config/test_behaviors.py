@@ -213,3 +213,36 @@ def test_no_file_breaks_the_check(write, content, inner):
     for config in (content, {"behaviors": {"Ball": inner}}, {"environment_parameters": {"mass": inner}} | content):
         report = trainer_config.check(write(config), ["Ball"], trainer="1.1.0")
         assert report.verdict and all(isinstance(one.line, int) or one.line is None for one in report.findings)
+
+
+def test_hyperparameters_may_be_those_of_the_jobs_trainer_type(write):
+    text = "behaviors:\n  Ball:\n    hyperparameters:\n      batch_size: 64\n"
+    assert findings(write, text) == ["error 3: hyperparameters lack a trainer_type."]
+    assert not [found for found in findings(write, text, hyperparameters={"trainer_type": "sac"}) if "error" in found]
+
+
+@pytest.mark.parametrize(
+    ("device", "found"),
+    [
+        ("cpu", []),
+        ("null", []),
+        ("cuda:0", ["warning 10: device is 'cuda:0'."]),
+        ("gpu", ["error 10: device is 'gpu'."]),
+    ],
+)
+def test_the_device_is_one_that_pytorch_has(write, device, found):
+    assert findings(write, f"{BALL}torch_settings:\n  device: {device}\n") == found
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "default: {trainer: ppo}\nBall: {max_steps: 5.0e4, batch_size: 64, buffer_size: 640}\n",
+        "default: {trainer: sac, buffer_init_steps: 0}\n",
+        "default: {trainer: ppo, use_recurrent: true, sequence_length: 8}\nBall: {use_recurrent: false}\n",
+    ],
+)
+def test_a_config_of_0_11_without_a_network_is_converted(write, config):
+    report = trainer_config.check(write(config), ["Ball"], trainer="1.1.0")
+    assert [finding.level for finding in report.findings] == ["error"]
+    assert "default_settings:" in report.findings[0].text
