@@ -48,7 +48,7 @@ def lessons(program, project, run):
 
 def test_lesson_0_shows_what_it_changes_before_it_does(lessons):
     first, again, *_ = lessons
-    assert "mlagents: 10 to add" in first
+    assert "mlagents: 11 to add" in first
     for name in (
         "Bucket",
         "Repository",
