@@ -1,1 +1,1 @@
-"""`.nn` policy files: read, check and run them."""
+"""`.nn` and `.onnx` policy files: read, check and run them."""
