@@ -178,3 +178,21 @@ class Trial:
             self.run.dismissed.add(worker.worker_id)
             worker.process.terminate()
         del workers[:]
+
+
+def follow_steps(manager, step_name: str, reset_name: str) -> None:
+    """Tell the trial of each manager of a class, its `trial`, of its steps and resets, by these methods' names."""
+    step, reset = getattr(manager, step_name), getattr(manager, reset_name)
+
+    def tried_step(self):
+        steps = step(self)
+        self.trial.after_step(len(steps))
+        return steps
+
+    def noted_reset(self, *args, **kwargs):
+        infos = reset(self, *args, **kwargs)
+        self.trial.after_reset(*args, **kwargs)
+        return infos
+
+    setattr(manager, step_name, tried_step)
+    setattr(manager, reset_name, noted_reset)

@@ -27,10 +27,11 @@ from pathlib import Path
 import uv
 
 from common import ROOT, pip_settings
+from common.contract import DEFAULT_TRAINER
 
 CONTAINER = ROOT / "container"
 LOCKS_1_1_0 = CONTAINER / "locks-1.1.0"
-DEFAULT = "0.11.0"
+DEFAULT = DEFAULT_TRAINER
 SETUP = {"0.11.0": "make setup", "1.1.0": "make setup TRAINER=1.1.0"}
 """The command that makes the environment of each version of the trainer."""
 

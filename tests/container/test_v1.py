@@ -62,6 +62,15 @@ def test_overrides_reach_every_behavior_at_their_place(write):
     assert config["behaviors"]["B"] == config["default_settings"] == {**common, "hyperparameters": {"batch_size": 16}}
 
 
+def test_two_checkpoints_are_kept_at_least_and_graphics_are_the_jobs_own(write):
+    config = write(
+        {"engine_settings": {"no_graphics": True, "time_scale": 5}, "behaviors": {"A": {"keep_checkpoints": 1}}}
+    )
+    assert v1.prepare(OPTIONS, config) == []
+    assert config["engine_settings"] == {"time_scale": 5}
+    assert config["behaviors"]["A"]["keep_checkpoints"] == 2
+
+
 def test_the_job_decides_what_is_saved_and_where(write):
     sections = {"env_settings": {"num_envs": 8, "num_areas": 2}, "checkpoint_settings": {"resume": True}}
     behaviors = {"A": {"checkpoint_interval": 300}, "B": {"hyperparameters": {}}, "C": {"even_checkpoints": True}}

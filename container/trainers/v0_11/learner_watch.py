@@ -18,7 +18,7 @@ import paths
 import resume
 import tensorflow as tf
 import watching
-from auto_players import Trial
+from auto_players import Trial, follow_steps
 from mlagents.envs import subprocess_env_manager
 from mlagents.envs.brain import BrainInfo
 from mlagents.envs.env_manager import EnvironmentStep
@@ -74,7 +74,7 @@ def _watch_workers(run: Run) -> None:
 def _try_players(run: Run) -> None:
     """Let a trial determine the number of players."""
     manager = subprocess_env_manager.SubprocessEnvManager
-    init, step, reset, close = manager.__init__, manager.step, manager.reset, manager.close
+    init, close = manager.__init__, manager.close
 
     def send_reset(worker, config=None, train_mode=True, custom_reset_parameters=None):
         worker.send("reset", (config, train_mode, custom_reset_parameters))
@@ -83,21 +83,12 @@ def _try_players(run: Run) -> None:
         init(self, env_factory, n_env)
         self.trial = Trial(run, self, lambda worker, infos: EnvironmentStep(None, infos, None), send_reset)
 
-    def tried_step(self):
-        steps = step(self)
-        self.trial.after_step(len(steps))
-        return steps
-
-    def noted_reset(self, *args, **kwargs):
-        infos = reset(self, *args, **kwargs)
-        self.trial.after_reset(*args, **kwargs)
-        return infos
-
     def close_all(self):
         self.trial.end()
         close(self)
 
-    manager.__init__, manager.step, manager.reset, manager.close = begin_trial, tried_step, noted_reset, close_all
+    manager.__init__, manager.close = begin_trial, close_all
+    follow_steps(manager, "step", "reset")
 
 
 def _watch_trainers(run: Run) -> None:

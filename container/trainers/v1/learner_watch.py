@@ -18,7 +18,7 @@ import events
 import paths
 import resume
 import watching
-from auto_players import Trial
+from auto_players import Trial, follow_steps
 from mlagents.torch_utils import torch
 from mlagents.trainers import learn, subprocess_env_manager
 from mlagents.trainers.behavior_id_utils import BehaviorIdentifiers
@@ -86,7 +86,7 @@ def _watch_workers(run: Run) -> None:
 def _try_players(run: Run) -> None:
     """Let a trial determine the number of players."""
     manager, request = subprocess_env_manager.SubprocessEnvManager, subprocess_env_manager.EnvironmentCommand
-    init, step, reset, close = manager.__init__, manager._step, manager._reset_env, manager.close
+    init, close = manager.__init__, manager.close
 
     def begin_trial(self, env_factory, run_options, n_env=1):
         init(self, env_factory, run_options, n_env)
@@ -107,22 +107,13 @@ def _try_players(run: Run) -> None:
             worker.close = worker.request_close
         self.trial = Trial(run, self, lambda worker, infos: EnvironmentStep(infos, worker.worker_id, {}, {}), restart)
 
-    def tried_step(self):
-        steps = step(self)
-        self.trial.after_step(len(steps))
-        return steps
-
-    def noted_reset(self, *args, **kwargs):
-        infos = reset(self, *args, **kwargs)
-        self.trial.after_reset(*args, **kwargs)
-        return infos
-
     def close_all(self):
         self.trial.end()
         self.workers_alive = len(self.env_workers)
         close(self)
 
-    manager.__init__, manager._step, manager._reset_env, manager.close = begin_trial, tried_step, noted_reset, close_all
+    manager.__init__, manager.close = begin_trial, close_all
+    follow_steps(manager, "_step", "_reset_env")
 
 
 def _watch_trainers(run: Run) -> None:
