@@ -1,6 +1,7 @@
 """The learner's command line."""
 
 import os
+import random
 import socket
 import sys
 from dataclasses import dataclass
@@ -50,13 +51,13 @@ class LearnerCommand:
 def free_ports(count: int) -> int:
     """Return the first of `count` ports in a row that are free on this machine.
 
+    They lie below the range from which Linux gives ports to clients and to servers that name none (32768 to 60999).
     Another program may still take one of them before the player's server does; then the attempt is repeated.
     """
+    chosen = random.SystemRandom()  # not the trainer's: a job's seed is for the training
     while True:
-        with socket.socket() as probe:
-            probe.bind(("localhost", 0))
-            first = probe.getsockname()[1]
-        if first + count < 65536 and all(map(_is_free, range(first, first + count))):
+        first = chosen.randrange(20000, 32000 - count)
+        if all(map(_is_free, range(first, first + count))):
             return first
 
 

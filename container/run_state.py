@@ -33,7 +33,8 @@ class Run:
 
     def steps(self):
         """Return brain -> (step, max_steps)."""
-        return {name: (int(t.get_step), int(t.get_max_steps)) for name, t in self.trainers.items()}
+        trainers = list(self.trainers.items())  # at once: another thread may add one
+        return {name: (int(t.get_step), int(t.get_max_steps)) for name, t in trainers}
 
     def newest_step(self):
         """Return the highest step of all brains."""

@@ -160,13 +160,15 @@ class Connection:
         with _sdk_lock, unittest.mock.patch("jsonschema.validate", _validate):
             before = {name: os.environ.get(name) for name in changes}
             default, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, self.session
-            os.environ.update(changes)
+            with _client_lock:
+                os.environ.update(changes)
             try:
                 yield
             finally:
                 boto3.DEFAULT_SESSION = default
-                for name, value in before.items():
-                    os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+                with _client_lock:
+                    for name, value in before.items():
+                        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
     def __str__(self) -> str:
         where = f"the embedded AWS at {self.endpoint}" if self.endpoint else f"AWS account {self.account}"
@@ -193,7 +195,9 @@ def _validate(instance: Any, schema: Any) -> None:
         raise error
 
 
-_client_lock = threading.RLock()  # boto3: a session may not make clients in several threads at once
+# boto3: a session may not make clients in several threads at once. Each reads the whole environment for proxies, which
+# fails if a variable goes meanwhile.
+_client_lock = threading.RLock()
 
 
 class BoundSession(botocore.session.Session):
@@ -208,7 +212,8 @@ class BoundSession(botocore.session.Session):
     def __init__(self, endpoint: str = ""):
         super().__init__()
         self.endpoint = endpoint
-        self.environ = dict(os.environ)
+        with _client_lock:
+            self.environ = dict(os.environ)
         self.pinned: dict[str, Any] = {}
         if endpoint:
             self.pinned = {"profile": None, "config_file": os.devnull, "credentials_file": os.devnull}

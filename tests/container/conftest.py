@@ -165,7 +165,9 @@ class Job:
     def run(self, player="", **hyperparameters):
         """Start, wait, and return the exit code."""
         self.start(player, **hyperparameters)
-        return self.finish()
+        code = self.finish()
+        print(self.log[-8000:])  # shown where a test fails
+        return code
 
     def wait_for(self, pattern, since=0, seconds=240):
         """Wait until a line of the log begins with a pattern; `since` so many characters. Return when it was seen."""

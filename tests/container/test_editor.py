@@ -3,10 +3,10 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 
 import editor
+import learner_command
 import player_build
 import pytest
 from refusal import RefusalError
@@ -76,9 +76,7 @@ def test_options_that_do_not_apply_to_an_editor_are_refused(option):
 
 @pytest.fixture
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
+    return learner_command.free_ports(1)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,19 @@ import pytest
 from common import trainer_env
 from sample_env import make_sample_build
 
+CONTAINER = Path(__file__).parents[2] / "container"
+
 
 @pytest.fixture(scope="session")
 def trainer_python():
     return trainer_env.find().python
+
+
+@pytest.fixture
+def base_port():
+    """Return the first of two free ports in a row, as a training job chooses them."""
+    code = "import learner_command; print(learner_command.free_ports(2))"
+    return subprocess.check_output([sys.executable, "-c", code], cwd=CONTAINER, text=True).strip()
 
 
 @pytest.fixture

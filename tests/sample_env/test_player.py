@@ -1,6 +1,5 @@
 """The sample's player as a process, with stock ML-Agents or a script on the other end."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -241,7 +240,7 @@ def test_a_build_without_its_data_is_reported(executable, environment):
     assert done.stderr.startswith("Expected Other_Data/ beside Other.x86_64, found none in ")
 
 
-def test_mlagents_learn_trains_with_it(trainer_python, executable, environment, tmp_path):
+def test_mlagents_learn_trains_with_it(trainer_python, executable, environment, tmp_path, base_port):
     if trainer_env.find().flavour != "exact":
         pytest.skip("mlagents-learn runs by itself in the exact flavour only")
     config = tmp_path / "trainer_config.yaml"
@@ -251,11 +250,8 @@ def test_mlagents_learn_trains_with_it(trainer_python, executable, environment, 
         " normalize: true, num_epoch: 1, num_layers: 1, time_horizon: 16, sequence_length: 8, summary_freq: 30,"
         " use_recurrent: false, vis_encode_type: simple, reward_signals: {extrinsic: {strength: 1.0, gamma: 0.99}}}"
     )
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        port = listener.getsockname()[1]
     command = [trainer_python.with_name("mlagents-learn"), config, "--env", executable, "--train", "--run-id", "test"]
-    command += ["--seed", "1", "--no-graphics", "--base-port", str(port), "--env-args", "-logFile", "Player.log"]
+    command += ["--seed", "1", "--no-graphics", "--base-port", base_port, "--env-args", "-logFile", "Player.log"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     assert "3DBall: Step: 60." in done.stderr

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -305,13 +304,10 @@ learn.main()
 """
 
 
-def learn(python, variables, folder, executable, config, *more):
+def learn(python, variables, folder, executable, config, base_port, *more):
     """Train with the stock mlagents-learn; give its log's rewards by behaviour, in order."""
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        port = listener.getsockname()[1]
     command = [python, "-c", LEARN, config, "--env", executable, "--run-id", "test", "--seed", "1"]
-    command += ["--no-graphics", "--base-port", str(port), *more]
+    command += ["--no-graphics", "--base-port", base_port, *more]
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     rewards = {}
@@ -323,12 +319,12 @@ def learn(python, variables, folder, executable, config, *more):
 
 
 @pytest.mark.long
-def test_mlagents_learn_trains_3dball_with_two_players_of_several_agents(python, variables, tmp_path):
+def test_mlagents_learn_trains_3dball_with_two_players_of_several_agents(python, variables, tmp_path, base_port):
     executable = make_sample_build(tmp_path / "build", trainer="1.1.0")
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG)
     rewards, _ = learn(
-        python, variables, tmp_path, executable, config, "--num-envs", "2", "--env-args", "--agents", "24"
+        python, variables, tmp_path, executable, config, base_port, "--num-envs", "2", "--env-args", "--agents", "24"
     )
     assert len(rewards["3DBall"]) == 4 and rewards["3DBall"][-1] > 1.5 * rewards["3DBall"][0] > 1
     assert (tmp_path / "results/test/3DBall.onnx").stat().st_size > 1000
@@ -337,13 +333,13 @@ def test_mlagents_learn_trains_3dball_with_two_players_of_several_agents(python,
 
 
 @pytest.mark.long
-def test_mlagents_learn_goes_through_the_warehouses_lessons(python, variables, tmp_path):
+def test_mlagents_learn_goes_through_the_warehouses_lessons(python, variables, tmp_path, base_port):
     executable = make_sample_build(tmp_path / "build", "Warehouse", "1.1.0")
     config = tmp_path / "config.yaml"
     config.write_text(
         (tmp_path / "build/trainer_config.yaml").read_text().replace("36000", "6000").replace("0.9", "0.3")
     )
-    rewards, said = learn(python, variables, tmp_path, executable, config)
+    rewards, said = learn(python, variables, tmp_path, executable, config, base_port)
     assert rewards.keys() == {"Seeker", "Carrier"}
     assert "Parameter 'goal_distance' is in lesson 'Half'" in said
     assert "'goal_distance': 6.0" in (tmp_path / "results/test/run_logs/Player-0.log").read_text()

@@ -9,8 +9,8 @@ import functools
 import inspect
 import math
 import os
-import shutil
 import sys
+import threading
 import time
 
 import checkpoints
@@ -45,6 +45,7 @@ def install() -> None:
     resume.find_checkpoints(run, saved_state.problem, saved_state.point_to)
     for brain, note in run.notes.items():
         run.summaries[brain] = (note or {}).get("summarised", 0)
+    saved_state.guard_status()
     saved_state.restore(run)
     _watch_workers(run)
     if events.settings()["try_players"]:
@@ -184,7 +185,7 @@ def _update_policy(run: Run, trainer, update):
     updated = update()
     run.update_seconds += time.monotonic() - begun
     run.marks += 1
-    for name, values in StatsReporter.stats_dict[trainer.brain_name].items():
+    for name, values in list(StatsReporter.stats_dict[trainer.brain_name].items()):
         if "Loss" in name and values and not math.isfinite(values[-1]):
             raise watching.NotFiniteError(
                 "%s of brain %s became %s after step %d" % (name, trainer.brain_name, values[-1], trainer.get_step)
@@ -205,9 +206,12 @@ def _watch_saves(run: Run) -> None:
         except OSError as error:
             raise watching.SaveError("%s at step %d: %s" % (folder, step, error.strerror)) from error
 
+    saving = threading.Lock()  # trainers that learn in threads of their own save when they are due
+
     def noted_checkpoint(self):
-        made = checkpoint(self)
-        saved_state.write_status(os.path.join(run.folder, "run_logs", learn.TRAINING_STATUS_FILE_NAME))
+        with saving:
+            made = checkpoint(self)
+            saved_state.write_status(os.path.join(run.folder, "run_logs", learn.TRAINING_STATUS_FILE_NAME))
         run.marks += 1
         events.send("saved", steps=run.steps())
         return made
@@ -223,9 +227,8 @@ def _watch_saves(run: Run) -> None:
             self._checkpoint()
 
     def copy_final_model(self, source):
-        path = self.model_path + ".onnx"
-        shutil.copyfile(source, path + ".part")
-        os.replace(path + ".part", path)
+        with open(source, "rb") as file:
+            saved_state.write_whole(self.model_path + ".onnx", file.read())
 
     TorchModelSaver.save_checkpoint, RLTrainer._checkpoint = noted_save, noted_checkpoint
     RLTrainer._maybe_save_model, RLTrainer._increment_step = note_if_due, count_and_save

@@ -1,10 +1,12 @@
 """What ML-Agents 1.1.0 resumes from: a checkpoint of PyTorch, lessons, steps and the reward curve."""
 
 import contextlib
+import functools
 import io
 import json
 import os
 import shutil
+import threading
 import time
 import zipfile
 
@@ -65,7 +67,27 @@ _save = torch.save
 
 def write_status(path: str) -> None:
     """Write ML-Agents' file of lessons and ratings, whole."""
-    write_whole(path, json.dumps(GlobalTrainingStatus.saved_state, indent=4).encode())
+    with _status_lock:
+        content = json.dumps(GlobalTrainingStatus.saved_state, indent=4)
+    write_whole(path, content.encode())
+
+
+def guard_status() -> None:
+    """Let one thread at a time read and change lessons and ratings: a new one while they are written is an error."""
+    for name in ("get_parameter_state", "set_parameter_state"):
+        setattr(GlobalTrainingStatus, name, staticmethod(_guarded(getattr(GlobalTrainingStatus, name))))
+
+
+def _guarded(function):
+    @functools.wraps(function)
+    def guarded(*args, **kwargs):
+        with _status_lock:
+            return function(*args, **kwargs)
+
+    return guarded
+
+
+_status_lock = threading.Lock()
 
 
 def restore(run: Run) -> None:

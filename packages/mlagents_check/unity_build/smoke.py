@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -246,7 +247,9 @@ def _read_answer(folder: Path, ended: bool) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return listener.getsockname()[1]
+    """Return a free port, from below those that Linux gives to whoever names none."""
+    chosen = random.SystemRandom()
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("localhost", chosen.randrange(20000, 32000)))
+            return listener.getsockname()[1]
