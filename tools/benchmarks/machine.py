@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from common import trainer_env
+from common.contract import TRAINERS
 
 
 def describe() -> dict[str, object]:
@@ -47,8 +49,9 @@ def processor() -> str:
 
 
 def trainer() -> str:
-    """Return a description of the trainer environment, or ``"none"``."""
-    try:
-        return str(trainer_env.find())
-    except trainer_env.TrainerEnvError:
-        return "none"
+    """Return a description of the trainer environments, or ``"none"``."""
+    found = []
+    for version in TRAINERS:
+        with contextlib.suppress(trainer_env.TrainerEnvError):
+            found.append(str(trainer_env.find(version)))
+    return "; ".join(found) or "none"

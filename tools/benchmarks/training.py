@@ -57,7 +57,26 @@ def comparisons(quick: bool = False) -> list[Comparison]:
             + (" Quick: with settings that learn faster." if quick else ""),
         )
     ]
-    return found if quick else [*found, learning(), sample()]
+    return found if quick else [*found, learning(), sample(), *(todays(agents) for agents in (12, 48))]
+
+
+def todays(agents: int) -> Comparison:
+    """Return the comparison with ML-Agents 1.1.0, on the same Python and the same PyTorch."""
+    # Its steps are each agent's, so both numbers of agents take as many steps of the environment.
+    task = Task(agents=agents, steps=1250 * agents, trainer="1.1.0", settings={"summary_freq": 125 * agents})
+    return Comparison(
+        f"training.1.1.0-{agents}",
+        {STOCK: train(stock, task), DEFAULTS: train(ours, task), BARE: train(ours, task, speedups="none")},
+        (
+            Row("steps", f"1.1.0, {agents} agents: their steps per second", "steps/s", DEFAULTS, STOCK, SPEED, True),
+            Row("bare", "the same without speedups (supervision alone)", "steps/s", BARE, STOCK, SPEED, True),
+            Row("reward", "mean reward of the last summary", "", DEFAULTS, STOCK, "reward", True),
+            Row("start", "process start to first step", "s", DEFAULTS, STOCK, "start"),
+            Row("stop", "stop to exit, the model saved", "s", DEFAULTS, STOCK, "stop"),
+            Row("memory", "memory of all processes at the end", "MB", DEFAULTS, STOCK, "memory"),
+        ),
+        f"One player, {task.steps:,} steps of agents, run n with seed n; both stopped as above.",
+    )
 
 
 def learning() -> Comparison:

@@ -23,12 +23,16 @@ import psutil
 import yaml
 
 from common import ROOT, trainer_env
+from common.contract import DEFAULT_TRAINER, TRAINERS
 from reward_curves.log import read_summary
 from sample_env import make_sample_build
 from tools.benchmarks import processes
 from tools.benchmarks.comparison import AbsentError
 
-CONFIG = Path(__file__).with_name("3dball.yaml")
+CONFIGS = {
+    trainer: Path(__file__).with_name(name)
+    for trainer, name in {"0.11.0": "3dball.yaml", "1.1.0": "3dball-1.1.0.yaml"}.items()
+}
 FIRST = re.compile(r"^\d+ (\S+ \S+) INFO First decision$", re.MULTILINE)
 LATE = 1000
 """The number of last steps for a mean reward: one summary contains few episodes once they are long."""
@@ -36,6 +40,13 @@ PLAYER_LOGS = ["output/data/players/*/Player.log"]
 """The logs of the players of `container/train`."""
 TIMEOUT = 900.0  # seconds for a training
 STOP_TIMEOUT = 60.0  # seconds until a training has stopped
+# Without the switch PyTorch would export with onnxscript, which ML-Agents 1.1.0 does not bring.
+STOCK_1_1_0 = """
+import functools, torch
+from mlagents.trainers import learn
+torch.onnx.export = functools.partial(torch.onnx.export, dynamo=False)
+learn.main()
+"""
 
 
 class TrainingFailedError(Exception):
@@ -53,10 +64,12 @@ class Task:
     reward : float or None
         Stop when a summary has this mean reward.
     steps : int or None
-        Stop at a summary with at least this many steps.
+        Stop at a summary with at least this many steps, as the trainer counts them.
     settings : mapping
-        Keys of the trainer configuration that replace those in `CONFIG`.
+        Keys of the trainer configuration that replace those of its file.
     seed : int
+    trainer : str
+        The version of ML-Agents.
     """
 
     agents: int = 48
@@ -64,11 +77,12 @@ class Task:
     steps: int | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     seed: int = 1
+    trainer: str = DEFAULT_TRAINER
 
     def config(self) -> dict[str, object]:
         """Return the trainer configuration."""
-        config = yaml.safe_load(CONFIG.read_text())
-        config["3DBall"].update(self.settings)
+        config = yaml.safe_load(CONFIGS[self.trainer].read_text())
+        config.get("behaviors", config)["3DBall"].update(self.settings)
         return config
 
     def done(self, step: int, reward: float | None) -> bool:
@@ -79,15 +93,17 @@ class Task:
 
 def stock(task: Task, num_envs: int = 1) -> dict[str, float]:
     """Train with the trainer environment's `mlagents-learn` at its defaults. See `run`."""
-    trainer = find_trainer()
-    if trainer.flavour != "exact":
+    trainer = find_trainer(task.trainer)
+    if trainer.flavour == "compat":
         raise AbsentError(f"stock mlagents-learn 0.11.0 needs TensorFlow 1.15; the trainer here is {trainer}.")
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         folder = Path(scratch)
-        build = make_sample_build(folder / "build")
+        build = make_sample_build(folder / "build", trainer=task.trainer)
         (folder / "config.yaml").write_text(yaml.safe_dump(task.config()))
-        command = [trainer.python.with_name("mlagents-learn"), "config.yaml", "--train", "--no-graphics"]
-        command += ["--env", build, "--run-id", "run", "--num-envs", num_envs, "--seed", task.seed]
+        command: list[object] = [trainer.python.with_name("mlagents-learn"), "config.yaml", "--train"]
+        if trainer.flavour == "cpu":
+            command = [trainer.python, "-c", STOCK_1_1_0, "config.yaml"]
+        command += ["--env", build, "--run-id", "run", "--num-envs", num_envs, "--seed", task.seed, "--no-graphics"]
         command += ["--base-port", free_port(num_envs)]
         command += ["--env-args", "--agents", task.agents, "-logFile", folder / "player.log"]
         # A SIGINT while TensorFlow acquires a lock makes stock wait for that lock for ever.
@@ -96,7 +112,7 @@ def stock(task: Task, num_envs: int = 1) -> dict[str, float]:
 
 def ours(task: Task, **hyperparameters: object) -> dict[str, float]:
     """Train with `container/train` as SageMaker starts it, with these additional hyperparameters. See `run`."""
-    trainer = find_trainer()
+    trainer = find_trainer(task.trainer)
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         folder = Path(scratch)
         write_job_inputs(folder, task, hyperparameters)
@@ -109,7 +125,7 @@ def write_job_inputs(folder: Path, task: Task, hyperparameters: Mapping[str, obj
     """Write a job's inputs as SageMaker does: the channel with the build, and the hyperparameters."""
     hyperparameters = {"seed": task.seed, "env-args": f"--agents {task.agents}", **hyperparameters}
     channel = folder / "input" / "data" / "unity-volume"
-    make_sample_build(channel)
+    make_sample_build(channel, trainer=task.trainer)
     (channel / "trainer_config.yaml").write_text(yaml.safe_dump(task.config()))
     (folder / "input" / "config").mkdir()
     strings = {name: str(value) for name, value in hyperparameters.items()}
@@ -125,10 +141,10 @@ def decision_time(agents: int) -> float:
         return float(subprocess.run(command, cwd=data, capture_output=True, text=True, check=True).stdout)
 
 
-def find_trainer() -> trainer_env.TrainerEnv:
-    """Return the trainer environment. Raises `AbsentError`."""
+def find_trainer(version: str = DEFAULT_TRAINER) -> trainer_env.TrainerEnv:
+    """Return the environment of a version of ML-Agents. Raises `AbsentError`."""
     try:
-        return trainer_env.find()
+        return trainer_env.find(version)
     except trainer_env.TrainerEnvError as error:
         raise AbsentError(str(error)) from error
 
@@ -166,7 +182,7 @@ def run(
     ------
     TrainingFailedError
     """
-    mark = processes.new_mark()
+    mark, model = processes.new_mark(), "3DBall" + TRAINERS[task.trainer]["model_suffix"]
     # Players are scripts for python3, and need the trainer's.
     path = os.pathsep.join([str(Path(str(command[0])).parent), os.environ.get("PATH", "")])
     variables = {**os.environ, "PATH": path, **mark, **environment}
@@ -191,13 +207,13 @@ def run(
             rewards += [] if reward is None else [(step, reward)]
             if len(summaries) == 1:
                 all_processes = processes.find(mark)
-                players = [one for one in all_processes if "--port" in processes.command(one)]
+                players = [one for one in all_processes if is_player(one)]
                 cpu, player_cpu = processes.cpu_seconds(all_processes), processes.cpu_seconds(players)
             if task.done(step, reward) and len(summaries) > 1:
                 break
         cpu, player_cpu = processes.cpu_seconds(all_processes) - cpu, processes.cpu_seconds(players) - player_cpu
         now = processes.find(mark)  # with num-envs auto, more than at the first summary
-        memory, player_count = processes.memory(now), sum("--port" in processes.command(one) for one in now)
+        memory, player_count = processes.memory(now), sum(map(is_player, now))
         signalled = time.monotonic()
         process.send_signal(stop)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -205,7 +221,7 @@ def run(
         hangs = process.poll() is None
         psutil.wait_procs(now, timeout=0 if hangs else 10)
         stopped = time.monotonic()
-        ended = process.returncode == 0 and not processes.find(mark) and any(folder.rglob("3DBall.nn"))
+        ended = process.returncode == 0 and not processes.find(mark) and any(folder.rglob(model))
         if not ended and not (hangs and may_hang):
             raise TrainingFailedError(
                 f"it did not save its model and end within {STOP_TIMEOUT + 10:.0f} s of {stop.name}"
@@ -225,6 +241,11 @@ def run(
         "players": float(player_count),
         **({"stop": stopped - signalled} if ended else {}),
     }
+
+
+def is_player(process: psutil.Process) -> bool:
+    """Return whether this process is a player, of either protocol."""
+    return bool({"--port", "--mlagents-port"} & set(processes.command(process)))
 
 
 def late_mean(rewards: list[tuple[int, float]], last_step: int) -> dict[str, float]:
