@@ -37,7 +37,21 @@ class Agents:
         vectors = [seen for seen, number in zip(decisions.obs, axes, strict=True) if number == 1]
         self.vector = np.concatenate([np.zeros((len(decisions), 0), np.float32), *vectors], axis=1)
         self.pictures = [seen for seen, number in zip(decisions.obs, axes, strict=True) if number == 3]
-        self.masks = decisions.action_mask and 1.0 - np.concatenate(decisions.action_mask, axis=1)
+        masks = decisions.action_mask
+        self.masks = 1.0 - np.concatenate(masks, axis=1) if masks else None
+
+
+class Teams:
+    """The agents of all teams of a behavior as if they were of one: a single network plays them all."""
+
+    def __init__(self, teams):
+        self.count = sum(team.count for team in teams)
+        self.names = [f"{number}.{name}" for number, team in enumerate(teams) for name in team.names]
+        self.done, self.rewards, self.vector = (
+            np.concatenate([getattr(team, name) for team in teams]) for name in ("done", "rewards", "vector")
+        )
+        self.pictures = [np.concatenate(seen) for seen in zip(*(team.pictures for team in teams), strict=True)]
+        self.masks = None if teams[0].masks is None else np.concatenate([team.masks for team in teams])
 
 
 class Player:
@@ -56,26 +70,29 @@ class Player:
         )
         engine.set_configuration_parameters(84, 84, 5, 20.0, -1, 60)  # mlagents-learn's own
         self.academy, self.reset_parameters, self.close = "Academy", None, self._env.close
-        self.brains, self.agents, self._specs = {}, {}, {}
+        self.brains, self.agents, self._teams = {}, {}, {}
         self._env.reset()
         self._look()
 
     def _look(self):
         for full, spec in self._env.behavior_specs.items():
-            name = full.split("?")[0]  # without the team
-            self._specs[name] = full, spec
-            agents = self.agents.setdefault(name, Agents())
-            agents.update(spec, *self._env.get_steps(full))
-            self.brains[name] = self._describe(spec, agents)
+            teams = self._teams.setdefault(full.split("?")[0], {})  # "Name?team=1"
+            teams.setdefault(full, Agents()).update(spec, *self._env.get_steps(full))
+        for name, teams in self._teams.items():
+            self.agents[name] = Teams(list(teams.values())) if len(teams) > 1 else next(iter(teams.values()))
+            self.brains[name] = self._describe(self._env.behavior_specs[next(iter(teams))], self.agents[name])
 
     def step(self, actions):
         """Carry out a decision for every agent that waits: numbers, then the choice in each branch."""
-        for name, agents in self.agents.items():
-            if agents.names:
-                full, spec = self._specs[name]
-                width, values = spec.action_spec.continuous_size, np.asarray(actions[name])
-                taken = ActionTuple(values[:, :width].astype(np.float32), values[:, width:].astype(np.int32))
-                self._env.set_actions(full, taken)
+        for name, teams in self._teams.items():
+            begin = 0
+            for full, team in teams.items():
+                if team.names:
+                    width = self._env.behavior_specs[full].action_spec.continuous_size
+                    values = np.asarray(actions[name])[begin : begin + len(team.names)]
+                    taken = ActionTuple(values[:, :width].astype(np.float32), values[:, width:].astype(np.int32))
+                    self._env.set_actions(full, taken)
+                begin += len(team.names)
         self._env.step()
         self._look()
 

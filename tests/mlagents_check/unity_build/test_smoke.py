@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import sample_env
 from common import ROOT, trainer_env
 from mlagents_check import trainer_config, unity_build
-from mlagents_check.unity_build import UnityBuild
+from mlagents_check.unity_build import UnityBuild, smoke
 
 on_linux = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="runs a Linux x86-64 program"
@@ -188,3 +189,45 @@ def test_no_trainer_environment(player, tmp_path):
 def test_environment_without_mlagents(player):
     (finding,) = unity_build.smoke_start(player(""), Path(sys.executable)).errors
     assert finding.what.startswith("The trainer environment lacks ML-Agents.") and "make setup" in finding.todo
+
+
+TWO_TEAMS = """
+import json, sys
+import numpy as np
+import stepped_player
+
+request = {"file_name": sys.argv[1], "port": int(sys.argv[2]), "no_graphics": True}
+request["args"] = ["--brains", "Play?team=0,Play?team=1", "--images", "1", "-logFile", sys.argv[3]]
+player = stepped_player.Player(None, request)
+taken, give = {}, player._env.set_actions
+player._env.set_actions = lambda full, actions: (taken.update({full: actions.continuous.tolist()}), give(full, actions))
+seen = []
+for step in range(12):  # an episode has 10
+    agents = player.agents["Play"]
+    seen.append([agents.names, list(agents.vector.shape), [list(one.shape) for one in agents.pictures], sum(agents.done)])
+    player.step({"Play": np.arange(2.0 * len(agents.names)).reshape(-1, 2)})
+print(json.dumps([list(player.brains), seen, taken], default=int), flush=True)
+player.close()
+"""
+
+
+def test_one_network_plays_all_teams_of_a_behavior(tmp_path):
+    try:
+        python = trainer_env.find("1.1.0").python
+    except trainer_env.TrainerEnvError as missing:
+        pytest.skip(str(missing))
+    build = tmp_path / "Test.x86_64"
+    build.write_bytes((ROOT / "tests/container/player.py").read_bytes())
+    build.chmod(0o755)
+    (tmp_path / "Test_Data").mkdir()
+    environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}", "PYTHONPATH": str(smoke.DRIVER)}
+    command = [python, "-c", TWO_TEAMS, build, str(smoke.free_port()), tmp_path / "0" / "Player.log"]
+    (tmp_path / "0").mkdir()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    brains, seen, taken = json.loads(done.stdout.splitlines()[-1])
+    assert brains == ["Play"]
+    names = ["0.0", "0.1", "1.0", "1.1"]
+    assert {json.dumps(step[:3]) for step in seen} == {json.dumps([names, [4, 4], [[4, 3, 24, 24]]])}
+    assert [step[3] for step in seen].count(4) == 1
+    assert taken == {"Play?team=0": [[0.0, 1.0], [2.0, 3.0]], "Play?team=1": [[4.0, 5.0], [6.0, 7.0]]}
