@@ -104,7 +104,7 @@ test-compat: setup  ## run the container's tests in the compat flavour of the tr
 
 .PHONY: faults
 faults: setup  ## break trainings and configs in every known way; prints what came out and how soon; TRAINER=1.1.0 (some 10 minutes)
-	@TRAINER=$(TRAINER) $(BIN)/pytest -n 2 -m slow $(if $(TRAINER),tests/container/test_matrix.py,tests/container tests/mlagents_check/trainer_config)
+	@TRAINER=$(TRAINER) $(BIN)/pytest -n 2 -m slow $(if $(TRAINER),tests/container/test_matrix.py tests/container/test_memory.py,tests/container tests/mlagents_check/trainer_config)
 
 .PHONY: bench
 bench: setup  ## measure against stock ML-Agents, the AWS CLI and others; ROWS=upload one group, RUNS=3 fewer runs

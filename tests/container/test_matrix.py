@@ -468,8 +468,7 @@ def test_the_page_matches_the_tests(version):
         assert row["restarts"] == str(case.restarts), row
         assert row["processes left"] == "0", row
         assert float(row["seconds until seen"] or 0) <= case.seconds, row
-    files = ("test_matrix.py", "test_memory.py") if version == DEFAULT_TRAINER else ("test_matrix.py",)
-    other_tests = "".join((Path(__file__).parent / name).read_text() for name in files)
+    other_tests = "".join((Path(__file__).parent / name).read_text() for name in ("test_matrix.py", "test_memory.py"))
     assert sorted(fault for fault, _, _ in by_case) == sorted(re.findall(r'\bfault="([^"]+)"', other_tests))
 
 

@@ -15,7 +15,6 @@ import memory
 import pytest
 import supervisor
 
-SMALL = {"summary_freq": 20, "save-freq": 20, "buffer_size": 32, "batch_size": 16, "hidden_units": 8, "num_layers": 1}
 # What the kernel writes into these files, version 2 and version 1.
 EVENTS = "low 0\nhigh 0\nmax 318\noom 2\noom_kill {}\noom_group_kill 0\n"
 OOM_CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
@@ -179,9 +178,10 @@ def group():
 @pytest.mark.slow
 def test_memory_that_really_runs_out(job, group, tell):
     """Run in a group of its own, in which the player takes more and more until the kernel kills it."""
-    job.start_with(
-        {**SMALL, "max_steps": 100000, "max-restarts": 0, "env-args": "--fault hog --at 30"},
+    job.start(
+        "--fault hog --at 30",
         before=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
+        **{"max_steps": 100000, "max-restarts": 0},
     )
     assert job.finish() == 1
     began = job.fault_began()
@@ -193,7 +193,7 @@ def test_memory_that_really_runs_out(job, group, tell):
         reason,
     )
     assert job.failure.splitlines()[0] == reason
-    assert (job.root / "model/Test.nn").exists()
+    assert job.model.exists()
     assert job.processes() == []
     tell(
         fault="player out of memory (killed by the kernel)",

@@ -29,6 +29,8 @@ DRIVER = Path(__file__).parent
 """The folder from which scripts in a trainer's Python import one of `MODULES`."""
 _SCRIPT = DRIVER / "ask_player.py"
 MODULES = {"0.11.0": "watched_player", "1.1.0": "stepped_player"}
+SECONDS_TO_CONNECT = {"0.11.0": 30, "1.1.0": 60}
+"""What each version of mlagents-learn gives a player."""
 """The module in that folder that drives a player, by trainer version."""
 MARK = "SMOKE_START"  # environment variable that marks all processes of one smoke start
 
@@ -106,7 +108,7 @@ class SmokeReport(Report):
 def smoke_start(
     build: UnityBuild,
     trainer_python: str | Path,
-    timeout: float = 30,
+    timeout: float | None = None,
     *,
     env_args: Sequence[str] = (),
     no_graphics: bool = True,
@@ -127,7 +129,7 @@ def smoke_start(
     trainer_python
         The Python of the trainer that the build speaks to (`trainer_env.find(build.trainer).python`).
     timeout
-        Seconds that the player has to connect. In training it is always 30.
+        Seconds that the player has to connect; by default those that it has in training, 30 or 60.
     env_args
         Additional arguments for the player, as in the hyperparameter ``env-args``.
     no_graphics
@@ -139,6 +141,8 @@ def smoke_start(
     if sys.platform != "linux" and not build.is_sample:
         todo = "If it matters, run this check once on a Linux machine; the files were checked all the same."
         return SmokeReport(subject, (Finding("warning", "Only Linux can start a build for Linux.", todo),))
+    if timeout is None:
+        timeout = SECONDS_TO_CONNECT[build.trainer]
     with tempfile.TemporaryDirectory(prefix="smoke-start-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         lay_out(build, folder / "build")
