@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pytest
 
-from common.contract import DEFAULT_TRAINER
 from tests.container.conftest import OF_VERSION, VERSION, faults_page
 
 pytestmark = pytest.mark.timeout(600)
