@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from account_check.place import QUICK, code, header
+from account_check.checked_account import QUICK, code, header
 from common.findings import Finding
 
 # Signatures are refused when the request is older than this

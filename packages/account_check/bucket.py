@@ -7,14 +7,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from account_check.place import Place, code, header, unanswered
+from account_check.checked_account import CheckedAccount, code, header, unanswered
 from common.aws_session import NOT_PUBLIC
 from common.findings import Finding
 
 NAME = "bucket"
 
 
-def check_bucket(place: Place) -> Iterator[Finding]:
+def check_bucket(place: CheckedAccount) -> Iterator[Finding]:
     """Check the bucket. A missing one is no error, because notebook 2 makes it."""
     s3 = place.client("s3")
     bucket = {"Bucket": place.bucket, "ExpectedBucketOwner": place.account}
@@ -35,7 +35,7 @@ def check_bucket(place: Place) -> Iterator[Finding]:
             yield unanswered(place, f"{NAME}, {check.__name__.strip('_')}", error)
 
 
-def _not_usable(place: Place, error: ClientError) -> Finding:
+def _not_usable(place: CheckedAccount, error: ClientError) -> Finding:
     region = header(error.response, "x-amz-bucket-region")
     if region and region != place.region:
         return _elsewhere(place, region)
@@ -47,7 +47,7 @@ def _not_usable(place: Place, error: ClientError) -> Finding:
     return unanswered(place, NAME, error)
 
 
-def _elsewhere(place: Place, region: str) -> Finding:
+def _elsewhere(place: CheckedAccount, region: str) -> Finding:
     todo = "A training job reads from its own region alone: choose another bucket, or that region."
     return Finding("error", f"{place.bucket} is in {region}, the job would run in {place.region}.", todo, NAME)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 import training_image as image
-from account_check.place import Place
+from account_check.checked_account import CheckedAccount
 from common import ROOT
 from common import docker_engine as engine
 from common.aws_session import Connection
@@ -20,7 +20,7 @@ RECOMMENDED = 5e9
 MINIMUM = 1e9
 
 
-def check_image(place: Place | None, container: Path) -> Iterator[Finding]:
+def check_image(place: CheckedAccount | None, container: Path) -> Iterator[Finding]:
     """Check that the image is in the registry, or that an engine can build it."""
     found = None
     if place is not None:
@@ -38,7 +38,7 @@ def check_image(place: Place | None, container: Path) -> Iterator[Finding]:
     yield _engine(found is not None and bool(found.digest), place)
 
 
-def _engine(pushed: bool, place: Place | None) -> Finding:
+def _engine(pushed: bool, place: CheckedAccount | None) -> Finding:
     try:
         version = engine.connect().version().get("Version", "")
     except image.UnavailableError as error:

@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from account_check.account import check_region, find_identity
 from account_check.bucket import check_bucket
+from account_check.checked_account import CheckedAccount, unanswered
 from account_check.machine import check_disk, check_image
-from account_check.place import Place, unanswered
 from account_check.policies import PolicyError
 from account_check.quota import check_quota
 from account_check.rights import check_user, find_role
@@ -105,7 +105,7 @@ def check(
     place = None
     if account and region:
         bucket = bucket or aws_session.default_bucket(region, account)
-        place = Place(target, session, account, identity["Arn"], region, bucket, role, kms_key, bool(subnets))
+        place = CheckedAccount(target, session, account, identity["Arn"], region, bucket, role, kms_key, bool(subnets))
         findings += _run(place, "bucket", check_bucket)
         arn, found = find_role(place)
         place, findings = replace(place, role=arn), findings + found
@@ -120,7 +120,7 @@ def check(
     return PreflightReport(f"Preflight of {where}", ordered(findings), account, region)
 
 
-def _run(place: Place, name: str, check: Callable[[Place], Iterable[Finding]]) -> Iterator[Finding]:
+def _run(place: CheckedAccount, name: str, check: Callable[[CheckedAccount], Iterable[Finding]]) -> Iterator[Finding]:
     """Yield the findings of a check, or one that says that it failed."""
     try:
         yield from check(place)

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from account_check.place import Place, code
+from account_check.checked_account import CheckedAccount, code
 from account_check.policies import partition
 from common.findings import Finding
 
@@ -20,7 +20,7 @@ KINDS = {
 }
 
 
-def check_quota(place: Place, instance_type: str, spot: bool, keep_alive: bool = False) -> Iterator[Finding]:
+def check_quota(place: CheckedAccount, instance_type: str, spot: bool, keep_alive: bool = False) -> Iterator[Finding]:
     """Check the quotas for on-demand and spot instances and, with `keep_alive`, for warm pools.
 
     A zero quota that the job does not use is only a note. So is one for warm pools: SageMaker trains without one. New

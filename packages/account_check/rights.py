@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from account_check import policies
-from account_check.place import POLICY, Place, code, unanswered
+from account_check.checked_account import POLICY, CheckedAccount, code, unanswered
 from common.findings import Finding
 
 SAGEMAKER = "sagemaker.amazonaws.com"
@@ -51,7 +51,7 @@ ONCE = {
 }
 
 
-def find_role(place: Place) -> tuple[str, list[Finding]]:
+def find_role(place: CheckedAccount) -> tuple[str, list[Finding]]:
     """Check that the role exists, trusts SageMaker, and has the permissions of a job.
 
     Returns
@@ -80,7 +80,7 @@ def find_role(place: Place) -> tuple[str, list[Finding]]:
     return role["Arn"], [_trust(role), _rights(place, iam, role["Arn"], statements, "role's rights", file)]
 
 
-def _unseen(place: Place, error: BotoCoreError | ClientError) -> Finding:
+def _unseen(place: CheckedAccount, error: BotoCoreError | ClientError) -> Finding:
     if isinstance(error, ClientError) and code(error) == "NoSuchEntity":
         todo = "Is the name right, and the account? Lesson 0 (notebooks/00_set_up_your_account.ipynb) makes a role."
         return Finding("error", f"There is no role {place.role_name} in account {place.account}.", todo, "role")
@@ -105,7 +105,7 @@ def _trust(role: dict[str, Any]) -> Finding:
     return Finding("error", f"{role['Arn']} does not trust SageMaker.", todo, "role")
 
 
-def check_user(place: Place) -> Iterator[Finding]:
+def check_user(place: CheckedAccount) -> Iterator[Finding]:
     """Check that the reader has the permissions that the notebooks need."""
     iam = place.client("iam")
     if place.user.endswith(":root"):
@@ -128,13 +128,13 @@ def check_user(place: Place) -> Iterator[Finding]:
             yield _rights(place, iam, principal, needed, area, POLICY)
 
 
-def _names(place: Place, role: str, user: str = "") -> policies.Names:
+def _names(place: CheckedAccount, role: str, user: str = "") -> policies.Names:
     user = user.replace(":sts:", ":iam:")  # the embedded AWS returns an ARN of STS
     own = (place.account, place.region, place.bucket, role.partition("role/")[2], user)
     return policies.Names(*own, key=place.kms_key, vpc=place.vpc)
 
 
-def _principal(place: Place, iam: Any) -> str:
+def _principal(place: CheckedAccount, iam: Any) -> str:
     """Return the ARN that IAM can simulate: that of a user, or of a session's role."""
     if place.target == "embedded" or ":user/" in place.user:
         return place.user
@@ -145,7 +145,7 @@ def _principal(place: Place, iam: Any) -> str:
 
 
 def _rights(
-    place: Place, iam: Any, principal: str, statements: Iterable[dict[str, Any]], name: str, file: str
+    place: CheckedAccount, iam: Any, principal: str, statements: Iterable[dict[str, Any]], name: str, file: str
 ) -> Finding:
     try:
         denied = [action for statement in statements for action in find_denied(iam, principal, statement)]

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from common.processes import kill_marked
-from evaluation import frames
+from evaluation import pipe_messages
 from mlagents_check.unity_build import UnityBuild, smoke
 
-_SCRIPT = Path(__file__).with_name("play.py")
+_SCRIPT = Path(__file__).with_name("player_process.py")
 SECONDS_TO_START = 90
 SECONDS_TO_STEP = 60
 
@@ -84,7 +84,7 @@ class Player:
             If the player does not respond.
         """
         try:
-            frames.write(self._process.stdin, None, dict(actions))
+            pipe_messages.write(self._process.stdin, None, dict(actions))
         except OSError:
             raise self._gone("ended") from None
         self._receive(SECONDS_TO_STEP)
@@ -92,7 +92,7 @@ class Player:
     def _listen(self) -> None:
         try:
             while True:
-                self._messages.put(frames.read(self._process.stdout))
+                self._messages.put(pipe_messages.read(self._process.stdout))
         except (EOFError, ValueError, OSError):
             self._messages.put(None)
 

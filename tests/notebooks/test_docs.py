@@ -55,6 +55,16 @@ WITHOUT = {
 """Entries of which nobody sees a message."""
 
 
+@pytest.mark.parametrize("package", sorted(path.parent for path in (ROOT / "packages").glob("*/README.md")))
+def test_a_packages_page_names_each_of_its_modules(package):
+    page = (package / "README.md").read_text()
+    modules = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/*.py")}
+    assert {name for name in modules if f"`{name}`" not in page and f"`{name}/`" not in page} <= {
+        "__init__",
+        "__main__",
+    }
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_its_links_lead_somewhere(page):
     text = page.read_text()

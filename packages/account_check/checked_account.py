@@ -19,7 +19,7 @@ POLICY = "packages/account_check/user.json"
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckedAccount:
     """The account, region and names to check.
 
     Attributes
@@ -66,7 +66,7 @@ def header(response: dict[str, Any], name: str) -> str:
     return response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(name, "")
 
 
-def unanswered(place: Place, name: str, error: BotoCoreError | ClientError) -> Finding:
+def unanswered(place: CheckedAccount, name: str, error: BotoCoreError | ClientError) -> Finding:
     """Return a finding for a call that failed."""
     if not isinstance(error, ClientError):
         todo = "Check the network, a proxy and the region's name, then run this again."

@@ -1,7 +1,7 @@
 """Start a player as mlagents-learn does, and step it. Run by the trainer environment's Python (3.7 and later).
 
-Usage: ``python play.py REQUEST.json``. It reads actions from standard input and writes observations to standard output,
-as `frames`. The player is started by the unmodified wheel of the build's version.
+Usage: ``python player_process.py REQUEST.json``. It reads actions from standard input and writes observations to
+standard output, as `pipe_messages`. The player is started by the unmodified wheel of the build's version.
 """
 
 import importlib
@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-import frames
 import numpy as np
+import pipe_messages
 
 
 def end_process(_):
@@ -32,7 +32,7 @@ def send(pipe, player, **values):
             arrays[name + "/masks"] = np.array(agents.masks, "<f4")
         for number, picture in enumerate(agents.pictures):
             arrays[f"{name}/visual/{number}"] = np.array(picture, "<f4")
-    frames.write(pipe, values, arrays)
+    pipe_messages.write(pipe, values, arrays)
 
 
 def main():
@@ -50,7 +50,7 @@ def main():
     send(out, player, brains=brains)
     while True:
         try:
-            _, actions = frames.read(sys.stdin.buffer)
+            _, actions = pipe_messages.read(sys.stdin.buffer)
         except EOFError:
             break
         player.step(actions)
