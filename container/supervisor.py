@@ -128,7 +128,7 @@ def settle_players(outcome: Outcome) -> None:
     """Fix the number of players, and log it with the reason."""
     outcome.players_settled = True
     players = "%d player%s" % (outcome.players, "s" * (outcome.players > 1))
-    say("training with %s: %s" % (players, outcome.players_reason))
+    say(CONTRACT["log"]["says_players"] % {"players": players, "why": outcome.players_reason})
 
 
 class Attempt:

@@ -5,12 +5,11 @@ The speed of an instance is only known if a job has run on it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from common.aws_session import Connection
-from common.contract import DEFAULT_TRAINER, TRAINERS
+from common.contract import CHOSEN_PLAYERS, DEFAULT_TRAINER, TRAINERS
 from common.findings import Tabular
 from training_jobs import Job, cost
 from training_jobs.log import Log
@@ -27,7 +26,6 @@ CORES = {
 """Types with a dated price, and their vCPUs (https://aws.amazon.com/ec2/instance-types/)."""
 PLAYERS = "1"
 """The container's default of ``num-envs``."""
-KEPT = re.compile(r"^train: training with (\d{1,6}) players?: auto")
 """The log line of the container with the number of players that is fastest."""
 HERE = "this machine"
 MILLION = 1_000_000
@@ -157,7 +155,7 @@ def count_players(connection: Connection, job: Job) -> int:
         return players
     log = Log(connection, job.name)
     log.read()
-    return ([1] + [int(found[1]) for line in log.lines if (found := KEPT.search(line))])[-1]
+    return ([1] + [int(found["players"]) for line in log.lines if (found := CHOSEN_PLAYERS.search(line))])[-1]
 
 
 def training_seconds(job: Job) -> float:

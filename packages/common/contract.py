@@ -63,5 +63,9 @@ SUMMARY_FILTER: str = _LOG["filter"]
 """Filter pattern of CloudWatch Logs for summaries with a reward."""
 RESUMED = re.compile(_LOG["resumed"])
 """The container's line about a brain that goes on from a checkpoint; groups `brain` and `step`."""
+ENDED = re.compile(_LOG["ended"])
+"""The container's line about a regular end; group `reason`."""
+CHOSEN_PLAYERS = re.compile(_LOG["chosen_players"])
+"""The container's line about how many players `auto` keeps; group `players`."""
 METRICS: Mapping[str, str] = _LOG["metrics"]
 """Metric definitions of a training job: name to regex. The sign belongs to the number, else -0.95 would be 0.95."""

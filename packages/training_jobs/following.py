@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,12 +9,11 @@ from dataclasses import dataclass, replace
 
 import reward_curves as rewards
 from common.aws_session import Connection
+from common.contract import ENDED
 from training_jobs import cost, live
 from training_jobs.job import Job, TrainingError, describe
 from training_jobs.log import Log
 from training_jobs.polling import POLL_SECONDS, Poller
-
-END = re.compile(r"train: (?:completed|stopped)\. (.+)")
 
 
 @dataclass(frozen=True)
@@ -157,5 +155,5 @@ def follow(connection: Connection, name: str = "", *, poll_seconds: float = POLL
 
 def _reason(lines: list[str]) -> str:
     """Return the trainer's own reason for an end without failure; empty if the log has none."""
-    ends = [found[1] for line in lines if (found := END.match(line))]
+    ends = [found["reason"] for line in lines if (found := ENDED.match(line))]
     return ends[-1] if ends else ""

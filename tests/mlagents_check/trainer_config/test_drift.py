@@ -151,6 +151,13 @@ def test_every_name_in_the_table_belongs_to_a_known_group():
     assert {name.rpartition(".")[0] for name in contract.TRAINER_KEYS} == {"", *groups}
 
 
-def test_the_contracts_pattern_matches_the_containers_line():
-    line = "train: " + contract.CONTRACT["log"]["says_resumed"] % {"brain": "Big Ball", "step": 120}
-    assert contract.RESUMED.search(line).groupdict() == {"brain": "Big Ball", "step": "120"}
+@pytest.mark.parametrize(
+    ("line", "pattern", "said", "read"),
+    [
+        ("says_resumed", contract.RESUMED, {"brain": "Big Ball", "step": 120}, {"brain": "Big Ball", "step": "120"}),
+        ("says_ended", contract.ENDED, {"status": "stopped", "reason": "By you. Now."}, {"reason": "By you. Now."}),
+        ("says_players", contract.CHOSEN_PLAYERS, {"players": "2 players", "why": "auto, …"}, {"players": "2"}),
+    ],
+)
+def test_the_contracts_patterns_match_the_containers_lines(line, pattern, said, read):
+    assert pattern.search("train: " + contract.CONTRACT["log"][line] % said).groupdict() == read
