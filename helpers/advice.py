@@ -10,23 +10,13 @@ from dataclasses import dataclass
 
 from common.aws_session import Connection
 from common.contract import CHOSEN_PLAYERS, DEFAULT_TRAINER, TRAINERS
+from common.cores import cores_of
 from common.findings import Tabular
 from training_jobs import Job, cost
 from training_jobs.log import Log
 
-CORES = {
-    "ml.m5.large": 2,
-    "ml.m5.xlarge": 4,
-    "ml.c5.xlarge": 4,
-    "ml.c5.2xlarge": 8,
-    "ml.c5.4xlarge": 16,
-    "ml.c5.9xlarge": 36,
-    "ml.g4dn.xlarge": 4,
-}
-"""Types with a dated price, and their vCPUs (https://aws.amazon.com/ec2/instance-types/)."""
 PLAYERS = "1"
 """The container's default of ``num-envs``."""
-"""The log line of the container with the number of players that is fastest."""
 HERE = "this machine"
 MILLION = 1_000_000
 
@@ -175,11 +165,11 @@ def describe_others(connection: Connection, speeds: Sequence[Speed], counts: str
         f"{count} and the trainer keep {busy} cores busy at most, so an instance with more of them trains no faster. "
         "How fast a core of it is only a job tells: a short one there adds its row."
     )
-    prices = [price for name in CORES if (price := cost.find_price(connection, name)[0])]
-    prices = sorted((price for price in prices if CORES[price.instance_type] >= busy), key=lambda one: one.usd_per_hour)
-    if prices:
+    large_enough = [listed.instance_type for listed in cost.TABLE if (cores_of(listed.instance_type) or 0) >= busy]
+    found = [price for name in large_enough if (price := cost.find_price(connection, name)[0])]
+    if prices := sorted(found, key=lambda one: one.usd_per_hour):
         per_hour = ", ".join(
-            f"{one.usd_per_hour:.3f} USD on {one.instance_type} ({CORES[one.instance_type]} cores)" for one in prices
+            f"{one.usd_per_hour:.3f} USD on {one.instance_type} ({cores_of(one.instance_type)} cores)" for one in prices
         )
         dates = " to ".join(sorted({min(price.date for price in prices), max(price.date for price in prices)}))
         regions = sorted({price.region for price in prices})

@@ -200,11 +200,21 @@ def export_once(tmp_path_factory, name, python, script, *arguments):
 
 
 @pytest.fixture(scope="session")
-def onnx_models(tmp_path_factory):
+def trainer_of():
+    """Return a function that returns a version's trainer environment; it skips the test where `make setup` made none."""
+
+    def find(version):
+        try:
+            return trainer_env.find(version)
+        except trainer_env.TrainerEnvError as error:
+            pytest.skip(str(error))
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def onnx_models(tmp_path_factory, trainer_of):
     """Return a folder with models that ML-Agents 1.1.0 exported, see `policy_files/export_onnx.py`."""
-    try:
-        python = trainer_env.find("1.1.0").python
-    except trainer_env.TrainerEnvError as error:
-        pytest.skip(str(error))
+    python = trainer_of("1.1.0").python
     pytest.importorskip("onnxruntime", reason="`make setup TRAINER=1.1.0` installs onnxruntime")
     return export_once(tmp_path_factory, "onnx", python, TESTS / "policy_files" / "export_onnx.py")

@@ -19,6 +19,7 @@ from docker.errors import ImageNotFound, NotFound
 from docker.types import Mount
 
 from common import docker_engine as engine
+from common.cores import cores_of
 from common.errors import UnavailableError
 from sagemaker_local.runner import RunnerError
 
@@ -26,7 +27,6 @@ LABEL = "sagemaker-local.folder"
 """Label of a container: its folder in the embedded AWS's home, a job's or the registry's."""
 KILLED = 128 + 9
 LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost):\d+/")
-CORES = {"medium": 1, "large": 2, "xlarge": 4}
 GIB_PER_CORE = {"c": 2, "t": 2, "m": 4, "g": 4, "p": 8, "r": 8}
 """Memory of SageMaker's instance families, rounded: https://aws.amazon.com/sagemaker/pricing/."""
 
@@ -44,11 +44,10 @@ class Bounds:
 
 def bounds(instance_type: str, cores: int, memory: int) -> Bounds:
     """Return the cores and bytes of an instance type, but no more than the machine's `cores` and `memory`."""
-    named = re.fullmatch(r"ml\.([a-z])[a-z0-9]*\.(?:(\d+)xlarge|(medium|large|xlarge))", instance_type)
-    if not named or named[1] not in GIB_PER_CORE:
+    has, per_core = cores_of(instance_type), GIB_PER_CORE.get(instance_type.removeprefix("ml.")[:1])
+    if has is None or per_core is None:
         return Bounds(cores, memory)
-    has = 4 * int(named[2]) if named[2] else CORES[named[3]]
-    return Bounds(min(has, cores), min(has * GIB_PER_CORE[named[1]] * 2**30, memory))
+    return Bounds(min(has, cores), min(has * per_core * 2**30, memory))
 
 
 class ContainerRun:

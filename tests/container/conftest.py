@@ -80,13 +80,9 @@ def make_job(trainer):
 
 
 @pytest.fixture
-def v1_job(tmp_path):
+def v1_job(tmp_path, trainer_of):
     """Return a job for ML-Agents 1.1.0 with the test player; afterwards nothing of it may be running."""
-    try:
-        trainer = trainer_env.find("1.1.0")
-    except trainer_env.TrainerEnvError as missing:
-        pytest.skip(str(missing))
-    yield from leaving_nothing(Job(tmp_path / "opt-ml", trainer, "1.1.0"))
+    yield from leaving_nothing(Job(tmp_path / "opt-ml", trainer_of("1.1.0"), "1.1.0"))
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ def test_without_a_build_it_is_the_default(tmp_path):
 
 
 @pytest.mark.parametrize("number", sorted(mlagents.IMITATION))
-def test_hyperparameters_that_imitate_pass_the_check(tmp_path, number):
+def test_hyperparameters_that_imitate_pass_the_check(tmp_path, trainer_of, number):
+    trainer_of(number)
     make_sample_build(tmp_path, trainer=number)
     (demonstration,) = record_demonstrations(tmp_path, steps=300)
     hyperparameters = {"max_steps": 50000, **mlagents.Version(number).imitate(demonstration.name)}

@@ -16,11 +16,8 @@ VERSION = "1.1.0"
 
 
 @pytest.fixture(scope="module")
-def road(run):
-    try:
-        trainer_env.find(VERSION)
-    except trainer_env.TrainerEnvError as error:
-        pytest.skip(str(error))
+def road(run, trainer_of):
+    trainer_of(VERSION)
     return {number: run(number, trainer=VERSION) for number in range(1, 11)}
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common import trainer_env
 from sample_env import SampleEnvError, make_sample_build, record_demonstrations
 from sample_env.player import side_channels
 from sample_env.player.ball3d import Ball3D
@@ -21,11 +20,8 @@ REPORTED = ("observations", "rewards", "agents", "ended", "last_observations", "
 
 
 @pytest.fixture(scope="session")
-def python():
-    try:
-        return trainer_env.find("1.1.0").python
-    except trainer_env.TrainerEnvError as error:
-        pytest.skip(str(error))
+def python(trainer_of):
+    return trainer_of("1.1.0").python
 
 
 @pytest.fixture

@@ -29,10 +29,8 @@ from sample_env import make_sample_build
 from tools.benchmarks import processes
 from tools.benchmarks.comparison import AbsentError
 
-CONFIGS = {
-    trainer: Path(__file__).with_name(name)
-    for trainer, name in {"0.11.0": "3dball.yaml", "1.1.0": "3dball-1.1.0.yaml"}.items()
-}
+FOLDER = Path(__file__).parent
+CONFIGS = {"0.11.0": FOLDER / "3dball.yaml", "1.1.0": FOLDER / "3dball-1.1.0.yaml"}
 FIRST = re.compile(r"^\d+ (\S+ \S+) INFO First decision$", re.MULTILINE)
 LATE = 1000
 """The number of last steps for a mean reward: one summary contains few episodes once they are long."""

@@ -8,8 +8,6 @@ import pytest
 import yaml
 from PIL import Image
 
-from common import trainer_env
-
 PPO = {
     "trainer": "ppo",
     "batch_size": 16,
@@ -182,18 +180,11 @@ def parts():
     return Parts
 
 
-def python_of(version):
-    try:
-        return trainer_env.find(version)
-    except trainer_env.TrainerEnvError as error:
-        pytest.skip(str(error))
+@pytest.fixture(scope="session")
+def trainer(trainer_of):
+    return trainer_of("0.11.0")
 
 
 @pytest.fixture(scope="session")
-def trainer():
-    return python_of("0.11.0")
-
-
-@pytest.fixture(scope="session")
-def trainer_v1():
-    return python_of("1.1.0")
+def trainer_v1(trainer_of):
+    return trainer_of("1.1.0")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import sample_env
-from common import ROOT, trainer_env
+from common import ROOT
+from common.contract import DEFAULT_TRAINER
 from mlagents_check import trainer_config, unity_build
 from mlagents_check.unity_build import UnityBuild, smoke
 
@@ -20,11 +21,8 @@ on_linux = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="session")
-def trainer():
-    try:
-        return trainer_env.find().python
-    except trainer_env.TrainerEnvError as error:
-        pytest.skip(str(error))
+def trainer(trainer_of):
+    return trainer_of(DEFAULT_TRAINER).python
 
 
 @pytest.fixture
@@ -58,11 +56,8 @@ def test_sample_describes_itself(trainer, tmp_path):
     assert executable.stat().st_mode & 0o111 == 0  # the reader's folder is left as it was
 
 
-def test_sample_of_the_package_describes_itself(tmp_path):
-    try:
-        python = trainer_env.find("1.1.0").python
-    except trainer_env.TrainerEnvError as error:
-        pytest.skip(str(error))
+def test_sample_of_the_package_describes_itself(tmp_path, trainer_of):
+    python = trainer_of("1.1.0").python
     sample_env.make_sample_build(tmp_path, trainer="1.1.0")
     build = unity_build.check(tmp_path).build
     assert build.trainer == "1.1.0"
@@ -211,11 +206,8 @@ player.close()
 """
 
 
-def test_one_network_plays_all_teams_of_a_behavior(tmp_path):
-    try:
-        python = trainer_env.find("1.1.0").python
-    except trainer_env.TrainerEnvError as missing:
-        pytest.skip(str(missing))
+def test_one_network_plays_all_teams_of_a_behavior(tmp_path, trainer_of):
+    python = trainer_of("1.1.0").python
     build = tmp_path / "Test.x86_64"
     build.write_bytes((ROOT / "tests/container/player.py").read_bytes())
     build.chmod(0o755)
