@@ -9,7 +9,11 @@ import h5py
 from refusal import RefusalError
 from run_state import Run
 
-EPISODE_STATS = ("Environment/Cumulative Reward", "Environment/Episode Length")
+EPISODE_STATS = (
+    "Environment/Cumulative Reward",
+    "Environment/Episode Length",
+    "Environment/Group Cumulative Reward",  # with POCA
+)
 """Statistics that are averaged over the episodes since the last summary."""
 
 log = logging.getLogger("mlagents.trainers")

@@ -12,7 +12,7 @@ class SummaryForm(NamedTuple):
     """How a version of ML-Agents writes a summary: `before_names`, names, `before_step`, `numbers`.
 
     The names are the brain's, after the run's and `between_names` where that is not empty. `numbers` has groups `step`,
-    `elapsed` (seconds), `mean` and `std`; only the first where no episode ended.
+    `elapsed` (seconds), `mean` and `std`, or `group` with POCA; only the first where no episode ended.
     """
 
     before_names: str

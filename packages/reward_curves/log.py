@@ -1,5 +1,6 @@
 """Curves from the log of `mlagents-learn`, from a file or from CloudWatch."""
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -10,13 +11,17 @@ from reward_curves.table import Curve, make
 
 
 class Summary(NamedTuple):
-    """A summary line of the log, for one brain; time and rewards are NaN if no episode ended."""
+    """A summary line of the log, for one brain; time and rewards are NaN if no episode ended.
+
+    With POCA, `group` is the mean reward that agents got as a group, in the place of the standard deviation.
+    """
 
     brain: str
     step: int
     elapsed: float
     mean: float
     std: float
+    group: float
     trainer: str
     """The version of ML-Agents that wrote it."""
 
@@ -30,7 +35,8 @@ def read_summary(line: str) -> Summary | None:
         names, _, numbers = line.partition(form.before_names)[2].rpartition(form.before_step)
         brain = names.partition(form.between_names)[2] if form.between_names else names
         if brain and (found := form.numbers.match(numbers)):
-            values = (float(found[name] or "nan") for name in ("elapsed", "mean", "std"))
+            given = found.groupdict()
+            values = (float(given.get(name) or "nan") for name in ("elapsed", "mean", "std", "group"))
             return Summary(brain, int(found["step"]), *values, trainer)
     return None
 
@@ -48,6 +54,8 @@ class LogReader:
             if summary := read_summary(line):
                 self._trainer = summary.trainer
                 values = {"mean_reward": summary.mean, "std_reward": summary.std}
+                if not math.isnan(summary.group):
+                    values["group_cumulative_reward"] = summary.group
                 self._curve(summary.brain).add(summary.step, summary.elapsed, values)
             elif found := RESUMED.search(line):
                 self._curve(found["brain"]).resume(int(found["step"]))

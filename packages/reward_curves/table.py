@@ -14,7 +14,8 @@ std_reward       reward     their standard deviation; only from the log, because
 ML-Agents counts the environment's steps up to 0.13, and from 0.14 on those of all agents together.
 ``curve.attrs["counts"]`` says which: ``"environment steps"`` or ``"agent steps"``. `in_agent_steps` converts.
 
-Event files add, if the run has them, `episode_length` (steps), `entropy`, `lesson`,
+With POCA, `group_cumulative_reward` is the mean of what agents got as a group, which `mean_reward` leaves out, as do
+ML-Agents' own curricula. Event files add, if the run has them, `episode_length` (steps), `entropy`, `lesson`,
 `learning_rate`, `policy_loss`, `value_loss`, `extrinsic_reward` and `extrinsic_value_estimate` (the same for other
 reward signals), and everything else that the trainer writes. Where lessons are those of several parameters, `lesson` is
 the sum of their numbers, and ``lesson_<parameter>`` each of them. A missing value is NaN.

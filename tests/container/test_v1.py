@@ -15,7 +15,7 @@ from refusal import RefusalError
 from trainers import v1
 
 from common import ROOT
-from tests.container.conftest import PLAYER
+from tests.container.conftest import CONTAINER, PLAYER
 
 OPTIONS = {"save-freq": None, "keep-checkpoints": None, "seed": -1, "slow": False, "no-graphics": True, "debug": False}
 CURRICULUM = {
@@ -350,3 +350,40 @@ def test_plain_mlagents_learns_the_same_and_its_run_goes_on(v1_job, tmp_path):
 def test_the_shipped_configuration_is_read_by_the_wheel():
     config = v1.load(str(ROOT / "container" / v1.ROW["trainer_config"]))
     assert set(config["behaviors"]) == {"3DBall"}
+
+
+STATUS = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+from mlagents.trainers.training_status import GlobalTrainingStatus, StatusType
+from trainers.v1 import saved_state
+
+saved_state.guard_status()
+sys.setswitchinterval(1e-5)
+enough = threading.Event()
+
+def change():
+    number = 0
+    while not enough.is_set():
+        GlobalTrainingStatus.set_parameter_state("lesson %d" % (number % 1000), StatusType.LESSON_NUM, number)
+        number += 1
+        if number % 1000 == 0:
+            GlobalTrainingStatus.set_parameter_state("brain %d" % number, StatusType.ELO, 1.0)
+
+changing = threading.Thread(target=change)
+changing.start()
+try:
+    for _ in range(50):
+        saved_state.write_status(sys.argv[2])
+finally:
+    enough.set()
+"""
+
+
+@pytest.mark.long
+def test_lessons_may_change_while_a_thread_saves(tmp_path, trainer_of):
+    path = tmp_path / "training_status.json"
+    command = [trainer_of("1.1.0").python, "-c", STATUS, str(CONTAINER), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(path.read_text())["lesson 999"]["lesson_num"] >= 999

@@ -75,21 +75,22 @@ def test_a_new_lesson_of_any_parameter_is_a_new_lesson(run, event):
     [
         (
             "[INFO] 3DBall. Step: 60.0. Time Elapsed: 1.5 s. Mean Reward: -0.5. Std of Reward: 0.25. Training.",
-            (-0.5, 0.25),
+            (-0.5, 0.25, None),
         ),
         ("[INFO] A. Step: 60. Time Elapsed: 1.5 s. No episode was completed since last summary. Training.", None),
         (
             "[INFO] A. Step: 1. Step: 60. Time Elapsed: 1.5 s. Mean Reward: 2.0. Mean Group Reward: 4.0. Training.",
-            (2.0, None),
+            (2.0, None, 4.0),
         ),
     ],
 )
 def test_its_log_lines_are_read(line, read):
     summary = read_summary(line)
     assert (summary.step, summary.elapsed, summary.trainer) == (60, 1.5, "1.1.0")
-    mean, std = read or (None, None)
-    for value, wanted in ((summary.mean, mean), (summary.std, std)):
+    for value, wanted in zip((summary.mean, summary.std, summary.group), read or (None,) * 3, strict=True):
         assert value == wanted or (wanted is None and value != value)
+    curve = rewards.read_log([line])
+    assert list(curve.get("group_cumulative_reward", [])) == ([4.0] if "Group" in line else [])
     assert summary.brain == line.removeprefix("[INFO] ").partition(". Step: 60")[0]
 
 

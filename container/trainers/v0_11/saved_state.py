@@ -88,7 +88,8 @@ def apply_state(run: Run, trainer) -> None:
     trainer.step = int(trainer.policy.get_current_step())
     run.first_step = max(run.first_step, trainer.step)
     for field, values in (run.notes.get(name) or {}).get("ended", {}).items():
-        trainer.stats[field] = [*trainer.stats.get(field, ()), *values]
+        if values:
+            trainer.stats[field] = [*trainer.stats.get(field, ()), *values]
     older = [c.prefix for c in reversed(checkpoints.of_brain(checkpoints.brain_folder(run.folder, name)))]
     trainer.policy.saver.recover_last_checkpoints(older)  # else they would never be removed
     events.send("resumed", brain=name, step=trainer.step)
