@@ -65,9 +65,9 @@ remove-sample: .venv/stamp  ## remove the sample environment from unity-volume/,
 	@$(BIN)/python -m sample_env remove unity-volume
 
 .PHONY: test
-test: setup  ## run all tests that need no Docker engine and no browser, but the long ones
+test: setup  ## run all tests that need no Docker engine and no browser, but the long ones; TRAINER=1.1.0 those that need it
 	@$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder \
-		-m "not browser and not docker and not slow and not clients and not long"
+		-m "not browser and not docker and not slow and not clients and not long$(if $(TRAINER), and v1)"
 
 .PHONY: test-long
 test-long: setup  ## run the tests that take many seconds each: trainings, kills, lessons that train twice
@@ -75,7 +75,7 @@ test-long: setup  ## run the tests that take many seconds each: trainings, kills
 
 .PHONY: test-all
 test-all: setup  ## run every group of tests with both versions of ML-Agents, one after another; says at the end which failed
-	@failed=; for group in "setup TRAINER=1.1.0" test test-long faults "faults TRAINER=1.1.0" test-compat test-browser \
+	@failed=; for group in test "test TRAINER=1.1.0" test-long faults "faults TRAINER=1.1.0" test-compat test-browser \
 		test-docker "test-docker TRAINER=1.1.0" test-clients; do \
 		$(MAKE) --no-print-directory $$group || failed="$$failed $$group"; \
 	done; test -z "$$failed" || { echo "These failed:$$failed" >&2; exit 1; }

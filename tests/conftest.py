@@ -51,6 +51,9 @@ LONG_FILES_FIRST = ["notebooks", "container", "many_runs", "training_jobs", "sag
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if "v1_trainer" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.v1)
     ranks = {room: rank for rank, room in enumerate(LONG_FILES_FIRST)}
     items.sort(key=lambda item: ranks.get(item.path.relative_to(TESTS).parts[0], len(ranks)))
 
@@ -200,21 +203,22 @@ def export_once(tmp_path_factory, name, python, script, *arguments):
 
 
 @pytest.fixture(scope="session")
-def trainer_of():
-    """Return a function that returns a version's trainer environment; it skips the test where `make setup` made none."""
+def v1_trainer():
+    """Return the environment of ML-Agents 1.1.0; skip the test where it is not set up."""
+    return find_trainer("1.1.0")
 
-    def find(version):
-        try:
-            return trainer_env.find(version)
-        except trainer_env.TrainerEnvError as error:
-            pytest.skip(str(error))
 
-    return find
+def find_trainer(version):
+    """Return the environment of a version of ML-Agents; skip the test where it is not set up."""
+    try:
+        return trainer_env.find(version)
+    except trainer_env.TrainerEnvError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
-def onnx_models(tmp_path_factory, trainer_of):
+def onnx_models(tmp_path_factory, v1_trainer):
     """Return a folder with models that ML-Agents 1.1.0 exported, see `policy_files/export_onnx.py`."""
-    python = trainer_of("1.1.0").python
+    python = v1_trainer.python
     pytest.importorskip("onnxruntime", reason="`make setup TRAINER=1.1.0` installs onnxruntime")
     return export_once(tmp_path_factory, "onnx", python, TESTS / "policy_files" / "export_onnx.py")

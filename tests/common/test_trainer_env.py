@@ -165,15 +165,11 @@ def test_the_locks_of_1_1_0_are_hashed_and_only_that_for_cards_holds_cuda():
     assert packages["requirements"].isdisjoint(packages["torch-cuda"])
 
 
-def test_the_environment_of_1_1_0_is_what_its_locks_say():
-    try:
-        found = trainer_env.find("1.1.0")
-    except trainer_env.TrainerEnvError as error:
-        pytest.skip(str(error))
+def test_the_environment_of_1_1_0_is_what_its_locks_say(v1_trainer):
     code = "import torch, mlagents.trainers.learn, mlagents.trainers as m; print(m.__version__, torch.version.cuda)"
-    done = subprocess.run([found.python, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([v1_trainer.python, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["1.1.0", "None"], done.stderr
-    assert str(found) == f"cpu: CPython {found.version}, PyTorch 2.13 without CUDA, ML-Agents 1.1.0"
+    assert str(v1_trainer) == f"cpu: CPython {v1_trainer.version}, PyTorch 2.13 without CUDA, ML-Agents 1.1.0"
 
 
 def test_an_environment_without_a_stamp_is_incomplete(tmp_path):

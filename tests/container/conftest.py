@@ -80,9 +80,9 @@ def make_job(trainer):
 
 
 @pytest.fixture
-def v1_job(tmp_path, trainer_of):
+def v1_job(tmp_path, v1_trainer):
     """Return a job for ML-Agents 1.1.0 with the test player; afterwards nothing of it may be running."""
-    yield from leaving_nothing(Job(tmp_path / "opt-ml", trainer_of("1.1.0"), "1.1.0"))
+    yield from leaving_nothing(Job(tmp_path / "opt-ml", v1_trainer, "1.1.0"))
 
 
 @pytest.fixture

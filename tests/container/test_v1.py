@@ -381,9 +381,9 @@ finally:
 
 
 @pytest.mark.long
-def test_lessons_may_change_while_a_thread_saves(tmp_path, trainer_of):
+def test_lessons_may_change_while_a_thread_saves(tmp_path, v1_trainer):
     path = tmp_path / "training_status.json"
-    command = [trainer_of("1.1.0").python, "-c", STATUS, str(CONTAINER), str(path)]
+    command = [v1_trainer.python, "-c", STATUS, str(CONTAINER), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert json.loads(path.read_text())["lesson 999"]["lesson_num"] >= 999

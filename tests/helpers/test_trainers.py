@@ -46,8 +46,7 @@ def test_each_image_has_the_environment_of_its_version(monkeypatch):
 
 
 @pytest.mark.long
-def test_a_job_of_the_image_of_1_1_0_trains_on_this_machine(tmp_path, monkeypatch, trainer_of):
-    trainer_of("1.1.0")
+def test_a_job_of_the_image_of_1_1_0_trains_on_this_machine(tmp_path, monkeypatch, v1_trainer):
     monkeypatch.setenv("EMBEDDED_HOME", str(tmp_path / "embedded"))
     monkeypatch.delenv("EMBEDDED_TRAIN_PROGRAM", raising=False)
     make_sample_build(tmp_path / "build", trainer="1.1.0")

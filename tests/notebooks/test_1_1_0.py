@@ -16,8 +16,7 @@ VERSION = "1.1.0"
 
 
 @pytest.fixture(scope="module")
-def road(run, trainer_of):
-    trainer_of(VERSION)
+def road(run, v1_trainer):
     return {number: run(number, trainer=VERSION) for number in range(1, 11)}
 
 

@@ -11,6 +11,7 @@ from policy_files.inference import policy_of
 from policy_files.model import ModelError
 
 onnx = pytest.importorskip("onnx", reason="`make setup TRAINER=1.1.0` installs onnx")
+pytestmark = pytest.mark.v1
 KINDS = ["3DBall", "Team%2FRed", "Eyes", "Memory"]
 
 

@@ -20,8 +20,8 @@ REPORTED = ("observations", "rewards", "agents", "ended", "last_observations", "
 
 
 @pytest.fixture(scope="session")
-def python(trainer_of):
-    return trainer_of("1.1.0").python
+def python(v1_trainer):
+    return v1_trainer.python
 
 
 @pytest.fixture

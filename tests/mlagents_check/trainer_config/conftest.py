@@ -8,6 +8,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.conftest import find_trainer
+
 PPO = {
     "trainer": "ppo",
     "batch_size": 16,
@@ -181,10 +183,10 @@ def parts():
 
 
 @pytest.fixture(scope="session")
-def trainer(trainer_of):
-    return trainer_of("0.11.0")
+def trainer():
+    return find_trainer("0.11.0")
 
 
 @pytest.fixture(scope="session")
-def trainer_v1(trainer_of):
-    return trainer_of("1.1.0")
+def trainer_v1(v1_trainer):
+    return v1_trainer

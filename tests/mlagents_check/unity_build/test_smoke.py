@@ -14,6 +14,7 @@ from common import ROOT
 from common.contract import DEFAULT_TRAINER
 from mlagents_check import trainer_config, unity_build
 from mlagents_check.unity_build import UnityBuild, smoke
+from tests.conftest import find_trainer
 
 on_linux = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="runs a Linux x86-64 program"
@@ -21,8 +22,8 @@ on_linux = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="session")
-def trainer(trainer_of):
-    return trainer_of(DEFAULT_TRAINER).python
+def trainer():
+    return find_trainer(DEFAULT_TRAINER).python
 
 
 @pytest.fixture
@@ -56,8 +57,8 @@ def test_sample_describes_itself(trainer, tmp_path):
     assert executable.stat().st_mode & 0o111 == 0  # the reader's folder is left as it was
 
 
-def test_sample_of_the_package_describes_itself(tmp_path, trainer_of):
-    python = trainer_of("1.1.0").python
+def test_sample_of_the_package_describes_itself(tmp_path, v1_trainer):
+    python = v1_trainer.python
     sample_env.make_sample_build(tmp_path, trainer="1.1.0")
     build = unity_build.check(tmp_path).build
     assert build.trainer == "1.1.0"
@@ -190,6 +191,7 @@ TWO_TEAMS = """
 import json, sys
 import numpy as np
 import stepped_player
+from tests.conftest import find_trainer
 
 request = {"file_name": sys.argv[1], "port": int(sys.argv[2]), "no_graphics": True}
 request["args"] = ["--brains", "Play?team=0,Play?team=1", "--images", "1", "-logFile", sys.argv[3]]
@@ -206,8 +208,8 @@ player.close()
 """
 
 
-def test_one_network_plays_all_teams_of_a_behavior(tmp_path, trainer_of):
-    python = trainer_of("1.1.0").python
+def test_one_network_plays_all_teams_of_a_behavior(tmp_path, v1_trainer):
+    python = v1_trainer.python
     build = tmp_path / "Test.x86_64"
     build.write_bytes((ROOT / "tests/container/player.py").read_bytes())
     build.chmod(0o755)
