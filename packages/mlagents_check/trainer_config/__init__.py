@@ -10,7 +10,7 @@ training or makes it learn nothing; a setting that is silently ignored or read d
 """
 
 from mlagents_check.trainer_config.check import check, check_folder
-from mlagents_check.trainer_config.later_format import convert_behaviors, convert_sections
+from mlagents_check.trainer_config.conversion import convert_behaviors, convert_sections
 from mlagents_check.trainer_config.report import BrainSettings, ConfigReport, TrainerConfigError
 
 __all__ = [

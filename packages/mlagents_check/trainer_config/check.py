@@ -18,7 +18,7 @@ from mlagents_check.trainer_config.brain_settings import AliasError, Source, exa
 from mlagents_check.trainer_config.demonstrations import check_demonstration, kind_of
 from mlagents_check.trainer_config.document import Document, UnreadableError, read_document, read_text, repeated_keys
 from mlagents_check.trainer_config.hyperparameters import split
-from mlagents_check.trainer_config.later_format import convert_behaviors, convert_sections
+from mlagents_check.trainer_config.conversion import convert_behaviors, convert_sections
 from mlagents_check.trainer_config.lessons import check_curriculum, check_sampler
 from mlagents_check.trainer_config.report import BrainSettings, ConfigReport
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common import findings
 from mlagents_check import trainer_config
-from mlagents_check.trainer_config import later_format
+from mlagents_check.trainer_config import conversion
 from training_jobs import job_request
 
 NETWORK = {"normalize": False, "hidden_units": 32, "num_layers": 1, "vis_encode_type": "simple", "memory": None}
@@ -61,7 +61,7 @@ def test_a_complete_file(write):
 
 def test_missing_settings_are_filled_in_and_marked(write):
     got, text = section(write, {"trainer_type": "sac", "network_settings": {"hidden_units": 64}})
-    assert {**got, **later_format.DEFAULTS["sac"], "trainer": "sac", "hidden_units": 64} == got
+    assert {**got, **conversion.DEFAULTS["sac"], "trainer": "sac", "hidden_units": 64} == got
     lines = text[text.index("\nBall:\n") :].splitlines()[2:]
     mark = lines.index("  # Not in the file; as in the trainer config that comes with 0.11.0:")
     expected = ["trainer: sac", "hidden_units: 64", "num_update: 1", "train_interval: 1"]
@@ -105,8 +105,8 @@ def test_unsupported_settings_are_named_in_a_comment(write):
             },
             {"train_interval": 20, "reward_signal_num_update": 4},
         ),
-        ({"behavioral_cloning": {"demo_path": "Ball.demo"}}, {"strength": 1.0, "steps": later_format.NEVER_FADES}),
-        ({"behavioral_cloning": {"demo_path": "Ball.demo", "steps": 0}}, {"steps": later_format.NEVER_FADES}),
+        ({"behavioral_cloning": {"demo_path": "Ball.demo"}}, {"strength": 1.0, "steps": conversion.NEVER_FADES}),
+        ({"behavioral_cloning": {"demo_path": "Ball.demo", "steps": 0}}, {"steps": conversion.NEVER_FADES}),
         ({"behavioral_cloning": {"demo_path": "Ball.demo", "steps": 9}}, {"demo_path": "Ball.demo", "steps": 9}),
         ({"reward_signals": {"gail": {"demo_path": "Ball.demo"}}}, {"demo_path": "Ball.demo", **SIGNAL}),
     ],
@@ -167,7 +167,7 @@ def test_default_settings_alone_are_recognised(write):
 def test_invalid_behaviors(write, behaviors):
     text, todo = offered(write, {"behaviors": behaviors})
     if behaviors == []:  # as good as none, so all of it is filled in
-        assert yaml.safe_load(text) == {"default": {"trainer": "ppo", **later_format.DEFAULTS["ppo"]}}
+        assert yaml.safe_load(text) == {"default": {"trainer": "ppo", **conversion.DEFAULTS["ppo"]}}
     else:
         assert text is None and todo.endswith("This one names no behaviors.")
 
