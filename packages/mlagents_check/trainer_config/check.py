@@ -15,10 +15,10 @@ from mlagents_check.brain_spaces import BrainSpaces
 from mlagents_check.trainer_config import keys
 from mlagents_check.trainer_config.behaviors import check_behaviors
 from mlagents_check.trainer_config.brain_settings import AliasError, Source, examine
+from mlagents_check.trainer_config.conversion import convert_behaviors, convert_sections
 from mlagents_check.trainer_config.demonstrations import check_demonstration, kind_of
 from mlagents_check.trainer_config.document import Document, UnreadableError, read_document, read_text, repeated_keys
 from mlagents_check.trainer_config.hyperparameters import split
-from mlagents_check.trainer_config.conversion import convert_behaviors, convert_sections
 from mlagents_check.trainer_config.lessons import check_curriculum, check_sampler
 from mlagents_check.trainer_config.report import BrainSettings, ConfigReport
 
