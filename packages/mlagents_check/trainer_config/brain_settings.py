@@ -75,7 +75,7 @@ class Source:
             origins[path[0]] = "hyperparameter" if len(path) == 1 else origins.get(path[0], "hyperparameter")
         trainer = settings.get("trainer")
         return BrainSettings(
-            brain, section or "default", trainer if trainer in keys.TRAINERS else None, settings, origins
+            brain, section or "default", trainer if trainer in keys.ALGORITHMS else None, settings, origins
         )
 
 

@@ -18,7 +18,7 @@ import yaml
 from common.contract import TRAINER_KEYS
 from mlagents_check.trainer_config.document import LOADER
 
-TRAINERS: tuple[str, ...] = tuple(TRAINER_KEYS["trainer"]["choices"])
+ALGORITHMS: tuple[str, ...] = tuple(TRAINER_KEYS["trainer"]["choices"])
 
 
 def _read_by(trainer: str, how: str, group: str = "") -> frozenset[str]:
@@ -33,8 +33,8 @@ def _read_by(trainer: str, how: str, group: str = "") -> frozenset[str]:
 
 
 # Keys that the trainers require, and optional keys that they read.
-REQUIRED: Mapping[str, frozenset[str]] = {trainer: _read_by(trainer, "required") for trainer in TRAINERS}
-OPTIONAL: Mapping[str, frozenset[str]] = {trainer: _read_by(trainer, "optional") for trainer in TRAINERS}
+REQUIRED: Mapping[str, frozenset[str]] = {trainer: _read_by(trainer, "required") for trainer in ALGORITHMS}
+OPTIONAL: Mapping[str, frozenset[str]] = {trainer: _read_by(trainer, "optional") for trainer in ALGORITHMS}
 
 # Set by mlagents-learn itself; in a section they would move its files.
 RESERVED = frozenset(("summary_path", "model_path", "keep_checkpoints"))

@@ -239,12 +239,14 @@ def _protocol(version: protocol.ProtocolVersion | None, player: Player, has_code
     elif version is None:
         what = "No ML-Agents protocol version was found in the build's code."
         todo = "The build seems to hold no ML-Agents. Put its SDK of release 0.11.0 into the Unity project"
-        todo += f" (Academy and Agent in the scene), which speaks {protocol.TRAINERS[protocol.DEFAULT]}, or the package"
+        todo += f" (Academy and Agent in the scene), which speaks {protocol.COMMUNICATORS[protocol.DEFAULT]}, or the package"
         todo += " com.unity.ml-agents."
         yield Finding("error", what, todo, player.data)
     elif version.trainer is None:
         what = f"The build speaks {version.number or 'another protocol'} ({version.release}); "
-        what += " and ".join(f"the trainer {trainer} speaks {number}" for trainer, number in protocol.TRAINERS.items())
+        what += " and ".join(
+            f"the trainer {trainer} speaks {number}" for trainer, number in protocol.COMMUNICATORS.items()
+        )
         todo = "They refuse to connect to each other. Put the SDK of release 0.11.0, or com.unity.ml-agents 2.0 or"
         todo += " later, into the Unity project and build again."
         yield Finding("error", f"{what}.", todo, player.data)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from common import contract
 from mlagents_check.unity_build.listing import Listing
 
-TRAINERS: Mapping[str, str] = {trainer: row["communicator"] for trainer, row in contract.TRAINERS.items()}
+COMMUNICATORS: Mapping[str, str] = {trainer: row["communicator"] for trainer, row in contract.TRAINERS.items()}
 """The communicator's number of each trainer version."""
 DEFAULT = contract.DEFAULT_TRAINER
 """The trainer version for a build that does not say which one it needs."""
@@ -60,7 +60,7 @@ class ProtocolVersion:
         packages 1.0 to 4.1.
         """
         major = self.number.split(".")[0] or ("1" if self.package.split(".")[0] in ("1", "2", "3", "4") else "")
-        return next((trainer for trainer, number in TRAINERS.items() if number.split(".")[0] == major), None)
+        return next((trainer for trainer, number in COMMUNICATORS.items() if number.split(".")[0] == major), None)
 
     @property
     def is_package(self) -> bool:

@@ -69,12 +69,12 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("trainer_name", keys.TRAINERS)
+@pytest.mark.parametrize("trainer_name", keys.ALGORITHMS)
 def test_required_keys(wheel, trainer_name):
     assert param_keys(wheel / "trainers" / FILES[trainer_name][0]) - keys.RESERVED == keys.REQUIRED[trainer_name]
 
 
-@pytest.mark.parametrize("trainer_name", keys.TRAINERS)
+@pytest.mark.parametrize("trainer_name", keys.ALGORITHMS)
 def test_every_key_that_is_read_is_known(wheel, trainer_name):
     shared = SHARED if trainer_name != "offline_bc" else SHARED[:2]
     read = keys_read(*(wheel / "trainers" / name for name in (*FILES[trainer_name], *shared)))
@@ -91,7 +91,7 @@ def test_trainers(wheel):
         for node in ast.walk(source)
         if isinstance(node, ast.Compare) and isinstance(node.comparators[0], ast.Constant)
     }
-    assert compared == set(keys.TRAINERS)
+    assert compared == set(keys.ALGORITHMS)
 
 
 @pytest.mark.parametrize("name", keys.REWARD_SIGNALS)

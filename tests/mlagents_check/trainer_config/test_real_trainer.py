@@ -211,7 +211,7 @@ COMBINED += [
 def edges():
     """Every key of every trainer with every value: its label, the value, the trainer and the changes to its settings."""
     groups, turns = [], defaultdict(itertools.count)
-    for name in keys.TRAINERS:
+    for name in keys.ALGORITHMS:
         every = (keys.REQUIRED[name] | keys.OPTIONAL[name]) - {"pretraining"}
         some = {"memory_size", "sequence_length", "batch_size", "buffer_size", "time_horizon", "batches_per_epoch"}
         groups += [(name, {}, (), every), (f"{name} recurrent", RECURRENT, (), every & some)]
@@ -253,7 +253,7 @@ def test_every_listed_disagreement_is_tried():
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", keys.TRAINERS)
+@pytest.mark.parametrize("name", keys.ALGORITHMS)
 def test_every_key_around_its_limits(trainer, parts, tmp_path, name):
     """What the check passes trains to its end and is exported; what it refuses dies, or learns nothing."""
     (tmp_path / "Ball.demo").write_bytes(parts.demo())
