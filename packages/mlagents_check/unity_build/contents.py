@@ -239,8 +239,8 @@ def _protocol(version: protocol.ProtocolVersion | None, player: Player, has_code
     elif version is None:
         what = "No ML-Agents protocol version was found in the build's code."
         todo = "The build seems to hold no ML-Agents. Put its SDK of release 0.11.0 into the Unity project"
-        todo += f" (Academy and Agent in the scene), which speaks {protocol.COMMUNICATORS[protocol.DEFAULT]}, or the package"
-        todo += " com.unity.ml-agents."
+        todo += f" (Academy and Agent in the scene), which speaks {protocol.COMMUNICATORS[protocol.DEFAULT]}, or the"
+        todo += " package com.unity.ml-agents."
         yield Finding("error", what, todo, player.data)
     elif version.trainer is None:
         what = f"The build speaks {version.number or 'another protocol'} ({version.release}); "
