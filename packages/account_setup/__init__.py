@@ -2,7 +2,16 @@
 
 from account_setup.leftovers import KINDS, LeftoversError, delete, find
 from account_setup.settings import Settings, SetUpError
-from account_setup.stack import STACK, ChangeSet, delete_stack, explain, follow, make_request, wait_for_change_set
+from account_setup.stack import (
+    STACK,
+    ChangeSet,
+    delete_stack,
+    explain,
+    explained,
+    follow,
+    make_request,
+    wait_for_change_set,
+)
 from account_setup.template import TEMPLATE
 
 __all__ = [
@@ -16,6 +25,7 @@ __all__ = [
     "delete",
     "delete_stack",
     "explain",
+    "explained",
     "find",
     "follow",
     "make_request",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from account_check import policies
 from account_setup.settings import Settings, SetUpError
 from account_setup.template import NO_BUDGETS, read
-from common.aws_session import PROJECT_TAG, code, default_bucket, explain_silence
+from common.aws_session import PROJECT_TAG, Connection, code, default_bucket, explain_silence
 from common.bar import make as make_bar
 from training_image.name import REPOSITORY
 
@@ -24,6 +26,7 @@ STACK = "mlagents"
 UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 NOTHING = re.compile(r"didn't contain changes|No updates are to be performed")
 DENIED = re.compile(r"not authorized to perform:? (?:the action )?`?([a-z0-9-]+:[A-Za-z]+)")
+WHO = re.compile(r"arn:[a-z-]+:(?:iam|sts)::([0-9]{12}):(?:user|assumed-role)/[\w+=,.@/-]+", re.ASCII)
 TAKEN = re.compile(r"already exists|BucketAlreadyExists|BucketAlreadyOwnedByYou|EntityAlreadyExists", re.IGNORECASE)
 POLL_SECONDS = 2.0
 
@@ -79,8 +82,9 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
     cloudformation = session.client("cloudformation")
     with explained(cloudformation):
         identity = session.client("sts").get_caller_identity()
-        account, region = identity["Account"], session.region_name
-        bucket = settings.bucket or default_bucket(region, account)
+    account, region = identity["Account"], session.region_name
+    bucket = settings.bucket or default_bucket(region, account)
+    with explained(Connection("aws", session, account, region, bucket, settings.role)):
         user = settings.user or identity["Arn"].replace(f":sts::{account}:user/", f":iam::{account}:user/")
         if user.endswith(":root"):
             raise SetUpError(
@@ -264,7 +268,9 @@ def wait_for_change_set(cloudformation: Any, name: str, poll_seconds: float = PO
             cloudformation.delete_change_set(ChangeSetName=name)
             pages = []
         elif found["Status"] == "FAILED":
-            raise SetUpError(f"Expected a change set, found that CloudFormation refuses it: {explain_reason(reason)}")
+            raise SetUpError(
+                f"Expected a change set, found that CloudFormation refuses it: {explain_reason(cloudformation, reason)}"
+            )
         else:
             pages = list(cloudformation.get_paginator("describe_change_set").paginate(ChangeSetName=name))
     rows = [each["ResourceChange"] for page in pages for each in page["Changes"]]
@@ -369,12 +375,14 @@ def _list_resources(cloudformation: Any, stack: str) -> pd.DataFrame:
 def _find_failure(cloudformation: Any, stack: dict[str, Any]) -> str:
     """Return why the last operation on a stack failed, as the first event of a failure says."""
     why = stack.get("StackStatusReason", "")
+    given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())}
+    role = given.get("RoleName", "")
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
     for page in pages:
         for event in page["StackEvents"]:  # newest first
             reason = event.get("ResourceStatusReason", "")
             if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in reason:
-                why = f"{event['LogicalResourceId']}: {explain_reason(reason)}"
+                why = f"{event['LogicalResourceId']}: {explain_reason(cloudformation, reason, role)}"
             if (
                 event.get("PhysicalResourceId") == stack["StackId"]
                 and event.get("ResourceStatusReason") == "User Initiated"
@@ -391,12 +399,11 @@ def _tell_left(resources: pd.DataFrame) -> str:
     return f"Of what it made is left: {names}."
 
 
-def explain_reason(reason: str) -> str:
-    """Return CloudFormation's reason in one sentence that says what to do."""
+def explain_reason(place: Any, reason: str, role: str = "", policy: str = "setup") -> str:
+    """Return CloudFormation's reason in one sentence that says what to do. Takes what `explained` does."""
     short = " ".join(reason.split()).rstrip(".")
-    if found := DENIED.search(reason):
-        command = "`python -m account_check.policies setup`"
-        return f"You lack the permission {found[1]}; {command} prints all it takes ({short})."
+    if DENIED.search(reason):
+        return f"{_explain_refusal(place, reason, role, policy)} ({short})."
     if "bucket" in reason.lower() and TAKEN.search(reason):
         return f"The bucket's name is taken, perhaps by somebody else: choose another with bucket= ({short})."
     if TAKEN.search(reason):
@@ -406,22 +413,66 @@ def explain_reason(reason: str) -> str:
     return f"{short}."
 
 
-def explain(place: Any, error: Exception) -> str:
-    """Return what an error of botocore's means in one sentence."""
-    if why := explain_silence(place, error):
+def _explain_refusal(place: Any, reason: str, role: str, policy: str) -> str:
+    """Return which permission is missing, which of the project's policies has it, and what prints that policy."""
+    found = DENIED.search(reason)
+    action = found[1] if found else ""
+    if "explicit deny" in reason:
+        return f"A policy denies {action or 'this'} explicitly, which no permission overrides: ask its administrator"
+    if action and action not in _list_actions(policy):
+        policy = next((name for name in ("setup", "user") if action in _list_actions(name)), "")
+    if not policy:
+        return f"You lack the permission {action}"
+    known = isinstance(place, Connection)
+    who = WHO.search(reason)
+    account = place.account if known else who[1] if who else "ACCOUNT"
+    region = place.region if known else place.meta.region_name
+    role = role or (place.role.rpartition("/")[2] if known else "") or Settings.role
+    command = f".venv/bin/python -m account_check.policies {policy} --account {account} --region {region} --role {role}"
+    if known and place.bucket != default_bucket(region, account):
+        command += f" --bucket {place.bucket}"
+    if who and policy == "user":
+        command += f" --user {who[0]}"
+    lacking = f"the permission {action}, which the policy `{policy}` has" if action else "a permission"
+    return f"You lack {lacking}; `{command}` prints all that it takes"
+
+
+@functools.cache
+def _list_actions(policy: str) -> set[str]:
+    """Return the actions that one of the project's policies allows."""
+    statements = json.loads((policies.FOLDER / f"{policy}.json").read_text())["Statement"]
+    return {action for statement in statements for action in policies.listed(statement["Action"])}
+
+
+def explain(place: Any, error: Exception, role: str = "", policy: str = "setup") -> str:
+    """Return what an error of botocore's means in one sentence. Takes what `explained` does."""
+    client = place.session.client("sts") if isinstance(place, Connection) else place
+    if why := explain_silence(client, error):
         return why
+    text = str(error)
     if isinstance(error, ClientError) and (
-        DENIED.search(str(error)) or code(error) in ("AccessDenied", "AccessDeniedException")
+        DENIED.search(text) or code(error) in ("AccessDenied", "AccessDeniedException")
     ):
+        short = " ".join(text.split()).rstrip(".")
         wanted = f"Expected to be allowed to call {error.operation_name}, found that AWS refuses."
-        return f"{wanted} {explain_reason(str(error))}"
-    return f"AWS refuses: {explain_reason(str(error))}"
+        return f"{wanted} {_explain_refusal(place, text, role, policy)} ({short})."
+    return f"AWS refuses: {explain_reason(place, text, role, policy)}"
 
 
 @contextlib.contextmanager
-def explained(place: Any) -> Iterator[None]:
-    """Turn botocore's errors into a `SetUpError` of one sentence."""
+def explained(place: Any, role: str = "", policy: str = "setup") -> Iterator[None]:
+    """Turn botocore's errors into a `SetUpError` of one sentence.
+
+    Parameters
+    ----------
+    place : Connection or boto3 client
+        What makes the calls; a connection knows more of the account.
+    role : str
+        Name of the role that jobs run as; empty for that of the connection, else the default.
+    policy : str
+        Of `account_check.policies`: the one that whoever makes these calls needs.
+    """
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise SetUpError(explain(place, error)) from error
+        raise SetUpError(explain(place, error, role, policy)) from error

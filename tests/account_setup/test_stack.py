@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import boto3
 import pytest
+from botocore import xform_name
 from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 
 import sagemaker_local as embedded
-from account_setup import Settings, SetUpError, delete_stack, follow, make_request, wait_for_change_set
+from account_setup import Settings, SetUpError, delete_stack, explained, follow, make_request, wait_for_change_set
+from common.aws_session import Connection
 from helpers import aws
 
 ACCOUNT = "123456789012"
@@ -265,23 +267,84 @@ CALLS = {
 }
 
 
+PRINTED = f".venv/bin/python -m account_check.policies setup --account {ACCOUNT} --region us-east-1 --role"
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_without_the_right_for_a_call(session, answering, call):
     message = f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: {CALLS[call]} on resource: x"
     answering(call, "AccessDenied", message, 403)
     with pytest.raises(SetUpError) as error:
-        make_request(session, Settings())
+        make_request(session, Settings(role="mine"))
     name = call.partition(".")[2]
     assert str(error.value) == (
-        f"Expected to be allowed to call {name}, found that AWS refuses. You lack the permission {CALLS[call]}; "
-        f"`python -m account_check.policies setup` prints all it takes (An error occurred (AccessDenied) when calling the "
+        f"Expected to be allowed to call {name}, found that AWS refuses. You lack the permission {CALLS[call]}, which the "
+        f"policy `setup` has; `{PRINTED} mine` prints all that it takes (An error occurred (AccessDenied) when calling the "
         f"{name} operation: {message})."
     )
 
 
+HAS = f"which the policy `setup` has; `{PRINTED} mine --bucket b-1` prints all that it takes"
+USER_HAS = HAS.replace("setup", "user").replace("b-1`", f"b-1 --user arn:aws:iam::{ACCOUNT}:user/me`")
+
+
+@pytest.mark.parametrize(
+    ("call", "action", "because", "advice"),
+    [
+        (
+            "cloudformation.CreateChangeSet",
+            "cloudformation:CreateChangeSet",
+            "",
+            f"You lack the permission {{}}, {HAS}",
+        ),
+        (
+            "cloudformation.ExecuteChangeSet",
+            "cloudformation:ExecuteChangeSet",
+            "",
+            f"You lack the permission {{}}, {HAS}",
+        ),
+        (
+            "s3.GetBucketLifecycleConfiguration",
+            "s3:GetLifecycleConfiguration",
+            "",
+            f"You lack the permission {{}}, {HAS}",
+        ),
+        ("sagemaker.Search", "sagemaker:Search", "", f"You lack the permission {{}}, {USER_HAS}"),
+        ("sagemaker.Search", "kms:Decrypt", "", f"You lack the permission {{}}, {USER_HAS}"),
+        ("sagemaker.Search", "glue:GetTable", "", "You lack the permission {}"),
+        (
+            "cloudformation.CreateChangeSet",
+            "cloudformation:CreateChangeSet",
+            " with an explicit deny in a service control policy",
+            "A policy denies {} explicitly, which no permission overrides: ask its administrator",
+        ),
+    ],
+)
+def test_a_refused_call_of_a_notebook_is_one_sentence(session, answering, call, action, because, advice):
+    service, _, name = call.partition(".")
+    message = f"User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: {action} on resource: x{because}"
+    answering(call, "AccessDenied", message, 403)
+    connection = Connection("aws", session, ACCOUNT, "us-east-1", "b-1", "")
+    arguments = {
+        "CreateChangeSet": {"StackName": "mlagents", "ChangeSetName": "c"},
+        "ExecuteChangeSet": {"ChangeSetName": f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:changeSet/c/1"},
+        "GetBucketLifecycleConfiguration": {"Bucket": "b-1"},
+        "Search": {"Resource": "TrainingJob"},
+    }[name]
+    client = session.client(service)
+    with pytest.raises(SetUpError) as error, explained(connection, "mine"):
+        getattr(client, xform_name(name))(**arguments)
+    assert str(error.value) == (
+        f"Expected to be allowed to call {name}, found that AWS refuses. {advice.format(action)} (An error occurred (AccessDenied) when "
+        f"calling the {name} operation: {message})."
+    )
+
+
 REASONS = {
-    "API: iam:CreateRole User: arn:aws:iam::1:user/me is not authorized to perform: iam:CreateRole on resource: x": (
-        "You lack the permission iam:CreateRole; `python -m account_check.policies setup` prints all it takes"
+    f"API: iam:CreateRole User: arn:aws:iam::{ACCOUNT}:user/me is not authorized to perform: iam:CreateRole on "
+    "resource: x": (
+        f"You lack the permission iam:CreateRole, which the policy `setup` has; `{PRINTED} of-jobs` prints all that it "
+        "takes"
     ),
     "mine already exists (Service: S3, Status Code: 409, BucketAlreadyExists)": (
         "The bucket's name is taken, perhaps by somebody else: choose another with bucket="
@@ -311,6 +374,7 @@ def test_what_aws_says_of_a_failure_comes_as_a_sentence_with_what_is_left(reason
         "PhysicalResourceId": "mine",
     }
     found = {"StackId": name, "StackName": "mlagents", "CreationTime": "2026-01-01T00:00:00Z"}
+    found["Parameters"] = [{"ParameterKey": "RoleName", "ParameterValue": "of-jobs"}]
     with Stubber(cloudformation) as stub:
         stub.add_response("describe_stacks", {"Stacks": [{**found, "StackStatus": "ROLLBACK_FAILED"}]})
         stub.add_response(
