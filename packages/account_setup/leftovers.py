@@ -16,11 +16,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from account_setup.settings import SetUpError
 from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find_stack, is_foreign
-from common.aws_session import PROJECT_TAG, code, default_bucket
+from common.aws_session import PROJECT_TAG, Connection, code, default_bucket
 from common.bar import make as make_bar
 from common.contract import CHANNEL
 from training_image.name import PROJECT, REPOSITORIES, SOURCES
-from training_jobs import JOB_PREFIX, LOG_GROUP
+from training_jobs import JOB_PREFIX, LOG_GROUP, cost
 
 TAG, VALUE = PROJECT_TAG["Key"], PROJECT_TAG["Value"]
 OURS = f"{JOB_PREFIX}-"
@@ -42,11 +42,25 @@ KINDS = {
     "stack": "the stack with all that it made; its bucket and its repository must be empty",
 }
 """Kinds of resources, in the order of their deletion."""
+NOUNS = {
+    "running": ("running job or build", "running jobs or builds"),
+    **{kind: (f"object of {kind}", f"objects of {kind}") for kind in PLACES},
+    "uploads": ("unfinished upload", "unfinished uploads"),
+    "images": ("image", "images"),
+    "logs": ("log stream", "log streams"),
+    "records": ("record of a job", "records of jobs"),
+    "bucket": ("bucket", "buckets"),
+    "repository": ("repository", "repositories"),
+    "stack": ("stack", "stacks"),
+}
+"""Kind -> what one of it is called, and several."""
 BUILD_LOG = f"/aws/codebuild/{PROJECT}"
 USD_A_MONTH = {"builds": 0.023, "checkpoints": 0.023, "results": 0.023, "uploads": 0.023, "images": 0.10, "logs": 0.03}
 USD_A_MONTH["sources"] = USD_A_MONTH["builds"]
 """Price of a gigabyte a month in us-east-1, USD; not verified against AWS's pages, which docs/costs.md links."""
 RUNNING = ("InProgress", "Stopping")
+TUNING = "HyperParameterTuningJob"
+USD_AN_HOUR = {price.instance_type: price.usd_per_hour for price in cost.TABLE}
 BY_RECORDS = ("checkpoints", "results", "uploads", "logs")
 """Kinds that `find` can tell by the records of the jobs that wrote them."""
 NOT_FOUND = re.compile(r"not found|does not exist|could not find", re.IGNORECASE)
@@ -77,6 +91,8 @@ class Item:
         Bytes; 0 for what has none.
     made : datetime or None
         None where AWS does not say it.
+    usd_per_hour : float
+        Price of what runs, on demand in us-east-1, USD; 0 where it is unknown.
     """
 
     kind: str
@@ -85,6 +101,7 @@ class Item:
     version: str = ""
     size: int = 0
     made: datetime | None = field(default=None, compare=False)
+    usd_per_hour: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,7 @@ class Leftovers:
     items : tuple of Item
     kept : tuple of str
         What lies beside it and is not the project's.
-    bucket, stack : str
+    bucket, stack, region : str
         Where `find` looked.
     stack_owns : tuple of str
         Names of what is deleted with the stack.
@@ -107,31 +124,50 @@ class Leftovers:
     bucket: str = ""
     stack: str = STACK
     stack_owns: tuple[str, ...] = ()
+    region: str = ""
 
     def __getitem__(self, kind: str) -> tuple[Item, ...]:
         return tuple(item for item in self.items if item.kind == kind)
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each kind that there is: where, how many, megabytes, days since the oldest, USD a month."""
+        """A row for each kind that there is: how many, megabytes, days since the oldest, cost in USD, where."""
         now, rows = datetime.now(timezone.utc), {}
         for kind in KINDS:
             if found := self[kind]:
                 size = sum(item.size for item in found)
                 made = [item.made for item in found if item.made]
                 rows[kind] = {
-                    "where": ", ".join(sorted({item.place for item in found})),
                     "count": len(found),
-                    "MB": size / 1e6,
+                    "MB": round(size / 1e6, 3),
                     "days": max(0, (now - min(made)).days) if made else "",
-                    "USD a month": size / 1e9 * USD_A_MONTH.get(kind, 0.0),
+                    "USD a month": _show_usd(size / 1e9 * USD_A_MONTH.get(kind, 0.0)),
+                    "where": ", ".join(sorted({item.place for item in found})),
                 }
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["where", "count", "MB", "days", "USD a month"])
+        if running := [item.usd_per_hour for item in self["running"] if item.place != TUNING]:  # whose jobs are billed
+            rows["running"]["USD a month"] = f"{_show_usd(sum(running))} an hour" if all(running) else "by the second"
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["count", "MB", "days", "USD a month", "where"])
 
     def __str__(self) -> str:
         if not self.items:
-            return "Nothing of this project is left in the account."
-        return ", ".join(f"{len(self[kind])} {kind}" for kind in KINDS if self[kind])
+            return f"Nothing of this project is left in {self.region}. Other regions were not looked at."
+        return _count({kind: len(self[kind]) for kind in KINDS})
+
+
+def _show_usd(usd: float) -> str:
+    return f"{usd:.2f}" if usd >= 0.005 else "under 0.01" if usd else "0"
+
+
+def _count(counts: Mapping[str, int]) -> str:
+    """Return how many there are of each kind, in words, such as "2 images, 1 stack"."""
+    return ", ".join(f"{count} {NOUNS[kind][count > 1]}" for kind, count in counts.items() if count)
+
+
+def _tell(counts: Mapping[str, int], stop: str, delete: str) -> str:
+    """Return what is stopped and deleted, with these two verbs."""
+    stopped = _count({kind: count for kind, count in counts.items() if kind == "running"})
+    deleted = _count({kind: count for kind, count in counts.items() if kind != "running"})
+    return " and ".join(f"{verb} {what}" for verb, what in ((stop, stopped), (delete, deleted)) if what)
 
 
 def is_ours(name: str, tags: Mapping[str, str]) -> bool:
@@ -154,7 +190,7 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
     LeftoversError
         If AWS does not let it be listed.
     """
-    with explained(session, ()):
+    with explained(session, bucket):
         found = find_stack(session.client("cloudformation"), stack)
         if foreign := is_foreign(found):
             found = None
@@ -202,7 +238,7 @@ def find(session: boto3.Session, bucket: str = "", stack: str = STACK) -> Leftov
     if found:
         items.append(Item("stack", "CloudFormation", stack, made=found["CreationTime"]))
     owns = tuple(name for named in owned.values() for name in named)
-    return Leftovers(tuple(items), tuple(kept + sorted(others)), bucket, stack, owns)
+    return Leftovers(tuple(items), tuple(kept + sorted(others)), bucket, stack, owns, session.region_name)
 
 
 def _list_owned(session: boto3.Session, stack: str) -> dict[str, list[str]]:
@@ -211,7 +247,7 @@ def _list_owned(session: boto3.Session, stack: str) -> dict[str, list[str]]:
     pages = session.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
     for page in pages:
         for each in page["StackResourceSummaries"]:
-            if each["ResourceStatus"] != "DELETE_COMPLETE":
+            if each["ResourceStatus"] not in ("DELETE_COMPLETE", "CREATE_FAILED"):
                 owned.setdefault(each["ResourceType"], []).append(each.get("PhysicalResourceId", ""))
     return owned
 
@@ -231,14 +267,16 @@ def _is_written(item: Item, places: set[str]) -> bool:
 
 def _list_jobs(session: boto3.Session) -> Iterator[tuple[Item, Mapping[str, Any]]]:
     """Yield training jobs and tuning jobs of our prefix, each with its description."""
-    for kind in ("HyperParameterTuningJob", "TrainingJob"):
+    for kind in (TUNING, "TrainingJob"):
         named = [{"Name": f"{kind}Name", "Operator": "Contains", "Value": OURS}]
         pages = session.client("sagemaker").get_paginator("search")
         for page in pages.paginate(Resource=kind, SearchExpression={"Filters": named}):
             for each in page["Results"]:
                 job = each[kind]
                 state = "running" if job[f"{kind}Status"] in RUNNING or _keeps_machine(job) else "records"
-                item = Item(state, kind, job[f"{kind}Name"], made=job["CreationTime"])
+                machine = job.get("ResourceConfig", {})
+                usd = USD_AN_HOUR.get(machine.get("InstanceType"), 0.0) * machine.get("InstanceCount", 1)
+                item = Item(state, kind, job[f"{kind}Name"], made=job["CreationTime"], usd_per_hour=usd)
                 if item.name.startswith(OURS):
                     yield item, job
 
@@ -378,17 +416,23 @@ def delete(
     LeftoversError
         If a kind is unknown, what is named holds something that is not, or AWS refuses.
     """
+    if isinstance(kinds, str):
+        raise LeftoversError(f"Expected a list of kinds, found the text {kinds!r}. Write [{kinds!r}].")
     kinds = list(kinds)
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise LeftoversError(f"Expected kinds of {', '.join(KINDS)}, found {', '.join(map(repr, unknown))}.")
+    if found.items and not kinds:
+        return 'Nothing was deleted: no kinds are named. Name them in delete, such as ["running", "checkpoints"].'
     picked = {kind: found[kind] for kind in KINDS if kind in kinds and (found[kind] or found["running"])}
-    counts = ", ".join(f"{len(items)} {kind}" for kind, items in picked.items() if items) or "nothing"
+    counts = {kind: len(items) for kind, items in picked.items()}
     _require_possible(found, picked)
+    if not any(counts.values()):
+        return "Nothing was deleted: there is nothing of these kinds."
     if not sure:
-        return f"Would delete {counts}. Nothing was deleted: set sure = True."
-    done: list[str] = []
+        return f"Would {_tell(counts, 'stop', 'delete')}. Nothing was deleted: set sure = True."
+    done: dict[str, int] = {}
     stopped: Leftovers | None = None
-    with explained(session, done):
+    with explained(session, found.bucket, done):
         for kind in picked:
             if kind != "running" and "running" in picked and not stopped:  # what they wrote at their end is listed now
                 stopped = find(session, found.bucket, found.stack)
@@ -398,8 +442,9 @@ def delete(
             with contextlib.closing(make_bar(desc=kind, total=len(items), unit="")) as bar:
                 for count in _DELETE[kind](session, items, poll_seconds):
                     bar.update(count)
-            done.append(f"{len(items)} {kind}")
-    return f"Deleted {', '.join(done) or 'nothing'}."
+            done[kind] = len(items)
+    told = _tell(done, "stopped", "deleted")
+    return f"{told[:1].upper()}{told[1:]}."
 
 
 def _require_possible(found: Leftovers, picked: Mapping[str, tuple[Item, ...]]) -> None:
@@ -418,9 +463,6 @@ def _require_possible(found: Leftovers, picked: Mapping[str, tuple[Item, ...]]) 
             f"Expected the bucket to hold nothing but this project's, found {', '.join(kept)}, which stays untouched, "
             'and so does the bucket. Move it elsewhere first, or leave out "stack" and "bucket".'
         )
-    inside = {item.kind for item in found.items if item.place in buckets}
-    if left := [kind for kind in KINDS if kind in inside - picked.keys()]:
-        raise LeftoversError(f"Expected the bucket to be empty by then, found {', '.join(left)} in it. Add them.")
     repositories = {item.name for item in picked.get("repository", ())} | set(
         found.stack_owns if "stack" in picked else ()
     )
@@ -429,8 +471,14 @@ def _require_possible(found: Leftovers, picked: Mapping[str, tuple[Item, ...]]) 
             f"Expected the repository to hold nothing but this project's images, found {', '.join(kept)}. Leave out "
             '"repository" and "stack".'
         )
-    if {item.place for item in found["images"]} & repositories and "images" not in picked:
-        raise LeftoversError('Expected the repository to be empty by then, found images in it. Add "images".')
+    places = {**dict.fromkeys((*PLACES, "uploads"), buckets), "images": repositories}
+    inside = {item.kind for item in found.items if item.place in places.get(item.kind, ())} - picked.keys()
+    if left := [kind for kind in KINDS if kind in inside]:
+        holders = list(dict.fromkeys("the repository" if kind == "images" else "the bucket" for kind in left))
+        raise LeftoversError(
+            f"Expected {' and '.join(holders)} to be empty by then, found {', '.join(left)} in "
+            f"{'them' if len(holders) > 1 else 'it'}. Add them."
+        )
 
 
 def _chunks(items: tuple[Item, ...], size: int) -> Iterator[tuple[Item, ...]]:
@@ -572,11 +620,16 @@ def _gone(*codes: str, message: re.Pattern[str] | None = None) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def explained(session: boto3.Session, done: Iterable[str]) -> Iterator[None]:
-    """Turn errors into a `LeftoversError` that says what has been deleted until then."""
+def explained(session: boto3.Session, bucket: str, done: Mapping[str, int] | None = None) -> Iterator[None]:
+    """Turn errors into a `LeftoversError`; where something is deleted, it says what has been until then."""
     try:
         yield
     except (BotoCoreError, ClientError, SetUpError, LeftoversError) as error:
-        why = explain(session.client("sts"), error) if isinstance(error, (BotoCoreError, ClientError)) else str(error)
-        deleted = f" Deleted until then: {', '.join(done)}." if list(done) else ""
-        raise LeftoversError(f"{why}{deleted} What is deleted stays deleted; running this again goes on.") from error
+        why = str(error)
+        if isinstance(error, (BotoCoreError, ClientError)):
+            place = Connection("aws", session, "", session.region_name, bucket, "")  # the error names the account
+            why = explain(place, error, policy="user")
+        if done is not None:
+            told = f" Until then: {_tell(done, 'stopped', 'deleted')}." if done else ""
+            why += f"{told} What is deleted stays deleted; running this again goes on."
+        raise LeftoversError(why) from error

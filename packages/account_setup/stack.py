@@ -425,11 +425,11 @@ def _explain_refusal(place: Any, reason: str, role: str, policy: str) -> str:
         return f"You lack the permission {action}"
     known = isinstance(place, Connection)
     who = WHO.search(reason)
-    account = place.account if known else who[1] if who else "ACCOUNT"
+    account = (known and place.account) or (who[1] if who else "ACCOUNT")
     region = place.region if known else place.meta.region_name
     role = role or (place.role.rpartition("/")[2] if known else "") or Settings.role
     command = f".venv/bin/python -m account_check.policies {policy} --account {account} --region {region} --role {role}"
-    if known and place.bucket != default_bucket(region, account):
+    if known and place.bucket not in ("", default_bucket(region, account)):
         command += f" --bucket {place.bucket}"
     if who and policy == "user":
         command += f" --user {who[0]}"

@@ -26,6 +26,7 @@ from common.aws_session import Connection
 from training_jobs import LOG_GROUP
 
 BUCKET = "mlagents-us-east-1-123456789012"
+WHO = "arn:aws:iam::123456789012:user/me"
 OBJECTS = {
     "unity-volume/0123456789abcdef/3DBall.x86_64": "builds",
     "unity-volume/0123456789abcdef/SHA256SUMS": "builds",
@@ -117,20 +118,25 @@ def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_acco
     table = found.table
     assert list(table.index) == [kind for kind in KINDS if found[kind]]
     assert table.loc["builds"].to_dict() == {
-        "where": BUCKET,
         "count": 2,
         "MB": 0.002,
         "days": 0,
-        "USD a month": pytest.approx(2000 / 1e9 * 0.023),
+        "USD a month": "under 0.01",
+        "where": BUCKET,
     }
+    assert table.loc["running", "USD a month"] == "0.23 an hour"  # two of ml.m5.large
     message = delete(session, found, KINDS, poll_seconds=0.05)
-    assert message.startswith("Would delete 2 running, 2 builds, 4 checkpoints, 2 results, 1 sources, 1 uploads, ")
+    assert message.startswith(
+        "Would stop 2 running jobs or builds and delete 2 objects of builds, 4 objects of checkpoints, 2 objects of results, "
+        "1 object of sources, 1 unfinished upload, "
+    )
     assert message.endswith(" 1 stack. Nothing was deleted: set sure = True.")
     assert [item.name for item in find(session).items] == [item.name for item in found.items]
     message = delete(session, found, KINDS, sure=True, poll_seconds=0.05)
-    assert message.startswith("Deleted 2 running, 2 builds, 4 checkpoints, ")
-    assert message.endswith(" 2 records, 1 stack.")
-    assert str(find(session)) == "Nothing of this project is left in the account."
+    assert message.startswith("Stopped 2 running jobs or builds and deleted 2 objects of builds, 4 objects ")
+    assert message.endswith(" 2 records of jobs, 1 stack.")
+    assert str(find(session)) == ("Nothing of this project is left in us-east-1. Other regions were not looked at.")
+    assert delete(session, find(session), KINDS) == "Nothing was deleted: there is nothing of these kinds."
     assert list_account(session) == before
 
 
@@ -141,6 +147,7 @@ def test_set_up_train_and_delete_leaves_the_account_as_it_was(session, list_acco
             ["stack"],
             "Expected the bucket to be empty by then, found builds, checkpoints, results, uploads in it. Add them.",
         ),
+        ("stack", "Expected a list of kinds, found the text 'stack'. Write ['stack']."),
         (["all"], f"Expected kinds of {', '.join(KINDS)}, found 'all'."),
     ],
 )
@@ -163,6 +170,36 @@ def test_objects_of_a_running_job_are_kept_until_it_is_stopped():
     )
 
 
+def test_the_stack_demands_what_is_in_its_bucket_and_its_repository_alone():
+    """Its log group is deleted with what is in it."""
+    items = (
+        Item("stack", "CloudFormation", "mlagents"),
+        Item("builds", BUCKET, "unity-volume/x"),
+        Item("images", "mlagents-0.11.0", "sha256:1"),
+        Item("logs", leftovers.BUILD_LOG, "s"),
+    )
+    found = Leftovers(items, stack_owns=(BUCKET, "mlagents-0.11.0", leftovers.BUILD_LOG))
+    with pytest.raises(LeftoversError) as error:
+        delete(None, found, ["stack"], sure=True)
+    assert str(error.value) == (
+        "Expected the bucket and the repository to be empty by then, found builds, images in them. Add them."
+    )
+    assert delete(None, found, ["builds", "images", "stack"]) == (
+        "Would delete 1 object of builds, 1 image, 1 stack. Nothing was deleted: set sure = True."
+    )
+    assert delete(None, found, []) == (
+        'Nothing was deleted: no kinds are named. Name them in delete, such as ["running", "checkpoints"].'
+    )
+
+
+def test_what_runs_has_its_price_an_hour_where_it_is_known():
+    known = Item("running", "TrainingJob", "mlagents-1", usd_per_hour=0.204)
+    tuning = Item("running", "HyperParameterTuningJob", "mlagents-2")  # the jobs that it starts are billed
+    build = Item("running", "CodeBuild", "mlagents-image:1")
+    costs = [Leftovers(items).table.loc["running", "USD a month"] for items in ((known, tuning), (known, build))]
+    assert costs == ["0.20 an hour", "by the second"]
+
+
 def test_foreign_objects_keep_the_bucket(account):
     upload(account)
     account.client("s3").put_object(Bucket=BUCKET, Key="unity-volumes/mine", Body=b"x")
@@ -174,14 +211,17 @@ def test_foreign_objects_keep_the_bucket(account):
         f"Expected the bucket to hold nothing but this project's, found s3://{BUCKET}/unity-volumes/, which stays "
         'untouched, and so does the bucket. Move it elsewhere first, or leave out "stack" and "bucket".'
     )
-    assert delete(account, found, ["builds", "checkpoints"], sure=True) == "Deleted 2 builds, 1 checkpoints."
+    assert delete(account, found, ["builds", "checkpoints"], sure=True) == (
+        "Deleted 2 objects of builds, 1 object of checkpoints."
+    )
     account.client("s3").delete_object(Bucket=BUCKET, Key="unity-volumes/mine")
 
 
 def test_a_deletion_that_stops_half_way_goes_on(account):
     upload(account)
     found = find(account)
-    refused = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    message = f"User: {WHO} is not authorized to perform: s3:AbortMultipartUpload on resource: x"
+    refused = {"Error": {"Code": "AccessDenied", "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 403}}
     account.events.register(
         "before-call.s3.AbortMultipartUpload", lambda **_: (AWSResponse("", 403, {}, None), refused), unique_id="refuse"
     )
@@ -190,11 +230,15 @@ def test_a_deletion_that_stops_half_way_goes_on(account):
         delete(account, found, kinds, sure=True)
     account.events.unregister("before-call.s3.AbortMultipartUpload", unique_id="refuse")
     assert str(error.value) == (
-        "Expected to be allowed to call AbortMultipartUpload, found that AWS refuses. An error occurred (AccessDenied) when "
-        "calling the AbortMultipartUpload operation: no. Deleted until then: 2 builds, 1 results. What is deleted stays "
-        "deleted; running this again goes on."
+        "Expected to be allowed to call AbortMultipartUpload, found that AWS refuses. You lack the permission "
+        f"s3:AbortMultipartUpload, which the policy `user` has; `.venv/bin/python -m account_check.policies user --account "
+        f"123456789012 --region us-east-1 --role mlagents-training --user {WHO}` prints all that it takes (An error occurred "
+        f"(AccessDenied) when calling the AbortMultipartUpload operation: {message}). Until then: deleted 2 objects of "
+        "builds, 1 object of results. What is deleted stays deleted; running this again goes on."
     )
-    assert delete(account, found, kinds, sure=True) == "Deleted 2 builds, 1 results, 1 uploads."  # some were gone
+    assert delete(account, found, kinds, sure=True) == (  # some were gone
+        "Deleted 2 objects of builds, 1 object of results, 1 unfinished upload."
+    )
     assert [item.kind for item in find(account).items] == ["checkpoints", "stack"]
 
 
@@ -340,7 +384,7 @@ def test_images_are_deleted_by_their_digests(repository):
         stub.add_response("batch_delete_image", {"failures": [failure]})
         with pytest.raises(LeftoversError, match=r"^ECR keeps an image: referenced\. Run this again\.$"):
             list(leftovers._delete_images(session, found["images"][:1], 0))
-    assert found.table.loc["images", "USD a month"] == pytest.approx(10.1)
+    assert found.table.loc["images", "USD a month"] == "10.10"
 
 
 def test_a_bucket_of_somebody_else_is_said_and_the_rest_listed(session):
@@ -380,8 +424,13 @@ def test_what_aws_does_not_let_be_listed_is_said(session):
     session.events.register(
         "before-call.sagemaker.Search", lambda **_: (AWSResponse("", 403, {}, None), refused), unique_id="refuse"
     )
-    with pytest.raises(LeftoversError, match="^Expected to be allowed to call Search, found that AWS refuses"):
+    with pytest.raises(LeftoversError) as error:
         find(session)
     session.events.unregister("before-call.sagemaker.Search", unique_id="refuse")
+    assert str(error.value) == (
+        "Expected to be allowed to call Search, found that AWS refuses. You lack a permission; `.venv/bin/python -m "
+        "account_check.policies user --account ACCOUNT --region us-east-1 --role mlagents-training` prints all that it takes "
+        "(An error occurred (AccessDenied) when calling the Search operation: no)."
+    )
     with pytest.raises(ClientError):
         session.client("s3").head_bucket(Bucket=BUCKET)

@@ -75,7 +75,7 @@ def test_lesson_99_deletes_everything_in_the_copy(lessons):
     _, _, last, before, _ = lessons
     assert {item.kind for item in before.items} == {"builds", "results", "logs", "records", "stack"}
     assert f"Deleted {before}." in last
-    assert "Nothing of this project is left in the account." in last
+    assert "Nothing of this project is left in us-east-1. Other regions were not looked at." in last
 
 
 def test_lesson_99_leaves_the_original_as_it_was(lessons, project):
