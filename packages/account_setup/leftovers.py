@@ -15,7 +15,7 @@ import pandas as pd
 from botocore.exceptions import BotoCoreError, ClientError
 
 from account_setup.settings import SetUpError
-from account_setup.stack import POLL_SECONDS, STACK, delete_stack, explain, find_stack, is_foreign
+from account_setup.stack import BUILD_LOG, POLL_SECONDS, STACK, delete_stack, explain, find_stack, is_foreign
 from common.aws_session import PROJECT_TAG, Connection, code, default_bucket
 from common.bar import make as make_bar
 from common.contract import CHANNEL
@@ -54,7 +54,6 @@ NOUNS = {
     "stack": ("stack", "stacks"),
 }
 """Kind -> what one of it is called, and several."""
-BUILD_LOG = f"/aws/codebuild/{PROJECT}"
 USD_A_MONTH = {"builds": 0.023, "checkpoints": 0.023, "results": 0.023, "uploads": 0.023, "images": 0.10, "logs": 0.03}
 USD_A_MONTH["sources"] = USD_A_MONTH["builds"]
 """Price of a gigabyte a month in us-east-1, USD; not verified against AWS's pages, which docs/costs.md links."""

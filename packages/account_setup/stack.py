@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 import pandas as pd
@@ -17,18 +17,28 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from account_check import policies
 from account_setup.settings import Settings, SetUpError
-from account_setup.template import NO_BUDGETS, read
-from common.aws_session import PROJECT_TAG, Connection, code, default_bucket, explain_silence
+from account_setup.template import NO_BUDGETS, TEMPLATE, read
+from common.aws_session import PROJECT_TAG, Connection, code, default_bucket, explain_silence, find_embedded
 from common.bar import make as make_bar
-from training_image.name import REPOSITORY
+from training_image.name import PROJECT, REPOSITORY
 
 STACK = "mlagents"
+BUILD_LOG = f"/aws/codebuild/{PROJECT}"
+FIXED = "Its name is fixed: delete it if nobody uses it, then run this again, or"
 UPDATABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
 NOTHING = re.compile(r"didn't contain changes|No updates are to be performed")
 DENIED = re.compile(r"not authorized to perform:? (?:the action )?`?([a-z0-9-]+:[A-Za-z]+)")
 WHO = re.compile(r"arn:[a-z-]+:(?:iam|sts)::([0-9]{12}):(?:user|assumed-role)/[\w+=,.@/-]+", re.ASCII)
 TAKEN = re.compile(r"already exists|BucketAlreadyExists|BucketAlreadyOwnedByYou|EntityAlreadyExists", re.IGNORECASE)
 POLL_SECONDS = 2.0
+ABSENT = (
+    "NoSuchEntity",
+    "RepositoryNotFoundException",
+    "NotFound",
+    "NotFoundException",
+    "ResourceNotFoundException",
+)
+"""How IAM, ECR, SNS, Budgets and EventBridge say that there is none."""
 
 
 @dataclass(frozen=True)
@@ -106,19 +116,25 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
             "Repository": _has(session.client("ecr").describe_repositories, repositoryNames=[REPOSITORY]),
             "Role": _has(session.client("iam").get_role, RoleName=settings.role),
         }
-        ids = {"Bucket": bucket, "Repository": REPOSITORY, "Role": settings.role}
-        make = {name: not found or _is_ours(cloudformation, ids[name], stack) for name, found in there.items()}
+        ids = {
+            "Bucket": (bucket, "Choose another with bucket=, or"),
+            "Repository": (REPOSITORY, "Its name is fixed:"),
+            "Role": (settings.role, "Choose another with role= (new_role in lesson 0), or"),
+        }
+        make = {name: not found or _is_ours(cloudformation, *ids[name], stack) for name, found in there.items()}
         if settings.keep_days and not make["Bucket"]:
             raise SetUpError(
                 f"Expected the stack to make the bucket whose objects are deleted after keep_days, found {bucket} "
                 "there already, which stays as it is. Set keep_days = 0, or choose another name with bucket=."
             )
         policy = f"arn:{policies.partition(region)}:iam::{account}:policy/{settings.policy}"
-        if _has(session.client("iam").get_policy, PolicyArn=policy) and not _is_ours(cloudformation, policy, stack):
-            raise SetUpError(
-                f"Expected no policy {settings.policy}, found one that no stack owns. Choose another name with "
-                "policy=, or delete it if nobody uses it."
-            )
+        found = _has(session.client("iam").get_policy, PolicyArn=policy)
+        if found and not _is_ours(cloudformation, policy, "Its name is fixed:", stack):
+            _explain_policy(found["Policy"], there["Role"]["Role"] if there["Role"] else {})
+        own = set(_list_resources(cloudformation, stack)["resource"]) if kind == "UPDATE" else ()
+        for name, what, found_id, remedy in _list_fixed(session, names, settings):
+            if name not in own and not _is_ours(cloudformation, found_id, "Its name is fixed:", stack):
+                raise SetUpError(f"Expected no {what} {found_id}, found one that no stack owns. {FIXED} {remedy}.")
     parameters = {
         "BucketName": bucket,
         "RoleName": settings.role,
@@ -144,6 +160,49 @@ def make_request(session: boto3.Session, settings: Settings, stack: str = STACK)
     }
 
 
+def _explain_policy(policy: dict[str, Any], role: dict[str, Any]) -> NoReturn:
+    """Raise `SetUpError` about a policy that is there already, perhaps of this project's stack in another region."""
+    tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", ())}
+    described = f"\n      Description: {policy.get('Description')}\n" in TEMPLATE.read_text()
+    if not described and tags.get(PROJECT_TAG["Key"]) != PROJECT_TAG["Value"]:
+        raise SetUpError(
+            f"Expected no policy {policy['PolicyName']}, found one that no stack owns. {FIXED} use another account."
+        )
+    owner = tags.get("aws:cloudformation:stack-id", "")
+    region = f" ({owner.split(':')[3]})" if owner else ""
+    raise SetUpError(
+        f"Expected no policy {policy['PolicyName']}, found that of this project's stack in another region{region}. "
+        "IAM's names count in all regions, so an account can be set up in one region at a time. Train in that region, "
+        'or delete its stack first: run the last lesson with that region and delete = ["stack"].'
+    )
+
+
+def _list_fixed(
+    session: boto3.Session, names: policies.Names, settings: Settings
+) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what is there of what has a fixed name: its name in the template, what it is, its ID, what else to do."""
+    elsewhere = "work in another region"
+    build_role = f"mlagents-image-build-{names.region}"
+    if _has(session.client("iam").get_role, RoleName=build_role):
+        yield "BuildRole", "role", build_role, elsewhere
+    if session.client("codebuild").batch_get_projects(names=[PROJECT])["projects"]:
+        yield "BuildProject", "CodeBuild project", PROJECT, elsewhere
+    groups = session.client("logs").describe_log_groups(logGroupNamePrefix=BUILD_LOG)["logGroups"]
+    if BUILD_LOG in [group["logGroupName"] for group in groups]:
+        yield "BuildLog", "log group", BUILD_LOG, elsewhere
+    if settings.mail:
+        topic = f"arn:{policies.partition(names.region)}:sns:{names.region}:{names.account}:mlagents-job-ended"
+        if _has(session.client("sns").get_topic_attributes, TopicArn=topic):
+            yield "JobEnded", "topic", topic, 'set mail = ""'
+        for name, rule in (("JobEndedRule", "mlagents-job-ended"), ("TuningEndedRule", "mlagents-tuning-ended")):
+            if _has(session.client("events").describe_rule, Name=rule):
+                yield name, "rule", rule, 'set mail = ""'
+    if settings.budget_usd:
+        budget = {"AccountId": names.account, "BudgetName": "mlagents"}
+        if _has(session.client("budgets").describe_budget, **budget):
+            yield "Budget", "budget", "mlagents", "set budget_usd = 0"
+
+
 def _text(value: object) -> str:
     """Return a parameter's value as CloudFormation takes it."""
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
@@ -155,7 +214,7 @@ def _choose_type(cloudformation: Any, stack: str) -> str:
     if is_foreign(found):
         raise SetUpError(
             f"Expected the stack {stack} to be this project's, found one without the tag {PROJECT_TAG['Key']} = "
-            f"{PROJECT_TAG['Value']}: it is somebody else's. Choose another name with stack=."
+            f"{PROJECT_TAG['Value']}: it is somebody else's. Work in another region, or have its owner delete it."
         )
     status = found["StackStatus"] if found else "REVIEW_IN_PROGRESS"
     if status == "REVIEW_IN_PROGRESS":  # a change set that was never executed
@@ -167,8 +226,16 @@ def _choose_type(cloudformation: Any, stack: str) -> str:
     left = _list_resources(cloudformation, stack)
     raise SetUpError(
         f"Expected the stack {stack} to be one that can be changed, found it {status}: AWS changes no stack whose "
-        f"making failed. {_tell_left(left)} Delete it with account_setup.delete_stack(…), then run this again."
+        f"making failed. {_tell_left(left)} {_advise_deletion(cloudformation, stack)}"
     )
+
+
+def _advise_deletion(cloudformation: Any, stack: str) -> str:
+    """Return how to delete a stack from the lessons; the last one works on a copy of the embedded AWS."""
+    if stack == STACK and not find_embedded(cloudformation):
+        return 'Delete it with the last lesson, delete = ["stack"] and sure = True, then run this again.'
+    name = "" if stack == STACK else f', "{stack}"'
+    return f'Delete it with account_setup.delete_stack(session.client("cloudformation"){name}), then run this again.'
 
 
 def find_stack(cloudformation: Any, stack: str) -> dict[str, Any] | None:
@@ -212,17 +279,17 @@ def _has_bucket(session: boto3.Session, bucket: str) -> bool:
     return True
 
 
-def _has(look: Callable[..., Any], **names: Any) -> bool:
+def _has(look: Callable[..., Any], **names: Any) -> dict[str, Any] | None:
+    """Return what a call says of a resource; None if there is none."""
     try:
-        look(**names)
+        return look(**names)
     except ClientError as error:
-        if code(error) in ("NoSuchEntity", "RepositoryNotFoundException"):
-            return False
+        if code(error) in ABSENT:
+            return None
         raise
-    return True
 
 
-def _is_ours(cloudformation: Any, resource: str, stack: str) -> bool:
+def _is_ours(cloudformation: Any, resource: str, advice: str, stack: str) -> bool:
     """Return whether a resource is of this stack, and not of none. Raises `SetUpError` if it is of another."""
     try:
         found = cloudformation.describe_stack_resources(PhysicalResourceId=resource)["StackResources"]
@@ -234,7 +301,7 @@ def _is_ours(cloudformation: Any, resource: str, stack: str) -> bool:
     if owner and owner != stack:
         raise SetUpError(
             f"Expected {resource} to belong to the stack {stack} or to none, found that the stack {owner} owns it. "
-            f"Choose another name, or work with {owner}."
+            f"{advice} delete the stack {owner} first if nobody uses it, or work in another region."
         )
     return bool(owner)
 
@@ -321,7 +388,7 @@ def follow(cloudformation: Any, stack: str = STACK, poll_seconds: float = POLL_S
         if "ROLLBACK" in status or "FAILED" in status:
             raise SetUpError(
                 f"Expected the stack {stack} to be made, found it {status}: {_find_failure(cloudformation, found)} "
-                f"{_tell_left(resources)} Delete the stack with account_setup.delete_stack(…), then run this again."
+                f"{_tell_left(resources)} {_advise_deletion(cloudformation, stack)}"
             )
     return resources
 
@@ -375,7 +442,7 @@ def _list_resources(cloudformation: Any, stack: str) -> pd.DataFrame:
 def _find_failure(cloudformation: Any, stack: dict[str, Any]) -> str:
     """Return why the last operation on a stack failed, as the first event of a failure says."""
     why = stack.get("StackStatusReason", "")
-    given = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())}
+    given = {each["ParameterKey"]: each.get("ParameterValue", "") for each in stack.get("Parameters", ())}
     role = given.get("RoleName", "")
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack["StackId"])
     for page in pages:
@@ -407,7 +474,10 @@ def explain_reason(place: Any, reason: str, role: str = "", policy: str = "setup
     if "bucket" in reason.lower() and TAKEN.search(reason):
         return f"The bucket's name is taken, perhaps by somebody else: choose another with bucket= ({short})."
     if TAKEN.search(reason):
-        return f"Something of that name is there already: choose another name, or delete it ({short})."
+        return (
+            "Something of that name is there already: delete it if nobody uses it; bucket= and role= (new_role in "
+            f"lesson 0) choose other names ({short})."
+        )
     if re.search(r"Email address|Invalid parameter: Endpoint|email", reason):
         return f"The address is invalid: correct mail= or budget_mail= ({short})."
     return f"{short}."

@@ -54,6 +54,7 @@ IAM_NAMES = {
     "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "budgets:CreateBudget": "budgets:ModifyBudget",
     "budgets:DeleteBudget": "budgets:ModifyBudget",
+    "budgets:DescribeBudget": "budgets:ViewBudget",
     "pricing:GetProducts": "pricing:GetProducts",
 }
 FREE = {"sts:GetCallerIdentity"}  # needs no right

@@ -10,7 +10,16 @@ from botocore.awsrequest import AWSResponse
 from botocore.stub import Stubber
 
 import sagemaker_local as embedded
-from account_setup import Settings, SetUpError, delete_stack, explained, follow, make_request, wait_for_change_set
+from account_setup import (
+    Settings,
+    SetUpError,
+    delete_stack,
+    explained,
+    follow,
+    make_request,
+    stack,
+    wait_for_change_set,
+)
 from common.aws_session import Connection
 from helpers import aws
 
@@ -158,15 +167,17 @@ def test_a_stack_that_fails_leaves_nothing_and_says_why(session, cloudformation,
         follow(cloudformation, poll_seconds=0.01)
     assert str(error.value) == (
         "Expected the stack mlagents to be made, found it ROLLBACK_COMPLETE: Role: Something of that name is there "
-        "already: choose another name, or delete it (An error occurred (EntityAlreadyExists) when calling the CreateRole "
-        "operation: Role with name mlagents-training already exists). Nothing that it made is left. Delete the stack with "
-        "account_setup.delete_stack(…), then run this again."
+        "already: delete it if nobody uses it; bucket= and role= (new_role in lesson 0) choose other names (An error occurred "
+        "(EntityAlreadyExists) when calling the CreateRole operation: Role with name mlagents-training already exists). "
+        'Nothing that it made is left. Delete it with account_setup.delete_stack(session.client("cloudformation")), then run '
+        "this again."
     )
     with pytest.raises(SetUpError) as error:
         make_request(session, Settings())
     assert str(error.value) == (
         "Expected the stack mlagents to be one that can be changed, found it ROLLBACK_COMPLETE: AWS changes no stack whose "
-        "making failed. Nothing that it made is left. Delete it with account_setup.delete_stack(…), then run this again."
+        "making failed. Nothing that it made is left. Delete it with "
+        'account_setup.delete_stack(session.client("cloudformation")), then run this again.'
     )
     iam.delete_role(RoleName="mlagents-training")
 
@@ -178,7 +189,7 @@ def test_a_stack_of_somebody_elses_is_not_changed(session, cloudformation, clean
         make_request(session, Settings())
     assert str(error.value) == (
         "Expected the stack mlagents to be this project's, found one without the tag project = mlagents: it is somebody "
-        "else's. Choose another name with stack=."
+        "else's. Work in another region, or have its owner delete it."
     )
 
 
@@ -204,8 +215,8 @@ def test_a_role_of_another_stack(session, cloudformation, clean):
     with pytest.raises(SetUpError) as error:
         make_request(session, Settings())
     assert str(error.value) == (
-        "Expected mlagents-0.11.0 to belong to the stack mlagents or to none, found that the stack another owns it. Choose "
-        "another name, or work with another."
+        "Expected mlagents-0.11.0 to belong to the stack mlagents or to none, found that the stack another owns it. Its "
+        "name is fixed: delete the stack another first if nobody uses it, or work in another region."
     )
     delete_stack(cloudformation, "another", poll_seconds=0.01)
 
@@ -213,9 +224,66 @@ def test_a_role_of_another_stack(session, cloudformation, clean):
 def test_a_policy_that_no_stack_owns(session, clean):
     iam = session.client("iam")
     policy = iam.create_policy(PolicyName="mlagents-notebooks", PolicyDocument=json.dumps(NOTHING))["Policy"]["Arn"]
-    with pytest.raises(SetUpError, match="^Expected no policy mlagents-notebooks, found one that no stack owns"):
+    with pytest.raises(SetUpError) as error:
         make_request(session, Settings())
     iam.delete_policy(PolicyArn=policy)
+    assert str(error.value) == (
+        "Expected no policy mlagents-notebooks, found one that no stack owns. Its name is fixed: delete it if nobody uses it, "
+        "then run this again, or use another account."
+    )
+
+
+def test_a_stack_in_another_region(session, clean):
+    elsewhere = aws.open_embedded(embedded.find(), "eu-west-1")
+    set_up(elsewhere, Settings())
+    with pytest.raises(SetUpError) as error:
+        make_request(session, Settings())
+    delete_stack(elsewhere.client("cloudformation"), poll_seconds=0.01)
+    assert str(error.value) == (
+        "Expected no policy mlagents-notebooks, found that of this project's stack in another region. IAM's names count in "
+        "all regions, so an account can be set up in one region at a time. Train in that region, or delete its stack first: "
+        'run the last lesson with that region and delete = ["stack"].'
+    )
+
+
+def test_the_owners_region_is_named_where_its_role_says_it():
+    tags = [{"Key": "project", "Value": "mlagents"}]
+    tags.append(
+        {"Key": "aws:cloudformation:stack-id", "Value": f"arn:aws:cloudformation:eu-west-1:{ACCOUNT}:stack/mlagents/1"}
+    )
+    with pytest.raises(SetUpError, match=r"found that of this project's stack in another region \(eu-west-1\)\. IAM's"):
+        stack._explain_policy({"PolicyName": "mlagents-notebooks"}, {"Tags": tags})
+
+
+FIXED = {
+    "BuildRole": ("role", "mlagents-image-build-us-east-1", "work in another region"),
+    "BuildProject": ("CodeBuild project", "mlagents-image", "work in another region"),
+    "BuildLog": ("log group", "/aws/codebuild/mlagents-image", "work in another region"),
+    "JobEnded": ("topic", f"arn:aws:sns:us-east-1:{ACCOUNT}:mlagents-job-ended", 'set mail = ""'),
+    "JobEndedRule": ("rule", "mlagents-job-ended", 'set mail = ""'),
+    "TuningEndedRule": ("rule", "mlagents-tuning-ended", 'set mail = ""'),
+    "Budget": ("budget", "mlagents", "set budget_usd = 0"),
+}
+
+
+def test_each_fixed_name_that_is_taken_is_said_beforehand(session, cloudformation, clean, monkeypatch):
+    """What a stack has made counts as nobody's where its owner is not found."""
+    set_up(session, WHOLE)
+    monkeypatch.setattr(
+        stack, "_is_ours", lambda cloudformation, resource, advice, stack: "image-build" not in resource
+    )
+    names = stack.policies.Names(ACCOUNT, "us-east-1", BUCKET, "mlagents-training")
+    assert {name: found for name, *found in stack._list_fixed(session, names, WHOLE)} == {
+        name: list(found) for name, found in FIXED.items()
+    }
+    assert make_request(session, WHOLE)["ChangeSetType"] == "UPDATE"  # they are its own
+    monkeypatch.setattr(stack, "_choose_type", lambda cloudformation, stack: "CREATE")
+    with pytest.raises(SetUpError) as error:
+        make_request(session, WHOLE)
+    assert str(error.value) == (
+        "Expected no role mlagents-image-build-us-east-1, found one that no stack owns. Its name is fixed: delete it if "
+        "nobody uses it, then run this again, or work in another region."
+    )
 
 
 def test_a_bucket_that_is_not_empty_stays_and_the_deletion_goes_on(session, cloudformation, clean):
@@ -357,7 +425,7 @@ REASONS = {
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_what_aws_says_of_a_failure_comes_as_a_sentence_with_what_is_left(reason):
-    cloudformation = boto3.client("cloudformation")
+    cloudformation = boto3.client("cloudformation", endpoint_url="https://192.0.2.1")  # not this machine
     name = f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/mlagents/1"
     when = {"Timestamp": "2026-01-01T00:00:00Z", "EventId": "1", "StackId": name, "StackName": "mlagents"}
     failed = {**when, "LogicalResourceId": "It", "PhysicalResourceId": "", "ResourceStatus": "CREATE_FAILED"}
@@ -391,7 +459,7 @@ def test_what_aws_says_of_a_failure_comes_as_a_sentence_with_what_is_left(reason
             follow(cloudformation, poll_seconds=0.01)
     assert str(error.value) == (
         f"Expected the stack mlagents to be made, found it ROLLBACK_FAILED: It: {REASONS[reason]} ({reason}). Of what it "
-        "made is left: AWS::S3::Bucket mine. Delete the stack with account_setup.delete_stack(…), then run this again."
+        'made is left: AWS::S3::Bucket mine. Delete it with the last lesson, delete = ["stack"] and sure = True, then run this again.'
     )
 
 
