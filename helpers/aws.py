@@ -17,6 +17,7 @@ from botocore.model import OperationModel
 from common import ROOT, trainer_env
 from common.aws_session import (
     NOT_PUBLIC,
+    PROJECT_TAG,
     BoundSession,
     ConnectError,
     Connection,
@@ -254,6 +255,8 @@ def make_bucket(session: boto3.Session, bucket: str, kms_key: str = "") -> None:
             # us-east-1 is the only region that must not be named here.
             place = {"CreateBucketConfiguration": {"LocationConstraint": session.region_name}}
             s3.create_bucket(Bucket=bucket, **({} if session.region_name == "us-east-1" else place))
+            # By it the last lesson knows a bucket whose name was chosen.
+            s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [PROJECT_TAG]})
     except ClientError as error:
         if code(error) in ("403", "AccessDenied", "BucketAlreadyExists"):
             raise ConnectError(

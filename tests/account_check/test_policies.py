@@ -1,5 +1,6 @@
 """The shipped policies against the calls that the helpers really make, in both directions."""
 
+import ast
 import contextlib
 import dataclasses
 import fnmatch
@@ -23,7 +24,7 @@ import training_jobs as training
 from account_check import policies, preflight, quota
 from account_check.policies import main
 from account_setup.leftovers import BUILD_LOG, Item
-from common import aws_session
+from common import ROOT, aws_session
 from common.contract import CHANNEL
 from helpers import aws, volume
 from many_runs import experiment, tuning
@@ -52,6 +53,7 @@ IAM_NAMES = {
     "s3:ListObjectVersions": "s3:ListBucketVersions",
     "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
     "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
     "budgets:CreateBudget": "budgets:ModifyBudget",
     "budgets:DeleteBudget": "budgets:ModifyBudget",
     "budgets:DescribeBudget": "budgets:ViewBudget",
@@ -262,6 +264,48 @@ def test_every_call_is_allowed(recorded):
     assert recorded - FREE - EMBEDDED_ONLY <= actions("user")
 
 
+def calls_in(notebook):
+    """Yield the calls of boto3 that a notebook's cells make, as ``service:Operation``."""
+    cells = json.loads(notebook.read_text())["cells"]
+    nodes = list(ast.walk(ast.parse("\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code"))))
+    clients = {}
+
+    def service_of(node):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "client":
+            return node.args[0].value
+        return clients.get(getattr(node, "id", None))
+
+    clients |= {
+        node.targets[0].id: service_of(node.value)
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for node in nodes:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and (service := service_of(node.func.value))
+        ):
+            method = node.args[0].value if node.func.attr in ("get_paginator", "get_waiter") else node.func.attr
+            model = boto3.client(service, "us-east-1").meta
+            operation = model.method_to_api_mapping[method]
+            yield IAM_NAMES.get(name := f"{model.service_model.signing_name}:{operation}", name)
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_calls_in_a_notebooks_cells_are_allowed(notebook):
+    calls = set(calls_in(notebook))
+    assert calls - FREE <= actions("setup" if notebook.stem.startswith("00") else "user")
+
+
+def test_the_calls_in_cells_are_found():
+    assert {"cloudformation:ExecuteChangeSet", "s3:GetLifecycleConfiguration"} <= set(calls_in(NOTEBOOKS[0]))
+    assert sum(bool(set(calls_in(notebook))) for notebook in NOTEBOOKS) >= 8
+
+
 def test_all_allowed_actions_are_called(recorded):
     assert actions("user") - recorded - BY_DOCKER == set()
 
@@ -280,7 +324,7 @@ def test_launching_needs_no_other_rights(road):
 def test_every_request_to_s3_names_the_owner_of_the_bucket(road):
     owners = {name: {each.get("x-amz-expected-bucket-owner") for each in found} for name, found in road.headers.items()}
     owned = """AbortMultipartUpload CompleteMultipartUpload CopyObject CreateMultipartUpload DeleteBucket DeleteObjects
-        GetBucketEncryption GetBucketTagging ListMultipartUploads ListObjectVersions ListParts GetObject GetPublicAccessBlock HeadBucket HeadObject ListObjectsV2 PutObject PutPublicAccessBlock UploadPart"""
+        GetBucketEncryption GetBucketTagging ListMultipartUploads ListObjectVersions ListParts GetObject GetPublicAccessBlock HeadBucket HeadObject ListObjectsV2 PutBucketTagging PutObject PutPublicAccessBlock UploadPart"""
     assert owners == {
         "CreateBucket": {None},  # it has no such parameter, and fails where the name is taken
         **{name: {NAMES.account} for name in owned.split()},

@@ -28,6 +28,7 @@ from botocore.exceptions import (
 from botocore.httpsession import URLLib3Session
 from botocore.stub import Stubber
 
+import account_setup
 import sagemaker_local as embedded
 from account_check import preflight
 from common import ROOT, aws_session
@@ -320,6 +321,7 @@ def encryption(verb, answer):
 
 
 BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguration": aws_session.NOT_PUBLIC})
+TAGGED = ("put_bucket_tagging", {}, {**OWNED, "Tagging": {"TagSet": [aws_session.PROJECT_TAG]}})
 
 
 @pytest.mark.parametrize(
@@ -336,7 +338,7 @@ BLOCK = ("put_public_access_block", {}, {**OWNED, "PublicAccessBlockConfiguratio
             "bucket mine to be in us-east-1, where the jobs run, found it in eu-west-1",
         ),
         ([MISSING, ("create_bucket", "BucketAlreadyExists", {"Bucket": "mine"})], "to be yours"),
-        ([MISSING, ("create_bucket", {}, {"Bucket": "mine"}), BLOCKED], ""),
+        ([MISSING, ("create_bucket", {}, {"Bucket": "mine"}), TAGGED, BLOCKED], ""),
         ([HEAD, BLOCKED, encryption("get", {**CONFIGURED})], ""),
         ([HEAD, BLOCKED, encryption("get", {"ServerSideEncryptionConfiguration": PLAIN}), encryption("put", {})], ""),
         ([HEAD, BLOCKED, encryption("get", "AccessDenied"), encryption("put", {})], ""),
@@ -365,6 +367,14 @@ def test_a_bucket_is_owned_and_private_before_it_is_used(monkeypatch, answers, p
         else:
             aws.make_bucket(session, "mine", key)
         stub.assert_no_pending_responses()
+
+
+def test_a_bucket_with_a_chosen_name_is_known_to_the_last_lesson(connection):
+    aws.connect("embedded", bucket="my-models")
+    found = account_setup.find(connection.session, "my-models")
+    assert [(item.kind, item.name) for item in found.items if item.kind == "bucket"] == [("bucket", "my-models")]
+    assert not [kept for kept in found.kept if "my-models" in kept]
+    connection.client("s3").delete_bucket(Bucket="my-models")
 
 
 def test_a_key_of_another_region_is_refused_before_a_bucket_is_made(connection):
