@@ -126,9 +126,11 @@ lint: .venv/stamp  ## check style and format, notebooks too, and that imports go
 architecture: .venv/stamp  ## draw docs/architecture.svg anew from the import graph
 	@$(BIN)/python -m tools.architecture
 
+PRACTICE := $(or $(EMBEDDED_HOME),$(CURDIR)/.embedded)/practice
 .PHONY: stop
-stop:  ## end the embedded AWS and the jobs that run in it
+stop:  ## end the embedded AWS and the jobs that run in it, and the copy that an interrupted last lesson left
 	@test ! -x $(BIN)/python || $(BIN)/python -m sagemaker_local stop
+	@! test -d "$(PRACTICE)" || { EMBEDDED_HOME="$(PRACTICE)" $(BIN)/python -m sagemaker_local stop && rm -rf "$(PRACTICE)"; }
 
 LOCKS_1_1_0 := container/locks-1.1.0
 .PHONY: lock

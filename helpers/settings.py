@@ -49,8 +49,11 @@ class Settings:
 
 
 def settings_file() -> Path:
-    """Return the file's path: the environment variable TRAINING_SETTINGS, or `settings.toml` beside the lessons."""
-    return Path(os.environ.get("TRAINING_SETTINGS") or LESSONS / "settings.toml").absolute()
+    """Return the file's path: the environment variable TRAINING_SETTINGS, or `settings.toml` beside the lessons.
+
+    A relative path is one in the project's folder, because a notebook works in its own.
+    """
+    return LESSONS.parent / Path(os.environ.get("TRAINING_SETTINGS") or LESSONS / "settings.toml").expanduser()
 
 
 def read(target: str = "", role: str = "", bucket: str = "", region: str = "") -> Settings:

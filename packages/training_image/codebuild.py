@@ -165,6 +165,9 @@ class _Follower:
                     f"codebuild.stop_build(id={self.build['id']!r})."
                 )
                 raise
+            if self.build["buildStatus"] == "FAULT":  # the sentence that follows says why
+                shown.set_description_str("not built")
+                shown.set_postfix_str("")
             shown.update((shown.total or 0) - shown.n)
         if self.build["buildStatus"] not in ("SUCCEEDED", "FAULT"):
             raise ImageError("\n".join([_explain(self.build), *self.last]))
@@ -196,12 +199,24 @@ class _Follower:
 
 def _explain(build: Mapping[str, Any]) -> str:
     """Say how a build ended, in the words of the phase that failed."""
-    contexts = [context for phase in build.get("phases", ()) for context in phase.get("contexts", ())]
-    why = next((context["message"] for context in contexts if context.get("message")), "no reason given")
+    phases = build.get("phases", ())
+    said = [
+        (phase["phaseType"], context["message"])
+        for phase in phases
+        for context in phase.get("contexts", ())
+        if context.get("message")
+    ]
     if build["buildStatus"] == "FAULT":
-        return why
-    phase = next((phase["phaseType"] for phase in build.get("phases", ()) if phase.get("contexts")), "")
-    return f"Expected the build {build['id']} to succeed, found it {build['buildStatus']} in {phase}: {why}"
+        return said[0][1] if said else "CodeBuild gives no reason."
+    ended = [(phase["phaseType"], "") for phase in phases if phase.get("phaseStatus", "SUCCEEDED") != "SUCCEEDED"]
+    phase, why = next(iter([*said, *ended]), ("", ""))
+    where, reason = f" in {phase}" * bool(phase), why.rstrip(".") or "CodeBuild gives no reason"
+    todo = (
+        "Run this again"
+        if build["buildStatus"] == "STOPPED"
+        else "Correct what the end of its log names, and run this again"
+    )
+    return f"Expected the build {build['id']} to succeed, found it {build['buildStatus']}{where}: {reason}. {todo}:"
 
 
 @contextlib.contextmanager

@@ -113,3 +113,12 @@ def test_the_file_lies_beside_the_lessons_wherever_a_notebook_runs(tmp_path, mon
     assert helpers.find_lessons(lessons / "solutions") == helpers.find_lessons(tmp_path) == lessons
     (tmp_path / "01_check_unity_build.ipynb").touch()
     assert helpers.find_lessons(tmp_path) == tmp_path
+
+
+def test_a_relative_file_is_the_same_in_every_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRAINING_SETTINGS", "my.toml")
+    monkeypatch.chdir(tmp_path)
+    assert settings.settings_file() == ROOT / "my.toml"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TRAINING_SETTINGS", "~/my.toml")
+    assert settings.settings_file() == tmp_path / "my.toml"

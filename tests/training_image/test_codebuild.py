@@ -24,6 +24,7 @@ from common.aws_session import Connection
 from common.errors import UnavailableError
 from sagemaker_local import cloudformation, codebuild, schema
 from training_image import building, manifest, name
+from training_image import codebuild as image_codebuild
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 ROLE = "arn:aws:iam::123456789012:role/mlagents-image-build-us-east-1"
@@ -220,7 +221,10 @@ def test_a_build_that_fails_shows_its_last_lines(account, build, docker):
         build()
     first, *last = str(failed.value).splitlines()
     assert first.startswith("Expected the build mlagents-image:")
-    assert first.endswith(" to succeed, found it FAILED in BUILD: `docker build` failed: returned a non-zero code: 1")
+    assert first.endswith(
+        " to succeed, found it FAILED in BUILD: `docker build` failed: returned a non-zero code: 1. Correct what the end of "
+        "its log names, and run this again:"
+    )
     assert last[-2:] == [" ---> 0123", "`docker build` failed: returned a non-zero code: 1"]
 
 
@@ -268,7 +272,32 @@ def test_a_build_can_be_stopped(account, docker, build):
     account.stop_build(id=build_id)
     go_on.set()
     running.join(30)
-    assert "found it STOPPED in BUILD: The build was stopped." in failed[0]
+    assert "found it STOPPED in BUILD: The build was stopped. Run this again:" in failed[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "phases", "said"),
+    [
+        (  # on AWS a phase that succeeded has a context too, without a message
+            "FAILED",
+            [("PROVISIONING", "SUCCEEDED", ""), ("BUILD", "FAILED", "Error while executing command: docker push.")],
+            "FAILED in BUILD: Error while executing command: docker push. Correct",
+        ),
+        (
+            "TIMED_OUT",
+            [("QUEUED", "SUCCEEDED", ""), ("BUILD", "TIMED_OUT", "")],
+            "TIMED_OUT in BUILD: CodeBuild gives no",
+        ),
+        ("STOPPED", [], "STOPPED: CodeBuild gives no reason. Run this again:"),
+    ],
+)
+def test_a_build_that_failed_on_aws_is_explained(status, phases, said):
+    phases = [
+        {"phaseType": kind, "phaseStatus": how, "contexts": [{"statusCode": "", "message": message}]}
+        for kind, how, message in phases
+    ]
+    explained = image_codebuild._explain({"id": "p:1", "buildStatus": status, "phases": phases})
+    assert explained.startswith(f"Expected the build p:1 to succeed, found it {said}")
 
 
 def test_a_build_of_a_server_that_was_killed_has_ended(account, build, tmp_path):
