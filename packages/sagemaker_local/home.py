@@ -49,7 +49,8 @@ def make_private(home: Path) -> None:
 
     Raise `HomeError` if it can't be created or written to, is a symbolic link, or belongs to another user.
     """
-    instead = f"Set EMBEDDED_HOME to another folder, or unset it to take {ROOT / '.embedded'}."
+    instead = "Set EMBEDDED_HOME to another folder"
+    instead += "." if home == ROOT / ".embedded" else f", or unset it to take {ROOT / '.embedded'}."
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if home.is_symlink():

@@ -19,5 +19,10 @@ try:
     else:
         removed = ", ".join(map(str, remove_sample_build(arguments.folder)))
         print(f"Removed {removed}." if removed else f"There is no sample environment in {arguments.folder}.")
-except (SampleEnvError, OSError) as error:
+except SampleEnvError as error:
     sys.exit(str(error))
+except OSError as error:
+    sys.exit(
+        f"Expected to {arguments.action} the sample environment in {arguments.folder}, found that {error.filename} can't "
+        f"be changed ({error.strerror}). Take a folder that you may write to."
+    )

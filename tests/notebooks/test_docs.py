@@ -49,7 +49,6 @@ def test_an_entry_has_a_cause_what_to_do_and_a_message_or_a_report():
 
 WITHOUT = {
     "A notebook works somewhere else than you thought",
-    "Files have the line ends of Windows",
     "It acts worse than the curve",
 }
 """Entries of which nobody sees a message."""
