@@ -111,6 +111,33 @@ class Names:
         path = "aws-reserved/sso.amazonaws.com/*" if session[2].startswith(SSO) else ""
         return f"arn:{partition(self.region)}:iam::{self.account}:role/{path}{session[2]}"
 
+    def fill(self, name: Literal["user", "execution-role", "build-role", "setup"]) -> dict[str, Any]:
+        """Return a policy with its placeholders replaced, without the statements that these names do not need.
+
+        Raises
+        ------
+        KeyError
+            If the file contains an unknown placeholder.
+        """
+        values = {
+            "PARTITION": partition(self.region),
+            "ACCOUNT": self.account,
+            "REGION": self.region,
+            "BUCKET": self.bucket,
+            "ROLE": self.role,
+            "USER": self.principal,
+            "KEY": self.key,
+        }
+        policy = json.loads(Template((FOLDER / f"{name}.json").read_text()).substitute(values))
+        optional = {
+            "Key": self.key,
+            "KeyOfBucket": self.key,
+            "Network": self.vpc,
+            "LookAtOwnRole": ":role/" in self.principal,
+        }
+        policy["Statement"] = [each for each in policy["Statement"] if optional.get(each["Sid"], True)]
+        return policy
+
 
 @functools.cache  # botocore reads its list of regions anew for each session
 def partition(region: str) -> str:
@@ -119,34 +146,6 @@ def partition(region: str) -> str:
         return botocore.session.get_session().get_partition_for_region(region)
     except BotoCoreError:
         return ""
-
-
-def fill(name: Literal["user", "execution-role", "build-role", "setup"], names: Names) -> dict[str, Any]:
-    """Return a policy with its placeholders replaced, without the statements that these names do not need.
-
-    Raises
-    ------
-    KeyError
-        If the file contains an unknown placeholder.
-    """
-    values = {
-        "PARTITION": partition(names.region),
-        "ACCOUNT": names.account,
-        "REGION": names.region,
-        "BUCKET": names.bucket,
-        "ROLE": names.role,
-        "USER": names.principal,
-        "KEY": names.key,
-    }
-    policy = json.loads(Template((FOLDER / f"{name}.json").read_text()).substitute(values))
-    optional = {
-        "Key": names.key,
-        "KeyOfBucket": names.key,
-        "Network": names.vpc,
-        "LookAtOwnRole": ":role/" in names.principal,
-    }
-    policy["Statement"] = [each for each in policy["Statement"] if optional.get(each["Sid"], True)]
-    return policy
 
 
 def listed(value: str | list[str]) -> list[str]:
@@ -184,7 +183,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     except PolicyError as error:
         parser.error(str(error))
-    print(json.dumps(fill(arguments.policy, names), indent=2))
+    print(json.dumps(names.fill(arguments.policy), indent=2))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def find_role(place: CheckedAccount) -> tuple[str, list[Finding]]:
     except (BotoCoreError, ClientError) as error:
         return place.role, [_unseen(place, error)]
     try:
-        statements = policies.fill("execution-role", _names(place, role["Arn"]))["Statement"]
+        statements = _names(place, role["Arn"]).fill("execution-role")["Statement"]
     except policies.PolicyError as error:
         return role["Arn"], [_trust(role), Finding("error", str(error), "Correct the name.", "role's rights")]
     file = "packages/account_check/execution-role.json"
@@ -122,7 +122,7 @@ def check_user(place: CheckedAccount) -> Iterator[Finding]:
         yield Finding("note", f"IAM can't simulate the rights of {place.user}.", todo, "your rights")
         return
     role = place.role if place.role.startswith("arn:") else f"role/{place.role or 'mlagents-training'}"
-    statements = {s["Sid"]: s for s in policies.fill("user", _names(place, role, principal))["Statement"]}
+    statements = {s["Sid"]: s for s in _names(place, role, principal).fill("user")["Statement"]}
     for area, sids in AREAS.items():
         if needed := [statements[sid] for sid in sids if sid in statements]:
             yield _rights(place, iam, principal, needed, area, POLICY)

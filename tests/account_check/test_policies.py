@@ -93,11 +93,7 @@ IMAGE = image.Image("123456789012.dkr.ecr.us-east-1.amazonaws.com", "0123456789a
 
 
 def actions(name):
-    return {
-        action
-        for statement in policies.fill(name, NAMES)["Statement"]
-        for action in policies.listed(statement["Action"])
-    }
+    return {action for statement in NAMES.fill(name)["Statement"] for action in policies.listed(statement["Action"])}
 
 
 @dataclass
@@ -377,7 +373,7 @@ def allows(name, action, resource, names=NAMES):
     return any(
         action in policies.listed(statement["Action"])
         and any(fnmatch.fnmatchcase(resource, pattern) for pattern in policies.listed(statement["Resource"]))
-        for statement in policies.fill(name, names)["Statement"]
+        for statement in names.fill(name)["Statement"]
     )
 
 
@@ -483,12 +479,12 @@ WHOLE = replace(NAMES, key=KEY, vpc=True, user="arn:aws:iam::123456789012:role/a
 
 @pytest.mark.parametrize("name", policies.NAMES)
 def test_policies_fit_into_a_managed_policy(name):
-    assert len("".join(json.dumps(policies.fill(name, WHOLE)).split())) < 6144
+    assert len("".join(json.dumps(WHOLE.fill(name)).split())) < 6144
 
 
 def test_additional_actions_for_a_key_and_a_vpc():
     def more(name):
-        before, after = ({s["Sid"]: s for s in policies.fill(name, names)["Statement"]} for names in (NAMES, WHOLE))
+        before, after = ({s["Sid"]: s for s in names.fill(name)["Statement"]} for names in (NAMES, WHOLE))
         new = [after[sid] for sid in after.keys() - before.keys()]
         return {(action, each["Resource"]) for each in new for action in policies.listed(each["Action"])}
 
@@ -511,7 +507,7 @@ def test_additional_actions_for_a_key_and_a_vpc():
 def test_buckets_are_limited_to_the_account(name):
     conditions = {
         action: statement.get("Condition")
-        for statement in policies.fill(name, WHOLE)["Statement"]
+        for statement in WHOLE.fill(name)["Statement"]
         for action in policies.listed(statement["Action"])
         if action.startswith("s3:")
     }

@@ -68,9 +68,9 @@ def test_the_file_holds_the_policies_as_they_are():
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_the_policies_are_those_that_account_check_prints(names):
     found = resolve(names)
-    assert found["UserPolicy"]["PolicyDocument"] == policies.fill("user", names)
-    assert found["Role"]["Policies"][0]["PolicyDocument"] == policies.fill("execution-role", names)
-    assert found["BuildRole"]["Policies"][0]["PolicyDocument"] == policies.fill("build-role", names)
+    assert found["UserPolicy"]["PolicyDocument"] == names.fill("user")
+    assert found["Role"]["Policies"][0]["PolicyDocument"] == names.fill("execution-role")
+    assert found["BuildRole"]["Policies"][0]["PolicyDocument"] == names.fill("build-role")
 
 
 def test_it_makes_the_repository_that_a_push_would_make():
