@@ -23,6 +23,6 @@ except SampleEnvError as error:
     sys.exit(str(error))
 except OSError as error:
     sys.exit(
-        f"Expected to {arguments.action} the sample environment in {arguments.folder}, found that {error.filename} can't "
-        f"be changed ({error.strerror}). Take a folder that you may write to."
+        f"Expected to {arguments.action} the sample environment in {arguments.folder}, found that {error.filename} "
+        f"can't be changed ({error.strerror}). Take a folder that you may write to."
     )
