@@ -13,8 +13,9 @@ from pathlib import Path
 
 import boto3
 import pandas as pd
+from botocore.exceptions import ClientError
 
-from common.aws_session import ConnectError, Connection, default_bucket, explained, open_session
+from common.aws_session import ConnectError, Connection, code, default_bucket, explained, open_session
 from helpers import aws, settings
 
 
@@ -40,10 +41,15 @@ def connect(target: str = "", *, region: str = "", bucket: str = "", practice: b
         session = (_practise if practice else _start)(chosen.region or aws.EMBEDDED_REGION)
     else:
         session = open_session(chosen.region)
-    if session.get_credentials() is None or not session.region_name:
+    if session.get_credentials() is None:
         raise ConnectError(
-            "Expected AWS credentials and a region, found none of one. Run `aws configure` (access keys), or "
-            "`aws configure sso`; set AWS_PROFILE where they are in a profile, and pass region=."
+            "Expected AWS credentials, found none. Run `aws configure` (access keys) or `aws configure sso`; if they "
+            "are in a profile, set AWS_PROFILE to its name."
+        )
+    if not session.region_name:
+        raise ConnectError(
+            'Expected a region, found none. Set region in the first code cell, such as "us-east-1", or run `aws '
+            "configure`."
         )
     sts = session.client("sts")
     with explained(sts, ConnectError, "Nothing was made or deleted."):
@@ -107,6 +113,23 @@ def remember(connection: Connection, role: str) -> str:
         return f'{file.name} says "aws", and stays as it is.'
     settings.write(connection.target, role, connection.bucket, connection.region)
     return f"{file.name} says now:\n{file.read_text()}"
+
+
+def advise_on_settings(connection: Connection) -> str:
+    """Return what to do where the settings still name a bucket on AWS that was deleted; else an empty text."""
+    file = settings.settings_file()
+    found = settings.read_file(file)
+    if (connection.target, found.get("target")) != ("aws", "aws") or found.get("bucket") != connection.bucket:
+        return ""
+    try:
+        connection.session.client("s3").head_bucket(Bucket=connection.bucket)
+    except ClientError as error:
+        if code(error) in ("404", "NoSuchBucket"):
+            return (
+                f'{file.name} still says target = "aws" with the bucket {connection.bucket}, which is gone: the next '
+                f"notebook would make it again. Delete {file} to work on the embedded AWS, or run lesson 0 again."
+            )
+    return ""
 
 
 def read_mails(connection: Connection) -> pd.DataFrame:
