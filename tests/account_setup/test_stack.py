@@ -13,8 +13,10 @@ import sagemaker_local as embedded
 from account_setup import (
     Settings,
     SetUpError,
+    delete,
     delete_stack,
     explained,
+    find,
     follow,
     make_request,
     stack,
@@ -179,6 +181,7 @@ def test_a_stack_that_fails_leaves_nothing_and_says_why(session, cloudformation,
         "making failed. Nothing that it made is left. Delete it with "
         'account_setup.delete_stack(session.client("cloudformation")), then run this again.'
     )
+    assert delete(session, find(session), ["stack"], sure=True, poll_seconds=0.01) == "Deleted 1 stack."
     iam.delete_role(RoleName="mlagents-training")
 
 
