@@ -191,7 +191,6 @@ TWO_TEAMS = """
 import json, sys
 import numpy as np
 import stepped_player
-from tests.conftest import find_trainer
 
 request = {"file_name": sys.argv[1], "port": int(sys.argv[2]), "no_graphics": True}
 request["args"] = ["--brains", "Play?team=0,Play?team=1", "--images", "1", "-logFile", sys.argv[3]]
